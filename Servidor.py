@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""The tracker: gives each peer a public port and keeps the list of who is here.
+
+The story: start() waits for peers and gives each a thread; attend_peer() is that thread, which
+listens to one peer until it leaves; answer() is what it says. The rules are in rede_p2p/: registry
+(who is here), messages (what is said), listener (sockets and threads), screens (what is read).
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from threading import Thread
+from types import TracebackType
+
+from rede_p2p import manual, options, sentences
+from rede_p2p.connection import Connection, own_addresses
+from rede_p2p.discovery import Responder
+from rede_p2p.errors import BadUsageError, RedeError, RefusedError
+from rede_p2p.events import Event, PeerJoined, PeerLeft
+from rede_p2p.listener import Listener
+from rede_p2p.messages import TO_TRACKER, VERSION, AnyRequest, Busy, Done, Join, Offer, Peers, Ready
+from rede_p2p.registry import Registry, Seat
+from rede_p2p.screens import Screen
+
+SLOTS = 8192  # connections at once, half of them from one address
+STRANGER_SILENCE = 60.0  # seconds in which a connection that is not listed must ask something
+MEMBER_SILENCE = 12.0  # seconds for one that is, which gives a sign of life every 5
+
+
+class Tracker:
+    """A running tracker: its state and its threads. Used by ``with``."""
+
+    def __init__(
+        self, ip: str | None, port: int, first_port: int, tell: Callable[[Event], None]
+    ) -> None:
+        """Listen on TCP ``port`` of ``ip`` (None: all addresses); raise PortUnavailableError."""
+        self.listener = Listener(ip, port, SLOTS)
+        self.registry = Registry(first_port)
+        self.tell = tell
+        self._thread = Thread(target=start, args=(self,), name="tracker")
+        self._responder: Responder | None = None
+
+    def __enter__(self) -> "Tracker":
+        self._thread.start()
+        # Another tracker of this machine may answer the question already: peers then name the port.
+        with suppress(OSError):
+            self._responder = Responder(self.listener.address.ip or None, self.port)
+        return self
+
+    def __exit__(
+        self,
+        kind: "type[BaseException] | None",
+        error: "BaseException | None",
+        trace: "TracebackType | None",
+    ) -> None:
+        if self._responder is not None:
+            self._responder.close()
+        self.listener.stop()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        """The TCP port on which peers find this tracker."""
+        return self.listener.address.port
+
+    def lines_to_type(self) -> "list[str]":
+        """List what to type on the other machines, one line for each address of this one."""
+        ips = [self.listener.address.ip] if self.listener.address.ip else own_addresses()
+        return [f"python3 Peers.py {ip} {self.port}" for ip in ips or ["127.0.0.1"]]
+
+
+def start(tracker: Tracker) -> None:
+    """Wait for peers, and give each a thread of its own, until the tracker is told to stop."""
+    with tracker.listener as listener:
+        while True:
+            connection = listener.accept()
+            if connection is None:
+                return
+            listener.attend(connection, partial(attend_peer, tracker))
+
+
+def attend_peer(tracker: Tracker, connection: Connection) -> None:
+    """Listen to one peer until it leaves; its place in the list lives as long as this call."""
+    seat = Seat(connection.remote.ip)
+
+    def silence() -> float:
+        return MEMBER_SILENCE if seat.listed else STRANGER_SILENCE
+
+    try:
+        for request in connection.requests(TO_TRACKER, silence, sentences.refusal):
+            try:
+                answer(tracker, seat, connection, request)
+            except RefusedError as no:
+                connection.refuse(no.code, sentences.refusal(no))
+    finally:
+        address = seat.address
+        if tracker.registry.leave(seat):
+            tracker.tell(PeerLeft(address))
+
+
+def answer(tracker: Tracker, seat: Seat, connection: Connection, request: AnyRequest) -> None:
+    """Answer one request; raise RefusedError where the answer is no."""
+    registry = tracker.registry
+    if isinstance(request, Join):
+        if request.version != VERSION:
+            raise RefusedError("version")
+        port = registry.offer(seat, request.port)
+        connection.reply(Offer(port, seat.ip, VERSION))
+    elif isinstance(request, Busy):
+        registry.give_back(seat, request.port)
+        connection.reply(Offer(registry.offer(seat), seat.ip, VERSION))
+    elif isinstance(request, Ready):
+        if registry.confirm(seat, request.port):
+            tracker.tell(PeerJoined(seat.address))
+        connection.reply(Done())
+    elif isinstance(request, Peers):
+        connection.reply_lines(registry.members(seat, connection.local.ip))
+    else:  # ping, quit
+        connection.reply(Done())
+
+
+def main(words: "list[str]") -> int:
+    """Run the tracker until Ctrl-C; return the exit status."""
+    screen = Screen()
+    screen.catch_bugs()
+    try:
+        chosen = options.parse_tracker(words)
+        if chosen.help:
+            screen.data(manual.TRACKER, None)
+            return 0
+        with Tracker(chosen.ip, chosen.port, chosen.first_port, screen.tell) as tracker:
+            screen.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
+            for line in tracker.lines_to_type():
+                screen.data(f"    {line}", None)
+            screen.note("Ctrl-C encerra.")
+            while True:
+                screen.show_events(within=0.5)
+    except KeyboardInterrupt:
+        screen.note("tracker encerrado")
+        return 130
+    except RedeError as error:
+        screen.complain(error)
+        if isinstance(error, BadUsageError):
+            screen.note(manual.TRACKER_USAGE)
+        return error.status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,217 @@
+"""What this peer shares: the lines ``name path`` of its list, and the files behind them.
+
+The list is read again when it changes, and the files are looked at again when somebody asks and
+the last look is older than a second. Paths never leave this room but to be opened: on the wire
+there are only names. Owner: the peer, whose threads share it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock, Thread
+from time import monotonic
+
+from rede_p2p import disk, names
+from rede_p2p.disk import Stamp
+from rede_p2p.errors import DiskError, UnsafeNameError
+from rede_p2p.events import Event, ListProblem
+from rede_p2p.merkle import Content
+from rede_p2p.roots import Roots
+
+LOOK_EVERY = 1.0  # seconds
+
+
+@dataclass(frozen=True)
+class Share:
+    """One shared file: its public name, where it is, and its state when last looked at."""
+
+    name: str
+    path: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the list."""
+
+    number: int
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a line of the list (``number`` 0: with the list itself)."""
+
+    number: int
+    kind: str
+    text: str
+
+
+def parse(data: bytes) -> Iterator[Line | Problem]:
+    """Read a list: ``name path`` a line, the name quoted if it has blanks, ``#`` for comments."""
+    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            text = raw.decode().strip()
+        except UnicodeDecodeError:
+            yield Problem(number, "encoding", raw.decode("latin-1").strip())
+            continue
+        if text and not text.startswith("#"):
+            yield _parse_line(number, text)
+
+
+def _parse_line(number: int, text: str) -> Line | Problem:
+    if text.startswith('"'):
+        name, quote, path = text[1:].partition('"')
+        if not quote:
+            return Problem(number, "quote", text)
+    else:
+        name, *rest = text.split(maxsplit=1)
+        path = rest[0] if rest else ""
+    path = path.strip()
+    if len(path) > 1 and path[0] == path[-1] == '"':
+        path = path[1:-1]
+    return Line(number, name, path) if name and path else Problem(number, "no-path", text)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one look at the disk found; replaced whole, so that readers need no lock."""
+
+    looked_at: float = float("-inf")
+    list_stamp: Stamp | None = None
+    found: tuple[Line | Problem, ...] = ()  # in the list
+    shares: dict[str, Share] = field(default_factory=dict)
+    by_path: dict[str, Share] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+class Catalog:
+    """The shares of one peer."""
+
+    def __init__(self, list_path: Path, roots: Roots, tell: Callable[[Event], None]) -> None:
+        self._list_path = list_path
+        self._roots = roots
+        self._tell = tell
+        self._lock = Lock()  # held by the one thread that looks at the disk and replaces _view
+        self._view = _View()
+        self._stopped = Flag()
+        self._thread = Thread(target=self._watch, name="catalog")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching the list, and wait for the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+    def shares(self) -> list[Share]:
+        """List what is shared now, in the order of the list."""
+        return list(self._look().shares.values())
+
+    def find(self, name: str) -> Share | None:
+        """Return the share of that name, in its state of this moment."""
+        return _fresh(self._look().shares.get(name))
+
+    def content(self, share: Share) -> Content | None:
+        """Return what the share is, if it has been computed."""
+        root = self._roots.known(share.path, share.stamp)
+        return None if root is None else Content(root, share.stamp.size)
+
+    def find_content(self, root: bytes) -> Share | None:
+        """Return a share that is this content in its state of this moment."""
+        by_path = self._look().by_path
+        for path in self._roots.paths(root):
+            share = _fresh(by_path.get(path))
+            if share is not None and self._roots.known(path, share.stamp) == root:
+                return share
+        return None
+
+    def _watch(self) -> None:
+        """Notice a changed list, and start hashing, though nobody asks."""
+        while True:
+            self._look(only_list=self._view.list_stamp is not None)
+            if self._stopped.wait(LOOK_EVERY):
+                return
+
+    def _look(self, *, only_list: bool = False) -> _View:
+        """Look at the list, and at the files too if the last look is old or the list changed."""
+        with self._lock:
+            old, stamp = self._view, disk.stamp(self._list_path)
+            young = only_list or monotonic() - old.looked_at < LOOK_EVERY
+            if stamp == old.list_stamp and young:
+                return old
+            new = self._view = _read_view(self._list_path, stamp, old)
+        for problem in new.problems:
+            if problem not in old.problems:
+                self._tell(
+                    ListProblem(str(self._list_path), problem.number, problem.kind, problem.text)
+                )
+        for path, share in new.by_path.items():
+            if self._roots.known(path, share.stamp) is None and share != old.by_path.get(path):
+                self._roots.want(path)
+        return new
+
+
+def _fresh(share: Share | None) -> Share | None:
+    """Look at one file again; None if there is none any more."""
+    stamp = share and disk.stamp(share.path)
+    return replace(share, stamp=stamp) if share and stamp else None
+
+
+def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:
+    found = old.found if stamp == old.list_stamp and stamp else _read_list(list_path)
+    shares: dict[str, Share] = {}
+    problems = []
+    for entry in found:
+        for share in [entry] if isinstance(entry, Problem) else _expand(list_path.parent, entry):
+            if isinstance(share, Problem):
+                problems.append(share)
+            elif shares.setdefault(share.name, share) is not share:
+                problems.append(Problem(getattr(entry, "number", 0), "twice", share.name))
+    by_path = {share.path: share for share in shares.values()}
+    return _View(monotonic(), stamp, found, shares, by_path, tuple(problems))
+
+
+def _read_list(list_path: Path) -> tuple[Line | Problem, ...]:
+    try:
+        with disk.open_regular(list_path) as file, disk.border(list_path):
+            return tuple(parse(file.read()))
+    except DiskError as error:
+        return (Problem(0, error.kind, str(list_path)),)
+
+
+def _expand(base: Path, line: Line) -> Iterator[Share | Problem]:
+    """Yield the share of a line, or one for each file in the folder that it names."""
+    try:
+        names.check(line.name)
+    except UnsafeNameError as error:
+        yield Problem(line.number, f"name-{error.kind}", line.name)
+        return
+    path = os.path.join(base, os.path.expanduser(line.path))  # noqa: PTH111, PTH118 - 10,000 lines
+    stamp = disk.stamp(path)
+    if stamp is not None and os.access(path, os.R_OK):
+        yield Share(line.name, path, stamp)
+    elif os.path.isdir(path):  # noqa: PTH112
+        yield from _expand_folder(path, line)
+    else:
+        yield Problem(line.number, "missing" if stamp is None else "denied", line.path)
+
+
+def _expand_folder(top: str, line: Line) -> Iterator[Share | Problem]:
+    """Yield what a folder holds, under ``name/…``; hidden entries and links stay out of it."""
+    for folder, inner, files in os.walk(top):
+        inner[:] = sorted(entry for entry in inner if not entry.startswith("."))
+        for entry in sorted(files):
+            path = os.path.join(folder, entry)  # noqa: PTH118
+            if entry.startswith(".") or os.path.islink(path):  # noqa: PTH114
+                continue
+            within = os.path.relpath(path, top).replace(os.sep, "/")
+            name, stamp = f"{line.name}/{within}", disk.stamp(path)
+            if not names.is_safe(name):
+                yield Problem(line.number, "name-unsafe", name)
+            elif stamp is not None:
+                yield Share(name, path, stamp)

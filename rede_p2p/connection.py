@@ -1,0 +1,260 @@
+"""Everything that touches a TCP socket: dial, listen, deadlines, hanging up.
+
+This is the border: above it nobody sees an OSError of a socket, only ConnectionLostError (whose
+``reason`` is refused, silent, unreachable, address or lost) and ProtocolError. A Connection is
+owned by one thread, which alone closes it; any thread may hang it up, and that wakes the owner.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import BinaryIO, TypeVar
+
+from rede_p2p import wire
+from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError
+from rede_p2p.messages import Listing, Quit
+
+DIAL_TIMEOUT = 4.0  # seconds for a connection to be made
+REPLY_TIMEOUT = 8.0  # seconds for one whole line of reply
+STALL_TIMEOUT = 15.0  # seconds in which a body or a send must make some progress
+
+Message = TypeVar("Message")
+RequestType = TypeVar("RequestType")
+
+
+class Connection:
+    """One TCP connection that speaks the wire's grammar."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        with _border():
+            self.local = _address(sock.getsockname())
+            self.remote = _address(sock.getpeername())
+            # Requests are small and answered at once: Nagle would only hold them back.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        self._buffer = bytearray()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send all of it; the other side must take some every STALL_TIMEOUT."""
+        view = memoryview(data)
+        with _border():
+            self._sock.settimeout(STALL_TIMEOUT)
+            while view:
+                view = view[self._sock.send(view) :]
+
+    def send_file(self, file: BinaryIO, start: int, count: int) -> int:
+        """Hand a range of a file to the kernel; return how many bytes went."""
+        if count == 0:
+            return 0
+        with _border():
+            self._sock.settimeout(STALL_TIMEOUT)
+            return self._sock.sendfile(file, start, count)
+
+    def receive_line(self, within: float) -> bytes | None:
+        """Return one line with its LF, or None at a clean end.
+
+        ``within`` seconds bound the whole line, so that one dribbled byte by byte holds nobody.
+        """
+        end = time.monotonic() + within
+        while (at := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) >= wire.LINE_LIMIT:
+                raise ProtocolError("long-line")
+            chunk = self._receive(wire.LINE_LIMIT, max(end - time.monotonic(), 0.001))
+            if not chunk:
+                if self._buffer:
+                    raise ConnectionLostError("lost")
+                return None
+            self._buffer += chunk
+        if at >= wire.LINE_LIMIT:
+            raise ProtocolError("long-line")
+        line = bytes(self._buffer[: at + 1])
+        del self._buffer[: at + 1]
+        return line
+
+    def receive_into(self, view: memoryview) -> int:
+        """Fill some of ``view``, at least one byte, within STALL_TIMEOUT; return how many."""
+        if self._buffer:
+            count = min(len(view), len(self._buffer))
+            view[:count] = self._buffer[:count]
+            del self._buffer[:count]
+            return count
+        with _border():
+            self._sock.settimeout(STALL_TIMEOUT)
+            count = self._sock.recv_into(view)
+        if not count:
+            raise ConnectionLostError("lost")
+        return count
+
+    def receive_exactly(self, count: int) -> bytearray:
+        """Return ``count`` bytes, which the caller has bounded."""
+        data = bytearray(count)
+        view = memoryview(data)
+        while view:
+            view = view[self.receive_into(view) :]
+        return data
+
+    def receive_request(
+        self, known: dict[str, type[RequestType]], within: float
+    ) -> RequestType | None:
+        """Return the next request, or None when the other side has left."""
+        line = self.receive_line(within)
+        return None if line is None else wire.decode_request(line, known)
+
+    def requests(
+        self,
+        known: dict[str, type[RequestType]],
+        within: Callable[[], float],
+        explain: Callable[[RedeError], str],
+    ) -> Iterator[RequestType]:
+        """Yield each request until the other side leaves; refuse the ill-formed ones in words.
+
+        A browser is hung up on without a word; after noise or an endless line there is nothing
+        left to understand, so the conversation ends.
+        """
+        while True:
+            try:
+                request = self.receive_request(known, within())
+            except ProtocolError as error:
+                if error.kind == "http":
+                    return
+                self.refuse(error.kind, explain(error))
+                if error.kind in ("noise", "long-line"):
+                    return
+                continue
+            if request is None:
+                return
+            yield request
+            if isinstance(request, Quit):
+                return
+
+    def receive_reply(self, kind: type[Message], within: float = REPLY_TIMEOUT) -> Message:
+        """Return the next reply; raise RefusedError when it is a refusal."""
+        line = self.receive_line(within)
+        if line is None:
+            raise ConnectionLostError("lost")
+        return wire.decode_reply(line, kind)
+
+    def ask(
+        self, request: wire.Request, kind: type[Message], within: float = REPLY_TIMEOUT
+    ) -> Message:
+        """Send a request and return its reply."""
+        self.send(wire.encode_request(request))
+        return self.receive_reply(kind, within)
+
+    def ask_lines(self, request: wire.Request, kind: type[Message]) -> list[Message]:
+        """Send a request whose reply is a listing, and return its lines."""
+        listing = self.ask(request, Listing)
+        return wire.decode_lines(bytes(self.receive_exactly(listing.bytes)), kind, listing.count)
+
+    def reply(self, message: object) -> None:
+        """Send a reply without a body."""
+        self.send(wire.encode_reply(message))
+
+    def refuse(self, code: str, sentence: str) -> None:
+        """Answer no: a code for programs, a sentence for people."""
+        self.reply(wire.Refusal(code, sentence))
+
+    def reply_lines(self, entries: list[Message]) -> None:
+        """Send a reply whose body is a listing."""
+        body = wire.encode_lines(entries)
+        self.send(wire.encode_reply(Listing(len(body), len(entries))) + body)
+
+    def hang_up(self) -> None:
+        """End the conversation, from any thread; the owner wakes and closes."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Free the socket; only the owner does it."""
+        self._sock.close()
+
+    def _receive(self, limit: int, within: float) -> bytes:
+        with _border():
+            self._sock.settimeout(within)
+            return self._sock.recv(limit)
+
+
+def dial(address: Address, source: str | None = None, within: float = DIAL_TIMEOUT) -> Connection:
+    """Connect to an address, from this machine's address ``source`` if one is given."""
+    with _border():
+        sock = socket.create_connection(
+            address, within, source_address=(source, 0) if source else None
+        )
+        # A port in the kernel's own range with nobody on it can connect to itself.
+        if sock.getsockname() == sock.getpeername():
+            sock.close()
+            raise ConnectionRefusedError
+    try:
+        return Connection(sock)
+    except ConnectionLostError:
+        sock.close()
+        raise
+
+
+def own_addresses() -> list[str]:
+    """List the addresses by which other machines may know this one, the likeliest first.
+
+    A UDP socket that is connected sends nothing, but tells which address the system would use; the
+    name of the machine may tell of more. An empty list means that no network was found.
+    """
+    found = []
+    for family, beyond in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((beyond, 9))
+            found.append(_address(probe.getsockname()).ip)
+    with suppress(OSError):
+        infos = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
+        found += [_address(info[4]).ip for info in infos]
+    return [ip for ip in dict.fromkeys(found) if _is_public(ip)]
+
+
+def _is_public(ip: str) -> bool:
+    """Tell whether another machine can use this address as it is written."""
+    address = ipaddress.ip_address(ip)
+    return not (address.is_loopback or address.is_link_local or address.is_unspecified)
+
+
+def _address(raw: tuple[object, ...]) -> Address:
+    """Make an Address of what the system tells; IPv4 inside IPv6 is told as IPv4."""
+    ip = ipaddress.ip_address(str(raw[0]).partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return Address(str(mapped or ip), int(str(raw[1])))
+
+
+_REASONS = {
+    errno.ECONNREFUSED: "refused",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTDOWN: "unreachable",
+    errno.EADDRNOTAVAIL: "address",
+    errno.EINVAL: "address",
+    errno.EAFNOSUPPORT: "address",
+}
+
+
+@contextmanager
+def _border() -> Iterator[None]:
+    """Turn the system's errors into ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConnectionLostError("silent") from error
+    except OSError as error:
+        raise ConnectionLostError(_REASONS.get(error.errno or 0, "lost")) from error

@@ -1,0 +1,68 @@
+"""What happens while somebody types: facts that a thread tells and ``screens`` puts in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rede_p2p.errors import Address
+
+
+@dataclass(frozen=True)
+class PeerJoined:
+    """Tracker: a peer is listed."""
+
+    peer: Address
+
+
+@dataclass(frozen=True)
+class PeerLeft:
+    """Tracker: a peer is listed no more."""
+
+    peer: Address
+
+
+@dataclass(frozen=True)
+class TrackerLost:
+    """Peer: the tracker does not answer; it is tried again and again."""
+
+    tracker: Address
+
+
+@dataclass(frozen=True)
+class TrackerBack:
+    """Peer: the tracker answers again; ``port`` is the public port that it gave now."""
+
+    tracker: Address
+    port: int
+
+
+@dataclass(frozen=True)
+class FileServed:
+    """Peer: somebody fetched all of a file from here."""
+
+    name: str
+    size: int  # bytes
+    to: str  # IP address
+
+
+@dataclass(frozen=True)
+class ListProblem:
+    """Peer: a line of the list of shared files is not as it should be.
+
+    ``line`` is 0 for the list itself; ``kind`` says what is wrong with ``text``.
+    """
+
+    path: str
+    line: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class InternalError:
+    """A thread met an error that nobody foresaw: a bug, told in one line."""
+
+    error: BaseException
+
+
+Event = PeerJoined | PeerLeft | TrackerLost | TrackerBack | FileServed | ListProblem | InternalError

@@ -1,0 +1,42 @@
+"""What the programs say of themselves when asked for help, in Brazilian Portuguese."""
+
+TRACKER_USAGE = "uso: python3 Servidor.py [PORTA] [--ip ENDEREÇO] [--primeira-porta N]"
+
+TRACKER = f"""{TRACKER_USAGE}
+
+Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista de quem está.
+
+  PORTA                porta TCP do tracker (padrão: 9450)
+  --ip ENDEREÇO        escutar só neste endereço (padrão: todos, IPv4 e IPv6)
+  --primeira-porta N   primeira porta pública oferecida aos peers (padrão: 5455)
+  -h, --ajuda          esta ajuda
+
+Ctrl-C encerra."""
+
+PEER_USAGE = "uso: python3 Peers.py [IP [PORTA]] [opções]   (veja --ajuda)"
+
+PEER = """uso: python3 Peers.py [IP [PORTA]] [opções]
+
+Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
+máquina e, se não houver, abre um aqui mesmo.
+
+  PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
+  --ip ENDEREÇO        endereço deste peer: sai por ele e escuta só nele
+  --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt)
+  --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados)
+  -c 'COMANDO; …'      executar e sair; para no primeiro erro
+  --servir             sem menu: só compartilhar, até Ctrl-C
+  --json               um objeto JSON por linha, em vez de tabelas
+  -h, --ajuda          esta ajuda
+
+Estado de saída: 0 certo · 1 erro · 2 uso · 3 sem tracker · 4 sem o peer · 5 arquivo não existe
+6 verificação falhou · 7 incompleto · 9 disco ou permissão · 130 interrompido"""
+
+COMMANDS = (
+    ("peers", "quem está na rede", "peers"),
+    ("ls <IP> <PORTA>", "o que um peer compartilha", "ls 127.0.0.1 5455"),
+    ("get <IP> <NOME>", "baixar um arquivo", 'get 127.0.0.1 "minha foto.png"'),
+    ("get <IP> <PORTA> <NOME>", "o mesmo, daquele peer", "get 127.0.0.1 5456 a.txt"),
+    ("ajuda", "esta tabela", "ajuda"),
+    ("quit", "sair da rede", "quit"),
+)

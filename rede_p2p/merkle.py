@@ -1,0 +1,94 @@
+"""Content identity: a file is what its bytes are.
+
+The identity is the root of BitTorrent v2 (BEP 52, "pieces root"): SHA-256 of each block of 16 KiB,
+the leaves of a binary tree in which absent leaves are 32 zero bytes. BEP 52 gives an empty file no
+root; here it is the hash of the one block that it has, which is empty.
+
+A content travels in pieces, whose size follows from its own, so that nobody has to agree on one.
+Its *layer* is the level of the tree with one hash a piece, side by side in one ``bytes``: checked
+against the root, it lets every piece be verified alone. No I/O, no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+BLOCK = 16 * 1024  # bytes a leaf; BEP 52
+HASH = 32  # bytes a SHA-256 digest
+FINEST_PIECE = 64 * 1024  # bytes; below it the hashes cost more than they tell
+MAX_PIECES = 64 * 1024  # pieces in one layer, so that a layer is at most 2 MiB on the wire
+MAX_SIZE = 2**50  # bytes a file; 1 PiB, where a piece of 16 GiB is the smallest
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file is, whatever its name: its root and its size in bytes."""
+
+    root: bytes
+    size: int
+
+
+def piece_length(size: int) -> int:
+    """Return the bytes a piece of a content: 64 KiB, doubled until MAX_PIECES are enough."""
+    piece = FINEST_PIECE
+    while piece * MAX_PIECES < size:
+        piece *= 2
+    return piece
+
+
+def piece_count(size: int) -> int:
+    """Return how many pieces a content has; an empty one has one, empty too."""
+    return max(1, -(-size // piece_length(size)))
+
+
+def cut(size: int, step: int) -> Iterator[tuple[int, int]]:
+    """Yield (offset, length) of each part of ``size`` bytes; of nothing, one empty part."""
+    for offset in range(0, max(size, 1), step):
+        yield offset, min(step, size - offset)
+
+
+def piece_hash(data: bytes | bytearray | memoryview, size: int) -> bytes:
+    """Hash one piece of a content of ``size`` bytes, as it stands in the layer.
+
+    Where the content has several pieces, a short last one is filled up with absent leaves to the
+    height of the others (BEP 52).
+    """
+    piece = piece_length(size)
+    view = memoryview(data)
+    leaves = [sha256(view[at : at + BLOCK]).digest() for at in range(0, max(len(view), 1), BLOCK)]
+    width = piece // BLOCK if size > piece else _power_of_two(len(leaves))
+    return _fold(leaves, width, height=0)
+
+
+def root_of(layer: bytes, size: int) -> bytes:
+    """Return the root above a whole layer; a content of one piece has that piece's hash."""
+    hashes, piece = split(layer), piece_length(size)
+    if size <= piece:
+        return hashes[0]
+    return _fold(hashes, _power_of_two(len(hashes)), height=(piece // BLOCK).bit_length() - 1)
+
+
+def split(layer: bytes) -> list[bytes]:
+    """Cut a layer into its hashes."""
+    return [layer[at : at + HASH] for at in range(0, len(layer), HASH)]
+
+
+def _fold(hashes: list[bytes], width: int, height: int) -> bytes:
+    """Hash pairs up to one root, as if ``width`` hashes stood at ``height`` levels above leaves."""
+    absent = bytes(HASH)
+    for _ in range(height):
+        absent = sha256(absent + absent).digest()
+    while width > 1:
+        if len(hashes) % 2:
+            hashes = [*hashes, absent]
+        hashes = [sha256(a + b).digest() for a, b in zip(hashes[::2], hashes[1::2], strict=True)]
+        absent = sha256(absent + absent).digest()
+        width //= 2
+    return hashes[0]
+
+
+def _power_of_two(count: int) -> int:
+    """Return the least power of two that is not below ``count``."""
+    return 1 << (count - 1).bit_length()

@@ -1,0 +1,212 @@
+"""The vocabulary: every message of tracker and peers, one class each (docs/PROTOCOLO.md).
+
+The limits on what comes from outside stand here, on the fields; none is taken from the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from rede_p2p import merkle
+from rede_p2p.wire import Boolean, Digest, Integer, IpAddress, Text
+
+VERSION = 1  # of this protocol; a tracker refuses a peer that says another
+LISTING_LIMIT = 64 * 1024 * 1024  # bytes in a body of JSON lines
+COUNT_LIMIT = 1_000_000  # lines in such a body
+
+Port = Annotated[int, Integer(1, 65535)]
+Size = Annotated[int, Integer(0, merkle.MAX_SIZE)]
+Count = Annotated[int, Integer(0, COUNT_LIMIT)]
+Index = Annotated[int, Integer(0, merkle.MAX_PIECES)]
+Version = Annotated[int, Integer(1, 2**31)]
+Name = Annotated[str, Text(1024)]
+Nonce = Annotated[str, Text(32)]
+Root = Annotated[bytes, Digest()]
+Ip = Annotated[str, IpAddress()]
+Flag = Annotated[bool, Boolean()]
+
+
+# Requests to the tracker.
+
+
+@dataclass(frozen=True)
+class Join:
+    """I want in. ``port`` is the one I had before, if I can have it again."""
+
+    verb: ClassVar[str] = "join"
+    version: Version
+    port: Port | None = None
+
+
+@dataclass(frozen=True)
+class Busy:
+    """The port you offered is taken on my machine: offer another."""
+
+    verb: ClassVar[str] = "busy"
+    port: Port
+
+
+@dataclass(frozen=True)
+class Ready:
+    """I listen on the port you offered: list me."""
+
+    verb: ClassVar[str] = "ready"
+    port: Port
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Who is here?"""
+
+    verb: ClassVar[str] = "peers"
+
+
+@dataclass(frozen=True)
+class Ping:
+    """I am still here."""
+
+    verb: ClassVar[str] = "ping"
+
+
+@dataclass(frozen=True)
+class Where:
+    """By UDP, to port 9450: on which TCP port is this machine's tracker?"""
+
+    verb: ClassVar[str] = "where"
+    nonce: Nonce
+
+
+# Requests to a peer.
+
+
+@dataclass(frozen=True)
+class Ls:
+    """What do you share?"""
+
+    verb: ClassVar[str] = "ls"
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What is the content under this name?"""
+
+    verb: ClassVar[str] = "stat"
+    name: Name
+
+
+@dataclass(frozen=True)
+class Get:
+    """Send the bytes under this name, all of them or a range."""
+
+    verb: ClassVar[str] = "get"
+    name: Name
+    start: Size = 0
+    length: Size | None = None
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """Send the piece hashes of this content."""
+
+    verb: ClassVar[str] = "hashes"
+    root: Root
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Send ``count`` pieces of this content, the first of them at index ``first``."""
+
+    verb: ClassVar[str] = "pieces"
+    root: Root
+    first: Index
+    count: Index
+
+
+@dataclass(frozen=True)
+class Quit:
+    """Goodbye. To the tracker it means: list me no more."""
+
+    verb: ClassVar[str] = "quit"
+
+
+AnyRequest = Join | Busy | Ready | Peers | Ping | Where | Ls | Stat | Get | Hashes | Pieces | Quit
+
+TO_TRACKER: dict[str, type[AnyRequest]] = {
+    kind.verb: kind for kind in (Join, Busy, Ready, Peers, Ping, Quit)
+}
+TO_PEER: dict[str, type[AnyRequest]] = {
+    kind.verb: kind for kind in (Ls, Stat, Get, Hashes, Pieces, Quit)
+}
+BY_UDP: dict[str, type[Where]] = {Where.verb: Where}
+
+
+# Replies, and the lines of the bodies that follow some of them.
+
+
+@dataclass(frozen=True)
+class Done:
+    """Yes."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The public port to listen on, and the address the tracker observed for the asker."""
+
+    port: Port
+    ip: Ip
+    version: Version
+
+
+@dataclass(frozen=True)
+class Listing:
+    """``count`` JSON lines follow, in ``bytes`` bytes."""
+
+    bytes: Annotated[int, Integer(0, LISTING_LIMIT)]
+    count: Count
+
+
+@dataclass(frozen=True)
+class Found:
+    """The content under a name; with no root yet, ``hashed`` of its bytes have been hashed."""
+
+    name: Name
+    size: Size
+    root: Root | None = None
+    hashed: Size | None = None
+
+
+@dataclass(frozen=True)
+class Body:
+    """``bytes`` raw bytes follow."""
+
+    bytes: Size
+    size: Size | None = None
+    root: Root | None = None
+
+
+@dataclass(frozen=True)
+class Here:
+    """By UDP: the tracker of this machine listens on TCP ``port``."""
+
+    nonce: Nonce
+    port: Port
+    version: Version
+
+
+@dataclass(frozen=True)
+class Member:
+    """A line of ``peers``; ``you`` marks the one who asked."""
+
+    ip: Ip
+    port: Port
+    you: Flag = False
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A line of ``ls``; no root yet means that it is being hashed."""
+
+    name: Name
+    size: Size
+    root: Root | None = None

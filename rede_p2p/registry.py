@@ -1,0 +1,120 @@
+"""The tracker's state: who is here, and on which port.
+
+Every connection has a seat; a seat holds at most one port, offered or confirmed; only a confirmed
+one is listed. Invariant: no two seats hold the same port. Owner: the tracker; its threads share
+it, so every method takes the one lock, and none does I/O.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from threading import Lock
+
+from rede_p2p.errors import Address, RefusedError
+from rede_p2p.messages import Member
+
+FIRST_PORT = 5455
+LAST_PORT = 65535
+
+
+@dataclass(eq=False)
+class Seat:
+    """One peer's place. ``ip`` is the address the tracker observed, never one a peer claims."""
+
+    ip: str
+    port: int = 0
+    listed: bool = False
+    refused: set[int] = field(default_factory=set)
+
+    @property
+    def address(self) -> Address:
+        """Where this peer listens."""
+        return Address(self.ip, self.port)
+
+
+class Registry:
+    """Who is here; see the module's docstring for its invariant."""
+
+    def __init__(self, first_port: int = FIRST_PORT) -> None:
+        self._first_port = first_port
+        self._lock = Lock()  # guards _seats, and every Seat in it
+        self._seats: dict[int, Seat] = {}  # by port
+
+    def offer(self, seat: Seat, wanted: int | None = None) -> int:
+        """Give the seat a port: the wanted one if it is free, else the lowest that is.
+
+        A port that the seat gave back as taken on its machine is not offered to it again. Raise
+        RefusedError ``no-port`` when none is left.
+        """
+        with self._lock:
+            self._release(seat)
+            if wanted is not None and self._is_free(wanted, seat):
+                return self._hold(seat, wanted)
+            for port in range(self._first_port, LAST_PORT + 1):
+                if self._is_free(port, seat):
+                    return self._hold(seat, port)
+            raise RefusedError("no-port")
+
+    def give_back(self, seat: Seat, port: int) -> None:
+        """Note that ``port`` is taken on the seat's machine."""
+        with self._lock:
+            seat.refused.add(port)
+
+    def confirm(self, seat: Seat, port: int) -> bool:
+        """List the seat, and tell if it was not yet; the port must be the one offered."""
+        with self._lock:
+            if seat.port != port:
+                raise RefusedError("not-offered")
+            was_listed, seat.listed = seat.listed, True
+            return not was_listed
+
+    def leave(self, seat: Seat) -> bool:
+        """Free the seat's port; tell if it was listed."""
+        with self._lock:
+            was_listed = seat.listed
+            self._release(seat)
+            return was_listed
+
+    def members(self, asker: Seat, reached_at: str) -> list[Member]:
+        """List everyone, as the asker can reach them, by address.
+
+        A peer that came by loopback sits on the tracker's machine: whoever asks from elsewhere is
+        told the address ``reached_at``, by which that asker itself reached the tracker.
+        """
+        here = _is_loopback(asker.ip)
+        with self._lock:
+            listed = [
+                (seat.ip, seat.port, seat is asker) for seat in self._seats.values() if seat.listed
+            ]
+        told = [
+            Member(ip if here or not _is_loopback(ip) else reached_at, port, you)
+            for ip, port, you in listed
+        ]
+        return sorted(told, key=lambda member: (_order(member.ip), member.port))
+
+    def _is_free(self, port: int, seat: Seat) -> bool:
+        return (
+            self._first_port <= port <= LAST_PORT
+            and port not in self._seats
+            and port not in seat.refused
+        )
+
+    def _hold(self, seat: Seat, port: int) -> int:
+        seat.port = port
+        self._seats[port] = seat
+        return port
+
+    def _release(self, seat: Seat) -> None:
+        if seat.port:
+            del self._seats[seat.port]
+        seat.port, seat.listed = 0, False
+
+
+def _is_loopback(ip: str) -> bool:
+    return ipaddress.ip_address(ip).is_loopback
+
+
+def _order(ip: str) -> tuple[int, int]:
+    address = ipaddress.ip_address(ip)
+    return address.version, int(address)

@@ -1,0 +1,221 @@
+"""The terminal: tables, bars, the prompt, and lines that other threads have to tell.
+
+The only room that imports rich. Only the main thread writes; other threads ``tell`` an event,
+which is queued and shown when the main thread is free. While somebody types, a signal lets the
+main thread show it above the prompt, and what was typed survives. Data goes to stdout, all else
+to stderr; away from a terminal there is no colour, no bar, no prompt and no wrapping.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from rede_p2p.errors import RedeError
+from rede_p2p.events import Event, InternalError
+from rede_p2p.sentences import tell
+
+try:
+    import readline
+except ModuleNotFoundError:  # Windows
+    readline = None  # type: ignore[assignment]
+
+PROMPT = "rede> "
+REFRESH = 0.1  # seconds between two states of a bar
+_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_WAKE = getattr(signal, "SIGUSR1", None)
+
+Result = TypeVar("Result")
+
+
+def harmless(text: str) -> str:
+    """Write what a terminal would obey (escapes, bidirectional marks, line ends) as ``\\xNN``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _HARMFUL else c
+        for c in text
+    )
+
+
+class Screen:
+    """One terminal, or the two pipes in its place. Made and used by the main thread."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:  # an encoding that lacks a letter is no reason to fail
+                reconfigure(errors="backslashreplace")
+        self._out = Console(highlight=False, markup=False, emoji=False)
+        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._as_json = as_json
+        self._draws = sys.stdout.isatty() and not as_json
+        self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._main = threading.get_ident()
+        self._typing = False
+        if self.interactive and readline is not None and _WAKE is not None:
+            signal.signal(_WAKE, lambda *_: self._show_above_prompt())
+            readline.set_pre_input_hook(self._begin_typing)
+
+    def catch_bugs(self) -> None:
+        """Let an error that nobody foresaw be one line, in any thread, and not a traceback."""
+
+        def say(error: BaseException) -> None:
+            self._say(tell(InternalError(error)), "red")
+
+        sys.excepthook = lambda *found: say(found[1])
+        threading.excepthook = lambda args: self.tell(InternalError(args.exc_value or SystemExit()))
+
+    # Telling.
+
+    def tell(self, event: Event) -> None:
+        """Queue an event, from any thread."""
+        self._events.put(event)
+        if self._typing and _WAKE is not None:
+            signal.pthread_kill(self._main, _WAKE)
+
+    def show_events(self, within: float = 0.0) -> None:
+        """Show what is queued, waiting some seconds for the first."""
+        with suppress(Empty):
+            event = self._events.get(timeout=within) if within else self._events.get_nowait()
+            while True:
+                self.note(tell(event))
+                event = self._events.get_nowait()
+
+    def note(self, text: str) -> None:
+        """Say something that is not data."""
+        self._say(text, "dim")
+
+    def complain(self, error: RedeError) -> None:
+        """Say an error."""
+        self._say(tell(error), "red")
+
+    def _say(self, text: str, style: str) -> None:
+        clean = "\n".join(harmless(line) for line in text.split("\n"))
+        if self._err.is_terminal:
+            self._err.print(Text(clean, style), soft_wrap=True)
+        else:
+            sys.stderr.write(clean + "\n")
+            sys.stderr.flush()
+
+    # Data.
+
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[str]], facts: Iterable[object]
+    ) -> None:
+        """Show rows of text; with ``--json``, show the fact behind each row instead."""
+        if self._as_json:
+            for fact in facts:
+                self._line(json.dumps(fact, ensure_ascii=False))
+        elif self._draws:
+            table = Table()
+            for column in columns:
+                table.add_column(column, overflow="fold")
+            for row in rows:
+                table.add_row(*(Text(harmless(cell)) for cell in row))
+            self._out.print(table)
+        else:
+            for row in (columns, *rows):
+                self._line("\t".join(harmless(cell) for cell in row))
+
+    def data(self, text: str, fact: object) -> None:
+        """Show one line of data."""
+        self._line(json.dumps(fact, ensure_ascii=False) if self._as_json else harmless(text))
+
+    def _line(self, text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    # Waiting.
+
+    def watch(
+        self,
+        name: str,
+        future: Future[Result],
+        progress: Callable[[], tuple[int, int, int]],
+    ) -> Result:
+        """Show a bar until the future is done, and return its result.
+
+        ``progress`` tells (bytes so far, bytes in all, bytes kept from an earlier attempt).
+        """
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=self._out,
+            auto_refresh=False,
+            transient=True,
+            disable=not self._draws,
+        )
+        said = False
+        with bar:
+            task = bar.add_task(harmless(name), total=None)
+            while not wait([future], timeout=REFRESH).done:
+                have, size, kept = progress()
+                if kept and not said:
+                    said = True
+                    self.note(f"continuando de {100 * kept // size} %")
+                bar.update(task, total=size, completed=have)
+                bar.refresh()
+                self.show_events()
+        return future.result()
+
+    def ask(self) -> str | None:
+        """Return the next line that the person types, or None at the end of the input.
+
+        Ctrl-C raises KeyboardInterrupt.
+        """
+        self.show_events()
+        if not self.interactive:
+            line = sys.stdin.readline()
+            return line or None
+        try:
+            return input(PROMPT)
+        except EOFError:
+            sys.stdout.write("\n")
+            return None
+        finally:
+            self._typing = False
+
+    def _begin_typing(self) -> None:
+        self._typing = True
+        if not self._events.empty():
+            self._show_above_prompt()
+
+    def _show_above_prompt(self) -> None:
+        """Clear the prompt, show the events, and put back the prompt and what was typed."""
+        if not self._typing or readline is None or self._events.empty():
+            return
+        typed = readline.get_line_buffer()
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        rows = (cell_len(PROMPT + typed)) // columns
+        sys.stdout.write((f"\x1b[{rows}A" if rows else "") + "\r\x1b[J")
+        sys.stdout.flush()
+        self.show_events()
+        sys.stdout.write(PROMPT + typed)
+        sys.stdout.flush()

@@ -1,0 +1,221 @@
+"""Bytes ↔ messages: the one grammar that tracker and peers speak (docs/PROTOCOLO.md).
+
+    request = verb [SP json-object] LF
+    reply   = "ok" [SP json-object] LF [body]   |   "erro" SP json-object LF
+
+A message is a frozen dataclass whose fields say what they accept, so reading checks every field
+and an ill-formed message cannot exist. Fields that are not known are ignored. No I/O.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
+
+from rede_p2p.errors import ProtocolError, RefusedError
+
+LINE_LIMIT = 64 * 1024  # bytes, LF included
+
+_VERB = re.compile(r"[a-z][a-z-]{0,15}")
+_HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) ")
+
+
+# What a field accepts.
+
+
+class Check(Protocol):
+    """Reads one field of a message."""
+
+    def read(self, value: object) -> object:
+        """Turn a JSON value into ours, or raise ValueError."""
+
+
+@dataclass(frozen=True)
+class Integer:
+    """An integer in a range; a bool or a float is none."""
+
+    low: int
+    high: int
+
+    def read(self, value: object) -> int:
+        """Accept or raise ValueError."""
+        if type(value) is not int or not self.low <= value <= self.high:  # a bool is no integer
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text of at most ``limit`` bytes of UTF-8."""
+
+    limit: int  # bytes of UTF-8
+
+    def read(self, value: object) -> str:
+        """Accept or raise ValueError."""
+        # A lone surrogate, which JSON can write, raises UnicodeEncodeError: a ValueError too.
+        if not isinstance(value, str) or len(value.encode()) > self.limit:
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A SHA-256 digest, 64 hexadecimal digits on the wire."""
+
+    def read(self, value: object) -> bytes:
+        """Accept or raise ValueError."""
+        if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+            raise ValueError(value)
+        return bytes.fromhex(value)
+
+
+@dataclass(frozen=True)
+class IpAddress:
+    """A literal IPv4 or IPv6 address, in its canonical form."""
+
+    def read(self, value: object) -> str:
+        """Accept or raise ValueError."""
+        if not isinstance(value, str):
+            raise ValueError(value)
+        return str(ipaddress.ip_address(value))
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """True or false."""
+
+    def read(self, value: object) -> bool:
+        """Accept or raise ValueError."""
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """After ``erro``: a stable code for programs, a sentence for people."""
+
+    code: Annotated[str, Text(64)]
+    message: Annotated[str, Text(4096)] = ""
+
+
+class Request(Protocol):
+    """Any request: a frozen dataclass of checked fields, and its verb."""
+
+    verb: ClassVar[str]
+
+
+Message = TypeVar("Message")
+RequestType = TypeVar("RequestType")
+
+
+def encode_request(request: Request) -> bytes:
+    """Return the request's line."""
+    return _line(request.verb, request)
+
+
+def encode_reply(reply: object) -> bytes:
+    """Return the reply's line: ``erro`` for a Refusal, ``ok`` for all others."""
+    return _line("erro" if isinstance(reply, Refusal) else "ok", reply)
+
+
+def encode_lines(entries: Iterable[object]) -> bytes:
+    """Return a body of JSON lines."""
+    return b"".join(_json(entry) + b"\n" for entry in entries)
+
+
+def decode_request(line: bytes, known: dict[str, type[RequestType]]) -> RequestType:
+    """Read a request's line; raise ProtocolError, of kind ``http`` for a web browser's."""
+    if _HTTP.match(line):
+        raise ProtocolError("http")
+    word, rest = _words(line)
+    if word not in known:
+        raise ProtocolError("unknown-verb" if _VERB.fullmatch(word) else "noise")
+    return _read(known[word], _object(rest))
+
+
+def decode_reply(line: bytes, kind: type[Message]) -> Message:
+    """Read a reply's line; raise RefusedError for ``erro``, ProtocolError for what is no reply."""
+    word, rest = _words(line)
+    if word == "erro":
+        refusal = _read(Refusal, _object(rest))
+        raise RefusedError(refusal.code, refusal.message)
+    if word != "ok":
+        raise ProtocolError("stranger")
+    return _read(kind, _object(rest))
+
+
+def decode_lines(body: bytes, kind: type[Message], count: int) -> list[Message]:
+    """Read a body of exactly ``count`` JSON lines."""
+    lines = body.removesuffix(b"\n").split(b"\n") if body else []
+    if len(lines) != count:
+        raise ProtocolError("bad-count")
+    return [_read(kind, _object(line)) for line in lines]
+
+
+def _words(line: bytes) -> tuple[str, bytes]:
+    """Cut a line at its first blank; the verb of what is not UTF-8 is noise."""
+    head, _, rest = line.rstrip(b"\r\n").partition(b" ")
+    return head.decode(errors="replace"), rest.strip()
+
+
+def _object(text: bytes) -> dict[str, object]:
+    """Parse a JSON object; nothing at all is an empty one."""
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:  # "[[[[…" is a RecursionError on some Pythons
+        raise ProtocolError("not-json") from error
+    if not isinstance(value, dict):
+        raise ProtocolError("not-json")
+    return value
+
+
+def _read(kind: type[Message], given: dict[str, object]) -> Message:
+    """Build a message, each field checked; a missing field takes its default."""
+    values = {}
+    fields_of: Any = kind  # mypy does not take every class for hashable
+    for name, check, default in _checks(fields_of):
+        if name in given:
+            try:
+                values[name] = check.read(given[name])
+            except ValueError as error:
+                raise ProtocolError("bad-field", name) from error
+        elif default is MISSING:
+            raise ProtocolError("no-field", name)
+    return kind(**values)
+
+
+@cache
+def _checks(kind: Any) -> tuple[tuple[str, Check, object], ...]:
+    """List each field of a message: its name, its check, its default or MISSING."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(
+        (field.name, _check_of(hints[field.name]), field.default) for field in fields(kind)
+    )
+
+
+def _check_of(hint: Any) -> Check:
+    """Find the check in ``Annotated[T, check]`` or ``Annotated[T, check] | None``."""
+    annotated = next((arg for arg in get_args(hint) if hasattr(arg, "__metadata__")), hint)
+    check: Check = annotated.__metadata__[0]
+    return check
+
+
+def _line(word: str, message: object) -> bytes:
+    text = _json(message)
+    return word.encode() + (b"" if text == b"{}" else b" " + text) + b"\n"
+
+
+def _json(message: Any) -> bytes:
+    """Write a message's fields, leaving out those that stand at their default."""
+    shown = {}
+    for name, _, default in _checks(message.__class__):
+        value = getattr(message, name)
+        if value != default:
+            shown[name] = value.hex() if isinstance(value, bytes) else value
+    return json.dumps(shown, ensure_ascii=False).encode()
