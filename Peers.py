@@ -164,7 +164,7 @@ def do_ls(peer: Peer, *words: str) -> None:
     """Show what one peer shares."""
     if len(words) != 2:
         raise BadUsageError("ls")
-    found = listed(peer, options.ip(words[0]), options.port(words[1]))[0]
+    found, *_ = listed(peer, options.ip(words[0]), options.port(words[1]))
     address = Address(found.ip, found.port)
     with connect_to_peer(peer, address) as connection:
         try:
@@ -172,8 +172,8 @@ def do_ls(peer: Peer, *words: str) -> None:
         except (ConnectionLostError, ProtocolError, RefusedError) as error:
             raise PeerUnreachableError(address, error) from error
     peer.screen.table(
-        ("Arquivos compartilhados", "Tamanho"),
-        [(f.name, sentences.size(f.size)) for f in files],
+        ("Arquivos compartilhados", "Tamanho", "Raiz"),
+        [(f.name, sentences.size(f.size), sentences.root(f.root)) for f in files],
         [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files],
     )
 

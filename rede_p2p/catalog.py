@@ -114,7 +114,8 @@ class Catalog:
 
     def find(self, name: str) -> Share | None:
         """Return the share of that name, in its state of this moment."""
-        return _fresh(self._look().shares.get(name))
+        share = _fresh(self._look(only_list=True).shares.get(name))
+        return share or _fresh(self._look().shares.get(name))
 
     def content(self, share: Share) -> Content | None:
         """Return what the share is, if it has been computed."""
@@ -123,7 +124,7 @@ class Catalog:
 
     def find_content(self, root: bytes) -> Share | None:
         """Return a share that is this content in its state of this moment."""
-        by_path = self._look().by_path
+        by_path = self._look(only_list=True).by_path
         for path in self._roots.paths(root):
             share = _fresh(by_path.get(path))
             if share is not None and self._roots.known(path, share.stamp) == root:

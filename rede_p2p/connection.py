@@ -23,6 +23,7 @@ from rede_p2p.messages import Listing, Quit
 DIAL_TIMEOUT = 4.0  # seconds for a connection to be made
 REPLY_TIMEOUT = 8.0  # seconds for one whole line of reply
 STALL_TIMEOUT = 15.0  # seconds in which a body or a send must make some progress
+STALL_SIZE = 64 * 1024  # bytes that are progress: less is a dribble, meant to hold a thread
 
 Message = TypeVar("Message")
 RequestType = TypeVar("RequestType")
@@ -102,12 +103,20 @@ class Connection:
             raise ConnectionLostError("lost")
         return count
 
+    def receive_all(self, view: memoryview) -> None:
+        """Fill the whole view; each 64 KiB of it must arrive within STALL_TIMEOUT."""
+        end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
+        while view:
+            view = view[self.receive_into(view) :]
+            if len(view) <= due:
+                end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
+            elif time.monotonic() > end:
+                raise ConnectionLostError("silent")
+
     def receive_exactly(self, count: int) -> bytearray:
         """Return ``count`` bytes, which the caller has bounded."""
         data = bytearray(count)
-        view = memoryview(data)
-        while view:
-            view = view[self.receive_into(view) :]
+        self.receive_all(memoryview(data))
         return data
 
     def receive_request(

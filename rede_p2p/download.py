@@ -193,7 +193,7 @@ class Download:
                 raise ProtocolError("bad-length")
             for index in range(first, first + count):
                 view = buffer[: self._bytes_in(index, 1)]
-                self._receive(connection, view)
+                connection.receive_all(view)
                 if merkle.piece_hash(view, self._content.size) != hashes[index]:
                     raise VerificationError(self._wanted.name, source)
                 self._write(file, index, view)
@@ -248,10 +248,6 @@ class Download:
     def _bytes_in(self, first: int, count: int) -> int:
         start = first * self._piece
         return min(count * self._piece, self._content.size - start)
-
-    def _receive(self, connection: Connection, view: memoryview) -> None:
-        while view:
-            view = view[connection.receive_into(view) :]
 
     def _write(self, file: BinaryIO, index: int, view: memoryview) -> None:
         with disk.border(self._partial):

@@ -7,6 +7,7 @@ little longer each time, and asks for the port it had. Owner: the peer, which mu
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -75,11 +76,17 @@ class Membership:
     def roster(self) -> Roster:
         """Ask who is here; without a tracker, return the last list and its age."""
         try:
-            members = self.call(lambda connection: connection.ask_lines(Peers(), Member))
+            self.call(self._ask_roster)
         except RedeError:
             return Roster(self._roster.members, monotonic() - self._told_at)
-        self._told_at, self._roster = monotonic(), Roster(tuple(members), 0.0)
         return self._roster
+
+    def _ask_roster(self, connection: Connection) -> None:
+        members = connection.ask_lines(Peers(), Member)
+        if not _is_loopback(self._ip):
+            # Loopback from another machine's mouth would make this one call its own services.
+            members = [member for member in members if not _is_loopback(member.ip)]
+        self._told_at, self._roster = monotonic(), Roster(tuple(members), 0.0)
 
     def call(self, ask: Callable[[Connection], Result]) -> Result:
         """Run ``ask`` in the thread that owns the connection, and return its result.
@@ -104,8 +111,7 @@ class Membership:
         try:
             connection = dial(self.tracker, self._source)
             self._take_port(connection)
-            self._told_at = monotonic()
-            self._roster = Roster(tuple(connection.ask_lines(Peers(), Member)), 0.0)
+            self._ask_roster(connection)
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -181,3 +187,7 @@ class Membership:
             cause = ConnectionLostError("lost")
             call[1].set_exception(TrackerUnreachableError(self.tracker, cause))
         return False
+
+
+def _is_loopback(ip: str) -> bool:
+    return ipaddress.ip_address(ip).is_loopback

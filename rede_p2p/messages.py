@@ -13,9 +13,11 @@ from rede_p2p.wire import Boolean, Digest, Integer, IpAddress, Text
 
 VERSION = 1  # of this protocol; a tracker refuses a peer that says another
 LISTING_LIMIT = 64 * 1024 * 1024  # bytes in a body of JSON lines
-COUNT_LIMIT = 1_000_000  # lines in such a body
+COUNT_LIMIT = 500_000  # lines in such a body
+FIRST_PUBLIC_PORT = 1024  # a tracker may not send its peers to a machine's system services
 
 Port = Annotated[int, Integer(1, 65535)]
+PublicPort = Annotated[int, Integer(FIRST_PUBLIC_PORT, 65535)]
 Size = Annotated[int, Integer(0, merkle.MAX_SIZE)]
 Count = Annotated[int, Integer(0, COUNT_LIMIT)]
 Index = Annotated[int, Integer(0, merkle.MAX_PIECES)]
@@ -36,7 +38,7 @@ class Join:
 
     verb: ClassVar[str] = "join"
     version: Version
-    port: Port | None = None
+    port: PublicPort | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Busy:
     """The port you offered is taken on my machine: offer another."""
 
     verb: ClassVar[str] = "busy"
-    port: Port
+    port: PublicPort
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Ready:
     """I listen on the port you offered: list me."""
 
     verb: ClassVar[str] = "ready"
-    port: Port
+    port: PublicPort
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Done:
 class Offer:
     """The public port to listen on, and the address the tracker observed for the asker."""
 
-    port: Port
+    port: PublicPort
     ip: Ip
     version: Version
 
@@ -199,7 +201,7 @@ class Member:
     """A line of ``peers``; ``you`` marks the one who asked."""
 
     ip: Ip
-    port: Port
+    port: PublicPort
     you: Flag = False
 
 

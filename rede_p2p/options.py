@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rede_p2p.discovery import WELL_KNOWN_PORT
 from rede_p2p.errors import BadUsageError
+from rede_p2p.messages import FIRST_PUBLIC_PORT
 from rede_p2p.registry import FIRST_PORT
 
 HERE = Path(__file__).resolve().parent.parent
@@ -51,7 +52,7 @@ def parse_tracker(words: Sequence[str]) -> TrackerOptions:
     return TrackerOptions(
         port=port(rest[0]) if rest else WELL_KNOWN_PORT,
         ip=ip(given["ip"]) if "ip" in given else None,
-        first_port=port(given["primeira-porta"]) if "primeira-porta" in given else FIRST_PORT,
+        first_port=_first_port(given.get("primeira-porta", str(FIRST_PORT))),
         help=_wants_help(given),
     )
 
@@ -83,6 +84,13 @@ def port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
         raise BadUsageError("port", text)
     return int(text)
+
+
+def _first_port(text: str) -> int:
+    number = port(text)
+    if number < FIRST_PUBLIC_PORT:
+        raise BadUsageError("first-port", text)
+    return number
 
 
 def ip(text: str) -> str:

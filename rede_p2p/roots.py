@@ -85,7 +85,8 @@ class Roots:
         self._lock = Condition(Lock())  # guards everything below but the database
         self._known: dict[str, tuple[Stamp, bytes]] = {}
         self._by_root: dict[bytes, set[str]] = {}
-        self._waiting: dict[str, None] = {}  # in order
+        self._soon: dict[str, None] = {}  # paths to hash first, in order
+        self._later: dict[str, None] = {}  # paths to hash after those, in order
         self._failed: dict[str, str] = {}
         self._at: tuple[str, int] = ("", 0)  # the path being hashed, the bytes of it so far
         self._stopped = False
@@ -120,9 +121,7 @@ class Roots:
         with self._lock:
             self._failed.pop(path, None)
             if self._at[0] != path:
-                self._waiting.setdefault(path)
-                if soon:
-                    self._waiting = {path: None} | self._waiting
+                (self._soon if soon else self._later)[path] = None
                 self._lock.notify_all()
 
     def wait(self, path: str, stamp: Stamp, within: float) -> bytes | None:
@@ -150,7 +149,7 @@ class Roots:
     def pending(self) -> int:
         """Return how many files wait to be hashed."""
         with self._lock:
-            return len(self._waiting) + bool(self._at[0])
+            return len(self._soon.keys() | self._later.keys()) + bool(self._at[0])
 
     def layer(self, path: str, content: Content) -> bytes | None:
         """Return the piece hashes of a known file, if they are still remembered."""
@@ -197,7 +196,7 @@ class Roots:
                     self._failed[path] = error.kind
             with self._lock:
                 self._at = ("", 0)
-                idle = not self._waiting
+                idle = not (self._soon or self._later)
                 self._lock.notify_all()
             done += 1
             if idle or done % COMMIT_EVERY == 0:
@@ -207,11 +206,12 @@ class Roots:
     def _next(self) -> str | None:
         """Wait for a path to hash; None when it is time to end."""
         with self._lock:
-            self._lock.wait_for(lambda: self._stopped or self._waiting)
+            self._lock.wait_for(lambda: self._stopped or self._soon or self._later)
             if self._stopped:
                 return None
-            path = next(iter(self._waiting))
-            del self._waiting[path]
+            path = next(iter(self._soon or self._later))
+            self._soon.pop(path, None)
+            self._later.pop(path, None)
             self._at = (path, 0)
             return path
 

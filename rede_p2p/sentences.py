@@ -22,6 +22,11 @@ def size(count: float) -> str:
     return f"{shown} {units[0]}"
 
 
+def root(digest: bytes | None) -> str:
+    """Say a content's root, short: enough to see that two names are one content."""
+    return "calculando…" if digest is None else digest.hex()[:12]
+
+
 @singledispatch
 def tell(fact: object) -> str:
     """Say an error or an event in one sentence."""
@@ -30,6 +35,7 @@ def tell(fact: object) -> str:
 
 _USAGE = {
     "port": "“{}” não é uma porta: use um número de 1 a 65535",
+    "first-port": "a primeira porta precisa ser de 1024 a 65535, e não “{}”",
     "ip": "“{}” não é um endereço IP: use a forma 192.168.0.10",
     "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
     "too-many": "palavra a mais: “{}” (veja --ajuda)",

@@ -76,13 +76,16 @@ class Digest:
 
 @dataclass(frozen=True)
 class IpAddress:
-    """A literal IPv4 or IPv6 address, in its canonical form."""
+    """The literal IPv4 or IPv6 address of one machine, in its canonical form."""
 
     def read(self, value: object) -> str:
         """Accept or raise ValueError."""
         if not isinstance(value, str):
             raise ValueError(value)
-        return str(ipaddress.ip_address(value))
+        address = ipaddress.ip_address(value)
+        if address.is_unspecified or address.is_multicast:
+            raise ValueError(value)
+        return str(address)
 
 
 @dataclass(frozen=True)
