@@ -1,0 +1,57 @@
+"""What every test stands on: nothing is left behind, and no test meets another's network."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the project is run from its folder, never installed
+
+_hosts = itertools.count(random.randrange(2**20))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread running or a descriptor open."""
+    threads, descriptors = set(threading.enumerate()), open_descriptors()
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in left:
+        thread.join(10)
+    assert not [thread for thread in left if thread.is_alive()]
+    assert open_descriptors() <= descriptors
+
+
+def open_descriptors() -> set[str]:
+    """List this process's open descriptors, where the system tells."""
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        return set()
+    found = set()
+    for entry in folder.iterdir():
+        try:
+            found.add(f"{entry.name} {os.readlink(entry)}")  # noqa: PTH115
+        except OSError:  # the one that lists the folder itself
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the person's own cache of roots out of the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def host() -> str:
+    """Return a loopback address that no other test uses, so that its ports are all free."""
+    number = next(_hosts) % (2**20)
+    return f"127.{64 + number // 2**14}.{number // 64 % 256}.{number % 64 * 4 + 2}"
