@@ -83,7 +83,10 @@ class IpAddress:
         if not isinstance(value, str):
             raise ValueError(value)
         address = ipaddress.ip_address(value)
-        if address.is_unspecified or address.is_multicast:
+        # Inside IPv6, 127.0.0.1 would not be taken for loopback by every Python.
+        address = getattr(address, "ipv4_mapped", None) or address
+        # A zone ("fe80::1%eth0") is any text at all, and means nothing on another machine.
+        if address.is_unspecified or address.is_multicast or "%" in value:
             raise ValueError(value)
         return str(address)
 
@@ -170,7 +173,7 @@ def _words(line: bytes) -> tuple[str, bytes]:
 def _object(text: bytes) -> dict[str, object]:
     """Parse a JSON object; nothing at all is an empty one."""
     try:
-        value = json.loads(text) if text else {}
+        value = json.loads(text.decode()) if text else {}  # of bytes, it would take UTF-16 too
     except (ValueError, RecursionError) as error:  # "[[[[…" is a RecursionError on some Pythons
         raise ProtocolError("not-json") from error
     if not isinstance(value, dict):

@@ -1,0 +1,439 @@
+"""Bytes and messages: one table read both ways, and the same kind of table for what is hostile."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rede_p2p import merkle, messages, wire
+from rede_p2p.connection import Connection
+from rede_p2p.errors import ProtocolError, RefusedError
+from rede_p2p.messages import (
+    BY_UDP,
+    TO_PEER,
+    TO_TRACKER,
+    Body,
+    Busy,
+    Done,
+    Found,
+    Get,
+    Hashes,
+    Here,
+    Join,
+    Listing,
+    Ls,
+    Member,
+    Offer,
+    Peers,
+    Pieces,
+    Ping,
+    Quit,
+    Ready,
+    Shared,
+    Stat,
+    Where,
+)
+
+REQUESTS = {**TO_TRACKER, **TO_PEER, **BY_UDP}
+REPLIES = (Done, Offer, Listing, Found, Body, Here, Member, Shared)
+ROOT = bytes(range(32))
+HEX = ROOT.hex().encode()
+DEEP = b"[" * (60 * 1024)
+
+# Message and bytes, the same thing on both sides of the wire.
+CASES = [
+    (Join(1), b'join {"version": 1}\n'),
+    (Join(1, 5460), b'join {"version": 1, "port": 5460}\n'),
+    (Busy(5455), b'busy {"port": 5455}\n'),
+    (Ready(65535), b'ready {"port": 65535}\n'),
+    (Peers(), b"peers\n"),
+    (Ping(), b"ping\n"),
+    (Where("00ff"), b'where {"nonce": "00ff"}\n'),
+    (Ls(), b"ls\n"),
+    (Stat("a b.txt"), b'stat {"name": "a b.txt"}\n'),
+    (Stat("ação 🎈.txt"), 'stat {"name": "ação 🎈.txt"}\n'.encode()),
+    (Stat('"\\/'), b'stat {"name": "\\"\\\\/"}\n'),
+    (Stat("a\nb\x00"), b'stat {"name": "a\\nb\\u0000"}\n'),  # names.check says no, the wire carries
+    (Stat("x" * 1024), b'stat {"name": "' + b"x" * 1024 + b'"}\n'),
+    (Get("a"), b'get {"name": "a"}\n'),
+    (Get("a", 5, 0), b'get {"name": "a", "start": 5, "length": 0}\n'),
+    (Get("a", 0, 2**50), b'get {"name": "a", "length": 1125899906842624}\n'),
+    (Hashes(ROOT), b'hashes {"root": "' + HEX + b'"}\n'),
+    (Pieces(ROOT, 0, 9), b'pieces {"root": "' + HEX + b'", "first": 0, "count": 9}\n'),
+    (Quit(), b"quit\n"),
+    (Done(), b"ok\n"),
+    (Offer(5455, "10.0.0.7", 1), b'ok {"port": 5455, "ip": "10.0.0.7", "version": 1}\n'),
+    (Offer(5455, "2001:db8::7", 1), b'ok {"port": 5455, "ip": "2001:db8::7", "version": 1}\n'),
+    (Listing(0, 0), b'ok {"bytes": 0, "count": 0}\n'),
+    (Found("a", 0, ROOT), b'ok {"name": "a", "size": 0, "root": "' + HEX + b'"}\n'),
+    (Found("a", 9, None, 3), b'ok {"name": "a", "size": 9, "hashed": 3}\n'),
+    (Body(7), b'ok {"bytes": 7}\n'),
+    (Body(7, 9, ROOT), b'ok {"bytes": 7, "size": 9, "root": "' + HEX + b'"}\n'),
+    (Here("00ff", 80, 1), b'ok {"nonce": "00ff", "port": 80, "version": 1}\n'),
+    (Member("127.0.0.1", 5455), b'ok {"ip": "127.0.0.1", "port": 5455}\n'),
+    (Member("::1", 5455, True), b'ok {"ip": "::1", "port": 5455, "you": true}\n'),
+    (Shared("p/a", 3), b'ok {"name": "p/a", "size": 3}\n'),
+    (Shared("p/a", 3, ROOT), b'ok {"name": "p/a", "size": 3, "root": "' + HEX + b'"}\n'),
+]
+
+# The same message, written otherwise: read, never written.
+ALSO_READ = [
+    (Ls(), b"ls"),
+    (Ls(), b"ls\r\n"),
+    (Ls(), b"ls {}\n"),
+    (Ls(), b"ls   {}  \r\n"),
+    (Ls(), b'ls {"who": [1, {"deep": null}], "verb": "quit"}\n'),  # unknown fields are ignored
+    (Ls(), b'ls {"x": NaN}\n'),
+    (Stat("a"), b'stat {"name": "\\u0061", "name2": "\\ud800"}\n'),
+    (Stat("é"), b'stat {"name":"\\u00e9"}\n'),
+    (Get("a"), b'get {"start":0,"name":"a"}\n'),
+    (Done(), b'ok {"future": 1}\n'),
+    (Member("::1", 5455), b'ok {"ip": "0:0::0001", "port": 5455}\n'),
+    (Member("10.0.0.7", 5455), b'ok {"ip": "::ffff:10.0.0.7", "port": 5455}\n'),
+]
+
+# Hostile requests, and the kind of the ProtocolError each one is.
+BAD_REQUESTS = [
+    (b"GET / HTTP/1.1\r\n", "http"),
+    (b"POST /x HTTP/1.0\r\n", "http"),
+    (b"OPTIONS * HTTP/1.1\r\n", "http"),
+    (b"PRI * HTTP/2.0\r\n", "http"),
+    (b"GET\n", "noise"),
+    (b"GETTING {}\n", "noise"),
+    (b"\n", "noise"),
+    (b" ls\n", "noise"),
+    (b"ls{}\n", "noise"),
+    (b"ls\t{}\n", "noise"),
+    (b"LS\n", "noise"),
+    (b"\x00\n", "noise"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", "noise"),  # a TLS hello
+    (b"\xff\xfe\x80 {}\n", "noise"),
+    (b"a" * 17 + b"\n", "noise"),
+    (b"a" * 16 + b"\n", "unknown-verb"),
+    (b"delete {}\n", "unknown-verb"),
+    (b"ok\n", "unknown-verb"),
+    (b"ls [\n", "not-json"),
+    (b"ls []\n", "not-json"),
+    (b"ls 1\n", "not-json"),
+    (b"ls null\n", "not-json"),
+    (b"ls {\n", "not-json"),
+    (b"ls {} {}\n", "not-json"),
+    (b"ls " + DEEP + b"\n", "not-json"),
+    (b'ls {"a": ' + DEEP + b"\n", "not-json"),
+    (b'stat {"name": "\xff"}\n', "not-json"),
+    (b'stat {"name": "\xed\xa0\x80"}\n', "not-json"),  # a lone surrogate as if it were UTF-8
+    ('stat {"name": "a"}'.encode("utf-16"), "noise"),
+    (b"stat " + '{"name": "a"}'.encode("utf-16-le"), "not-json"),
+    (b"stat " + '{"name": "a"}'.encode("utf-32-be"), "not-json"),
+    (b'stat {"name": "a\x00"}\n', "not-json"),
+    (b'get {"name": "a", "start": ' + b"9" * 5000 + b"}\n", "not-json"),
+    (b"stat\n", "no-field"),
+    (b"stat {}\n", "no-field"),
+    (b'stat {"Name": "a"}\n', "no-field"),
+    (b'join {"port": 5455}\n', "no-field"),
+    (b'stat {"name": null}\n', "bad-field"),
+    (b'stat {"name": 1}\n', "bad-field"),
+    (b'stat {"name": ["a"]}\n', "bad-field"),
+    (b'stat {"name": "\\ud800"}\n', "bad-field"),
+    (b'stat {"name": "' + b"x" * 1025 + b'"}\n', "bad-field"),
+    (b'stat {"name": "' + "é".encode() * 513 + b'"}\n', "bad-field"),
+    (b'get {"name": "a", "start": -1}\n', "bad-field"),
+    (b'get {"name": "a", "start": true}\n', "bad-field"),
+    (b'get {"name": "a", "start": 1.0}\n', "bad-field"),
+    (b'get {"name": "a", "start": 1e3}\n', "bad-field"),
+    (b'get {"name": "a", "start": "1"}\n', "bad-field"),
+    (b'get {"name": "a", "start": NaN}\n', "bad-field"),
+    (b'get {"name": "a", "start": Infinity}\n', "bad-field"),
+    (b'get {"name": "a", "start": 1125899906842625}\n', "bad-field"),
+    (b'get {"name": "a", "start": ' + b"9" * 4000 + b"}\n", "bad-field"),
+    (b'get {"name": "a", "length": null}\n', "bad-field"),
+    (b'join {"version": 0}\n', "bad-field"),
+    (b'join {"version": true}\n', "bad-field"),
+    (b'join {"version": 1, "port": 0}\n', "bad-field"),
+    (b'join {"version": 1, "port": 1023}\n', "bad-field"),
+    (b'join {"version": 1, "port": 65536}\n', "bad-field"),
+    (b'hashes {"root": "' + HEX[:-1] + b'"}\n', "bad-field"),
+    (b'hashes {"root": "' + HEX + b'0"}\n', "bad-field"),
+    (b'hashes {"root": "' + HEX[:-1] + b'g"}\n', "bad-field"),
+    (b'hashes {"root": "' + b"A" * 64 + b'"}\n', "bad-field"),
+    (b'hashes {"root": "' + HEX[:-1] + b'\\n"}\n', "bad-field"),
+    (b'hashes {"root": "' + "٣".encode() * 64 + b'"}\n', "bad-field"),
+    (b'pieces {"root": "' + HEX + b'", "first": 65537, "count": 1}\n', "bad-field"),
+    (b'where {"nonce": "' + b"0" * 33 + b'"}\n', "bad-field"),
+]
+
+# Hostile replies, what was expected, and the kind of the ProtocolError.
+BAD_REPLIES = [
+    (b"\n", Done, "stranger"),
+    (b"HTTP/1.1 400 Bad Request\r\n", Done, "stranger"),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", Done, "stranger"),
+    (b"OK\n", Done, "stranger"),
+    (b"okay {}\n", Done, "stranger"),
+    (b"\x80\x81\x82\n", Done, "stranger"),
+    (b"ok [[[[\n", Done, "not-json"),
+    (b"ok " + DEEP + b"\n", Done, "not-json"),
+    (b"ok\n", Body, "no-field"),
+    (b"erro\n", Done, "no-field"),
+    (b"erro oops\n", Done, "not-json"),
+    (b'erro {"message": "x"}\n', Done, "no-field"),
+    (b'erro {"code": 7}\n', Done, "bad-field"),
+    (b'erro {"code": "' + b"c" * 65 + b'"}\n', Done, "bad-field"),
+    (b'erro {"code": "c", "message": "\\udfff"}\n', Done, "bad-field"),
+    (b'ok {"bytes": 67108865, "count": 1}\n', Listing, "bad-field"),
+    (b'ok {"bytes": 1, "count": 500001}\n', Listing, "bad-field"),
+    (b'ok {"bytes": -1, "count": 0}\n', Listing, "bad-field"),
+    (b'ok {"bytes": 1.5}\n', Body, "bad-field"),
+    *(
+        (b'ok {"ip": %b, "port": 5455}\n' % json.dumps(ip).encode(), Member, "bad-field")
+        for ip in (
+            "",
+            "0.0.0.0",
+            "::",
+            "::ffff:0.0.0.0",
+            "224.0.0.1",
+            "239.255.255.255",
+            "ff02::1",
+            "::ffff:224.0.0.1",
+            "127.1",
+            "010.0.0.7",
+            "10.0.0.7\n",
+            "10.0.0.7/8",
+            "localhost",
+            "fe80::1%eth0",
+            "fe80::1%\x1b[31m",
+            "::1%" + "é" * 99,
+            "٣.3.3.3",
+            7,
+            None,
+            True,
+            2**32,
+            ["10.0.0.7"],
+        )
+    ),
+    (b'ok {"ip": "10.0.0.7", "port": 22}\n', Member, "bad-field"),
+    (b'ok {"ip": "10.0.0.7", "port": 5455, "you": 1}\n', Member, "bad-field"),
+    (b'ok {"ip": "10.0.0.7", "port": 5455, "you": null}\n', Member, "bad-field"),
+]
+
+
+def is_request(message):
+    return hasattr(message, "verb")
+
+
+def read(line, message):
+    """Read a line as what the message is."""
+    if is_request(message):
+        return wire.decode_request(line, REQUESTS)
+    return wire.decode_reply(line, type(message))
+
+
+def shown(value):
+    return repr(value)[:60]
+
+
+@pytest.mark.parametrize(("message", "line"), CASES, ids=shown)
+def test_a_message_is_written_as_these_bytes(message, line):
+    encode = wire.encode_request if is_request(message) else wire.encode_reply
+    assert encode(message) == line
+
+
+@pytest.mark.parametrize(("message", "line"), CASES + ALSO_READ, ids=shown)
+def test_these_bytes_are_read_as_the_message(message, line):
+    found = read(line, message)
+    assert found == message
+    assert type(found) is type(message)
+
+
+def test_every_message_has_a_row():
+    rows = {type(message) for message, _ in CASES}
+    assert rows == {*REQUESTS.values(), *REPLIES}
+    assert all(verb == kind.verb for verb, kind in REQUESTS.items())
+
+
+@pytest.mark.parametrize(("line", "kind"), BAD_REQUESTS, ids=shown)
+def test_a_hostile_request_is_a_protocol_error(line, kind):
+    with pytest.raises(ProtocolError) as caught:
+        wire.decode_request(line, REQUESTS)
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(("line", "expected", "kind"), BAD_REPLIES, ids=shown)
+def test_a_hostile_reply_is_a_protocol_error(line, expected, kind):
+    with pytest.raises(ProtocolError) as caught:
+        wire.decode_reply(line, expected)
+    assert caught.value.kind == kind
+
+
+def test_a_bad_field_is_named():
+    with pytest.raises(ProtocolError) as caught:
+        wire.decode_request(b'get {"name": "a", "start": -1}\n', REQUESTS)
+    assert caught.value.detail == "start"
+
+
+def test_a_refusal_is_written_and_raised_with_its_code_and_its_sentence():
+    line = wire.encode_reply(wire.Refusal("no-such-file", "não há"))
+    assert line == 'erro {"code": "no-such-file", "message": "não há"}\n'.encode()
+    with pytest.raises(RefusedError) as caught:
+        wire.decode_reply(line, Done)
+    assert (caught.value.code, caught.value.message) == ("no-such-file", "não há")
+
+
+@pytest.mark.parametrize("verb", [b"join", b"peers", b"where"])
+def test_a_peer_does_not_know_the_verbs_of_a_tracker(verb):
+    with pytest.raises(ProtocolError, match="unknown-verb"):
+        wire.decode_request(verb + b"\n", TO_PEER)
+
+
+# Bodies of lines.
+
+LINES = [
+    ([], b""),
+    ([Shared("a", 1)], b'{"name": "a", "size": 1}\n'),
+    ([Shared("a", 1), Shared("b", 2)], b'{"name": "a", "size": 1}\n{"name": "b", "size": 2}\n'),
+]
+
+
+@pytest.mark.parametrize(("entries", "body"), LINES, ids=shown)
+def test_a_listing_is_read_and_written(entries, body):
+    assert wire.encode_lines(entries) == body
+    assert wire.decode_lines(body, Shared, len(entries)) == entries
+    assert wire.decode_lines(body.removesuffix(b"\n"), Shared, len(entries)) == entries
+
+
+@pytest.mark.parametrize(
+    ("body", "count", "kind"),
+    [
+        (b"", 1, "bad-count"),
+        (b"\n", 0, "bad-count"),
+        (b'{"name": "a", "size": 1}\n', 2, "bad-count"),
+        (b'{"name": "a", "size": 1}\n', 0, "bad-count"),
+        (b'{"name": "a", "size": 1}\n\n', 1, "bad-count"),
+        (b"\n", 1, "no-field"),
+        (b'{"name": "a"}', 1, "no-field"),
+        (b'{"name": "a", "size": -1}', 1, "bad-field"),
+        (b'{"name": "a", "siz', 1, "not-json"),
+        (DEEP, 1, "not-json"),
+        (b"\xff\xfe\n", 1, "not-json"),
+        (b"\n" * 100_000, 3, "bad-count"),
+    ],
+    ids=shown,
+)
+def test_a_hostile_listing_is_a_protocol_error(body, count, kind):
+    with pytest.raises(ProtocolError) as caught:
+        wire.decode_lines(body, Shared, count)
+    assert caught.value.kind == kind
+
+
+# Through a real socket.
+
+
+@pytest.fixture
+def pair():
+    """Return a socket to write on, and the connection that reads it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    with listening, socket.create_connection(listening.getsockname()) as writer:
+        reader, _ = listening.accept()
+        with Connection(reader) as connection:
+            yield writer, connection
+
+
+def receive(connection, message):
+    if is_request(message):
+        return connection.receive_request(REQUESTS, 10.0)
+    return connection.receive_reply(type(message), 10.0)
+
+
+def test_messages_are_read_byte_by_byte(pair):
+    writer, connection = pair
+    writer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for message, line in CASES:
+        for byte in line[:200]:
+            writer.send(bytes([byte]))
+        writer.sendall(line[200:])
+        assert receive(connection, message) == message
+
+
+def test_messages_glued_in_one_packet_are_read_apart(pair):
+    writer, connection = pair
+    for (first, one), (second, other) in itertools.pairwise(CASES):
+        writer.sendall(one + other)
+        assert receive(connection, first) == first
+        assert receive(connection, second) == second
+
+
+def test_every_cut_of_two_messages_is_read_as_two_messages(pair):
+    writer, connection = pair
+    first, second = Stat("é"), Join(1)
+    glued = wire.encode_request(first) + wire.encode_request(second)
+    for at in range(1, len(glued)):
+        writer.sendall(glued[:at])
+        writer.sendall(glued[at:])
+        assert receive(connection, first) == first
+        assert receive(connection, second) == second
+
+
+def test_a_body_that_follows_its_header_in_one_packet_stays_whole(pair):
+    writer, connection = pair
+    writer.sendall(wire.encode_reply(Body(6)) + b"a\nb\nc\n" + wire.encode_reply(Done()))
+    assert connection.receive_reply(Body, 10.0) == Body(6)
+    assert connection.receive_exactly(6) == b"a\nb\nc\n"
+    assert connection.receive_reply(Done, 10.0) == Done()
+
+
+# Anything at all.
+
+SOME_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+FIELDS = sorted({name for kind in (*REQUESTS.values(), *REPLIES) for name in kind.__annotations__})
+ALMOST = st.builds(
+    lambda word, fields: word + b" " + json.dumps(fields).encode() + b"\n",
+    st.sampled_from([b"ok", b"erro", *(verb.encode() for verb in REQUESTS)]),
+    st.dictionaries(st.sampled_from(["code", "message", *FIELDS]), SOME_JSON, max_size=5),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | ALMOST)
+@example(b"ls " + DEEP)
+def test_any_bytes_are_a_message_or_an_error_of_ours(data):
+    attempts = [
+        lambda: wire.decode_request(data, REQUESTS),
+        *(lambda kind=kind: wire.decode_reply(data, kind) for kind in REPLIES),
+        lambda: wire.decode_lines(data, Shared, data.count(b"\n")),
+        lambda: wire.decode_lines(data, Member, 1),
+    ]
+    for attempt in attempts:
+        try:
+            attempt()
+        except (ProtocolError, RefusedError):
+            continue
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.builds(Get, st.text(max_size=200), st.integers(0, merkle.MAX_SIZE))
+    | st.builds(Hashes, st.binary(min_size=32, max_size=32))
+    | st.builds(Found, st.text(max_size=200), st.integers(0, merkle.MAX_SIZE))
+    | st.builds(Member, st.ip_addresses(v=4).map(str), st.integers(1024, 65535), st.booleans())
+)
+def test_what_is_written_is_one_line_and_is_read_back(message):
+    line = (wire.encode_request if is_request(message) else wire.encode_reply)(message)
+    assert line.count(b"\n") == 1
+    try:
+        assert read(line, message) == message
+    except ProtocolError as error:  # an address of nobody
+        assert (error.kind, error.detail) == ("bad-field", "ip")
+
+
+def test_the_longest_header_of_a_peer_fits_in_a_line():
+    longest = Found("\x01" * 1024, merkle.MAX_SIZE, ROOT, merkle.MAX_SIZE)
+    assert len(wire.encode_reply(longest)) < wire.LINE_LIMIT
+    assert messages.LISTING_LIMIT > wire.LINE_LIMIT
