@@ -1,0 +1,121 @@
+"""The identity of contents, against libtorrent, which computes it on its own."""
+
+from __future__ import annotations
+
+import random
+from hashlib import sha256
+
+import libtorrent
+import pytest
+
+from rede_p2p import merkle
+from rede_p2p.merkle import BLOCK, FINEST_PIECE, HASH, MAX_PIECES
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+
+def sizes() -> list[int]:
+    """List 100 sizes: one byte around every boundary, and some at random."""
+    edges = [BLOCK * n for n in (1, 2, 3, 4, 5, 7, 8)]
+    edges += [FINEST_PIECE * n for n in (2, 3, 4, 5, 7, 8, 9, 15, 16, 17)]
+    edges += [2**n for n in range(1, 22)]
+    found = {edge + by for edge in edges for by in (-1, 0, 1)} - {0}
+    chance = random.Random(52)
+    while len(found) < 100:
+        found.add(chance.randrange(1, 3 * MIB))
+    return sorted(found)
+
+
+def layer_of(data: bytes) -> bytes:
+    size = len(data)
+    step = merkle.piece_length(size)
+    return b"".join(
+        merkle.piece_hash(data[at : at + length], size) for at, length in merkle.cut(size, step)
+    )
+
+
+def torrent_of(folder, data):
+    """Return the root and the piece layer that libtorrent finds; a single piece has no layer."""
+    (folder / "f").write_bytes(data)
+    entry = libtorrent.create_file_entry("f", len(data))
+    made = libtorrent.create_torrent([entry], FINEST_PIECE, libtorrent.create_torrent.v2_only)
+    libtorrent.set_piece_hashes(made, str(folder))
+    found = made.generate()
+    root = found[b"info"][b"file tree"][b"f"][b""][b"pieces root"]
+    return root, found[b"piece layers"].get(root, root)
+
+
+def test_a_hundred_sizes_are_tried():
+    assert len(sizes()) >= 100
+
+
+def test_root_and_layer_are_those_of_libtorrent(tmp_path):
+    source = random.Random(1).randbytes(max(sizes()))
+    for size in sizes():
+        data = source[:size]
+        layer = layer_of(data)
+        assert (merkle.root_of(layer, size), layer) == torrent_of(tmp_path, data), size
+
+
+def test_an_empty_content_is_one_empty_block():
+    assert merkle.piece_count(0) == 1
+    assert list(merkle.cut(0, FINEST_PIECE)) == [(0, 0)]
+    assert merkle.root_of(layer_of(b""), 0) == sha256(b"").digest()
+
+
+def test_a_piece_is_hashed_from_any_buffer():
+    data = bytes(range(256)) * 400
+    for kind in (bytes, bytearray, memoryview):
+        assert merkle.piece_hash(kind(data[:FINEST_PIECE]), len(data)) == layer_of(data)[:HASH]
+
+
+def test_one_wrong_bit_changes_the_piece_and_the_root():
+    data = bytearray(5 * FINEST_PIECE)
+    layer = layer_of(data)
+    data[3 * FINEST_PIECE + 7] ^= 1
+    wrong = layer_of(data)
+    differing = [a != b for a, b in zip(merkle.split(layer), merkle.split(wrong), strict=True)]
+    assert differing == [False, False, False, True, False]
+    assert merkle.root_of(layer, len(data)) != merkle.root_of(wrong, len(data))
+
+
+def test_contents_that_differ_in_zeros_at_the_end_have_different_roots():
+    lengths = (0, 1, BLOCK, BLOCK + 1, FINEST_PIECE, FINEST_PIECE + 1, 2 * FINEST_PIECE)
+    roots = {merkle.root_of(layer_of(bytes(size)), size) for size in lengths}
+    assert len(roots) == len(lengths)
+
+
+@pytest.mark.parametrize(
+    ("size", "piece", "count"),
+    [
+        (0, 64 * KIB, 1),
+        (1, 64 * KIB, 1),
+        (64 * KIB, 64 * KIB, 1),
+        (64 * KIB + 1, 64 * KIB, 2),
+        (4 * GIB - 1, 64 * KIB, MAX_PIECES),
+        (4 * GIB, 64 * KIB, MAX_PIECES),
+        (4 * GIB + 1, 128 * KIB, MAX_PIECES // 2 + 1),
+        (8 * GIB, 128 * KIB, MAX_PIECES),
+        (8 * GIB + 1, 256 * KIB, MAX_PIECES // 2 + 1),
+        (merkle.MAX_SIZE, 16 * GIB, MAX_PIECES),
+    ],
+)
+def test_a_piece_doubles_until_the_layer_is_small_enough(size, piece, count):
+    assert (merkle.piece_length(size), merkle.piece_count(size)) == (piece, count)
+
+
+def test_the_root_does_not_depend_on_the_size_of_the_piece(monkeypatch):
+    data = random.Random(2).randbytes(9 * FINEST_PIECE + 5)
+    root = merkle.root_of(layer_of(data), len(data))
+    for most in (1, 2, 4, 8):  # pieces of 1 MiB down to 128 KiB, as a content over 4 GiB has
+        monkeypatch.setattr(merkle, "MAX_PIECES", most)
+        assert merkle.piece_count(len(data)) <= most
+        assert merkle.root_of(layer_of(data), len(data)) == root
+
+
+@pytest.mark.parametrize(("size", "step"), [(0, 5), (1, 5), (4, 5), (5, 5), (6, 5), (11, 5)])
+def test_the_parts_of_a_cut_follow_each_other_and_are_the_whole(size, step):
+    parts = list(merkle.cut(size, step))
+    assert [at for at, _ in parts] == list(range(0, max(size, 1), step))
+    assert sum(length for _, length in parts) == size
+    assert all(0 < length <= step for _, length in parts[:-1])

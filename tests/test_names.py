@@ -1,0 +1,221 @@
+"""Names from strangers: what is refused and why, and what a download is called on the disk."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from rede_p2p import names
+from rede_p2p.errors import UnsafeNameError
+
+SAFE = [
+    "a",
+    "a.txt",
+    "a b.txt",
+    " a",
+    "ação.txt",
+    "文件.txt",
+    "🎈👩‍👩‍👧.png",
+    "e\u0301.txt",
+    "a..b",
+    "a.b.c",
+    "-rf",
+    "--help",
+    "~",
+    "$HOME",
+    "[v2] [/] [bold].txt",
+    "a'b;c&d`e`",
+    "%2e%2e%2f",
+    "parte",
+    "a.parte.txt",
+    "a.part",
+    "console.txt",
+    "con1.txt",
+    "xcon",
+    "com",
+    "com10",
+    "nul_.txt",
+    "p/a.txt",
+    "p/q/r/a.txt",
+    "x" * 255,
+    "é" * 127 + "x",
+    "/".join(["x" * 255] * 4),
+]
+
+UNSAFE = [
+    ("", "empty"),
+    (" ", "empty"),
+    ("\u00a0", "empty"),
+    ("/", "empty"),
+    ("/etc/passwd", "empty"),
+    ("//server/share", "empty"),
+    ("a//b", "empty"),
+    ("a/", "empty"),
+    ("p/ /a", "empty"),
+    (".", "dot"),
+    ("..", "dot"),
+    ("../a", "dot"),
+    ("a/../../b", "dot"),
+    ("a/./b", "dot"),
+    ("p/..", "dot"),
+    (".bashrc", "dot"),
+    ("p/.ssh/authorized_keys", "dot"),
+    ("...", "dot"),
+    ("a\\b", "separator"),
+    ("..\\a", "dot"),
+    ("\\\\server\\share", "separator"),
+    ("C:\\a", "separator"),
+    ("C:a", "separator"),
+    ("C:/a", "separator"),
+    ("a:stream", "separator"),
+    ("a.", "ending"),
+    ("a ", "ending"),
+    ("a. . .", "ending"),
+    ("p./a", "ending"),
+    ("p /a", "ending"),
+    ("a.parte", "partial"),
+    ("a.PARTE", "partial"),
+    ("p/a.Parte", "partial"),
+    ("p.parte/a", "partial"),
+    ("con", "reserved"),
+    ("CON", "reserved"),
+    ("Con.txt", "reserved"),
+    ("con .txt", "reserved"),
+    ("con.tar.gz", "reserved"),
+    ("prn", "reserved"),
+    ("aux.c", "reserved"),
+    ("nul", "reserved"),
+    ("com0", "reserved"),
+    ("com1", "reserved"),
+    ("COM9.log", "reserved"),
+    ("com¹", "reserved"),
+    ("lpt³.txt", "reserved"),
+    ("CONIN$", "reserved"),
+    ("conout$", "reserved"),
+    ("p/nul.txt", "reserved"),
+    ("nul/a", "reserved"),
+    ("x" * 256, "long"),
+    ("é" * 128, "long"),
+    ("p/" + "x" * 256, "long"),
+    ("/".join(["x" * 255] * 4) + "/x", "long"),
+    ("x" * 100_000, "long"),
+    ("../" * 100_000, "long"),
+    ("a\x00b", "control"),
+    ("a.txt\x00.png", "control"),
+    ("a\nb", "control"),
+    ("a\rb", "control"),
+    ("a\tb", "control"),
+    ("\x1b[31m", "control"),
+    ("a\x7f", "control"),
+    ("a\x85", "control"),
+    ("a\x9b", "control"),
+    ("a\u2028b", "control"),
+    ("a\u2029b", "control"),
+    ("a\u202egpj.exe", "control"),
+    ("a\u2066b", "control"),
+    ("a\u200fb", "control"),
+    ("a\u061cb", "control"),
+    ("\ud800", "control"),
+    ("a\udce9", "control"),  # what Python makes of a byte that is not UTF-8
+]
+
+
+@pytest.mark.parametrize("name", SAFE, ids=ascii)
+def test_a_safe_name_is_returned_as_it_is(name):
+    assert names.check(name) == name
+    assert names.is_safe(name)
+
+
+@pytest.mark.parametrize(("name", "kind"), UNSAFE, ids=lambda value: ascii(value)[:40])
+def test_an_unsafe_name_is_refused_and_the_rule_is_named(name, kind):
+    with pytest.raises(UnsafeNameError) as caught:
+        names.check(name)
+    assert (caught.value.name, caught.value.kind) == (name, kind)
+    assert not names.is_safe(name)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\x00"), min_size=1)
+LONG = st.builds(
+    lambda text, times, ending: (text * times).encode()[:255].decode(errors="ignore") + ending,
+    NAMES,
+    st.integers(1, 255),
+    st.sampled_from(["", ".txt", ".tar.gz", "." + "y" * 200, "." + "é" * 125]),
+).map(lambda name: name.encode()[:255].decode(errors="ignore"))
+ANY = st.text(st.characters() | st.sampled_from("/\\.: \x00\ud800con"), max_size=300)
+
+
+@settings(max_examples=200)
+@given(ANY)
+def test_every_text_is_safe_or_refused_and_a_safe_one_stays_in_its_folder(name):
+    if not names.is_safe(name):
+        return
+    parts = name.split("/")
+    assert len(name.encode()) <= names.MAX_PATH
+    assert not {"", ".", ".."}.intersection(parts)
+    assert all(len(part.encode()) <= names.MAX_NAME for part in parts)
+
+
+@settings(max_examples=200)
+@given(LONG)
+def test_a_partial_name_fits_on_the_disk_and_is_never_shared(name):
+    partial = names.partial(name)
+    assert len(partial.encode()) <= 255
+    assert partial.endswith(".parte")
+    assert not names.is_safe(partial)
+    kept = partial.removesuffix(".parte")
+    assert name == kept or name.startswith(kept.rpartition("~")[0])
+
+
+@settings(max_examples=100)
+@given(LONG, LONG)
+def test_two_names_have_two_partial_names(one, other):
+    assume(one != other)
+    assert names.partial(one) != names.partial(other)
+
+
+def test_long_names_that_differ_at_the_end_have_two_partial_names():
+    assert names.partial("x" * 254 + "a") != names.partial("x" * 254 + "b")
+
+
+@settings(max_examples=200)
+@given(LONG)
+def test_the_alternatives_fit_on_the_disk_are_distinct_and_begin_with_the_name(name):
+    found = list(islice(names.alternatives(name), 12))
+    assert found[0] == name
+    assert len(set(found)) == 12
+    assert all(len(other.encode()) <= 255 for other in found)
+    for number, other in enumerate(found[1:], start=1):
+        stem, _, ending = other.rpartition(f" ({number})")
+        assert name.startswith(stem)
+        assert name.endswith(ending)
+
+
+@settings(max_examples=200)
+@given(LONG)
+def test_the_alternatives_of_a_safe_name_are_safe(name):
+    assume(names.is_safe(name))
+    assert all(names.is_safe(other) for other in islice(names.alternatives(name), 12))
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [
+        ("a.txt", "a (1).txt"),
+        ("a", "a (1)"),
+        ("a.tar.gz", "a.tar (1).gz"),
+        ("a (1).txt", "a (1) (1).txt"),
+        ("é" * 125 + ".txt", "é" * 123 + " (1).txt"),
+        ("x" * 255, "x" * 251 + " (1)"),
+        ("a." + "y" * 253, "a." + "y" * 249 + " (1)"),
+    ],
+    ids=lambda name: name[:12],
+)
+def test_a_taken_name_gets_a_number_before_its_ending(name, second):
+    assert list(islice(names.alternatives(name), 2)) == [name, second]
+
+
+def test_the_alternatives_come_to_an_end():
+    assert sum(1 for _ in names.alternatives("a.txt")) == 10_000
