@@ -81,7 +81,7 @@ def parse_peer(words: Sequence[str]) -> PeerOptions:
 
 def port(text: str) -> int:
     """Read a TCP port, 1 to 65535; raise BadUsageError."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+    if not (len(text) <= 5 and text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise BadUsageError("port", text)
     return int(text)
 

@@ -1,0 +1,134 @@
+"""The words of a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rede_p2p import options
+from rede_p2p.errors import BadUsageError
+from rede_p2p.options import PeerOptions, TrackerOptions, parse_peer, parse_tracker
+
+CWD = Path.cwd()
+
+TRACKER = [
+    ("", TrackerOptions()),
+    ("9450", TrackerOptions(9450)),
+    ("1", TrackerOptions(1)),
+    ("65535", TrackerOptions(65535)),
+    ("--ip 10.0.0.7", TrackerOptions(ip="10.0.0.7")),
+    ("--ip=::1 80", TrackerOptions(80, "::1")),
+    ("80 --ip ::1", TrackerOptions(80, "::1")),
+    ("--primeira-porta 1024", TrackerOptions(first_port=1024)),
+    ("--primeira-porta 65535", TrackerOptions(first_port=65535)),
+    ("--prim 7000", TrackerOptions(first_port=7000)),
+    ("-h", TrackerOptions(help=True)),
+    ("--help", TrackerOptions(help=True)),
+    ("--ajuda", TrackerOptions(help=True)),
+]
+
+PEER = [
+    ("", PeerOptions()),
+    ("10.0.0.7", PeerOptions("10.0.0.7")),
+    ("10.0.0.7 9000", PeerOptions("10.0.0.7", 9000)),
+    ("10.0.0.7:9000", PeerOptions("10.0.0.7", 9000)),
+    ("localhost", PeerOptions("127.0.0.1")),
+    ("LOCALHOST 80", PeerOptions("127.0.0.1", 80)),
+    ("::1 80", PeerOptions("::1", 80)),
+    ("[::1] 80", PeerOptions("::1", 80)),
+    ("0:0::1", PeerOptions("::1")),
+    ("--ip 10.0.0.8 10.0.0.7", PeerOptions("10.0.0.7", own_ip="10.0.0.8")),
+    ("--arquivos lista.txt", PeerOptions(share_list=CWD / "lista.txt")),
+    ("--arquivos /l/lista.txt", PeerOptions(share_list=Path("/l/lista.txt"))),
+    ("--pasta p", PeerOptions(folder=CWD / "p")),
+    ("-c peers", PeerOptions(script="peers")),
+    ("-c= 10.0.0.7", PeerOptions("10.0.0.7", script="=")),
+    ("--servir", PeerOptions(serve=True)),
+    ("10.0.0.7 --json --servir", PeerOptions("10.0.0.7", serve=True, json=True)),
+    ("-h", PeerOptions(help=True)),
+    ("--ajuda 10.0.0.7", PeerOptions("10.0.0.7", help=True)),
+]
+
+BAD_FOR_BOTH = [
+    ("--nada", "option"),
+    ("-x", "option"),
+    ("--ip", "option"),
+    ("--ip=", "ip"),
+    ("--ip 0.0.0.0", "ip"),
+    ("--ip ::", "ip"),
+    ("--ip 224.0.0.1", "ip"),
+    ("--ip 10.0.0.7/8", "ip"),
+]
+
+BAD_FOR_TRACKER = [
+    *BAD_FOR_BOTH,
+    ("80 81", "too-many"),
+    ("10.0.0.7", "port"),
+    ("--primeira-porta 1023", "first-port"),
+    ("--primeira-porta 0", "port"),
+    ("--primeira-porta x", "port"),
+    ("--servir", "option"),
+    ("-c peers", "option"),
+]
+
+BAD_FOR_PEER = [
+    *BAD_FOR_BOTH,
+    ("10.0.0.7 80 81", "too-many"),
+    ("10.0.0.7 0", "port"),
+    ("10.0.0.7:", "port"),
+    ("10.0.0.7:x", "port"),
+    (":9000", "ip"),
+    ("9450", "ip"),
+    ("10.0.0", "ip"),
+    ("10.0.0.256", "ip"),
+    ("010.0.0.7", "ip"),
+    ("laboratorio-3", "ip"),
+    ("--primeira-porta 7000", "option"),
+    ("-c", "option"),
+    ("--servir=sim", "option"),
+]
+
+BAD_PORTS = ["", "0", "-1", "+1", "65536", "80.0", "1e3", "0x50", "8 0", "٣", "²", "1_0"]
+BAD_PORTS += ["065535000", "0094501", "9" * 5000]
+
+
+@pytest.mark.parametrize(("words", "expected"), TRACKER)
+def test_the_words_for_the_tracker_mean_this(words, expected):
+    assert parse_tracker(words.split()) == expected
+
+
+@pytest.mark.parametrize(("words", "expected"), PEER)
+def test_the_words_for_a_peer_mean_this(words, expected):
+    assert parse_peer(words.split()) == expected
+
+
+@pytest.mark.parametrize(("words", "kind"), BAD_FOR_TRACKER)
+def test_wrong_words_for_the_tracker_are_said(words, kind):
+    with pytest.raises(BadUsageError) as caught:
+        parse_tracker(words.split())
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(("words", "kind"), BAD_FOR_PEER)
+def test_wrong_words_for_a_peer_are_said(words, kind):
+    with pytest.raises(BadUsageError) as caught:
+        parse_peer(words.split())
+    assert caught.value.kind == kind
+
+
+def test_a_script_is_one_word_of_the_shell():
+    assert parse_peer(["-c", "peers; quit"]).script == "peers; quit"
+    assert parse_peer(["-cpeers; quit"]).script == "peers; quit"
+
+
+@pytest.mark.parametrize("text", ["1", "80", "5455", "65535"])
+def test_a_port_is_a_number_in_range(text):
+    assert options.port(text) == int(text)
+
+
+@pytest.mark.parametrize("text", BAD_PORTS, ids=lambda text: ascii(text)[:20])
+def test_what_is_no_port_is_said(text):
+    with pytest.raises(BadUsageError) as caught:
+        options.port(text)
+    assert (caught.value.kind, caught.value.text) == ("port", text)
