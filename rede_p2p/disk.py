@@ -77,11 +77,11 @@ def open_regular(path: Path | str) -> BinaryIO:
     """Open a file for reading; a named pipe or a device is refused, and never waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with border(path):
-        file = os.fdopen(os.open(path, flags), "rb", buffering=0)
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            file.close()
+        descriptor = os.open(path, flags)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)  # fdopen() would refuse a folder, and leave it open
             raise DiskError(str(path), "not-file")
-        return file
+        return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def partial_path(folder: Path, name: str) -> Path:
