@@ -224,7 +224,7 @@ _DISK = {
 
 @tell.register
 def _(fact: errors.DiskError) -> str:
-    return _DISK.get(fact.kind, f"o disco recusou ({fact.detail}): {{}}").format(fact.path)
+    return _DISK.get(fact.kind, "o disco recusou ({1}): {0}").format(fact.path, fact.detail)
 
 
 @tell.register
