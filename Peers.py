@@ -7,40 +7,37 @@ types; connect_to_peer() is how a command reaches another peer. The rules are in
 """
 
 import sys
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from threading import Thread
 
-from rede_p2p import commands, lookup, manual, options, sentences
+from rede_p2p import commands, manual, options, sentences
+from rede_p2p.actions import ACTIONS, Session
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection, dial
 from rede_p2p.discovery import WELL_KNOWN_PORT
-from rede_p2p.download import Download, Wanted
 from rede_p2p.errors import (
     Address,
     BadUsageError,
     ConnectionLostError,
     InterruptedByUserError,
-    NoSuchFileError,
-    PeerNotListedError,
     PeerUnreachableError,
     PortUnavailableError,
-    ProtocolError,
     RedeError,
     RefusedError,
     TrackerUnreachableError,
 )
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
-from rede_p2p.messages import TO_PEER, Ls, Member, Shared
+from rede_p2p.messages import TO_PEER
 from rede_p2p.options import PeerOptions
 from rede_p2p.registry import FIRST_PORT
 from rede_p2p.roots import Roots, default_database
 from rede_p2p.screens import Screen
 from rede_p2p.serving import Guest
+from rede_p2p.transfers import Transfers
+from rede_p2p.uploads import Uploads
 from Servidor import Tracker
 
 SLOTS = 512  # connections of other peers at once, half of them from one address
@@ -52,10 +49,10 @@ class Peer:
 
     def __init__(self, chosen: PeerOptions, screen: Screen) -> None:
         self.own_ip = chosen.own_ip
-        self.folder = chosen.folder
         self.screen = screen
         self.roots = Roots(default_database())
         self.catalog = Catalog(chosen.share_list, self.roots, screen.tell)
+        self.uploads = Uploads(chosen.limit)
         self.door: Listener | None = None
         self._listening: Thread | None = None
         self.membership: Membership
@@ -85,6 +82,7 @@ class Peer:
 
     def close(self) -> None:
         """End what was begun, and wait for it."""
+        self.uploads.close()
         self.close_door()
         self.catalog.close()
         self.roots.close()
@@ -102,7 +100,7 @@ def listening(peer: Peer, door: Listener) -> None:
 
 def peer_connected(peer: Peer, connection: Connection) -> None:
     """Be at the service of one other peer: answer what it asks until it leaves."""
-    guest = Guest(connection, peer.catalog, peer.roots, peer.screen.tell)
+    guest = Guest(connection, peer.catalog, peer.roots, peer.uploads, peer.screen.tell)
     for request in connection.requests(TO_PEER, lambda: SILENCE, sentences.refusal):
         try:
             guest.answer(request)
@@ -118,134 +116,28 @@ def connect_to_peer(peer: Peer, address: Address) -> Connection:
         raise PeerUnreachableError(address, error) from error
 
 
-def menu(peer: Peer, lines: Iterable[str], *, patient: bool) -> int:
+def menu(session: Session, lines: Iterable[str], *, patient: bool) -> int:
     """Do what each line says until one says quit; return the exit status.
 
     A person is told of an error and goes on; a script (not ``patient``) stops at the first.
     """
+    known = frozenset({*ACTIONS, "quit"})
     for line in lines:
         try:
-            for command in commands.parse(line, frozenset(COMMANDS)):
+            for command in commands.parse(line, known):
                 if command.name == "quit":
                     return 0
-                COMMANDS[command.name](peer, *command.words)
+                ACTIONS[command.name](session, command)
         except KeyboardInterrupt:
-            status = complain(peer, InterruptedByUserError())
-        except RedeError as error:
-            status = complain(peer, error)
+            error: RedeError = InterruptedByUserError()
+        except RedeError as found:
+            error = found
         else:
             continue
+        session.screen.complain(error)
         if not patient:
-            return status
+            return error.status
     return 0
-
-
-def complain(peer: Peer, error: RedeError) -> int:
-    """Say an error, and return its status."""
-    peer.screen.complain(error)
-    return error.status
-
-
-def do_peers(peer: Peer, *words: str) -> None:
-    """Show everyone who is here, oneself too."""
-    if words:
-        raise BadUsageError("peers")
-    roster = peer.membership.roster()
-    if roster.age:
-        peer.screen.note(f"o tracker não responde: esta lista tem {roster.age:.0f} s")
-    peer.screen.table(
-        ("Endereço IP", "Porta", ""),
-        [(m.ip, str(m.port), "este peer" if m.you else "") for m in roster.members],
-        [asdict(m) for m in roster.members],
-    )
-
-
-def do_ls(peer: Peer, *words: str) -> None:
-    """Show what one peer shares."""
-    if len(words) != 2:
-        raise BadUsageError("ls")
-    found, *_ = listed(peer, options.ip(words[0]), options.port(words[1]))
-    address = Address(found.ip, found.port)
-    with connect_to_peer(peer, address) as connection:
-        try:
-            files = connection.ask_lines(Ls(), Shared)
-        except (ConnectionLostError, ProtocolError, RefusedError) as error:
-            raise PeerUnreachableError(address, error) from error
-    peer.screen.table(
-        ("Arquivos compartilhados", "Tamanho", "Raiz"),
-        [(f.name, sentences.size(f.size), sentences.root(f.root)) for f in files],
-        [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files],
-    )
-
-
-def do_get(peer: Peer, *words: str) -> None:
-    """Fetch one file: whoever has that IP, and that port if one is given, is asked for it."""
-    if len(words) not in (2, 3):
-        raise BadUsageError("get")
-    name = words[-1]
-    members = listed(peer, options.ip(words[0]), options.port(words[1]) if words[2:] else None)
-    # One's own files come last: who types an address wants what another peer has.
-    own = [Address(m.ip, m.port) for m in members if m.you]
-    others = [Address(m.ip, m.port) for m in members if not m.you]
-    connect = partial(connect_to_peer, peer)
-    try:
-        wanted = lookup.find(name, others or own, connect)
-    except NoSuchFileError:
-        if not (own and others):
-            raise
-        wanted = lookup.find(name, own, connect)
-    fetch(peer, wanted)
-
-
-def fetch(peer: Peer, wanted: Wanted) -> None:
-    """Download, with a bar; Ctrl-C ends this download only."""
-    download = Download(wanted, peer.folder, partial(connect_to_peer, peer), peer.roots)
-    with ThreadPoolExecutor(1, "download") as pool:
-        future = pool.submit(download.run)
-        try:
-            outcome = peer.screen.watch(wanted.name, future, download.progress)
-        except KeyboardInterrupt:
-            download.cancel()
-            outcome = future.result()
-    size = sentences.size(wanted.content.size)
-    said = "já estava em" if outcome.already else f"baixado e verificado, {size}:"
-    peer.screen.data(
-        f"{wanted.name}: {said} {outcome.path}",
-        {
-            "name": wanted.name,
-            "path": str(outcome.path),
-            "size": wanted.content.size,
-            "root": wanted.content.root.hex(),
-            "already": outcome.already,
-        },
-    )
-
-
-def do_help(peer: Peer, *words: str) -> None:
-    """Show what can be typed."""
-    rows = [row for row in manual.COMMANDS if not words or row[0].split()[0] == words[0]]
-    if not rows:
-        raise BadUsageError("ajuda", words[0])
-    columns = ("Comando", "O que faz", "Exemplo")
-    peer.screen.table(columns, rows, [dict(zip(columns, row, strict=True)) for row in rows])
-
-
-COMMANDS: "dict[str, Callable[..., None]]" = {
-    "peers": do_peers,
-    "ls": do_ls,
-    "get": do_get,
-    "ajuda": do_help,
-    "quit": do_help,  # menu() itself leaves
-}
-
-
-def listed(peer: Peer, ip: str, port: "int | None") -> "list[Member]":
-    """Find in the tracker's list who has that IP, and that port if one is given."""
-    members = peer.membership.roster().members
-    found = [m for m in members if m.ip == ip and port in (None, m.port)]
-    if not found:
-        raise PeerNotListedError(ip, port)
-    return found
 
 
 def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> Membership:
@@ -272,16 +164,20 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
     """Be a peer until the person leaves; ``stack`` ends what was begun, the last first."""
     peer = Peer(chosen, screen)
     stack.callback(peer.close)
-    peer.membership = join(peer, chosen, stack)
-    stack.callback(peer.membership.close)
-    screen.note(f"na rede, pelo tracker {peer.membership.tracker}")
-    screen.note(f"minha porta pública é {peer.membership.port}; digite ajuda para ver os comandos")
+    membership = join(peer, chosen, stack)
+    stack.callback(membership.close)
+    connect = partial(connect_to_peer, peer)
+    transfers = Transfers(chosen.folder, connect, peer.roots, screen.tell)
+    stack.callback(transfers.close)
+    session = Session(screen, membership, connect, transfers, peer.uploads, peer.roots)
+    screen.note(f"na rede, pelo tracker {membership.tracker}")
+    screen.note(f"minha porta pública é {membership.port}; digite ajuda para ver os comandos")
     if chosen.serve:
         while True:
             screen.show_events(within=0.5)
     if chosen.script is not None:
-        return menu(peer, [chosen.script], patient=False)
-    return menu(peer, iter(screen.ask, None), patient=screen.interactive)
+        return menu(session, [chosen.script], patient=False)
+    return menu(session, iter(screen.ask, None), patient=screen.interactive)
 
 
 def main(words: "list[str]") -> int:

@@ -1,7 +1,7 @@
 """A line that somebody typed → commands: words, quotes, aliases, and a guess at what was meant.
 
 No I/O. The quoting is the shell's: blanks separate words, quotes and backslashes keep them
-together, ``;`` ends a command.
+together, ``;`` ends a command, and ``&`` ends one that goes to the background.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ ALIASES = {
     "dir": "ls", "listar": "ls",
     "baixar": "get",
     "pares": "peers",
+    "jobs": "status", "cancel": "cancelar", "wait": "esperar",
 }  # fmt: skip
 
 
@@ -27,30 +28,33 @@ class Command:
 
     name: str
     words: tuple[str, ...]
+    background: bool = False
 
 
 def parse(line: str, known: frozenset[str]) -> list[Command]:
     """Cut a line into commands; raise BadUsageError or UnknownCommandError."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";")
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&")
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:
         words = list(lexer)
     except ValueError:
         raise BadUsageError("quotes", line) from None
-    commands: list[list[str]] = [[]]
-    for word in words:
-        if word.strip(";"):
-            commands[-1].append(word)
-        else:
-            commands.append([])
-    return [_command(found, known) for found in commands if found]
+    commands: list[Command] = []
+    pending: list[str] = []
+    for word in [*words, ";"]:
+        if word.strip(";&"):
+            pending.append(word)
+        elif pending:
+            commands.append(_command(pending, known, background="&" in word))
+            pending = []
+    return commands
 
 
-def _command(words: list[str], known: frozenset[str]) -> Command:
+def _command(words: list[str], known: frozenset[str], *, background: bool) -> Command:
     word = words[0].casefold()
     name = ALIASES.get(word, word)
     if name not in known:
         near = difflib.get_close_matches(word, [*known, *ALIASES], n=1, cutoff=0.5)
         raise UnknownCommandError(words[0], near[0] if near else "")
-    return Command(name, tuple(words[1:]))
+    return Command(name, tuple(words[1:]), background)

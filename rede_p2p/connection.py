@@ -22,6 +22,7 @@ from rede_p2p.messages import Listing, Quit
 
 DIAL_TIMEOUT = 4.0  # seconds for a connection to be made
 REPLY_TIMEOUT = 8.0  # seconds for one whole line of reply
+WAIT_TIMEOUT = 600.0  # seconds in which "not yet" must change, in place or in progress
 STALL_TIMEOUT = 15.0  # seconds in which a body or a send must make some progress
 STALL_SIZE = 64 * 1024  # bytes that are progress: less is a dribble, meant to hold a thread
 
@@ -153,19 +154,41 @@ class Connection:
             if isinstance(request, Quit):
                 return
 
-    def receive_reply(self, kind: type[Message], within: float = REPLY_TIMEOUT) -> Message:
-        """Return the next reply; raise RefusedError when it is a refusal."""
-        line = self.receive_line(within)
-        if line is None:
-            raise ConnectionLostError("lost")
-        return wire.decode_reply(line, kind)
+    def receive_reply(
+        self,
+        kind: type[Message],
+        within: float = REPLY_TIMEOUT,
+        waiting: Callable[[wire.Wait], None] = lambda _: None,
+    ) -> Message:
+        """Return the next reply; raise RefusedError when it is a refusal.
+
+        While the other side says that we must wait, ``waiting`` is told; one that says the same
+        for WAIT_TIMEOUT is given up.
+        """
+        said, since = None, time.monotonic()
+        while True:
+            line = self.receive_line(within)
+            if line is None:
+                raise ConnectionLostError("lost")
+            reply = wire.decode_reply(line, kind)
+            if not isinstance(reply, wire.Wait):
+                return reply
+            if reply != said:
+                said, since = reply, time.monotonic()
+            elif time.monotonic() - since > WAIT_TIMEOUT:
+                raise ConnectionLostError("silent")
+            waiting(reply)
 
     def ask(
-        self, request: wire.Request, kind: type[Message], within: float = REPLY_TIMEOUT
+        self,
+        request: wire.Request,
+        kind: type[Message],
+        within: float = REPLY_TIMEOUT,
+        waiting: Callable[[wire.Wait], None] = lambda _: None,
     ) -> Message:
-        """Send a request and return its reply."""
+        """Send a request and return its reply, as ``receive_reply`` does."""
         self.send(wire.encode_request(request))
-        return self.receive_reply(kind, within)
+        return self.receive_reply(kind, within, waiting)
 
     def ask_lines(self, request: wire.Request, kind: type[Message]) -> list[Message]:
         """Send a request whose reply is a listing, and return its lines."""

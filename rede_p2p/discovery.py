@@ -90,7 +90,7 @@ def _await_answer(sock: socket.socket, nonce: str, wait: float) -> int | None:
             break
         except RedeError:
             continue
-        if here.nonce == nonce:
+        if isinstance(here, Here) and here.nonce == nonce:
             return here.port
     return None
 

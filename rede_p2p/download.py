@@ -32,9 +32,13 @@ from rede_p2p.errors import (
 )
 from rede_p2p.merkle import Content
 from rede_p2p.messages import Body, Hashes, Pieces
+from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.roots import Hashed, Roots
+from rede_p2p.verifier import Verifier
 
 RUN = 64 * 1024 * 1024  # bytes asked for in one request
+CHUNK = 512 * 1024  # bytes received, then written at once
+FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 
 Connect = Callable[[Address], Connection]
@@ -63,7 +67,6 @@ class Outcome:
 
     path: Path
     already: bool
-    source: Address | None
 
 
 class Download:
@@ -71,24 +74,24 @@ class Download:
 
     def __init__(self, wanted: Wanted, folder: Path, connect: Connect, roots: Roots) -> None:
         """Prepare; ``connect`` opens a conversation with a peer. Raises UnsafeNameError."""
-        names.check(wanted.name)
         self._wanted = wanted
         self._content = wanted.content
-        self._folder = folder
+        self._target = folder / names.check(wanted.name)
         self._connect = connect
         self._roots = roots
         self._piece = merkle.piece_length(wanted.content.size)
-        self._partial = disk.partial_path(folder, wanted.name)
-        self._lock = Lock()  # guards _connection and _cancelled
+        self._layer = b""
+        self._lock = Lock()  # guards the four below
+        self._missing: set[int] = set()
+        self._have = self._kept = 0  # verified bytes, in all and from an earlier attempt
+        self._liar = False  # the source in use sent a piece that is not right
         self._connection: Connection | None = None
         self._cancelled = False
-        self._progress = Progress(0, wanted.content.size, 0)
-        self._layer = b""
-        self._missing: list[int] = []  # indexes of pieces, in order
+        self.waiting = wire.Wait()  # what the source last said while we wait for our turn
 
     def progress(self) -> Progress:
         """Tell how far it is."""
-        return self._progress
+        return Progress(self._have, self._content.size, self._kept)
 
     def cancel(self) -> None:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""
@@ -104,99 +107,77 @@ class Download:
         InterruptedByUserError; in each case ``NAME.parte`` keeps what was verified, and no final
         name has been given.
         """
-        for path in self._finals():
+        for path in finals(self._target):
             if not os.path.lexists(path):
                 break
-            if self._holds_content(path):
-                return Outcome(path, already=True, source=None)
-        with disk.open_partial(self._partial) as file:
-            source = self._fetch(file)
-            return self._publish(file, source)
-
-    def _finals(self) -> Iterator[Path]:
-        """Yield the names that the file may get, the best first."""
-        inside = self._folder / self._wanted.name
-        return (inside.with_name(name) for name in names.alternatives(inside.name))
-
-    def _holds_content(self, path: Path) -> bool:
-        """Tell whether a file of the download folder is the wanted content already."""
+            if self._is_here(path):
+                return Outcome(path, already=True)
+        with Partial(path_of(self._target)) as partial:
+            self._fetch(partial)
+            path = partial.publish(finals(self._target), self._is_here)
         stamp = disk.stamp(path)
-        if stamp is None or stamp.size != self._content.size:
-            return False
-        root = None
-        while root is None:
-            root = self._roots.wait(str(path), stamp, within=0.5)
-            self._check_cancelled()
-        return root == self._content.root
+        if stamp is not None:
+            self._roots.remember(str(path), Hashed(stamp, self._content, self._layer))
+        return Outcome(path, already=False)
 
-    def _publish(self, file: BinaryIO, source: Address | None) -> Outcome:
-        for path in self._finals():
-            if disk.publish(file, self._partial, path):
-                stamp = disk.stamp(path)
-                if stamp is not None:
-                    self._roots.remember(str(path), Hashed(stamp, self._content, self._layer))
-                return Outcome(path, already=False, source=source)
-            if self._holds_content(path):
-                self._partial.unlink()
-                return Outcome(path, already=True, source=None)
-        raise DiskError(self._wanted.name, "name")
+    def _is_here(self, path: Path) -> bool:
+        return self._roots.is_content(path, self._content, self._check_cancelled)
 
-    def _fetch(self, file: BinaryIO) -> Address | None:
-        """Fetch every missing piece, from one source after another; return the last one used."""
-        failure: RedeError | None = None
+    def _fetch(self, partial: Partial) -> None:
+        """Fetch every missing piece, from one source after another."""
+        failure: RedeError = ConnectionLostError("lost")
         for source in self._wanted.sources:
             try:
                 with self._connect(source) as connection:
                     self._adopt(connection)
-                    self._fetch_from(connection, source, file)
-                return source
+                    self._fetch_from(connection, source, partial)
+                return
             except (PeerUnreachableError, VerificationError) as error:
                 failure = error
             except (ConnectionLostError, ProtocolError, RefusedError) as error:
                 failure = PeerUnreachableError(source, error)
             finally:
                 self._adopt(None)
-            self._check_cancelled()
-        raise self._failed(failure)
+            self._check_cancelled(partial)
+        self._forget_nothing(partial)
+        if isinstance(failure, PeerUnreachableError) and self._have:
+            raise IncompleteError(self._wanted.name, self._have, self._content.size, failure)
+        raise failure
 
-    def _failed(self, failure: RedeError | None) -> RedeError:
-        """Return what to raise when no source is left."""
-        progress = self._progress
-        if not progress.have:
-            self._partial.unlink()
-        if failure is None:
-            return DiskError(self._wanted.name, "missing")
-        if isinstance(failure, PeerUnreachableError) and progress.have:
-            return IncompleteError(self._wanted.name, progress.have, progress.size, failure)
-        return failure
+    def _forget_nothing(self, partial: Partial) -> None:
+        """Leave no partial file behind that holds nothing."""
+        if not self._have:
+            partial.discard()
 
     def _adopt(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""
         with self._lock:
             self._connection = connection
-        self._check_cancelled()
 
-    def _check_cancelled(self) -> None:
+    def _check_cancelled(self, partial: Partial | None = None) -> None:
         if self._cancelled:
+            if partial is not None:
+                self._forget_nothing(partial)
             raise InterruptedByUserError
 
-    def _fetch_from(self, connection: Connection, source: Address, file: BinaryIO) -> None:
+    def _fetch_from(self, connection: Connection, source: Address, partial: Partial) -> None:
         if not self._layer:
             self._layer = self._fetch_layer(connection, source)
-            self._keep_what_is_right(file)
+            self._begin(partial)
+        self._liar = False
         hashes = merkle.split(self._layer)
-        buffer = memoryview(bytearray(min(self._piece, self._content.size)))
-        for first, count in self._runs():
-            connection.send(wire.encode_request(Pieces(self._content.root, first, count)))
-            body = connection.receive_reply(Body)
-            if body.bytes != self._bytes_in(first, count):
-                raise ProtocolError("bad-length")
-            for index in range(first, first + count):
-                view = buffer[: self._bytes_in(index, 1)]
-                connection.receive_all(view)
-                if merkle.piece_hash(view, self._content.size) != hashes[index]:
-                    raise VerificationError(self._wanted.name, source)
-                self._write(file, index, view)
+        try:
+            with (
+                partial.handle("rb+") as file,
+                Verifier(partial, self._content.size, hashes, self._judge) as verifier,
+            ):
+                for pieces in self._runs():
+                    self._receive(connection, pieces, file, verifier)
+        except RedeError:
+            if not self._liar:
+                raise
+        if self._liar or self._missing:
+            raise VerificationError(self._wanted.name, source)
 
     def _fetch_layer(self, connection: Connection, source: Address) -> bytes:
         """Return the piece hashes, proved by the root; a content of one piece needs none."""
@@ -210,58 +191,80 @@ class Download:
             raise VerificationError(self._wanted.name, source)
         return layer
 
-    def _keep_what_is_right(self, file: BinaryIO) -> None:
-        """Hash what an earlier download left, keep what is right, and note what is missing."""
-        size, kept = self._content.size, 0
-        hashes = merkle.split(self._layer)
-        with disk.border(self._partial):
-            status = os.fstat(file.fileno())
-            present = status.st_size
-            self._check_space(size - min(present, getattr(status, "st_blocks", 2**62) * 512))
-            buffer = memoryview(bytearray(min(self._piece, size)))
-            for index, (offset, length) in enumerate(merkle.cut(size, self._piece)):
-                view = buffer[:length]
-                right = offset + length <= present and _read_at(file, offset, view)
-                if right and merkle.piece_hash(view, size) == hashes[index]:
-                    kept += length
-                    self._progress = Progress(kept, size, 0)
-                    self._check_cancelled()
-                else:
-                    self._missing.append(index)
-            if present > size:
-                file.truncate(size)
-        self._progress = Progress(kept, size, kept)
+    def _begin(self, partial: Partial) -> None:
+        """Keep what is right in what an earlier download left, and note what is missing."""
+        size, hashes = self._content.size, merkle.split(self._layer)
+        partial.cut(size)
+        whole = len(hashes) if partial.size() == size else partial.size() // self._piece
+        self._missing = set(range(len(hashes)))
+        if partial.size():
+            with Verifier(partial, size, hashes, self._keep) as verifier:
+                verifier.check(range(whole))
+        self._kept = self._have
+        self._check_cancelled(partial)
+        needed = size - partial.allocated()
+        if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE:
+            self._forget_nothing(partial)
+            raise DiskError(str(self._target), "full")
+        if size >= FLUSH_BEHIND:
+            partial.flush_behind()
 
-    def _check_space(self, needed: int) -> None:
-        if needed > 0 and disk.free_space(self._folder) < needed + SPARE:
-            raise DiskError(str(self._folder), "full")
+    def _keep(self, index: int, right: bool) -> None:
+        """Count a piece that is right."""
+        with self._lock:
+            if right and index in self._missing:
+                self._missing.discard(index)
+                self._have += self._bytes_in(index, 1)
+        self._check_cancelled()
 
-    def _runs(self) -> Iterator[tuple[int, int]]:
-        """Yield the missing pieces as (first, count), each a request's worth."""
+    def _judge(self, index: int, right: bool) -> None:
+        """Count a piece that is right; hang up on the source of one that is not."""
+        self._keep(index, right)
+        if not right:
+            with self._lock:
+                self._liar = True
+                if self._connection is not None:
+                    self._connection.hang_up()
+
+    def _runs(self) -> Iterator[range]:
+        """Yield the pieces that are missing now, each range one request's worth."""
         most = max(1, RUN // self._piece)
-        while self._missing:
-            first, count = self._missing[0], 1
-            while count < min(most, len(self._missing)) and self._missing[count] == first + count:
-                count += 1
-            yield first, count
+        missing = sorted(self._missing)
+        at = 0
+        while at < len(missing):
+            end = at + 1
+            while end < min(at + most, len(missing)) and missing[end] == missing[end - 1] + 1:
+                end += 1
+            yield range(missing[at], missing[end - 1] + 1)
+            at = end
+
+    def _receive(
+        self, connection: Connection, pieces: range, file: BinaryIO, verifier: Verifier
+    ) -> None:
+        """Ask for a range of pieces, write them as they come, and have them verified."""
+        request = Pieces(self._content.root, pieces.start, len(pieces))
+        body = connection.ask(request, Body, waiting=self._note_waiting)
+        self.waiting = wire.Wait()
+        if body.bytes != self._bytes_in(pieces.start, len(pieces)):
+            raise ProtocolError("bad-length")
+        step = max(1, CHUNK // self._piece)
+        buffer = memoryview(bytearray(min(step * self._piece, body.bytes)))
+        for first in range(pieces.start, pieces.stop, step):
+            some = range(first, min(first + step, pieces.stop))
+            view = buffer[: self._bytes_in(first, len(some))]
+            connection.receive_all(view)
+            self._write(file, first * self._piece, view)
+            verifier.check(some)
+
+    def _note_waiting(self, wait: wire.Wait) -> None:
+        self.waiting = wait
 
     def _bytes_in(self, first: int, count: int) -> int:
         start = first * self._piece
         return min(count * self._piece, self._content.size - start)
 
-    def _write(self, file: BinaryIO, index: int, view: memoryview) -> None:
-        with disk.border(self._partial):
-            file.seek(index * self._piece)
+    def _write(self, file: BinaryIO, offset: int, view: memoryview) -> None:
+        with disk.border(self._target):
+            file.seek(offset)
             while view:
                 view = view[file.write(view) :]
-        self._missing.remove(index)
-        have, kept = self._progress.have + self._bytes_in(index, 1), self._progress.kept
-        self._progress = Progress(have, self._content.size, kept)
-
-
-def _read_at(file: BinaryIO, offset: int, view: memoryview) -> bool:
-    """Fill the view from the file; False when the file ends before."""
-    file.seek(offset)
-    while view and (count := file.readinto(view)):  # type: ignore[attr-defined]
-        view = view[count:]
-    return not view

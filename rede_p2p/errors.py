@@ -184,6 +184,20 @@ class DiskError(RedeError):
     detail: str = ""
 
 
+@dataclass(eq=False)
+class PartlyFailedError(RedeError):
+    """Some of several files could not be had; ``first`` is the first failure among them."""
+
+    failed: int
+    total: int
+    first: RedeError
+
+    @property
+    def status(self) -> int:  # type: ignore[override]
+        """The exit status of the first failure."""
+        return self.first.status
+
+
 class InterruptedByUserError(RedeError):
     """Ctrl-C."""
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rede_p2p.errors import Address
+from rede_p2p.errors import Address, RedeError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a transfer is, in bytes and in files; ``kept`` bytes were here from before."""
+
+    have: int
+    size: int
+    kept: int
+    files_done: int
+    files: int
+    place: int  # in the queue of the source, 0 when it is our turn
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,24 @@ class FileServed:
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """Peer: the one who has the file hashes it before it can say what it is."""
+
+    done: int  # bytes
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class TransferEnded:
+    """Peer: a download in the background has ended, with these failures among its ``files``."""
+
+    number: int
+    title: str
+    files: int
+    failures: tuple[RedeError, ...]
+
+
+@dataclass(frozen=True)
 class ListProblem:
     """Peer: a line of the list of shared files is not as it should be.
 
@@ -65,4 +95,14 @@ class InternalError:
     error: BaseException
 
 
-Event = PeerJoined | PeerLeft | TrackerLost | TrackerBack | FileServed | ListProblem | InternalError
+Event = (
+    PeerJoined
+    | PeerLeft
+    | TrackerLost
+    | TrackerBack
+    | FileServed
+    | TransferEnded
+    | Preparing
+    | ListProblem
+    | InternalError
+)

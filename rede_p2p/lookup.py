@@ -5,32 +5,127 @@ Sources are grouped by root, never by name or size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
+from contextlib import suppress
+from fnmatch import fnmatchcase
 
-from rede_p2p.connection import Connection
-from rede_p2p.download import Wanted
+from rede_p2p import wire
+from rede_p2p.download import Connect, Wanted
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
-    ConnectionLostError,
     NoSuchFileError,
     PeerUnreachableError,
     RedeError,
     RefusedError,
 )
 from rede_p2p.merkle import Content
-from rede_p2p.messages import Found, Stat
+from rede_p2p.messages import Found, Ls, Shared, Stat
 
 AT_ONCE = 8  # peers asked at the same time
-HASHING_STALL = 20.0  # seconds in which a peer that hashes must make some progress
-
-Connect = Callable[[Address], Connection]
 
 
-def find(name: str, peers: Sequence[Address], connect: Connect) -> Wanted:
-    """Ask the peers what they share under a name.
+def select(
+    patterns: Sequence[str],
+    groups: Sequence[Sequence[Address]],
+    connect: Connect,
+    waiting: Callable[[wire.Wait], None],
+) -> list[Wanted]:
+    """Find every file that the patterns mean, in the first group of peers that has any.
+
+    A pattern is a name, a glob, or a folder. Raises what ``find`` raises.
+    """
+    failure: RedeError | None = None
+    for peers in filter(None, groups):
+        try:
+            if len(patterns) == 1 and not _is_pattern(patterns[0]):
+                with suppress(NoSuchFileError):
+                    return [find(patterns[0], peers, connect, waiting)]
+            return _match(patterns, peers, connect, waiting)
+        except NoSuchFileError as error:
+            failure = failure or error
+    raise failure or NoSuchFileError(patterns[0], "")
+
+
+def _is_pattern(text: str) -> bool:
+    return text.endswith("/") or any(c in text for c in "*?[")
+
+
+def _match(
+    patterns: Sequence[str],
+    peers: Sequence[Address],
+    connect: Connect,
+    waiting: Callable[[wire.Wait], None],
+) -> list[Wanted]:
+    """List the peers, and find what each pattern means among all that they share."""
+    shared: dict[str, dict[Content | None, list[Address]]] = {}
+    for peer, files in _list_all(peers, connect):
+        for file in files:
+            content = None if file.root is None else Content(file.root, file.size)
+            shared.setdefault(file.name, {}).setdefault(content, []).append(peer)
+    meant: dict[str, None] = {}  # in order, each once
+    for pattern in patterns:
+        names = _names(pattern, shared)
+        if not names:
+            raise NoSuchFileError(pattern, _places(peers))
+        meant.update(dict.fromkeys(names))
+    return [
+        # Where one of them has yet to hash it, all are asked again, and that one hashes it first.
+        find(name, peers, connect, waiting)
+        if None in shared[name]
+        else _agreed(name, {c: found for c, found in shared[name].items() if c is not None})
+        for name in meant
+    ]
+
+
+def _agreed(name: str, contents: dict[Content, list[Address]]) -> Wanted:
+    """Return the one content under a name, with all who have it."""
+    if len(contents) > 1:
+        raise AmbiguousNameError(name, tuple(peer for group in contents.values() for peer in group))
+    ((content, sources),) = contents.items()
+    return Wanted(name, content, tuple(sources))
+
+
+def _list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, list[Shared]]]:
+    """Ask every peer for its list; raise the first failure when none answers."""
+
+    def ask(peer: Address) -> list[Shared] | RedeError:
+        try:
+            with connect(peer) as connection:
+                return connection.ask_lines(Ls(), Shared)
+        except PeerUnreachableError as error:
+            return error
+        except RedeError as error:
+            return PeerUnreachableError(peer, error)
+
+    with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
+        answers = list(zip(peers, pool.map(ask, peers), strict=True))
+    lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
+    if not lists:
+        raise next(answer for _, answer in answers if isinstance(answer, RedeError))
+    return lists
+
+
+def _names(pattern: str, shared: Iterable[str]) -> list[str]:
+    """Return the shared names that a pattern means: itself, a folder's, or those it matches."""
+    if pattern in shared:
+        return [pattern]
+    folder = pattern.rstrip("/") + "/"
+    return [name for name in shared if name.startswith(folder) or fnmatchcase(name, pattern)]
+
+
+def _places(peers: Sequence[Address]) -> str:
+    return ", ".join(dict.fromkeys(peer.ip for peer in peers))
+
+
+def find(
+    name: str,
+    peers: Sequence[Address],
+    connect: Connect,
+    waiting: Callable[[wire.Wait], None],
+) -> Wanted:
+    """Ask the peers what they share under a name; ``waiting`` is told while one hashes it.
 
     Raises NoSuchFileError when those that answer do not have it, AmbiguousNameError when they
     share different contents, PeerUnreachableError when none answers.
@@ -39,42 +134,30 @@ def find(name: str, peers: Sequence[Address], connect: Connect) -> Wanted:
     failures: list[RedeError] = []
     with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
         for peer, answer in zip(
-            peers, pool.map(lambda peer: _ask(name, peer, connect), peers), strict=True
+            peers, pool.map(lambda peer: _ask(name, peer, connect, waiting), peers), strict=True
         ):
             if isinstance(answer, Content):
                 sources.setdefault(answer, []).append(peer)
             elif answer is not None:
                 failures.append(answer)
-    if len(sources) > 1:
-        raise AmbiguousNameError(name, tuple(peer for group in sources.values() for peer in group))
-    for content, group in sources.items():
-        return Wanted(name, content, tuple(group))
+    if sources:
+        return _agreed(name, sources)
     if failures:
         raise failures[0]
-    raise NoSuchFileError(name, ", ".join(dict.fromkeys(peer.ip for peer in peers)))
+    raise NoSuchFileError(name, _places(peers))
 
 
-def _ask(name: str, peer: Address, connect: Connect) -> Content | RedeError | None:
+def _ask(
+    name: str, peer: Address, connect: Connect, waiting: Callable[[wire.Wait], None]
+) -> Content | RedeError | None:
     """Return the content under that name, None if the peer has none, or why it did not say."""
     try:
         with connect(peer) as connection:
-            return _content(connection, name)
+            found = connection.ask(Stat(name), Found, waiting=waiting)
+            return Content(found.root, found.size)
     except RefusedError as error:
         return None if error.code == "no-such-file" else PeerUnreachableError(peer, error)
     except PeerUnreachableError as error:
         return error
     except RedeError as error:
         return PeerUnreachableError(peer, error)
-
-
-def _content(connection: Connection, name: str) -> Content:
-    """Ask until the peer knows the root: it hashes the file first, and tells how far it is."""
-    furthest, since = -1, monotonic()
-    while True:
-        found = connection.ask(Stat(name), Found)
-        if found.root is not None:
-            return Content(found.root, found.size)
-        if (found.hashed or 0) > furthest:
-            furthest, since = found.hashed or 0, monotonic()
-        elif monotonic() - since > HASHING_STALL:
-            raise ConnectionLostError("hashing")

@@ -25,6 +25,7 @@ máquina e, se não houver, abre um aqui mesmo.
   --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt)
   --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados)
   -c 'COMANDO; …'      executar e sair; para no primeiro erro
+  --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
   --servir             sem menu: só compartilhar, até Ctrl-C
   --json               um objeto JSON por linha, em vez de tabelas
   -h, --ajuda          esta ajuda
@@ -37,6 +38,11 @@ COMMANDS = (
     ("ls <IP> <PORTA>", "o que um peer compartilha", "ls 127.0.0.1 5455"),
     ("get <IP> <NOME>", "baixar um arquivo", 'get 127.0.0.1 "minha foto.png"'),
     ("get <IP> <PORTA> <NOME>", "o mesmo, daquele peer", "get 127.0.0.1 5456 a.txt"),
+    ("get <IP> <NOME> <NOME> …", "vários: nomes, padrões, pastas", "get 127.0.0.1 '*.png' fotos/"),
+    ("get … &", "baixar em segundo plano (ou Ctrl-Z)", "get 127.0.0.1 aula.iso &"),
+    ("status", "o que está em andamento", "status"),
+    ("cancelar <N>", "encerrar o download N", "cancelar 1"),
+    ("esperar", "esperar os downloads acabarem", "esperar"),
     ("ajuda", "esta tabela", "ajuda"),
     ("quit", "sair da rede", "quit"),
 )

@@ -62,6 +62,15 @@ def piece_hash(data: bytes | bytearray | memoryview, size: int) -> bytes:
     return _fold(leaves, width, height=0)
 
 
+def layer_of(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the layer of a whole content that is in memory."""
+    view, size = memoryview(data), len(data)
+    return b"".join(
+        piece_hash(view[start : start + length], size)
+        for start, length in cut(size, piece_length(size))
+    )
+
+
 def root_of(layer: bytes, size: int) -> bytes:
     """Return the root above a whole layer; a content of one piece has that piece's hash."""
     hashes, piece = split(layer), piece_length(size)

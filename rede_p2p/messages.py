@@ -170,12 +170,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Found:
-    """The content under a name; with no root yet, ``hashed`` of its bytes have been hashed."""
+    """The content under a name."""
 
     name: Name
     size: Size
-    root: Root | None = None
-    hashed: Size | None = None
+    root: Root
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getopt
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class PeerOptions:
     script: str | None = None
     serve: bool = False
     json: bool = False
+    limit: int | None = None
     help: bool = False
 
 
@@ -60,7 +62,7 @@ def parse_tracker(words: Sequence[str]) -> TrackerOptions:
 def parse_peer(words: Sequence[str]) -> PeerOptions:
     """Read ``Peers.py [IP] [PORTA] [options]``; raise BadUsageError."""
     given, rest = _split(
-        words, "hc:", ["ajuda", "help", "ip=", "arquivos=", "pasta=", "servir", "json"]
+        words, "hc:", ["ajuda", "help", "ip=", "arquivos=", "pasta=", "servir", "json", "limite="]
     )
     if len(rest) > 2:
         raise BadUsageError("too-many", rest[2])
@@ -75,6 +77,7 @@ def parse_peer(words: Sequence[str]) -> PeerOptions:
         script=given.get("c"),
         serve="servir" in given,
         json="json" in given,
+        limit=rate(given["limite"]) if "limite" in given else None,
         help=_wants_help(given),
     )
 
@@ -84,6 +87,15 @@ def port(text: str) -> int:
     if not (len(text) <= 5 and text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise BadUsageError("port", text)
     return int(text)
+
+
+def rate(text: str) -> int:
+    """Read bytes a second, as ``500K`` or ``5M``; raise BadUsageError."""
+    found = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.IGNORECASE | re.ASCII)
+    count = int(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ") if found else 0
+    if not count:
+        raise BadUsageError("rate", text)
+    return count
 
 
 def _first_port(text: str) -> int:

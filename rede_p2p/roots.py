@@ -141,6 +141,23 @@ class Roots:
                 raise DiskError(path, self._failed[path])
         return self.known(path, stamp)
 
+    def is_content(self, path: Path, content: Content, checkpoint: Callable[[], None]) -> bool:
+        """Tell whether a file is that content, hashing it if need be.
+
+        ``checkpoint`` is called now and then while that takes, and may raise to give up.
+        """
+        stamp = disk.stamp(path)
+        if stamp is None or stamp.size != content.size:
+            return False
+        root = None
+        while root is None and not self._stopped:
+            checkpoint()
+            try:
+                root = self.wait(str(path), stamp, within=0.5)
+            except DiskError:  # it cannot be read, or it is another by now
+                return False
+        return root == content.root
+
     def progress(self, path: str) -> int:
         """Return how many bytes of a file have been hashed so far."""
         at, done = self._at

@@ -14,18 +14,18 @@ import signal
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from rich import progress as bars
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -34,7 +34,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rede_p2p.errors import RedeError
-from rede_p2p.events import Event, InternalError
+from rede_p2p.events import Event, InternalError, Progress
 from rede_p2p.sentences import tell
 
 try:
@@ -46,6 +46,7 @@ PROMPT = "rede> "
 REFRESH = 0.1  # seconds between two states of a bar
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _WAKE = getattr(signal, "SIGUSR1", None)
+_STOP = getattr(signal, "SIGTSTP", None)
 
 Result = TypeVar("Result")
 
@@ -155,13 +156,10 @@ class Screen:
         self,
         name: str,
         future: Future[Result],
-        progress: Callable[[], tuple[int, int, int]],
-    ) -> Result:
-        """Show a bar until the future is done, and return its result.
-
-        ``progress`` tells (bytes so far, bytes in all, bytes kept from an earlier attempt).
-        """
-        bar = Progress(
+        progress: Callable[[], Progress],
+    ) -> bool:
+        """Show a bar until the future is done; False if Ctrl-Z came before."""
+        bar = bars.Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
@@ -173,17 +171,37 @@ class Screen:
             disable=not self._draws,
         )
         said = False
-        with bar:
+        with bar, self._background_key() as pressed:
             task = bar.add_task(harmless(name), total=None)
-            while not wait([future], timeout=REFRESH).done:
-                have, size, kept = progress()
-                if kept and not said:
+            while not wait([future], timeout=REFRESH).done and not pressed.is_set():
+                now = progress()
+                if now.kept and not said:
                     said = True
-                    self.note(f"continuando de {100 * kept // size} %")
-                bar.update(task, total=size, completed=have)
+                    self.note(f"continuando de {100 * now.kept // now.size} %")
+                place = f" (na fila, lugar {now.place})" if now.place else ""
+                count = f" {now.files_done}/{now.files}" if now.files > 1 else ""
+                bar.update(
+                    task,
+                    description=harmless(name) + count + place,
+                    total=now.size,
+                    completed=now.have,
+                )
                 bar.refresh()
                 self.show_events()
-        return future.result()
+        return future.done()
+
+    @contextmanager
+    def _background_key(self) -> Iterator[threading.Event]:
+        """Let Ctrl-Z set an event, where there is such a key."""
+        pressed = threading.Event()
+        if not self.interactive or _STOP is None:
+            yield pressed
+            return
+        before = signal.signal(_STOP, lambda *_: pressed.set())
+        try:
+            yield pressed
+        finally:
+            signal.signal(_STOP, before)
 
     def ask(self) -> str | None:
         """Return the next line that the person types, or None at the end of the input.

@@ -43,6 +43,11 @@ _USAGE = {
     "peers": "peers não leva mais nada; use: peers",
     "ls": "use: ls <IP> <PORTA>   (os endereços estão em peers)",
     "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>",
+    "status": "status não leva mais nada; use: status",
+    "cancelar": "não há download com o número “{}”: veja em status",
+    "esperar": "esperar não leva mais nada; use: esperar",
+    "background": "só get vai para o segundo plano com &",
+    "rate": "“{}” não é uma taxa: use bytes por segundo, como 500K ou 5M",
     "quit": "quit não leva mais nada; use: quit",
     "ajuda": "não há ajuda sobre “{}”: digite ajuda",
 }
@@ -94,7 +99,6 @@ _LOST = {
     "address": "o endereço não serve a partir desta máquina",
     "lost": "a conexão caiu",
     "changed": "o arquivo mudou enquanto era enviado",
-    "hashing": "parou de calcular o resumo do arquivo",
     "no-port": "nenhuma das portas oferecidas está livre nesta máquina",
 }
 
@@ -228,6 +232,11 @@ def _(fact: errors.DiskError) -> str:
 
 
 @tell.register
+def _(fact: errors.PartlyFailedError) -> str:
+    return f"{fact.failed} de {fact.total} não vieram; o primeiro: {tell(fact.first)}"
+
+
+@tell.register
 def _(_fact: errors.InterruptedByUserError) -> str:
     return "interrompido: o que chegou está guardado, repita o get para continuar"
 
@@ -255,6 +264,22 @@ def _(fact: events.TrackerBack) -> str:
 @tell.register
 def _(fact: events.FileServed) -> str:
     return f"{fact.to} baixou {fact.name} ({size(fact.size)})"
+
+
+@tell.register
+def _(fact: events.Preparing) -> str:
+    percent = 100 * fact.done // max(fact.size, 1)
+    return f"o outro peer está calculando a raiz do arquivo ({percent} %): espere"
+
+
+@tell.register
+def _(fact: events.TransferEnded) -> str:
+    title = f"[{fact.number}] {fact.title}"
+    if not fact.failures:
+        return f"{title}: baixado e verificado"
+    if fact.files == 1:
+        return f"{title}: {tell(fact.failures[0])}"
+    return f"{title}: {len(fact.failures)} falharam; {tell(fact.failures[0])}"
 
 
 _LIST = {

@@ -30,8 +30,10 @@ from rede_p2p.messages import (
     Stat,
 )
 from rede_p2p.roots import Roots
+from rede_p2p.uploads import Uploads
 
-HASH_WAIT = 1.0  # seconds to wait for a root before answering without it
+AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
+HASH_WAIT = 1.0  # seconds between two tellings of how far the hashing is
 
 
 class Guest:
@@ -42,11 +44,13 @@ class Guest:
         connection: Connection,
         catalog: Catalog,
         roots: Roots,
+        uploads: Uploads,
         tell: Callable[[Event], None],
     ) -> None:
         self._connection = connection
         self._catalog = catalog
         self._roots = roots
+        self._uploads = uploads
         self._tell = tell
         self._sent: dict[bytes, int] = {}  # bytes sent of each content
 
@@ -76,13 +80,17 @@ class Guest:
         return share
 
     def _stat(self, name: str) -> Found:
-        share = self._find(name)
-        try:
-            root = self._roots.wait(share.path, share.stamp, HASH_WAIT)
-        except DiskError as error:
-            raise RefusedError("unreadable") from error
-        hashed = None if root else self._roots.progress(share.path)
-        return Found(name, share.stamp.size, root, hashed)
+        """Tell the content under a name; while it is being hashed, tell how far that is."""
+        while True:
+            share = self._find(name)
+            try:
+                root = self._roots.wait(share.path, share.stamp, HASH_WAIT)
+            except DiskError as error:
+                raise RefusedError("unreadable") from error
+            if root is not None:
+                return Found(name, share.stamp.size, root)
+            done = self._roots.progress(share.path)
+            self._connection.reply(wire.Wait(done=done, size=share.stamp.size))
 
     def _send_by_name(self, request: Get) -> None:
         share = self._find(request.name)
@@ -131,13 +139,32 @@ class Guest:
         with file:
             if not _unchanged(file, share):
                 raise RefusedError("changed")
-            self._connection.send(wire.encode_reply(body))
-            held_back = min(1, body.bytes)
-            count = body.bytes - held_back
-            sent = self._connection.send_file(file, start, count)
-            if sent != count or not _unchanged(file, share):
-                raise ConnectionLostError("changed")
-            self._connection.send_file(file, start + count, held_back)
+            if body.bytes <= AT_ONCE:
+                self._send_small(file, share, body, start)
+                return
+            with self._uploads.slot(
+                share.name, self._connection.remote.ip, body.bytes, self._tell_place
+            ) as upload:
+                self._connection.send(wire.encode_reply(body))
+                held_back = min(1, body.bytes)
+                for offset, count in self._uploads.chunks(upload, body.bytes - held_back):
+                    if self._connection.send_file(file, start + offset, count) != count:
+                        raise ConnectionLostError("changed")  # it is shorter now
+                if not _unchanged(file, share):
+                    raise ConnectionLostError("changed")
+                self._connection.send_file(file, start + body.bytes - held_back, held_back)
+
+    def _send_small(self, file: BinaryIO, share: Share, body: Body, start: int) -> None:
+        """Send head and body in one packet, where the body is small enough to wait for no slot."""
+        with disk.border(share.path):
+            file.seek(start)
+            data = file.read(body.bytes)
+        if len(data) != body.bytes or not _unchanged(file, share):
+            raise RefusedError("changed")
+        self._connection.send(wire.encode_reply(body) + data)
+
+    def _tell_place(self, place: int) -> None:
+        self._connection.reply(wire.Wait(place=place))
 
 
 def _unchanged(file: BinaryIO, share: Share) -> bool:

@@ -1,7 +1,8 @@
 """Bytes ↔ messages: the one grammar that tracker and peers speak (docs/PROTOCOLO.md).
 
     request = verb [SP json-object] LF
-    reply   = "ok" [SP json-object] LF [body]   |   "erro" SP json-object LF
+    reply   = *wait ( "ok" [SP json-object] LF [body]  |  "erro" SP json-object LF )
+    wait    = "espera" SP json-object LF
 
 A message is a frozen dataclass whose fields say what they accept, so reading checks every field
 and an ill-formed message cannot exist. Fields that are not known are ignored. No I/O.
@@ -110,11 +111,25 @@ class Refusal:
     message: Annotated[str, Text(4096)] = ""
 
 
+@dataclass(frozen=True)
+class Wait:
+    """After ``espera``: not yet, a line every second or two.
+
+    ``place`` is the asker's in a queue (1: the next); ``done`` of ``size`` bytes are prepared.
+    """
+
+    place: Annotated[int, Integer(0, 2**31)] = 0
+    done: Annotated[int, Integer(0, 2**63 - 1)] = 0
+    size: Annotated[int, Integer(0, 2**63 - 1)] = 0
+
+
 class Request(Protocol):
     """Any request: a frozen dataclass of checked fields, and its verb."""
 
     verb: ClassVar[str]
 
+
+_REPLY_WORDS = {Refusal: "erro", Wait: "espera"}
 
 Message = TypeVar("Message")
 RequestType = TypeVar("RequestType")
@@ -126,8 +141,8 @@ def encode_request(request: Request) -> bytes:
 
 
 def encode_reply(reply: object) -> bytes:
-    """Return the reply's line: ``erro`` for a Refusal, ``ok`` for all others."""
-    return _line("erro" if isinstance(reply, Refusal) else "ok", reply)
+    """Return the reply's line: ``erro`` for a Refusal, ``espera`` for a Wait, else ``ok``."""
+    return _line(_REPLY_WORDS.get(type(reply), "ok"), reply)
 
 
 def encode_lines(entries: Iterable[object]) -> bytes:
@@ -145,9 +160,11 @@ def decode_request(line: bytes, known: dict[str, type[RequestType]]) -> RequestT
     return _read(known[word], _object(rest))
 
 
-def decode_reply(line: bytes, kind: type[Message]) -> Message:
+def decode_reply(line: bytes, kind: type[Message]) -> Message | Wait:
     """Read a reply's line; raise RefusedError for ``erro``, ProtocolError for what is no reply."""
     word, rest = _words(line)
+    if word == "espera":
+        return _read(Wait, _object(rest))
     if word == "erro":
         refusal = _read(Refusal, _object(rest))
         raise RefusedError(refusal.code, refusal.message)

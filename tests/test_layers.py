@@ -11,10 +11,12 @@ FLOORS = (
     {"errors"},
     {"events", "merkle", "names", "wire"},
     {"messages", "disk", "commands", "sentences", "manual"},
-    {"registry", "roots", "connection"},
-    {"catalog", "listener", "discovery"},
+    {"registry", "roots", "connection", "partial", "uploads"},
+    {"catalog", "listener", "discovery", "verifier"},
     {"options", "serving", "membership", "download"},
-    {"lookup", "screens"},
+    {"lookup", "batch", "screens"},
+    {"transfers"},
+    {"actions"},
 )
 ROOMS = sorted((ROOT / "rede_p2p").glob("[!_]*.py"))
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}

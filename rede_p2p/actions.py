@@ -1,0 +1,267 @@
+"""What each command does: asks the network, and shows the answer.
+
+Every action takes the Session and the command's words, in the main thread, and raises RedeError
+where it cannot do what was asked. Owner of what the Session holds: the peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from time import monotonic
+
+from rede_p2p import lookup, manual, options, sentences, wire
+from rede_p2p.commands import Command
+from rede_p2p.download import Connect, Outcome, Wanted
+from rede_p2p.errors import (
+    Address,
+    BadUsageError,
+    ConnectionLostError,
+    PartlyFailedError,
+    PeerNotListedError,
+    PeerUnreachableError,
+    ProtocolError,
+    RedeError,
+    RefusedError,
+)
+from rede_p2p.events import Preparing
+from rede_p2p.membership import Membership
+from rede_p2p.messages import Ls, Member, Shared
+from rede_p2p.roots import Roots
+from rede_p2p.screens import Screen
+from rede_p2p.transfers import Transfer, Transfers
+from rede_p2p.uploads import Uploads
+
+MANY = 50  # rows; of a longer list of results only the failures are shown
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the commands act on."""
+
+    screen: Screen
+    membership: Membership
+    connect: Connect
+    transfers: Transfers
+    uploads: Uploads
+    roots: Roots
+
+
+def peers(session: Session, command: Command) -> None:
+    """Show everyone who is here, oneself too."""
+    _expect(command, 0)
+    roster = session.membership.roster()
+    if roster.age:
+        session.screen.note(f"o tracker não responde: esta lista tem {roster.age:.0f} s")
+    session.screen.table(
+        ("Endereço IP", "Porta", ""),
+        [(m.ip, str(m.port), "este peer" if m.you else "") for m in roster.members],
+        [asdict(m) for m in roster.members],
+    )
+
+
+def ls(session: Session, command: Command) -> None:
+    """Show what one peer shares."""
+    _expect(command, 2)
+    ip, port = options.ip(command.words[0]), options.port(command.words[1])
+    found, *_ = _listed(session, ip, port)
+    address = Address(found.ip, found.port)
+    try:
+        with session.connect(address) as connection:
+            files = connection.ask_lines(Ls(), Shared)
+    except (ConnectionLostError, ProtocolError, RefusedError) as error:
+        raise PeerUnreachableError(address, error) from error
+    session.screen.table(
+        ("Arquivos compartilhados", "Tamanho", "Raiz"),
+        [(f.name, sentences.size(f.size), sentences.root(f.root)) for f in files],
+        [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files],
+    )
+
+
+def get(session: Session, command: Command) -> None:
+    """Fetch files: whoever has that IP, and that port if one is given, is asked for them."""
+    if len(command.words) < 2:
+        raise BadUsageError("get")
+    ip, *patterns = command.words
+    port = None
+    if len(patterns) > 1 and patterns[0].isdigit():
+        port = options.port(patterns.pop(0))
+    members = _listed(session, options.ip(ip), port)
+    # One's own files come last: who types an address wants what another peer has.
+    own = [Address(m.ip, m.port) for m in members if m.you]
+    others = [Address(m.ip, m.port) for m in members if not m.you]
+    wanted = lookup.select(patterns, [others, own], session.connect, _teller(session))
+    transfer = session.transfers.start(wanted)
+    if command.background:
+        _leave_in_background(session, transfer)
+    else:
+        _follow(session, transfer)
+
+
+def status(session: Session, command: Command) -> None:
+    """Show what runs: downloads, uploads, hashing."""
+    _expect(command, 0)
+    rows, facts = [], []
+    for transfer in session.transfers.running():
+        progress = transfer.progress()
+        rate = (progress.have - progress.kept) / max(monotonic() - transfer.began, 0.001)
+        who = f"na fila, lugar {progress.place}" if progress.place else ""
+        done = _of(progress.have, progress.size)
+        speed = f"{sentences.size(rate)}/s"
+        rows.append((f"[{transfer.number}] ↓", transfer.title, done, speed, who))
+        facts.append({"number": transfer.number, "title": transfer.title, **asdict(progress)})
+    for up in session.uploads.active():
+        rate = up.sent / max(monotonic() - up.began, 0.001)
+        rows.append(("↑", up.name, _of(up.sent, up.size), f"{sentences.size(rate)}/s", up.to))
+        facts.append({"upload": up.name, "to": up.to, "have": up.sent, "size": up.size})
+    if pending := session.roots.pending():
+        rows.append(("#", "calculando raízes", f"faltam {pending} arquivos", "", ""))
+        facts.append({"hashing": pending})
+    if not rows:
+        session.screen.note("nada em andamento")
+        return
+    session.screen.table(("", "Arquivo", "Quanto", "Taxa", "Com quem"), rows, facts)
+
+
+def cancel(session: Session, command: Command) -> None:
+    """End a download; what has arrived stays."""
+    _expect(command, 1)
+    for transfer in session.transfers.running():
+        if str(transfer.number) == command.words[0].strip("[]"):
+            transfer.cancel()
+            return
+    raise BadUsageError("cancelar", command.words[0])
+
+
+def wait(session: Session, command: Command) -> None:
+    """Wait for the downloads in the background; Ctrl-C ends the waiting, not them."""
+    _expect(command, 0)
+    failures: list[RedeError] = []
+    total = 0
+    for transfer in session.transfers.running():
+        session.screen.watch(transfer.title, transfer.results, transfer.progress)
+        results = transfer.results.result()
+        failures += [error for _, error in results if isinstance(error, RedeError)]
+        total += len(results)
+    session.screen.show_events(within=0.1)
+    if failures:
+        raise PartlyFailedError(len(failures), total, failures[0])
+
+
+def help_me(session: Session, command: Command) -> None:
+    """Show what can be typed."""
+    about = command.words[0] if command.words else ""
+    rows = [row for row in manual.COMMANDS if about in ("", row[0].split()[0])]
+    if not rows:
+        raise BadUsageError("ajuda", about)
+    columns = ("Comando", "O que faz", "Exemplo")
+    facts = [{"command": row[0], "does": row[1], "example": row[2]} for row in rows]
+    session.screen.table(columns, rows, facts)
+
+
+ACTIONS: dict[str, Callable[[Session, Command], None]] = {
+    "peers": peers,
+    "ls": ls,
+    "get": get,
+    "status": status,
+    "cancelar": cancel,
+    "esperar": wait,
+    "ajuda": help_me,
+}
+
+
+def _expect(command: Command, count: int) -> None:
+    if len(command.words) != count or command.background:
+        raise BadUsageError(command.name, " ".join(command.words))
+
+
+def _listed(session: Session, ip: str, port: int | None) -> list[Member]:
+    """Find in the tracker's list who has that IP, and that port if one is given."""
+    members = session.membership.roster().members
+    found = [m for m in members if m.ip == ip and port in (None, m.port)]
+    if not found:
+        raise PeerNotListedError(ip, port)
+    return found
+
+
+def _teller(session: Session) -> Callable[[wire.Wait], None]:
+    """Return what to do while a peer hashes the file first: say so, once."""
+    said: list[wire.Wait] = []
+
+    def tell(wait: wire.Wait) -> None:
+        if not said:
+            said.append(wait)
+            session.screen.tell(Preparing(wait.done, wait.size))
+
+    return tell
+
+
+def _follow(session: Session, transfer: Transfer) -> None:
+    """Show a download until its end; Ctrl-C ends it, Ctrl-Z sends it to the background."""
+    transfer.told.set()
+    try:
+        ended = session.screen.watch(transfer.title, transfer.results, transfer.progress)
+    except KeyboardInterrupt:
+        transfer.cancel()
+        ended = True
+    if not ended:
+        transfer.told.clear()
+        _leave_in_background(session, transfer)
+        return
+    _show(session, transfer.results.result())
+
+
+def _leave_in_background(session: Session, transfer: Transfer) -> None:
+    number = transfer.number
+    session.screen.note(
+        f"[{number}] {transfer.title} em segundo plano: status, esperar, cancelar {number}"
+    )
+
+
+def _show(session: Session, results: list[tuple[Wanted, Outcome | RedeError]]) -> None:
+    """Show how a download ended; raise its error, or that some of its files failed."""
+    failures = [error for _, error in results if isinstance(error, RedeError)]
+    if len(results) == 1:
+        if failures:
+            raise failures[0]
+        wanted, outcome = results[0]
+        session.screen.data(f"{wanted.name}: {_said(wanted, outcome)}", _fact(wanted, outcome))
+        return
+    shown = [
+        (wanted, outcome)
+        for wanted, outcome in results
+        if len(results) <= MANY or isinstance(outcome, RedeError)
+    ]
+    session.screen.table(
+        ("Arquivo", "Resultado"),
+        [(wanted.name, _said(wanted, outcome)) for wanted, outcome in shown],
+        [_fact(wanted, outcome) for wanted, outcome in results],
+    )
+    already = sum(isinstance(o, Outcome) and o.already for _, o in results)
+    fresh = len(results) - already - len(failures)
+    session.screen.note(f"{fresh} baixados e verificados, {already} já estavam aqui")
+    if failures:
+        raise PartlyFailedError(len(failures), len(results), failures[0])
+
+
+def _said(wanted: Wanted, outcome: Outcome | RedeError) -> str:
+    if isinstance(outcome, RedeError):
+        return sentences.tell(outcome)
+    if outcome.already:
+        return f"já estava em {outcome.path}"
+    return f"baixado e verificado, {sentences.size(wanted.content.size)}: {outcome.path}"
+
+
+def _fact(wanted: Wanted, outcome: Outcome | RedeError) -> dict[str, object]:
+    fact: dict[str, object] = {
+        "name": wanted.name,
+        "size": wanted.content.size,
+        "root": wanted.content.root.hex(),
+    }
+    if isinstance(outcome, RedeError):
+        return fact | {"error": sentences.tell(outcome), "status": outcome.status}
+    return fact | {"path": str(outcome.path), "already": outcome.already}
+
+
+def _of(have: int, size: int) -> str:
+    return f"{100 * have // max(size, 1)} % de {sentences.size(size)}"

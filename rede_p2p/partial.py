@@ -1,0 +1,220 @@
+"""The partial file: where a download grows, whole or wrong, until it may have its final name.
+
+It is locked for as long as it is open, so that no two programs write it, and flushed to the disk
+by a thread of its own while it grows, so that there is little left to flush at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from types import TracebackType
+from typing import BinaryIO, cast
+
+from rede_p2p import names
+from rede_p2p.disk import border, sync_folder
+from rede_p2p.errors import DiskError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+try:
+    import msvcrt
+except ModuleNotFoundError:  # everywhere else
+    msvcrt = None  # type: ignore[assignment]
+
+FLUSH_EVERY = 0.02  # seconds between two flushes while the file grows
+
+
+class Partial:
+    """An open ``NAME.parte``. Used by ``with``, by one thread; ``reader`` serves another."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, making it and its folder if they are not there.
+
+        Raises DiskError: ``busy`` when another download is writing it, ``link`` when it is a
+        symbolic link, which is never followed.
+        """
+        self.path = path
+        self._file = _open_locked(path)
+        self._stop = Event()
+        self._flusher: Thread | None = None
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def size(self) -> int:
+        """Return its length in bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def allocated(self) -> int:
+        """Return how many bytes of the disk it has already; holes take none."""
+        status = os.fstat(self._file.fileno())
+        return min(status.st_size, getattr(status, "st_blocks", 2**62) * 512)
+
+    def cut(self, size: int) -> None:
+        """Make it no longer than ``size`` bytes."""
+        with border(self.path):
+            if self.size() > size:
+                self._file.truncate(size)
+
+    @contextmanager
+    def handle(self, mode: str) -> Iterator[BinaryIO]:
+        """Open it once more, with a position of its own, for another thread."""
+        with border(self.path):
+            file = cast("BinaryIO", self.path.open(mode, buffering=0))
+        with file:
+            yield file
+
+    def flush_behind(self) -> None:
+        """Begin to write to the disk what arrives, beside the one who receives it."""
+        self._flusher = Thread(target=self._flush, name="flush")
+        self._flusher.start()
+
+    def write_whole(self, data: bytes | bytearray) -> None:
+        """Make these bytes all that it holds."""
+        with border(self.path):
+            self._file.seek(0)
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        self.cut(len(data))
+
+    def close(self) -> None:
+        """Close it, and let other programs have it."""
+        self._stop_flushing()
+        self._file.close()
+
+    def publish(
+        self,
+        finals: Iterator[Path],
+        is_same: Callable[[Path], bool],
+        *,
+        flushed: bool = False,
+    ) -> Path:
+        """Flush it, if that is not done, and give it the first final name that is free.
+
+        ``flushed`` says that the caller has flushed it, and will make the name durable too. A taken
+        name that is the same content (``is_same``) is as good: the partial file goes, and
+        that path is returned. No existing entry is ever replaced, not even a broken link.
+        """
+        self._stop_flushing()
+        with border(self.path):
+            if not flushed:
+                os.fsync(self._file.fileno())
+            if os.name == "nt":
+                self._file.close()  # Windows renames no open file; elsewhere the lock stays
+        for final in finals:
+            if _move(self.path, final):
+                if not flushed:
+                    sync_folder(final.parent)
+                return final
+            if is_same(final):
+                self.discard()
+                return final
+        raise DiskError(str(self.path), "name")
+
+    def discard(self) -> None:
+        """Remove it."""
+        if os.name == "nt":
+            self._file.close()
+        with border(self.path):
+            self.path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        while not self._stop.wait(FLUSH_EVERY):
+            try:
+                os.fsync(self._file.fileno())
+            except OSError:
+                return  # the last flush, in publish(), will meet the same error and tell it
+
+    def _stop_flushing(self) -> None:
+        if self._flusher is not None:
+            self._stop.set()
+            self._flusher.join()
+            self._flusher = None
+
+
+def path_of(final: Path) -> Path:
+    """Return where the file that will be ``final`` grows."""
+    return final.with_name(names.partial(final.name))
+
+
+def finals(wanted: Path) -> Iterator[Path]:
+    """Yield the names that a download may get, the wanted one first."""
+    return (wanted.with_name(name) for name in names.alternatives(wanted.name))
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with border(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+            try:
+                _lock(file, path)
+                if not _is_at(file, path):
+                    file.close()  # published by another program between our open and our lock
+                elif os.fstat(file.fileno()).st_nlink > 1 and os.name != "nt":
+                    # A program died between the two halves of _move(): these bytes also have a
+                    # final name, and nobody may write to them any more.
+                    path.unlink()
+                    file.close()
+                else:
+                    return file
+            except BaseException:
+                file.close()
+                raise
+
+
+def _move(path: Path, final: Path) -> bool:
+    """Move an entry to a name that is free; False if it is taken."""
+    with border(final):
+        try:
+            os.link(path, final, follow_symlinks=False)  # refuses what exists
+        except FileExistsError:
+            return False
+        except (OSError, NotImplementedError):  # a file system without hard links
+            if os.path.lexists(final):
+                return False
+            path.rename(final)
+        else:
+            path.unlink()
+        return True
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Lock a whole file until it is closed; the system frees it if the program dies."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        elif msvcrt is not None:
+            # A byte far beyond any content: Windows locks forbid reading what they cover.
+            os.lseek(file.fileno(), 2**62, os.SEEK_SET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
+            raise DiskError(str(path), "busy") from error
+        raise
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Tell whether the open file is still the one at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False

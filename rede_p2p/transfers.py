@@ -1,0 +1,158 @@
+"""The downloads of this peer: each a number, a thread, and an end that is told.
+
+One transfer is one ``get``: the small files ride together (``batch``), each large one is a
+``download``. Owner: the peer, which must ``close`` them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock, Thread
+from time import monotonic
+
+from rede_p2p.batch import SMALL, Batch
+from rede_p2p.download import Connect, Download, Outcome, Wanted
+from rede_p2p.errors import RedeError
+from rede_p2p.events import Event, Progress, TransferEnded
+from rede_p2p.roots import Roots
+
+Results = list[tuple[Wanted, "Outcome | RedeError"]]
+
+
+class Transfer:
+    """One ``get`` on its way."""
+
+    def __init__(
+        self, number: int, wanted: Sequence[Wanted], folder: Path, connect: Connect, roots: Roots
+    ) -> None:
+        self.number = number
+        self.title = wanted[0].name if len(wanted) == 1 else f"{len(wanted)} arquivos"
+        self.began = monotonic()
+        self.results: Future[Results] = Future()
+        self.told = Flag()  # set when somebody waits for the end, so that no event is needed
+        self._wanted = wanted
+        self._folder = folder
+        self._connect = connect
+        self._roots = roots
+        self._lock = Lock()  # guards the four below
+        self._done: Results = []
+        self._done_bytes = 0
+        self._running: Download | Batch | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Make it end soon; what has arrived stays."""
+        with self._lock:
+            self._cancelled = True
+            if self._running is not None:
+                self._running.cancel()
+
+    def progress(self) -> Progress:
+        """Tell how far it is."""
+        with self._lock:
+            running, have, done = self._running, self._done_bytes, len(self._done)
+        kept = place = 0
+        if isinstance(running, Download):
+            part = running.progress()
+            have, kept, place = have + part.have, part.kept, running.waiting.place
+        size = sum(wanted.content.size for wanted in self._wanted)
+        return Progress(min(have, size), size, kept, done, len(self._wanted), place)
+
+    def run(self) -> None:
+        """Fetch everything, in the thread of this transfer, and set the results."""
+        try:
+            small = [wanted for wanted in self._wanted if wanted.content.size <= SMALL]
+            # A lone file is worth the resuming that only a download does.
+            if len(small) > 1:
+                self._run_batch(small)
+            else:
+                small = []
+            for wanted in self._wanted:
+                if wanted not in small:
+                    self._report(wanted, self._run_download(wanted))
+            self.results.set_result(self._done)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
+            self.results.set_exception(error)
+
+    def _run_batch(self, wanted: list[Wanted]) -> None:
+        batch = Batch(wanted, self._folder, self._connect, self._roots, self._report)
+        self._adopt(batch)
+        batch.run()
+        self._adopt(None)
+
+    def _run_download(self, wanted: Wanted) -> Outcome | RedeError:
+        try:
+            download = Download(wanted, self._folder, self._connect, self._roots)
+            self._adopt(download)
+            return download.run()
+        except RedeError as error:
+            return error
+        finally:
+            self._adopt(None)
+
+    def _adopt(self, running: Download | Batch | None) -> None:
+        with self._lock:
+            self._running = running
+            if self._cancelled and running is not None:
+                running.cancel()
+
+    def _report(self, wanted: Wanted, outcome: Outcome | RedeError) -> None:
+        with self._lock:
+            self._done.append((wanted, outcome))
+            if isinstance(outcome, Outcome):
+                self._done_bytes += wanted.content.size
+
+
+class Transfers:
+    """All of them; see the module's docstring."""
+
+    def __init__(
+        self, folder: Path, connect: Connect, roots: Roots, tell: Callable[[Event], None]
+    ) -> None:
+        self._folder = folder
+        self._connect = connect
+        self._roots = roots
+        self._tell = tell
+        self._next = 1
+        self._running: dict[Transfer, Thread] = {}  # used by the main thread only
+
+    def start(self, wanted: Sequence[Wanted]) -> Transfer:
+        """Begin a transfer in a thread of its own."""
+        self._reap()
+        transfer = Transfer(self._next, wanted, self._folder, self._connect, self._roots)
+        self._next += 1
+        thread = Thread(target=self._run, args=(transfer,), name=f"transfer {transfer.number}")
+        self._running[transfer] = thread
+        thread.start()
+        return transfer
+
+    def running(self) -> list[Transfer]:
+        """List those that have not ended."""
+        self._reap()
+        return list(self._running)
+
+    def close(self) -> None:
+        """Cancel what runs, and wait for it."""
+        for transfer in self._running:
+            transfer.cancel()
+        for thread in self._running.values():
+            thread.join()
+        self._running.clear()
+
+    def _reap(self) -> None:
+        for transfer, thread in list(self._running.items()):
+            if transfer.results.done():
+                thread.join()
+                del self._running[transfer]
+
+    def _run(self, transfer: Transfer) -> None:
+        transfer.run()
+        if not transfer.told.is_set():
+            failed = [
+                error for _, error in transfer.results.result() if isinstance(error, RedeError)
+            ]
+            files = transfer.progress().files
+            self._tell(TransferEnded(transfer.number, transfer.title, files, tuple(failed)))

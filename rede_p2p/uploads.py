@@ -1,0 +1,116 @@
+"""What this peer sends: how many at once, how fast in all, and who is being served now.
+
+Those who find every slot taken wait in the order of their coming and are told their place. With a
+limit, each chunk is given its moment on one common clock, so that those served share it evenly.
+Owner: the peer; the threads that serve share it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition, Event, Lock
+from time import monotonic
+
+from rede_p2p import merkle
+from rede_p2p.errors import ConnectionLostError
+
+SLOTS = 32  # uploads at once
+TELL_EVERY = 2.0  # seconds between two tellings of one's place
+FREE_CHUNK = 4 * 1024 * 1024  # bytes handed to the kernel at once, where there is no limit
+PACED_CHUNK = 16 * 1024  # bytes, where there is
+
+
+@dataclass(eq=False)
+class Upload:
+    """One answer on its way."""
+
+    name: str
+    to: str  # IP address
+    size: int  # bytes
+    began: float  # on the monotonic clock, seconds
+    sent: int = 0  # bytes
+
+
+class Uploads:
+    """The slots and the clock; see the module's docstring."""
+
+    def __init__(self, limit: int | None = None, slots: int = SLOTS) -> None:
+        """Send at most ``limit`` bytes a second in all (None: as fast as can be)."""
+        self._limit = limit
+        self._lock = Condition(Lock())  # guards all below
+        self._free = slots
+        self._queue: deque[object] = deque()
+        self._active: list[Upload] = []
+        self._due = 0.0  # when the next chunk may leave, on the monotonic clock
+        self._closed = Event()
+
+    def close(self) -> None:
+        """Let nobody wait any more: what is under way ends with ConnectionLostError."""
+        self._closed.set()
+        with self._lock:
+            self._lock.notify_all()
+
+    def active(self) -> list[Upload]:
+        """List what is being sent now."""
+        with self._lock:
+            return list(self._active)
+
+    @contextmanager
+    def slot(self, name: str, to: str, size: int, tell: Callable[[int], None]) -> Iterator[Upload]:
+        """Wait for a slot and hold it; ``tell`` is given one's place, and may raise to give up."""
+        upload = Upload(name, to, size, monotonic())
+        with self._lock:
+            self._queue.append(upload)
+        try:
+            while (place := self._take(upload)) > 0:
+                tell(place)
+        except BaseException:
+            with self._lock:
+                self._queue.remove(upload)
+                self._lock.notify_all()
+            raise
+        try:
+            yield upload
+        finally:
+            with self._lock:
+                self._active.remove(upload)
+                self._free += 1
+                self._lock.notify_all()
+
+    def chunks(self, upload: Upload, length: int) -> Iterator[tuple[int, int]]:
+        """Yield (offset, length) of each chunk of an upload when its moment has come."""
+        step = PACED_CHUNK if self._limit else FREE_CHUNK
+        for offset, count in merkle.cut(length, step):
+            if self._limit:
+                self._pace(count / self._limit)
+            yield offset, count
+            upload.sent += count
+
+    def _take(self, upload: Upload) -> int:
+        """Wait a while for a slot; return 0 with one, else the place in the queue."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._closed.is_set() or self._is_next(upload), TELL_EVERY)
+            if self._closed.is_set():
+                raise ConnectionLostError("lost")
+            if not self._is_next(upload):
+                return self._queue.index(upload) + 1
+            self._queue.popleft()
+            self._free -= 1
+            self._active.append(upload)
+            self._lock.notify_all()
+            return 0
+
+    def _is_next(self, upload: Upload) -> bool:
+        return self._free > 0 and self._queue[0] is upload
+
+    def _pace(self, seconds: float) -> None:
+        """Wait for the moment of a chunk that takes so many seconds."""
+        with self._lock:
+            now = monotonic()
+            due = max(now, self._due)
+            self._due = due + seconds
+        if self._closed.wait(due - now):
+            raise ConnectionLostError("lost")
