@@ -39,7 +39,8 @@ class Stamp(NamedTuple):
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """Return the stamp in what the system tells of a file."""
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+    # Some file systems number beyond 63 bits, where the database ends.
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1))
 
 
 def stamp(path: Path | str) -> Stamp | None:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Lock, Thread
+from typing import Any
 
 from rede_p2p import disk, merkle
 from rede_p2p.disk import Stamp
@@ -28,7 +29,7 @@ SETTLE_NS = 100_000_000  # a file this young may change again without its time s
 COMMIT_EVERY = 256  # files between two commits while there is work
 
 _TABLE = """create table if not exists root (
-    path text primary key, size integer, mtime_ns integer, inode integer,
+    path blob primary key, size integer, mtime_ns integer, inode integer,
     root blob not null, layer blob not null) without rowid"""
 
 
@@ -173,21 +174,29 @@ class Roots:
         if content.size <= merkle.FINEST_PIECE:
             return content.root
         query = "select layer from root where path = ? and root = ?"
-        with self._database_lock, suppress(sqlite3.Error):
-            row = self._database.execute(query, (path, content.root)).fetchone()
-            return row[0] if row else None
-        return None
+        row = self._execute(query, os.fsencode(path), content.root)
+        return row[0] if row else None
 
     def remember(self, path: str, hashed: Hashed) -> None:
         """Keep what was computed elsewhere, as by a download that verified every byte."""
         content, stamp = hashed.content, hashed.stamp
         layer = hashed.layer if content.size > merkle.FINEST_PIECE else b""
-        with self._database_lock, suppress(sqlite3.Error):
-            row = (path, *stamp, content.root, layer)
-            self._database.execute("insert or replace into root values (?, ?, ?, ?, ?, ?)", row)
+        query = "insert or replace into root values (?, ?, ?, ?, ?, ?)"
+        self._execute(query, os.fsencode(path), *stamp, content.root, layer)
         with self._lock:
             self._learn(path, stamp, content.root)
             self._lock.notify_all()
+
+    def _execute(self, query: str, *values: object) -> Any:
+        """Run a query and return its first row; a database that fails gives way to memory."""
+        with self._database_lock:
+            try:
+                return self._database.execute(query, values).fetchone()
+            except sqlite3.Error:
+                with suppress(sqlite3.Error):
+                    self._database.close()
+                self._database = _open(None)
+                return self._database.execute(query, values).fetchone()
 
     def _learn(self, path: str, stamp: Stamp, root: bytes) -> None:
         if path in self._known:
@@ -200,7 +209,7 @@ class Roots:
             for path, size, mtime_ns, inode, root in self._database.execute(
                 "select path, size, mtime_ns, inode, root from root"
             ):
-                self._learn(path, Stamp(size, mtime_ns, inode), root)
+                self._learn(os.fsdecode(path), Stamp(size, mtime_ns, inode), root)
 
     def _run(self) -> None:
         done = 0

@@ -1,0 +1,380 @@
+"""The roots of the files of this machine: computed once, remembered, and never believed blindly."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from contextlib import closing
+from threading import Event, Thread
+
+import pytest
+
+from rede_p2p import disk, merkle, roots
+from rede_p2p.errors import DiskError
+from rede_p2p.merkle import FINEST_PIECE, Content
+from rede_p2p.roots import READ_SIZE, Hashed, Roots, hash_file
+
+LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
+SOON = 20.0  # seconds; a bound on what takes milliseconds
+
+
+def write(path, data, mtime_ns=LONG_AGO):
+    path.write_bytes(data)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    return str(path)
+
+
+def sparse(path, size):
+    """Make a file that takes long to hash and no space."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    os.utime(path, ns=(LONG_AGO, LONG_AGO))
+    return str(path)
+
+
+def layer_and_root(data):
+    step = merkle.piece_length(len(data))
+    layer = b"".join(
+        merkle.piece_hash(data[at : at + length], len(data))
+        for at, length in merkle.cut(len(data), step)
+    )
+    return layer, merkle.root_of(layer, len(data))
+
+
+def rows(database):
+    with closing(sqlite3.connect(database)) as found:
+        return found.execute("select path, size, root, layer from root").fetchall()
+
+
+@pytest.fixture
+def open_roots():
+    """Return a function that opens Roots, all of which are closed at the end."""
+    opened = []
+
+    def open_one(database=None):
+        opened.append(Roots(database))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+# Hashing one file.
+
+
+@pytest.mark.parametrize(
+    "size",
+    [0, 1, FINEST_PIECE, FINEST_PIECE + 1, READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 3 * READ_SIZE],
+)
+def test_a_file_is_hashed_as_its_bytes_are(tmp_path, size):
+    data = random.Random(size).randbytes(size)
+    path = write(tmp_path / "a", data)
+    reported = []
+    hashed = hash_file(path, reported.append, lambda: False)
+    assert (hashed.layer, hashed.content.root) == layer_and_root(data)
+    assert hashed.content.size == size
+    assert hashed.stamp == disk.stamp(path)
+    assert reported[-1] == size
+    assert reported == sorted(reported)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: os.truncate(path, 2 * READ_SIZE - 1),
+        lambda path: os.truncate(path, 9 * READ_SIZE),
+        lambda path: os.utime(path, ns=(1, 1)),
+    ],
+    ids=["emptied", "cut", "grown", "touched"],
+)
+def test_a_file_that_changes_while_it_is_read_is_not_hashed(tmp_path, change):
+    path = tmp_path / "a"
+    write(path, bytes(3 * READ_SIZE))
+    with pytest.raises(DiskError, match="changed"):
+        hash_file(path, lambda done: change(path), lambda: False)
+
+
+def test_hashing_stops_when_asked(tmp_path):
+    path, reported = sparse(tmp_path / "a", 2**40), []
+    with pytest.raises(DiskError, match="stopped"):
+        hash_file(path, reported.append, lambda: len(reported) == 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda path: None, "missing"),
+        (lambda path: path.mkdir(), "not-file"),
+        (os.mkfifo, "not-file"),
+        (lambda path: path.symlink_to("gone"), "missing"),
+        (lambda path: path.symlink_to(path), "link"),
+        (lambda path: path.symlink_to("/dev/zero"), "not-file"),
+    ],
+    ids=["missing", "folder", "pipe", "dangling", "loop", "device"],
+)
+def test_what_is_no_file_is_said_by_whoever_waits(tmp_path, open_roots, make, kind):
+    path = tmp_path / "a"
+    make(path)
+    with pytest.raises(DiskError) as caught:
+        open_roots().wait(str(path), disk.Stamp(0, 0, 0), SOON)
+    assert (caught.value.path, caught.value.kind) == (str(path), kind)
+
+
+def test_a_file_without_permission_is_said_and_hashed_once_it_has_it(tmp_path, open_roots):
+    path = write(tmp_path / "a", b"secret")
+    stamp, found = disk.stamp(path), open_roots()
+    (tmp_path / "a").chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("an administrator may read everything")
+    with pytest.raises(DiskError, match="denied"):
+        found.wait(path, stamp, SOON)
+    (tmp_path / "a").chmod(0o600)
+    assert found.wait(path, stamp, SOON) == layer_and_root(b"secret")[1]
+
+
+# Remembering.
+
+
+def test_a_root_is_in_the_database_and_is_known_to_the_next_program(tmp_path, open_roots):
+    database = tmp_path / "deep/er/roots.sqlite3"
+    data = random.Random(1).randbytes(3 * FINEST_PIECE)
+    layer, root = layer_and_root(data)
+    path = write(tmp_path / "a", data)
+    stamp, first = disk.stamp(path), Roots(database)
+    assert first.known(path, stamp) is None
+    assert first.wait(path, stamp, SOON) == root
+    first.close()
+    ((_, size, stored, stored_layer),) = rows(database)
+    assert (size, stored, stored_layer) == (len(data), root, layer)
+
+    # Other bytes under the same stamp: only a remembered root can be the old one.
+    write(tmp_path / "a", bytes(len(data)))
+    assert disk.stamp(path) == stamp
+    second = open_roots(database)
+    assert second.known(path, stamp) == root
+    assert second.wait(path, stamp, 0) == root
+    assert second.paths(root) == [path]
+    assert second.layer(path, Content(root, len(data))) == layer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: write(path, b"other, longer"),
+        lambda path: write(path, b"twin", LONG_AGO + 1),
+        lambda path: (
+            write(path.with_suffix(".new"), b"twin") and path.with_suffix(".new").replace(path)
+        ),
+    ],
+    ids=["size", "time", "inode"],
+)
+def test_a_file_that_changed_is_hashed_again(tmp_path, open_roots, change):
+    found, path = open_roots(tmp_path / "db"), tmp_path / "a"
+    write(path, b"once")
+    before = disk.stamp(path)
+    old = found.wait(str(path), before, SOON)
+    change(path)
+    after = disk.stamp(path)
+    assert found.known(str(path), after) is None
+    new = found.wait(str(path), after, SOON)
+    assert new == layer_and_root(path.read_bytes())[1]
+    assert found.known(str(path), before) is None
+    assert (found.paths(old), found.paths(new)) == ([], [str(path)])
+
+
+def test_files_of_one_content_are_all_found_by_its_root(tmp_path, open_roots):
+    found = open_roots()
+    paths = [write(tmp_path / name, b"same") for name in "cab"]
+    (root,) = {found.wait(path, disk.stamp(path), SOON) for path in paths}
+    assert found.paths(root) == sorted(paths)
+    assert found.paths(bytes(32)) == []
+
+
+def test_what_a_download_computed_is_kept(tmp_path, open_roots):
+    data = random.Random(2).randbytes(2 * FINEST_PIECE)
+    layer, root = layer_and_root(data)
+    path = write(tmp_path / "a", data)
+    found, content = open_roots(tmp_path / "db"), Content(root, len(data))
+    found.remember(path, Hashed(disk.stamp(path), content, layer))
+    assert found.known(path, disk.stamp(path)) == root
+    assert found.layer(path, content) == layer
+
+
+def test_a_content_of_one_piece_needs_no_stored_layer(tmp_path, open_roots):
+    content = Content(bytes(32), FINEST_PIECE)
+    assert open_roots().layer("nowhere", content) == content.root
+
+
+def test_a_layer_that_was_never_computed_is_none(open_roots):
+    assert open_roots().layer("nowhere", Content(bytes(32), FINEST_PIECE + 1)) is None
+
+
+def test_a_path_that_is_not_utf_8_is_hashed_and_remembered(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    os.mkdir(folder)  # noqa: PTH102
+    data = random.Random(3).randbytes(2 * FINEST_PIECE)
+    path = f"{folder}/a"
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(data)
+    layer, root = layer_and_root(data)
+    for within in (SOON, 0):  # computed, and then remembered
+        found = Roots(tmp_path / "db")
+        try:
+            assert found.wait(path, disk.stamp(path), within) == root
+            assert found.paths(root) == [path]
+            assert found.layer(path, Content(root, len(data))) == layer
+        finally:
+            found.close()
+
+
+def test_an_inode_of_64_bits_is_remembered(tmp_path, open_roots):
+    path = write(tmp_path / "a", b"a")
+    parts = list((tmp_path / "a").stat())
+    parts[1] = 2**64 - 1
+    stamp = disk.stamp_of(os.stat_result(parts))
+    found = open_roots(tmp_path / "db")
+    found.remember(path, Hashed(stamp, Content(bytes(32), 1), bytes(32)))
+    assert found.known(path, stamp) == bytes(32)
+
+
+# A database that is not as it should be costs time, never truth.
+
+
+def garbage(database):
+    database.write_bytes(b"this is no database" * 1000)
+
+
+def a_folder(database):
+    database.mkdir()
+
+
+def another_table(database):
+    with closing(sqlite3.connect(database)) as found:
+        found.execute("create table root (path text primary key, colour text)")
+        found.execute("insert into root values ('a', 'blue')")
+        found.commit()
+
+
+def a_good_one(database, tmp_path):
+    found = Roots(database)
+    for number in range(40):
+        path = write(tmp_path / f"x{number}", b"")
+        layer = random.Random(number).randbytes(100 * 32)
+        content = Content(layer[:32], 100 * FINEST_PIECE)
+        found.remember(path, Hashed(disk.stamp(path), content, layer))
+    found.close()
+
+
+def broken_pages(database, tmp_path):
+    a_good_one(database, tmp_path)
+    size = database.stat().st_size
+    assert size > 16 * 4096
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(random.Random(1).randbytes(size - 4096))
+
+
+def cut_short(database, tmp_path):
+    a_good_one(database, tmp_path)
+    os.truncate(database, 3 * 4096)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda database, _: garbage(database),
+        lambda database, _: a_folder(database),
+        lambda database, _: another_table(database),
+        lambda database, _: database.parent.rmdir() or database.parent.write_text("a file"),
+        broken_pages,
+        cut_short,
+    ],
+    ids=["garbage", "folder", "table", "parent", "pages", "cut"],
+)
+def test_a_spoilt_database_is_survived(tmp_path, open_roots, spoil):
+    database = tmp_path / "cache/roots.sqlite3"
+    database.parent.mkdir()
+    spoil(database, tmp_path)
+    data = random.Random(4).randbytes(2 * FINEST_PIECE)
+    layer, root = layer_and_root(data)
+    path, found = write(tmp_path / "a", data), open_roots(database)
+    assert found.wait(path, disk.stamp(path), SOON) == root
+    assert found.layer(path, Content(root, len(data))) == layer
+
+
+def test_a_database_that_another_program_uses_is_shared(tmp_path, open_roots):
+    one, other = open_roots(tmp_path / "db"), open_roots(tmp_path / "db")
+    path, twin = write(tmp_path / "a", b"a"), write(tmp_path / "b", b"b")
+    assert one.wait(path, disk.stamp(path), SOON) == layer_and_root(b"a")[1]
+    assert other.wait(twin, disk.stamp(twin), SOON) == layer_and_root(b"b")[1]
+
+
+def test_without_a_home_there_is_no_database(monkeypatch):
+    def no_home():
+        raise RuntimeError
+
+    monkeypatch.setattr(roots.Path, "home", no_home)
+    assert roots.default_database() is None
+
+
+# Waiting.
+
+
+def test_one_who_waits_is_told_none_and_how_far_it_is(tmp_path, open_roots):
+    path, found = sparse(tmp_path / "a", 2**40), open_roots()
+    stamp = disk.stamp(path)
+    while not found.progress(path):
+        assert found.wait(path, stamp, 0.01) is None
+    assert 0 < found.progress(path) < 2**40
+    assert found.pending() == 1
+    assert found.progress("another") == 0
+    found.close()  # which waits for no more than one read
+
+
+def test_one_who_waits_is_let_go_when_it_closes(tmp_path):
+    path, found = sparse(tmp_path / "a", 2**40), Roots(None)
+    got = []
+    waiting = Thread(target=lambda: got.append(found.wait(path, disk.stamp(path), 60)))
+    waiting.start()
+    while not found.progress(path):
+        assert found.wait(path, disk.stamp(path), 0.01) is None
+    found.close()
+    waiting.join(SOON)
+    assert got == [None]
+
+
+def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
+    tmp_path, open_roots, monkeypatch
+):
+    order, begun, go_on = [], Event(), Event()
+
+    def recorded(path, report, stopped):
+        order.append(path)
+        begun.set()
+        assert go_on.wait(SOON)
+        return hash_file(path, report, stopped)
+
+    monkeypatch.setattr(roots, "hash_file", recorded)
+    first, second, third = (write(tmp_path / name, name.encode()) for name in "abc")
+    found = open_roots()
+    found.want(first)
+    assert begun.wait(SOON)
+    found.want(second)
+    found.want(first)  # it is under way
+    found.want(third)
+    found.want(third, soon=True)
+    assert found.pending() == 3
+    go_on.set()
+    assert found.wait(second, disk.stamp(second), SOON)
+    assert order[:3] == [first, third, second]
+
+
+def test_a_file_written_this_very_moment_is_hashed_when_it_has_settled(tmp_path, open_roots):
+    path, found = tmp_path / "a", open_roots()
+    path.write_bytes(b"one")
+    found.want(str(path))
+    path.write_bytes(b"two")  # within the same tick of the clock, perhaps
+    assert found.wait(str(path), disk.stamp(path), SOON) == layer_and_root(b"two")[1]
