@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -150,7 +151,8 @@ class Membership:
                 connection.ask(Ping(), Done)
                 continue
             if call is None:
-                connection.ask(Quit(), Done, within=1.0)
+                with suppress(RedeError):  # it may be gone, unnoticed: all the same to who leaves
+                    connection.ask(Quit(), Done, within=1.0)
                 return
             ask, future = call
             try:
