@@ -43,7 +43,7 @@ def parse(line: str, known: frozenset[str]) -> list[Command]:
     commands: list[Command] = []
     pending: list[str] = []
     for word in [*words, ";"]:
-        if word.strip(";&"):
+        if word.strip(";&") or not word:  # an empty word in quotes is a word
             pending.append(word)
         elif pending:
             commands.append(_command(pending, known, background="&" in word))
