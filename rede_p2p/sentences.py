@@ -46,9 +46,7 @@ _USAGE = {
     "status": "status não leva mais nada; use: status",
     "cancelar": "não há download com o número “{}”: veja em status",
     "esperar": "esperar não leva mais nada; use: esperar",
-    "background": "só get vai para o segundo plano com &",
     "rate": "“{}” não é uma taxa: use bytes por segundo, como 500K ou 5M",
-    "quit": "quit não leva mais nada; use: quit",
     "ajuda": "não há ajuda sobre “{}”: digite ajuda",
 }
 

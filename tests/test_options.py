@@ -45,6 +45,10 @@ PEER = [
     ("-c peers", PeerOptions(script="peers")),
     ("-c= 10.0.0.7", PeerOptions("10.0.0.7", script="=")),
     ("--servir", PeerOptions(serve=True)),
+    ("--limite 5M", PeerOptions(limit=5 * 1024**2)),
+    ("--limite 500k", PeerOptions(limit=500 * 1024)),
+    ("--limite=1g", PeerOptions(limit=1024**3)),
+    ("--limite 1", PeerOptions(limit=1)),
     ("10.0.0.7 --json --servir", PeerOptions("10.0.0.7", serve=True, json=True)),
     ("-h", PeerOptions(help=True)),
     ("--ajuda 10.0.0.7", PeerOptions("10.0.0.7", help=True)),
@@ -87,6 +91,15 @@ BAD_FOR_PEER = [
     ("--primeira-porta 7000", "option"),
     ("-c", "option"),
     ("--servir=sim", "option"),
+    ("--limite 0", "rate"),
+    ("--limite 0M", "rate"),
+    ("--limite -5M", "rate"),
+    ("--limite 5T", "rate"),
+    ("--limite 5MB", "rate"),
+    ("--limite 1.5M", "rate"),
+    ("--limite M", "rate"),
+    ("--limite ٣", "rate"),
+    ("--limite 9999999999999", "rate"),
 ]
 
 BAD_PORTS = ["", "0", "-1", "+1", "65536", "80.0", "1e3", "0x50", "8 0", "٣", "²", "1_0"]

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 from rede_p2p import catalog, connection, disk, errors, events, listener, sentences, wire
+from rede_p2p.actions import ACTIONS
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
 
 HERE = Address("10.0.0.7", 5455)
@@ -56,6 +57,9 @@ COMPUTED = {
     ("names", "kind"): keys_of_faults(),
     ("catalog", "f'name-{error.kind}'"): {
         f"name-{kind}" for kind in (*keys_of_faults(), "control", "long")
+    },
+    ("actions", "command.name"): {
+        name for name, action in ACTIONS.items() if "_expect(" in inspect.getsource(action)
     },
     ("wire", "refusal.code"): {"a-code-of-tomorrow"},  # the other side's word
 }
@@ -148,7 +152,7 @@ def test_no_sentence_is_kept_that_nothing_raises(kind):
     lists = {word for found, word in RAISED if found is catalog.Problem}
     used = {word for found, word in RAISED if found is kind}
     unused = TABLES[kind].keys() - used - lists
-    assert not unused - {"quit", "other", "unknown-verb", "full"}
+    assert not unused - {"unknown-verb", "full"}  # the other side says these
 
 
 CAUSES = (
@@ -173,10 +177,12 @@ SAMPLES = {  # of each type of field
     BaseException: (ZeroDivisionError("x"),),
 }
 FACTS = [
-    kind
-    for room in (errors, events)
-    for _, kind in inspect.getmembers(room, inspect.isclass)
-    if kind.__module__ == room.__name__ and kind not in (*KINDS, Address, RedeError)
+    *(
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, RedeError) and kind not in (*KINDS, RedeError)
+    ),
+    *typing.get_args(events.Event),
 ]
 
 
@@ -198,7 +204,9 @@ def test_every_other_error_and_event_has_a_sentence(kind):
 
 def test_every_error_and_event_is_tried():
     assert {errors.InterruptedByUserError, errors.IncompleteError, events.FileServed} <= {*FACTS}
-    assert set(typing.get_args(events.Event)) <= {*FACTS}
+    declared = {kind for _, kind in inspect.getmembers(events, inspect.isclass)}
+    told = {kind for kind in declared if kind.__module__ == events.__name__}
+    assert told - {*FACTS} == {events.Progress}  # shown as a bar
 
 
 def test_a_bug_is_told_in_one_line_that_names_it():
