@@ -1,0 +1,282 @@
+"""The partial file: written by one program at a time, published over nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from threading import Barrier, Thread
+
+import pytest
+from conftest import ROOT
+
+from rede_p2p import partial
+from rede_p2p.errors import DiskError
+from rede_p2p.partial import Partial, finals, path_of
+
+
+def never(path):
+    return False
+
+
+@pytest.fixture(params=["link", "no links"])
+def links(request, monkeypatch):
+    """Run a test with hard links, and as on a file system that has none."""
+    if request.param == "no links":
+
+        def refuse(*words, **options):
+            raise PermissionError("no hard links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+
+
+def begun(path, data=b"whole"):
+    """Open a partial file with something in it."""
+    opened = Partial(path)
+    with opened.handle("r+b") as file:
+        file.write(data)
+    return opened
+
+
+def test_it_grows_beside_its_final_name_in_a_folder_made_for_it(tmp_path):
+    final = tmp_path / "new" / "folder" / "a.txt"
+    with Partial(path_of(final)) as opened:
+        assert opened.path == tmp_path / "new" / "folder" / "a.txt.parte"
+        assert opened.path.exists()
+        assert opened.size() == opened.allocated() == 0
+    assert os.listdir(final.parent) == ["a.txt.parte"]  # noqa: PTH208
+
+
+def test_what_it_held_is_kept_when_it_is_opened_again(tmp_path):
+    path = tmp_path / "a.parte"
+    with begun(path, b"before"):
+        pass
+    with Partial(path) as opened, opened.handle("rb") as file:
+        assert opened.size() == 6
+        assert file.read() == b"before"
+
+
+def test_its_holes_take_no_space(tmp_path):
+    with begun(tmp_path / "a.parte") as opened:
+        os.truncate(opened.path, 2**40)
+        assert opened.size() == 2**40
+        assert opened.allocated() < 2**30
+
+
+def test_it_is_cut_and_never_lengthened(tmp_path):
+    with begun(tmp_path / "a.parte", b"too long") as opened:
+        opened.cut(3)
+        opened.cut(100)
+        assert opened.path.read_bytes() == b"too"
+
+
+# Publishing.
+
+
+def test_it_gets_its_final_name_with_all_its_bytes(tmp_path, links):
+    final = tmp_path / "a.txt"
+    with begun(path_of(final)) as opened:
+        opened.flush_behind()
+        assert opened.publish(finals(final), never) == final
+    assert os.listdir(tmp_path) == ["a.txt"]  # noqa: PTH208
+    assert final.read_bytes() == b"whole"
+    assert final.stat().st_nlink == 1
+
+
+def taken_by_a_file(path):
+    path.write_bytes(b"mine")
+    return lambda: path.read_bytes() == b"mine"
+
+
+def taken_by_a_link(path):
+    (path.parent / "target").write_bytes(b"mine")
+    path.symlink_to("target")
+    return lambda: path.is_symlink() and (path.parent / "target").read_bytes() == b"mine"
+
+
+def taken_by_a_dangling_link(path):
+    path.symlink_to("gone")
+    return lambda: path.is_symlink() and not (path.parent / "gone").exists()
+
+
+def taken_by_a_folder(path):
+    path.mkdir()
+    return path.is_dir
+
+
+def taken_by_a_pipe(path):
+    os.mkfifo(path)
+    return path.is_fifo
+
+
+TAKERS = [
+    taken_by_a_file,
+    taken_by_a_link,
+    taken_by_a_dangling_link,
+    taken_by_a_folder,
+    taken_by_a_pipe,
+]
+
+
+@pytest.mark.parametrize("take", TAKERS, ids=lambda take: take.__name__)
+def test_a_taken_name_is_left_as_it_is(tmp_path, links, take):
+    final, second = tmp_path / "a.txt", tmp_path / "a (1).txt"
+    is_untouched = take(final)
+    with begun(path_of(final)) as opened:
+        assert opened.publish(finals(final), never) == second
+        assert not opened.path.exists()
+    assert is_untouched()
+    assert second.read_bytes() == b"whole"
+
+
+def test_a_name_taken_by_the_same_content_is_as_good(tmp_path, links):
+    final = tmp_path / "a.txt"
+    final.write_bytes(b"whole")
+    before = final.stat()
+    with begun(path_of(final)) as opened:
+        assert opened.publish(finals(final), lambda path: path == final) == final
+    assert os.listdir(tmp_path) == ["a.txt"]  # noqa: PTH208
+    assert final.stat() == before
+
+
+def test_when_every_name_is_taken_the_bytes_stay_and_it_is_said(tmp_path):
+    final = tmp_path / "a.txt"
+    final.write_bytes(b"mine")
+    with begun(path_of(final)) as opened, pytest.raises(DiskError, match="name"):
+        opened.publish(iter([final]), never)
+    assert path_of(final).read_bytes() == b"whole"
+
+
+def test_a_folder_that_vanished_is_said_and_the_bytes_stay(tmp_path):
+    with begun(tmp_path / "a.parte") as opened, pytest.raises(DiskError, match="missing"):
+        opened.publish(iter([tmp_path / "gone" / "a"]), never)
+    assert (tmp_path / "a.parte").read_bytes() == b"whole"
+
+
+def test_two_that_publish_under_one_name_at_once_both_keep_their_bytes(tmp_path):
+    start, found = Barrier(2), []
+
+    def publish(number):
+        with begun(tmp_path / f"{number}.parte", b"%d" % number) as opened:
+            start.wait()
+            found.append((opened.publish(finals(tmp_path / "a"), never), b"%d" % number))
+
+    threads = [Thread(target=publish, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(path.name for path, _ in found) == ["a", "a (1)"]
+    assert all(path.read_bytes() == data for path, data in found)
+
+
+def test_a_discarded_one_is_gone(tmp_path):
+    with begun(tmp_path / "a.parte") as opened:
+        opened.discard()
+        opened.discard()
+    assert not os.listdir(tmp_path)  # noqa: PTH208
+
+
+# Opening.
+
+
+def test_a_second_one_is_kept_out_until_the_first_is_closed(tmp_path):
+    path = tmp_path / "a.parte"
+    with begun(path):
+        with pytest.raises(DiskError) as caught:
+            Partial(path)
+        assert (caught.value.path, caught.value.kind) == (str(path), "busy")
+    with Partial(path) as opened:
+        assert opened.size() == 5
+
+
+def test_another_program_is_kept_out_until_this_one_dies(tmp_path):
+    path = tmp_path / "a.parte"
+    code = (
+        "import sys; from pathlib import Path; from rede_p2p.partial import Partial\n"
+        "with Partial(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with other:
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(DiskError, match="busy"):
+            Partial(path)
+        other.kill()
+    with Partial(path):
+        pass
+
+
+@pytest.mark.parametrize("target", ["target", "gone"])
+def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path, target):
+    (tmp_path / "target").write_bytes(b"mine")
+    path = tmp_path / "a.parte"
+    path.symlink_to(target)
+    with pytest.raises(DiskError) as caught:
+        Partial(path)
+    assert (caught.value.path, caught.value.kind) == (str(path), "link")
+    assert (tmp_path / "target").read_bytes() == b"mine"
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_hard_link_in_its_place_is_replaced_and_never_written_through(tmp_path):
+    final, path = tmp_path / "a.txt", tmp_path / "a.txt.parte"
+    final.write_bytes(b"published")
+    os.link(final, path)
+    with begun(path, b"new"):
+        assert final.read_bytes() == b"published"
+        assert path.read_bytes() == b"new"
+    assert final.stat().st_nlink == path.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda path: path.mkdir(), "other"),
+        (lambda path: path.parent.rmdir() or path.parent.write_bytes(b""), "not-folder"),
+    ],
+    ids=["a folder", "below a file"],
+)
+def test_what_cannot_be_opened_is_said(tmp_path, make, kind):
+    path = tmp_path / "d" / "a.parte"
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(DiskError) as caught:
+        Partial(path)
+    assert (caught.value.path, caught.value.kind) == (str(path), kind)
+
+
+def test_one_published_between_opening_and_locking_is_not_written(tmp_path, monkeypatch):
+    final, path = tmp_path / "a", tmp_path / "a.parte"
+    path.write_bytes(b"published")
+    real, first = partial._lock, []
+
+    def lock_late(file, where):
+        if not first:
+            first.append(where)
+            path.rename(final)  # as another program would, just now
+        real(file, where)
+
+    monkeypatch.setattr(partial, "_lock", lock_late)
+    with begun(path, b"new"):
+        pass
+    assert (final.read_bytes(), path.read_bytes()) == (b"published", b"new")
+
+
+def test_a_full_disk_is_said_by_publish_and_not_by_the_thread_that_flushes(tmp_path, monkeypatch):
+    final = tmp_path / "a"
+    with begun(path_of(final)) as opened:
+
+        def fail(descriptor):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", fail)
+        opened.flush_behind()
+        opened._flusher.join(10)
+        with pytest.raises(DiskError, match="full"):
+            opened.publish(finals(final), never)
+    assert os.listdir(tmp_path) == ["a.parte"]  # noqa: PTH208
