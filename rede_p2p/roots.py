@@ -128,7 +128,7 @@ class Roots:
     def wait(self, path: str, stamp: Stamp, within: float) -> bytes | None:
         """Have a file hashed soon and wait some seconds for its root; None if it takes longer.
 
-        Raises DiskError when it cannot be hashed.
+        Raises DiskError when it cannot be hashed, or will not be any more.
         """
         root = self.known(path, stamp)
         if root is not None:
@@ -140,6 +140,8 @@ class Roots:
             )
             if path in self._failed:
                 raise DiskError(path, self._failed[path])
+            if self._stopped:
+                raise DiskError(path, "stopped")
         return self.known(path, stamp)
 
     def is_content(self, path: Path, content: Content, checkpoint: Callable[[], None]) -> bool:

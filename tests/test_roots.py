@@ -334,16 +334,24 @@ def test_one_who_waits_is_told_none_and_how_far_it_is(tmp_path, open_roots):
     found.close()  # which waits for no more than one read
 
 
-def test_one_who_waits_is_let_go_when_it_closes(tmp_path):
+def test_one_who_waits_is_told_when_it_closes(tmp_path):
     path, found = sparse(tmp_path / "a", 2**40), Roots(None)
-    got = []
-    waiting = Thread(target=lambda: got.append(found.wait(path, disk.stamp(path), 60)))
+    told = []
+
+    def wait():
+        with pytest.raises(DiskError) as caught:
+            found.wait(path, disk.stamp(path), 60)
+        told.append(caught.value.kind)
+
+    waiting = Thread(target=wait)
     waiting.start()
     while not found.progress(path):
         assert found.wait(path, disk.stamp(path), 0.01) is None
     found.close()
     waiting.join(SOON)
-    assert got == [None]
+    assert told == ["stopped"]
+    with pytest.raises(DiskError, match="stopped"):
+        found.wait(path, disk.stamp(path), 60)
 
 
 def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
