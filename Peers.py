@@ -101,11 +101,14 @@ def listening(peer: Peer, door: Listener) -> None:
 def peer_connected(peer: Peer, connection: Connection) -> None:
     """Be at the service of one other peer: answer what it asks until it leaves."""
     guest = Guest(connection, peer.catalog, peer.roots, peer.uploads, peer.screen.tell)
-    for request in connection.requests(TO_PEER, lambda: SILENCE, sentences.refusal):
-        try:
-            guest.answer(request)
-        except RefusedError as no:
-            connection.refuse(no.code, sentences.refusal(no))
+    try:
+        for request in connection.requests(TO_PEER, lambda: SILENCE, sentences.refusal):
+            try:
+                guest.answer(request)
+            except RefusedError as no:
+                connection.refuse(no.code, sentences.refusal(no))
+    finally:
+        guest.leave()
 
 
 def connect_to_peer(peer: Peer, address: Address) -> Connection:

@@ -1,15 +1,18 @@
 """Many small files: one connection a source, requests sent ahead, durable in groups.
 
 Each file is verified by its own root and gets its final name only when its bytes are on the disk;
-what is shared among them is the waiting: for the network and for the disk. Two threads: the
-caller receives, another flushes and publishes a group while the next one arrives.
+what is shared among them is the waiting: for the network and for the disk. The caller's thread
+receives and verifies; two others write, flush and publish a group while the next ones arrive.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 from threading import Lock, Thread
@@ -34,10 +37,20 @@ from rede_p2p.roots import Hashed, Roots
 
 SMALL = 1024 * 1024  # bytes; a larger file is a download of its own
 AHEAD = 64  # requests sent before their replies are read
-GROUP = 128  # files made durable at once, and open for so long
+GROUP = 128  # files made durable with one flush, and open for so long
+GROUP_SIZE = 8 * 1024 * 1024  # bytes, in memory until they are written
+WRITERS = 2  # one writes while another waits for the disk
 
 Report = Callable[[Wanted, "Outcome | RedeError"], None]
-Fetched = tuple[Wanted, Partial, bytes]  # the last is its layer of piece hashes
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that has arrived and is right; its bytes are in memory."""
+
+    wanted: Wanted
+    data: bytearray
+    layer: bytes
 
 
 class Batch:
@@ -51,14 +64,15 @@ class Batch:
         roots: Roots,
         report: Report,
     ) -> None:
-        """Prepare; ``report`` is told the outcome of each file, from either thread."""
+        """Prepare; ``report`` is told the outcome of each file, from any of the threads."""
         self._wanted = wanted
         self._folder = folder
         self._connect = connect
         self._roots = roots
         self._report = report
-        self._full: Queue[list[Fetched]] = Queue(maxsize=2)  # [] ends it
+        self._full: Queue[list[Fetched]] = Queue(maxsize=WRITERS)  # [] ends a writer
         self._group: list[Fetched] = []
+        self._group_size = 0  # bytes
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
         self._cancelled = False
@@ -72,8 +86,9 @@ class Batch:
 
     def run(self) -> None:
         """Fetch them all, each from the first of its sources that gives it."""
-        publisher = Thread(target=self._publish, name="publish")
-        publisher.start()
+        writers = [Thread(target=self._write, name="writer") for _ in range(WRITERS)]
+        for writer in writers:
+            writer.start()
         try:
             left = [wanted for wanted in self._wanted if not self._settle(wanted)]
             if disk.free_space(self._folder) < sum(w.content.size for w in left) + SPARE:
@@ -86,8 +101,10 @@ class Batch:
                 turn += 1
             self._hand_over()
         finally:
-            self._full.put([])
-            publisher.join()
+            for _ in writers:
+                self._full.put([])
+            for writer in writers:
+                writer.join()
 
     def _settle(self, wanted: Wanted) -> bool:
         """Report the file at once if it is here already or may not be written."""
@@ -95,7 +112,7 @@ class Batch:
             for path in finals(self._folder / names.check(wanted.name)):
                 if not os.path.lexists(path):
                     return False
-                if self._roots.is_content(path, wanted.content, self._check_cancelled):
+                if self._is_content(wanted, path):
                     self._report(wanted, Outcome(path, already=True))
                     return True
         except RedeError as error:
@@ -168,55 +185,60 @@ class Batch:
         layer = merkle.layer_of(data)
         if merkle.root_of(layer, len(data)) != wanted.content.root:
             return VerificationError(wanted.name, source)
-        try:
-            partial = Partial(path_of(self._folder / wanted.name))
-            try:
-                partial.write_whole(data)
-            except DiskError:
-                partial.discard()
-                partial.close()
-                raise
-        except DiskError as error:
-            return error
-        self._group.append((wanted, partial, layer))
-        if len(self._group) == GROUP:
+        self._group.append(Fetched(wanted, data, layer))
+        self._group_size += len(data)
+        if len(self._group) == GROUP or self._group_size >= GROUP_SIZE:
             self._hand_over()
         return None
 
     def _hand_over(self) -> None:
         if self._group:
             self._full.put(self._group)
-            self._group = []
+            self._group, self._group_size = [], 0
 
-    def _publish(self) -> None:
-        """Make each group durable with one flush, then give its files their names."""
+    def _write(self) -> None:
+        """Write each group, make it durable with one flush, then give its files their names."""
         while group := self._full.get():
+            with ExitStack() as stack:
+                written = []
+                for fetched in group:
+                    try:
+                        partial = Partial(path_of(self._folder / fetched.wanted.name))
+                        stack.enter_context(partial).write_whole(fetched.data)
+                        written.append((fetched, partial))
+                    except DiskError as error:
+                        self._report(fetched.wanted, error)
+                try:
+                    disk.sync_all([partial.path for _, partial in written])
+                except DiskError as error:
+                    for fetched, _ in written:
+                        self._report(fetched.wanted, error)
+                else:
+                    self._publish(written)
+
+    def _publish(self, written: list[tuple[Fetched, Partial]]) -> None:
+        """Give files whose bytes are on the disk their names, then report them."""
+        named: list[tuple[Wanted, Path, bytes]] = []
+        for fetched, partial in written:
+            wanted = fetched.wanted
+            is_same = functools.partial(self._is_content, wanted)
             try:
-                disk.sync_all([partial.path for _, partial, _ in group])
-            except DiskError as error:
-                for wanted, partial, _ in group:
-                    partial.close()
-                    self._report(wanted, error)
-                continue
-            for wanted, partial, layer in group:
-                self._report(wanted, self._name(wanted, partial, layer))
-            for folder in {partial.path.parent for _, partial, _ in group}:
-                disk.sync_folder(folder)
+                path = partial.publish(finals(self._folder / wanted.name), is_same, flushed=True)
+                named.append((wanted, path, fetched.layer))
+            except RedeError as error:
+                self._report(wanted, error)
+        for folder in {path.parent for _, path, _ in named}:
+            disk.sync_folder(folder)
+        self._roots.remember(
+            (str(path), Hashed(stamp, wanted.content, layer))
+            for wanted, path, layer in named
+            if (stamp := disk.stamp(path)) is not None
+        )
+        for wanted, path, _ in named:
+            self._report(wanted, Outcome(path, already=False))
 
-    def _name(self, wanted: Wanted, partial: Partial, layer: bytes) -> Outcome | RedeError:
-        def is_same(path: Path) -> bool:
-            return self._roots.is_content(path, wanted.content, self._check_cancelled)
-
-        try:
-            path = partial.publish(finals(self._folder / wanted.name), is_same, flushed=True)
-        except RedeError as error:
-            return error
-        finally:
-            partial.close()
-        stamp = disk.stamp(path)
-        if stamp is not None:
-            self._roots.remember(str(path), Hashed(stamp, wanted.content, layer))
-        return Outcome(path, already=False)
+    def _is_content(self, wanted: Wanted, path: Path) -> bool:
+        return self._roots.is_content(path, wanted.content, self._check_cancelled)
 
     def _adopt(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""

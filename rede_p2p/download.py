@@ -117,7 +117,7 @@ class Download:
             path = partial.publish(finals(self._target), self._is_here)
         stamp = disk.stamp(path)
         if stamp is not None:
-            self._roots.remember(str(path), Hashed(stamp, self._content, self._layer))
+            self._roots.remember([(str(path), Hashed(stamp, self._content, self._layer))])
         return Outcome(path, already=False)
 
     def _is_here(self, path: Path) -> bool:

@@ -49,11 +49,12 @@ class TrackerBack:
 
 
 @dataclass(frozen=True)
-class FileServed:
-    """Peer: somebody fetched all of a file from here."""
+class FilesServed:
+    """Peer: somebody left after fetching from here; ``name`` is the last of the ``files``."""
 
     name: str
-    size: int  # bytes
+    files: int
+    size: int  # bytes, in all
     to: str  # IP address
 
 
@@ -100,7 +101,7 @@ Event = (
     | PeerLeft
     | TrackerLost
     | TrackerBack
-    | FileServed
+    | FilesServed
     | TransferEnded
     | Preparing
     | ListProblem

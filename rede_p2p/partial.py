@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -28,6 +29,7 @@ try:
 except ModuleNotFoundError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 FLUSH_EVERY = 0.02  # seconds between two flushes while the file grows
 
 
@@ -91,7 +93,7 @@ class Partial:
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
-        self.cut(len(data))
+            self._file.truncate(len(data))
 
     def close(self) -> None:
         """Close it, and let other programs have it."""
@@ -158,17 +160,20 @@ def finals(wanted: Path) -> Iterator[Path]:
     return (wanted.with_name(name) for name in names.alternatives(wanted.name))
 
 
-def _open_locked(path: Path) -> BinaryIO:
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+def _open_locked(path: Path) -> FileIO:
     with border(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+            try:
+                file = FileIO(os.open(path, _FLAGS, 0o666), "rb+")
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True)
+                continue
             try:
                 _lock(file, path)
-                if not _is_at(file, path):
+                ours, there = os.fstat(file.fileno()), _lstat(path)
+                if there is None or not os.path.samestat(ours, there):
                     file.close()  # published by another program between our open and our lock
-                elif os.fstat(file.fileno()).st_nlink > 1 and os.name != "nt":
+                elif ours.st_nlink > 1 and os.name != "nt":
                     # A program died between the two halves of _move(): these bytes also have a
                     # final name, and nobody may write to them any more.
                     path.unlink()
@@ -196,7 +201,7 @@ def _move(path: Path, final: Path) -> bool:
         return True
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: FileIO, path: Path) -> None:
     """Lock a whole file until it is closed; the system frees it if the program dies."""
     try:
         if fcntl is not None:
@@ -212,9 +217,8 @@ def _lock(file: BinaryIO, path: Path) -> None:
         raise
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Tell whether the open file is still the one at ``path``."""
+def _lstat(path: Path) -> os.stat_result | None:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+        return os.lstat(path)
     except FileNotFoundError:
-        return False
+        return None

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,14 +179,16 @@ class Roots:
         row = self._execute(query, os.fsencode(path), content.root)
         return row[0] if row else None
 
-    def remember(self, path: str, hashed: Hashed) -> None:
-        """Keep what was computed elsewhere, as by a download that verified every byte."""
-        content, stamp = hashed.content, hashed.stamp
-        layer = hashed.layer if content.size > merkle.FINEST_PIECE else b""
+    def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
+        """Keep what is known of some paths, as after a download that verified every byte."""
+        known = list(files)
         query = "insert or replace into root values (?, ?, ?, ?, ?, ?)"
-        self._execute(query, os.fsencode(path), *stamp, content.root, layer)
+        for path, hashed in known:
+            layer = hashed.layer if hashed.content.size > merkle.FINEST_PIECE else b""
+            self._execute(query, os.fsencode(path), *hashed.stamp, hashed.content.root, layer)
         with self._lock:
-            self._learn(path, stamp, content.root)
+            for path, hashed in known:
+                self._learn(path, hashed.stamp, hashed.content.root)
             self._lock.notify_all()
 
     def _execute(self, query: str, *values: object) -> Any:
@@ -218,7 +220,7 @@ class Roots:
         while (path := self._next()) is not None:
             try:
                 self._settle(path)
-                self.remember(path, hash_file(path, self._report, lambda: self._stopped))
+                self.remember([(path, hash_file(path, self._report, lambda: self._stopped))])
             except DiskError as error:
                 with self._lock:
                     self._failed[path] = error.kind

@@ -260,8 +260,9 @@ def _(fact: events.TrackerBack) -> str:
 
 
 @tell.register
-def _(fact: events.FileServed) -> str:
-    return f"{fact.to} baixou {fact.name} ({size(fact.size)})"
+def _(fact: events.FilesServed) -> str:
+    what = fact.name if fact.files == 1 else f"{fact.files} arquivos"
+    return f"{fact.to} baixou {what} ({size(fact.size)})"
 
 
 @tell.register

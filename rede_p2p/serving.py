@@ -15,7 +15,7 @@ from rede_p2p import disk, merkle, wire
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.connection import Connection
 from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
-from rede_p2p.events import Event, FileServed
+from rede_p2p.events import Event, FilesServed
 from rede_p2p.merkle import Content
 from rede_p2p.messages import (
     AnyRequest,
@@ -52,7 +52,8 @@ class Guest:
         self._roots = roots
         self._uploads = uploads
         self._tell = tell
-        self._sent: dict[bytes, int] = {}  # bytes sent of each content
+        self._sent: dict[bytes, int] = {}  # bytes sent of each content not yet complete
+        self._served = FilesServed("", 0, 0, connection.remote.ip)
 
     def answer(self, request: AnyRequest) -> None:
         """Answer one request; raise RefusedError where the answer is no."""
@@ -68,6 +69,15 @@ class Guest:
             self._send_pieces(request)
         else:
             self._connection.reply(Done())
+
+    def leave(self) -> None:
+        """Tell what was served, in one event for the whole conversation."""
+        if self._served.files:
+            self._tell(self._served)
+
+    def _count(self, share: Share) -> None:
+        files, size = self._served.files + 1, self._served.size + share.stamp.size
+        self._served = FilesServed(share.name, files, size, self._served.to)
 
     def _line(self, share: Share) -> Shared:
         content = self._catalog.content(share)
@@ -102,7 +112,7 @@ class Guest:
         body = Body(length, size, content.root if content else None)
         self._send_range(share, body, request.start)
         if length == size:
-            self._tell(FileServed(share.name, size, self._connection.remote.ip))
+            self._count(share)
 
     def _send_hashes(self, request: Hashes) -> None:
         share, content = self._find_content(request.root)
@@ -123,7 +133,7 @@ class Guest:
         sent = self._sent[content.root] = self._sent.get(content.root, 0) + length
         if sent >= content.size:
             del self._sent[content.root]
-            self._tell(FileServed(share.name, content.size, self._connection.remote.ip))
+            self._count(share)
 
     def _find_content(self, root: bytes) -> tuple[Share, Content]:
         share = self._catalog.find_content(root)
@@ -157,7 +167,8 @@ class Guest:
     def _send_small(self, file: BinaryIO, share: Share, body: Body, start: int) -> None:
         """Send head and body in one packet, where the body is small enough to wait for no slot."""
         with disk.border(share.path):
-            file.seek(start)
+            if start:
+                file.seek(start)
             data = file.read(body.bytes)
         if len(data) != body.bytes or not _unchanged(file, share):
             raise RefusedError("changed")

@@ -34,6 +34,7 @@ class Transfer:
         self.results: Future[Results] = Future()
         self.told = Flag()  # set when somebody waits for the end, so that no event is needed
         self._wanted = wanted
+        self._size = sum(one.content.size for one in wanted)
         self._folder = folder
         self._connect = connect
         self._roots = roots
@@ -58,21 +59,19 @@ class Transfer:
         if isinstance(running, Download):
             part = running.progress()
             have, kept, place = have + part.have, part.kept, running.waiting.place
-        size = sum(wanted.content.size for wanted in self._wanted)
-        return Progress(min(have, size), size, kept, done, len(self._wanted), place)
+        return Progress(min(have, self._size), self._size, kept, done, len(self._wanted), place)
 
     def run(self) -> None:
         """Fetch everything, in the thread of this transfer, and set the results."""
         try:
             small = [wanted for wanted in self._wanted if wanted.content.size <= SMALL]
-            # A lone file is worth the resuming that only a download does.
+            large = [wanted for wanted in self._wanted if wanted.content.size > SMALL]
             if len(small) > 1:
                 self._run_batch(small)
             else:
-                small = []
-            for wanted in self._wanted:
-                if wanted not in small:
-                    self._report(wanted, self._run_download(wanted))
+                large += small  # alone, it is worth the resuming that only a download does
+            for wanted in large:
+                self._report(wanted, self._run_download(wanted))
             self.results.set_result(self._done)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
             self.results.set_exception(error)

@@ -198,7 +198,7 @@ def test_what_a_download_computed_is_kept(tmp_path, open_roots):
     layer, root = layer_and_root(data)
     path = write(tmp_path / "a", data)
     found, content = open_roots(tmp_path / "db"), Content(root, len(data))
-    found.remember(path, Hashed(disk.stamp(path), content, layer))
+    found.remember([(path, Hashed(disk.stamp(path), content, layer))])
     assert found.known(path, disk.stamp(path)) == root
     assert found.layer(path, content) == layer
 
@@ -236,7 +236,7 @@ def test_an_inode_of_64_bits_is_remembered(tmp_path, open_roots):
     parts[1] = 2**64 - 1
     stamp = disk.stamp_of(os.stat_result(parts))
     found = open_roots(tmp_path / "db")
-    found.remember(path, Hashed(stamp, Content(bytes(32), 1), bytes(32)))
+    found.remember([(path, Hashed(stamp, Content(bytes(32), 1), bytes(32)))])
     assert found.known(path, stamp) == bytes(32)
 
 
@@ -264,7 +264,7 @@ def a_good_one(database, tmp_path):
         path = write(tmp_path / f"x{number}", b"")
         layer = random.Random(number).randbytes(100 * 32)
         content = Content(layer[:32], 100 * FINEST_PIECE)
-        found.remember(path, Hashed(disk.stamp(path), content, layer))
+        found.remember([(path, Hashed(disk.stamp(path), content, layer))])
     found.close()
 
 

@@ -203,7 +203,7 @@ def test_every_other_error_and_event_has_a_sentence(kind):
 
 
 def test_every_error_and_event_is_tried():
-    assert {errors.InterruptedByUserError, errors.IncompleteError, events.FileServed} <= {*FACTS}
+    assert {errors.InterruptedByUserError, errors.IncompleteError, events.FilesServed} <= {*FACTS}
     declared = {kind for _, kind in inspect.getmembers(events, inspect.isclass)}
     told = {kind for kind in declared if kind.__module__ == events.__name__}
     assert told - {*FACTS} == {events.Progress}  # shown as a bar
