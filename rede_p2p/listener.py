@@ -42,6 +42,10 @@ class Listener:
         self.address = Address(ip or "", self._sock.getsockname()[1])
         self._slots = slots
         self._wake, self._stop = socket.socketpair()
+        # Made once: there may be no descriptor left for another when accept() is called.
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._selector.register(self._sock, selectors.EVENT_READ)
         self._lock = Lock()  # guards _attended, and _stopped with the socket that tells of it
         self._attended: dict[Connection, Thread] = {}
         self._stopped = False
@@ -56,6 +60,7 @@ class Listener:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        self._selector.close()
         self._sock.close()
         self._wake.close()
         with self._lock:
@@ -67,24 +72,21 @@ class Listener:
 
     def accept(self) -> Connection | None:
         """Wait for the next connection; return None once it has been stopped."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake, selectors.EVENT_READ)
-            key = selector.register(self._sock, selectors.EVENT_READ)
-            while True:
-                ready = selector.select()
-                if any(found.fileobj is self._wake for found, _ in ready):
-                    return None
-                try:
-                    sock, _ = self._sock.accept()
-                except OSError as error:
-                    if error.errno in (errno.EMFILE, errno.ENFILE):
-                        # The connection stays in the queue: come back to it, do not spin on it.
-                        selector.unregister(key.fileobj)
-                        selector.select(PAUSE)
-                        selector.register(key.fileobj, selectors.EVENT_READ)
-                    continue  # or the caller gave up before we came
-                with suppress(ConnectionLostError):
-                    return _connection(sock)
+        while True:
+            ready = self._selector.select()
+            if any(found.fileobj is self._wake for found, _ in ready):
+                return None
+            try:
+                sock, _ = self._sock.accept()
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    # The connection stays in the queue: come back to it, do not spin on it.
+                    self._selector.unregister(self._sock)
+                    self._selector.select(PAUSE)
+                    self._selector.register(self._sock, selectors.EVENT_READ)
+                continue  # or the caller gave up before we came
+            with suppress(ConnectionLostError):
+                return _connection(sock)
 
     def attend(self, connection: Connection, serve: Callable[[Connection], None]) -> None:
         """Serve a connection in a thread of its own, which closes it at the end."""

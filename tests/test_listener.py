@@ -1,0 +1,286 @@
+"""Accepting connections, one thread each, and ending them all."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import selectors
+import socket
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+from threading import Event, Thread, active_count
+
+import pytest
+
+from rede_p2p import listener as room
+from rede_p2p.connection import Connection, dial
+from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, RefusedError
+from rede_p2p.listener import Listener
+from rede_p2p.messages import TO_PEER, Done, Ls
+
+SOON = 20.0  # seconds; a bound on what takes milliseconds
+
+
+def echo(connection: Connection) -> None:
+    """Answer every request with yes."""
+    for _ in connection.requests(TO_PEER, lambda: 60.0, str):
+        connection.reply(Done())
+
+
+@contextmanager
+def running(listener, serve=echo):
+    """Accept in a thread of its own until the end."""
+    ended = Event()
+
+    def accept():
+        with listener:
+            while (connection := listener.accept()) is not None:
+                listener.attend(connection, serve)
+        ended.set()
+
+    thread = Thread(target=accept)
+    thread.start()
+    try:
+        yield listener
+    finally:
+        listener.stop()
+        thread.join(SOON)
+        assert ended.is_set()
+
+
+def test_its_address_is_true_before_any_thread_starts(host):
+    listener = Listener(host, 0, 10)
+    assert listener.address.ip == host
+    assert listener.address.port > 0
+    with running(listener), dial(listener.address) as connection:
+        assert connection.ask(Ls(), Done) == Done()
+
+
+def test_all_addresses_of_the_machine_are_listened_on(host):
+    listener = Listener(None, 0, 10)
+    ips = [host] + (["::1"] if socket.has_dualstack_ipv6() else [])
+    with running(listener):
+        for ip in ips:
+            with dial(Address(ip, listener.address.port)) as connection:
+                assert connection.ask(Ls(), Done) == Done()
+
+
+def test_each_connection_has_a_thread_of_its_own(host):
+    with running(Listener(host, 0, 200)) as listener, ExitStack() as stack:
+        before = active_count()
+        for _ in range(20):
+            connection = stack.enter_context(dial(listener.address))
+            assert connection.ask(Ls(), Done) == Done()
+        assert active_count() == before + 20
+
+
+def test_a_port_is_free_again_at_once_after_the_end(host):
+    port = 0
+    for _ in range(5):
+        with running(Listener(host, port, 10)) as listener, dial(listener.address) as connection:
+            assert connection.ask(Ls(), Done) == Done()
+            port = listener.address.port
+
+
+@pytest.mark.parametrize(
+    ("ip", "port", "reason"),
+    [
+        (None, None, "taken"),
+        ("192.0.2.1", 0, "address"),
+        ("::2", 0, "address"),
+    ],
+)
+def test_a_port_that_cannot_be_had_is_said(host, ip, port, reason):
+    with socket.create_server((host, 0)) as taken:
+        address = Address(ip or host, taken.getsockname()[1] if port is None else port)
+        with pytest.raises(PortUnavailableError) as caught:
+            Listener(address.ip, address.port, 10)
+    assert caught.value.reason == reason
+    assert caught.value.address == address
+
+
+def test_stopping_wakes_fifty_handlers_and_waits_for_them(host):
+    begun, ended = SimpleQueue(), SimpleQueue()
+
+    def block(connection):
+        begun.put(True)
+        try:
+            connection.receive_line(600)
+        finally:
+            ended.put(connection.remote)
+
+    with ExitStack() as stack:
+        with running(Listener(host, 0, 200), block) as listener:
+            callers = [stack.enter_context(dial(listener.address)) for _ in range(50)]
+            for _ in callers:
+                begun.get(timeout=SOON)
+        assert {ended.get_nowait() for _ in callers} == {caller.local for caller in callers}
+        for caller in callers:
+            assert caller.receive_line(SOON) is None
+
+
+def test_stopping_wakes_a_handler_whose_caller_takes_nothing(host):
+    begun = Event()
+
+    def pour(connection):
+        begun.set()
+        connection.send(bytes(256 * 1024 * 1024))
+
+    with running(Listener(host, 0, 10), pour) as listener, dial(listener.address):
+        assert begun.wait(SOON)
+        listener.stop()
+
+
+def test_stopping_twice_or_before_the_start_is_no_error(host):
+    listener = Listener(host, 0, 10)
+    listener.stop()
+    listener.stop()
+    with listener:
+        assert listener.accept() is None
+        assert listener.accept() is None
+
+
+def test_a_handler_that_loses_its_connection_ends_quietly(host):
+    def lose(connection):
+        raise ConnectionLostError("changed")
+
+    with running(Listener(host, 0, 10), lose) as listener, dial(listener.address) as caller:
+        assert caller.receive_line(SOON) is None
+
+
+def test_a_caller_who_gives_up_before_it_is_accepted_harms_nobody(host):
+    listener = Listener(host, 0, 10)
+    for _ in range(5):
+        sock = socket.create_connection(listener.address)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        sock.close()
+    with running(listener), dial(listener.address) as connection:
+        assert connection.ask(Ls(), Done) == Done()
+
+
+# Slots.
+
+
+def test_one_address_gets_half_of_the_slots_and_the_rest_are_refused_in_words(host):
+    with running(Listener(host, 0, 6)) as listener, ExitStack() as stack:
+        port = listener.address.port
+        for _ in range(3):
+            connection = stack.enter_context(dial(Address(host, port), host))
+            assert connection.ask(Ls(), Done) == Done()
+        for _ in range(3):
+            with dial(Address(host, port), host) as refused, pytest.raises(RefusedError) as caught:
+                refused.receive_reply(Done)
+            assert caught.value.code == "full"
+            assert "lotado" in caught.value.message
+        for number in (1, 2, 3):  # others are still welcome, until all slots are taken
+            connection = stack.enter_context(dial(Address(host, port), f"127.9.9.{number}"))
+            assert connection.ask(Ls(), Done) == Done()
+        last = dial(Address(host, port), "127.9.9.4")
+        with last, pytest.raises(RefusedError, match="full"):
+            last.receive_reply(Done)
+
+
+def is_served(address):
+    try:
+        with dial(address) as connection:
+            return connection.ask(Ls(), Done) == Done()
+    except (RefusedError, ConnectionLostError):
+        return False
+
+
+def test_a_slot_is_free_again_when_its_caller_has_left(host):
+    with running(Listener(host, 0, 2)) as listener:
+        for _ in range(20):
+            while not is_served(listener.address):  # the one before is on its way out
+                continue
+
+
+def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):
+    listener = Listener(host, 0, 10)
+    with running(listener):
+        with dial(listener.address) as first:
+            assert first.ask(Ls(), Done) == Done()
+            with monkeypatch.context() as patch:
+
+                class NoThread(Thread):
+                    def start(self):
+                        raise RuntimeError("can't start new thread")
+
+                patch.setattr(room, "Thread", NoThread)
+                with dial(listener.address) as refused, pytest.raises(RefusedError, match="full"):
+                    refused.receive_reply(Done)
+            assert first.ask(Ls(), Done) == Done()
+        with dial(listener.address) as later:
+            assert later.ask(Ls(), Done) == Done()
+
+
+# Descriptors.
+
+
+@contextmanager
+def descriptors(count):
+    """Allow this process only so many descriptors more than it has open."""
+    with socket.socket() as probe:
+        highest = probe.fileno()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_a_descriptor_left_a_caller_waits_until_there_is_one(host):
+    got = SimpleQueue()
+    with Listener(host, 0, 10) as listener, dial(listener.address) as caller:
+        accepting = Thread(target=lambda: got.put(listener.accept()))
+        with descriptors(0):
+            accepting.start()
+            accepting.join(0.3)
+            assert accepting.is_alive()
+        accepting.join(SOON)
+        with got.get_nowait() as accepted:
+            assert accepted.remote == caller.local
+
+
+def test_many_callers_that_use_up_the_descriptors_are_outlived(host):
+    """The callers come from this process too, so each needs two descriptors."""
+    with running(Listener(host, 0, 200)) as listener:
+        with dial(listener.address) as first, ExitStack() as stack:
+            assert first.ask(Ls(), Done) == Done()
+            with descriptors(7):
+                with pytest.raises(ConnectionLostError):
+                    while True:  # until this side has none left either
+                        stack.enter_context(dial(listener.address))
+                assert first.ask(Ls(), Done) == Done()  # those who are here are still served
+        with dial(listener.address) as later:
+            assert later.ask(Ls(), Done) == Done()
+
+
+def test_without_a_descriptor_left_it_does_not_spin(host, monkeypatch):
+    tried = SimpleQueue()
+    listener = Listener(host, 0, 10)
+    real = listener._sock
+    listener._selector.unregister(real)
+
+    class Exhausted:
+        """A listening socket on a machine that has no descriptor left, three times."""
+
+        def fileno(self):
+            return real.fileno()
+
+        def close(self):
+            real.close()
+
+        def accept(self):
+            tried.put(True)
+            if tried.qsize() <= 3:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return real.accept()
+
+    monkeypatch.setattr(room, "PAUSE", 0.01)
+    listener._sock = Exhausted()
+    listener._selector.register(listener._sock, selectors.EVENT_READ)
+    with running(listener), dial(listener.address) as connection:
+        assert connection.ask(Ls(), Done) == Done()
+    assert tried.qsize() == 4
