@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -39,6 +40,7 @@ from rede_p2p.verifier import Verifier
 RUN = 64 * 1024 * 1024  # bytes asked for in one request
 CHUNK = 512 * 1024  # bytes received, then written at once
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
+SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 
 Connect = Callable[[Address], Connection]
@@ -112,9 +114,8 @@ class Download:
                 break
             if self._is_here(path):
                 return Outcome(path, already=True)
-        with Partial(path_of(self._target)) as partial:
-            self._fetch(partial)
-            path = partial.publish(finals(self._target), self._is_here)
+        with ExitStack() as stack:
+            path = self._fetch(stack).publish(finals(self._target), self._is_here)
         stamp = disk.stamp(path)
         if stamp is not None:
             self._roots.remember([(str(path), Hashed(stamp, self._content, self._layer))])
@@ -123,47 +124,84 @@ class Download:
     def _is_here(self, path: Path) -> bool:
         return self._roots.is_content(path, self._content, self._check_cancelled)
 
-    def _fetch(self, partial: Partial) -> None:
-        """Fetch every missing piece, from one source after another."""
+    def _fetch(self, stack: ExitStack) -> Partial:
+        """Fetch every missing piece, from one source after another, into an open partial file."""
         failure: RedeError = ConnectionLostError("lost")
-        for source in self._wanted.sources:
-            try:
-                with self._connect(source) as connection:
-                    self._adopt(connection)
-                    self._fetch_from(connection, source, partial)
-                return
-            except (PeerUnreachableError, VerificationError) as error:
-                failure = error
-            except (ConnectionLostError, ProtocolError, RefusedError) as error:
-                failure = PeerUnreachableError(source, error)
-            finally:
-                self._adopt(None)
-            self._check_cancelled(partial)
-        self._forget_nothing(partial)
+        partial: Partial | None = None
+        try:
+            for source in self._wanted.sources:
+                try:
+                    with self._connect(source) as connection:
+                        self._adopt(connection)
+                        if partial is None:
+                            self._layer = self._fetch_layer(connection, source)
+                            partial = stack.enter_context(self._open_partial())
+                            self._begin(partial)
+                        self._fetch_from(connection, source, partial)
+                    return partial
+                except (PeerUnreachableError, VerificationError) as error:
+                    failure = error
+                except (ConnectionLostError, ProtocolError, RefusedError) as error:
+                    failure = PeerUnreachableError(source, error)
+                finally:
+                    self._adopt(None)
+                self._check_cancelled()
+        except RedeError:
+            self._leave_nothing_empty(partial)
+            raise
+        self._leave_nothing_empty(partial)
         if isinstance(failure, PeerUnreachableError) and self._have:
             raise IncompleteError(self._wanted.name, self._have, self._content.size, failure)
         raise failure
 
-    def _forget_nothing(self, partial: Partial) -> None:
-        """Leave no partial file behind that holds nothing."""
-        if not self._have:
+    def _leave_nothing_empty(self, partial: Partial | None) -> None:
+        """Remove a partial file that holds nothing right."""
+        if partial is not None and not self._have:
             partial.discard()
 
     def _adopt(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""
         with self._lock:
             self._connection = connection
+        if connection is not None:
+            self._check_cancelled()
 
-    def _check_cancelled(self, partial: Partial | None = None) -> None:
+    def _check_cancelled(self) -> None:
         if self._cancelled:
-            if partial is not None:
-                self._forget_nothing(partial)
             raise InterruptedByUserError
 
+    def _open_partial(self) -> Partial:
+        """Open ``NAME.parte``, or take over one of another name that has pieces of this content."""
+        path = path_of(self._target)
+        partial = Partial(path)
+        if not partial.size():
+            for other in sorted(path.parent.glob(f"*{names.PARTIAL}")):
+                if other != path and self._has_pieces(other):
+                    # We hold the lock of both names; the empty file goes, its name stays ours.
+                    other.replace(path)
+                    partial.close()
+                    return Partial(path)
+        return partial
+
+    def _has_pieces(self, other: Path) -> bool:
+        """Tell whether a partial file that nobody is writing has some piece of this content."""
+        size, right = self._content.size, []
+
+        def note(index: int, is_right: bool) -> None:
+            right.append(is_right)
+
+        try:
+            with Partial(other) as found:
+                whole = min(found.size(), size) // self._piece
+                step = max(1, whole // SAMPLES)
+                hashes = merkle.split(self._layer)
+                with Verifier(found, size, hashes, note) as verifier:
+                    verifier.check(range(0, whole, step))
+        except DiskError:  # busy, or gone
+            return False
+        return any(right)
+
     def _fetch_from(self, connection: Connection, source: Address, partial: Partial) -> None:
-        if not self._layer:
-            self._layer = self._fetch_layer(connection, source)
-            self._begin(partial)
         self._liar = False
         hashes = merkle.split(self._layer)
         try:
@@ -201,10 +239,9 @@ class Download:
             with Verifier(partial, size, hashes, self._keep) as verifier:
                 verifier.check(range(whole))
         self._kept = self._have
-        self._check_cancelled(partial)
+        self._check_cancelled()
         needed = size - partial.allocated()
         if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE:
-            self._forget_nothing(partial)
             raise DiskError(str(self._target), "full")
         if size >= FLUSH_BEHIND:
             partial.flush_behind()
