@@ -1,0 +1,176 @@
+"""Finding the tracker of a machine by one datagram."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from threading import Thread
+
+import pytest
+
+from rede_p2p import discovery, wire
+from rede_p2p.discovery import WELL_KNOWN_PORT, Responder, find
+from rede_p2p.messages import BY_UDP, VERSION, Here, Where
+
+SOON = 10.0  # seconds; a bound on what takes milliseconds
+
+NOISE = [
+    b"",
+    b"\n",
+    b"\x00" * 100,
+    b"where\n",
+    b"where {}\n",
+    b'where {"nonce": 7}\n',
+    b'where {"nonce": "' + b"x" * 33 + b'"}\n',
+    b'where {"nonce": "' + b"x" * 600 + b'"}\n',
+    b"where " + b"[" * 500,
+    b"where " + b"[" * 60_000,
+    b"peers\n",
+    b"ok\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x00\x00\x01\x00\x01",
+    b"\xff" * 512,
+]
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Wait for an answer though this machine may be busy."""
+    monkeypatch.setattr(discovery, "WAIT_LOCAL", SOON)
+
+
+@pytest.fixture
+def responder(host, patient):
+    with closing(Responder(host, 7001)) as responder:
+        yield responder
+
+
+@pytest.fixture
+def asker(host):
+    """Return a socket that asks from an address that is not the responder's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(SOON)
+        yield sock
+
+
+def ask(asker, host, nonce):
+    asker.sendto(wire.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
+    return wire.decode_reply(asker.recv(1000), Here)
+
+
+def test_the_tracker_of_a_machine_is_found(host, responder):
+    assert find(host) == 7001
+    assert find(host, source=host) == 7001
+
+
+def test_nobody_answers_for_a_machine_without_a_tracker(host):
+    assert find(host) is None
+
+
+def test_an_address_that_cannot_be_asked_has_no_tracker(host, responder):
+    assert find(host, source="192.0.2.1") is None
+    assert find("::1", source=host) is None
+
+
+@pytest.mark.parametrize("noise", NOISE, ids=lambda noise: repr(noise)[:20])
+def test_noise_is_not_answered_and_does_no_harm(host, responder, asker, noise):
+    asker.sendto(noise, (host, WELL_KNOWN_PORT))
+    # Datagrams on one machine stay in order: the first answer is to the question.
+    assert ask(asker, host, "n") == Here("n", 7001, VERSION)
+
+
+def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, asker):
+    try:
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+    except PermissionError:
+        pytest.skip("only an administrator may forge a datagram")
+    question = wire.encode_request(Where("forged"))
+    header = (0).to_bytes(2, "big") + WELL_KNOWN_PORT.to_bytes(2, "big")
+    header += (8 + len(question)).to_bytes(2, "big") + bytes(2)
+    with raw:
+        raw.sendto(header + question, (host, 0))  # from port 0, where nobody can be
+    assert ask(asker, host, "n") == Here("n", 7001, VERSION)
+
+
+def test_an_answer_is_no_longer_than_a_few_questions(host, responder, asker):
+    nonce = "\x01" * 32  # as long as JSON can make it
+    asker.sendto(wire.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
+    assert len(asker.recv(1000)) < 2 * len(wire.encode_request(Where(nonce)))
+
+
+def test_two_trackers_of_one_machine_do_not_both_answer(host, responder):
+    with pytest.raises(OSError, match="in use"):
+        Responder(host, 7002)
+    assert find(host) == 7001
+
+
+def test_a_closed_one_answers_no_more_and_its_place_is_free(host, monkeypatch):
+    for port in (7001, 7002):
+        with closing(Responder(host, port)), monkeypatch.context() as patch:
+            patch.setattr(discovery, "WAIT_LOCAL", SOON)
+            assert find(host) == port
+    assert find(host) is None
+
+
+def test_a_responder_of_all_addresses_answers_on_each(host, patient, monkeypatch):
+    monkeypatch.setattr(discovery, "WELL_KNOWN_PORT", free_udp_port())
+    with closing(Responder(None, 7001)):
+        assert find(host) == 7001
+        assert find("127.0.0.1") == 7001
+        if socket.has_dualstack_ipv6():
+            assert find("::1") == 7001
+
+
+def free_udp_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+LIES = [
+    lambda nonce: b"",
+    lambda nonce: b"\xff" * 100,
+    lambda nonce: wire.encode_reply(Here("another", 1, VERSION)),
+    lambda nonce: wire.encode_reply(wire.Refusal("no")),
+    lambda nonce: wire.encode_reply(wire.Wait(place=1)),
+    lambda nonce: b'ok {"nonce": "%b", "port": 0, "version": 1}\n' % nonce.encode(),
+    lambda nonce: b'ok {"nonce": "%b", "port": true, "version": 1}\n' % nonce.encode(),
+    lambda nonce: b"ok " + b"[" * 60_000,
+]
+
+
+def test_an_answer_is_known_by_its_nonce_among_lies(host, asker, patient):
+    """The answer may come from another address of that machine; lies may come from anywhere."""
+
+    def answer():
+        datagram, whom = listening.recvfrom(1000)
+        nonce = wire.decode_request(datagram, BY_UDP).nonce
+        for lie in LIES:
+            listening.sendto(lie(nonce), whom)
+        asker.sendto(wire.encode_reply(Here(nonce, 7001, VERSION)), whom)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind((host, WELL_KNOWN_PORT))
+        answering = Thread(target=answer)
+        answering.start()
+        assert find(host) == 7001
+        answering.join()
+
+
+def test_lies_that_never_stop_are_given_up(host, monkeypatch):
+    monkeypatch.setattr(discovery, "WAIT_LOCAL", 0.05)
+
+    def lie():
+        while (found := listening.recvfrom(1000))[0] != b"stop":
+            for _ in range(200):
+                listening.sendto(wire.encode_reply(Here("lie", 1, VERSION)), found[1])
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind((host, WELL_KNOWN_PORT))
+        lying = Thread(target=lie)
+        lying.start()
+        assert find(host) is None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"stop", (host, WELL_KNOWN_PORT))
+        lying.join()
