@@ -187,7 +187,7 @@ class Download:
         """Tell whether a partial file that nobody is writing has some piece of this content."""
         size, right = self._content.size, []
 
-        def note(index: int, is_right: bool) -> None:
+        def note(_index: int, is_right: bool) -> None:
             right.append(is_right)
 
         try:

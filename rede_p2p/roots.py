@@ -179,6 +179,12 @@ class Roots:
         row = self._execute(query, os.fsencode(path), content.root)
         return row[0] if row else None
 
+    def forget(self, path: str) -> None:
+        """Make the next ``wait`` hash a file again."""
+        with self._lock:
+            if (known := self._known.pop(path, None)) is not None:
+                self._by_root[known[1]].discard(path)
+
     def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
         """Keep what is known of some paths, as after a download that verified every byte."""
         known = list(files)

@@ -113,7 +113,6 @@ _REFUSED = {
     "not-offered": "essa porta não foi oferecida a você: peça outra com join",
     "no-such-file": "não compartilha esse arquivo",
     "not-here": "não tem mais esse conteúdo",
-    "not-ready": "ainda está calculando o resumo do arquivo; tente de novo daqui a pouco",
     "bad-range": "esse intervalo não existe no arquivo",
     "unreadable": "não conseguiu ler o arquivo que compartilha",
     "changed": "o arquivo acaba de mudar; tente de novo",

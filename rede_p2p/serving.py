@@ -90,7 +90,12 @@ class Guest:
         return share
 
     def _stat(self, name: str) -> Found:
-        """Tell the content under a name; while it is being hashed, tell how far that is."""
+        """Tell the content under a name, which is hashed first if need be."""
+        share, root = self._hashed(name)
+        return Found(name, share.stamp.size, root)
+
+    def _hashed(self, name: str) -> tuple[Share, bytes]:
+        """Return a share and its root; while that is computed, tell how far it is."""
         while True:
             share = self._find(name)
             try:
@@ -98,7 +103,7 @@ class Guest:
             except DiskError as error:
                 raise RefusedError("unreadable") from error
             if root is not None:
-                return Found(name, share.stamp.size, root)
+                return share, root
             done = self._roots.progress(share.path)
             self._connection.reply(wire.Wait(done=done, size=share.stamp.size))
 
@@ -117,9 +122,12 @@ class Guest:
     def _send_hashes(self, request: Hashes) -> None:
         share, content = self._find_content(request.root)
         layer = self._roots.layer(share.path, content)
-        if layer is None:  # forgotten: compute it again for the next one who asks
-            self._roots.want(share.path)
-            raise RefusedError("not-ready")
+        if layer is None:  # the database has lost it: compute it again
+            self._roots.forget(share.path)
+            share, root = self._hashed(share.name)
+            layer = self._roots.layer(share.path, Content(root, share.stamp.size))
+            if root != content.root or layer is None:
+                raise RefusedError("not-here")
         self._connection.send(wire.encode_reply(Body(len(layer), content.size)) + layer)
 
     def _send_pieces(self, request: Pieces) -> None:
