@@ -1,0 +1,116 @@
+"""What a person sees and types: a program in a pseudo-terminal."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from time import monotonic
+
+import pexpect
+import pyte
+from conftest import ROOT
+from programs import PATIENCE, UNFORESEEN, Programs
+
+ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
+PROMPT = b"rede> "
+ROWS = 50
+
+
+class Terminal:
+    """A program in a terminal of its own, and what stands on the screen."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        columns: int = 100,
+    ) -> None:
+        self._child = pexpect.spawn(
+            sys.executable, ["-W", "default", *words], env=environment, cwd=ROOT,
+            dimensions=(ROWS, columns), timeout=PATIENCE,
+        )  # fmt: skip
+        self._child.delaybeforesend = None
+        self._screen = pyte.Screen(columns, ROWS)
+        self._stream = pyte.ByteStream(self._screen)
+        self.raw = b""
+
+    def until(self, fact: Callable[[], object], within: float = PATIENCE) -> None:
+        """Read until a fact is true."""
+        end = monotonic() + within
+        while not fact():
+            assert monotonic() < end, f"not seen:\n{self.screen()}\n{self.raw[-2000:]}"
+            try:
+                some = self._child.read_nonblocking(65536, max(0.01, end - monotonic()))
+            except pexpect.EOF:
+                assert fact(), f"it ended:\n{self.screen()}"
+                return
+            except pexpect.TIMEOUT:
+                continue
+            self.raw += some
+            self._stream.feed(some)
+
+    def screen(self) -> str:
+        """Return the lines that are not blank."""
+        return "\n".join(line.rstrip() for line in self._screen.display if line.strip())
+
+    def shows(self, pattern: str, within: float = PATIENCE) -> None:
+        """Wait until the screen shows a pattern."""
+        self.until(lambda: re.search(pattern, self.screen(), re.MULTILINE), within)
+
+    def last_line(self) -> str:
+        return self.screen().rpartition("\n")[2]
+
+    def prompts(self, typed: str = "", within: float = PATIENCE) -> None:
+        """Wait until the last line is the prompt and what was typed."""
+        self.until(lambda: self.last_line() == f"rede> {typed}".rstrip(), within)
+
+    def press(self, keys: str) -> None:
+        """Type without Enter."""
+        self._child.send(keys)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._child.send(b"\x03")
+
+    def enter(self, line: str, within: float = PATIENCE) -> str:
+        """Type a line at the prompt; return what was written until the next prompt."""
+        self.prompts()
+        start = len(self.raw)
+        self.press(line + "\r")
+        self.until(lambda: self._since(start).count(PROMPT), within)
+        return self._since(start).removesuffix(PROMPT).decode().partition("\n")[2]
+
+    def _since(self, start: int) -> bytes:
+        plain = ESCAPES.sub(b"", self.raw[start:]).replace(b"\r\n", b"\n")
+        return plain if plain.endswith(PROMPT) else b""
+
+    def end(self) -> int:
+        """Wait until it ends by itself; return its exit status."""
+        self.until(lambda: not self._child.isalive())
+        return self._child.exitstatus
+
+    def close(self) -> None:
+        self._child.close(force=True)
+        assert not UNFORESEEN.search(self.raw.decode(errors="replace")), self.screen()
+
+
+@contextmanager
+def terminal(
+    programs: Programs,
+    *words: str,
+    files: Mapping[str, bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+    columns: int = 100,
+) -> Iterator[Terminal]:
+    """Open the menu of a peer in a terminal."""
+    given = {**programs.environment(), **(environment or {})}
+    made = Terminal(programs.words(*words, files=files or {}), given, columns)
+    with closing(made):
+        made.prompts()
+        yield made
+
+
+def port_of(opened: Terminal) -> int:
+    return int(re.search(r"minha porta pública é (\d+)", opened.raw.decode())[1])
