@@ -11,14 +11,13 @@ from queue import SimpleQueue
 from threading import Event, Thread, active_count
 
 import pytest
+from listening import SOON, running
 
 from rede_p2p import listener as room
 from rede_p2p.connection import Connection, dial
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, RefusedError
 from rede_p2p.listener import Listener
 from rede_p2p.messages import TO_PEER, Done, Ls
-
-SOON = 20.0  # seconds; a bound on what takes milliseconds
 
 
 def echo(connection: Connection) -> None:
@@ -27,46 +26,25 @@ def echo(connection: Connection) -> None:
         connection.reply(Done())
 
 
-@contextmanager
-def running(listener, serve=echo):
-    """Accept in a thread of its own until the end."""
-    ended = Event()
-
-    def accept():
-        with listener:
-            while (connection := listener.accept()) is not None:
-                listener.attend(connection, serve)
-        ended.set()
-
-    thread = Thread(target=accept)
-    thread.start()
-    try:
-        yield listener
-    finally:
-        listener.stop()
-        thread.join(SOON)
-        assert ended.is_set()
-
-
 def test_its_address_is_true_before_any_thread_starts(host):
     listener = Listener(host, 0, 10)
     assert listener.address.ip == host
     assert listener.address.port > 0
-    with running(listener), dial(listener.address) as connection:
+    with running(listener, echo), dial(listener.address) as connection:
         assert connection.ask(Ls(), Done) == Done()
 
 
 def test_all_addresses_of_the_machine_are_listened_on(host):
     listener = Listener(None, 0, 10)
     ips = [host] + (["::1"] if socket.has_dualstack_ipv6() else [])
-    with running(listener):
+    with running(listener, echo):
         for ip in ips:
             with dial(Address(ip, listener.address.port)) as connection:
                 assert connection.ask(Ls(), Done) == Done()
 
 
 def test_each_connection_has_a_thread_of_its_own(host):
-    with running(Listener(host, 0, 200)) as listener, ExitStack() as stack:
+    with running(Listener(host, 0, 200), echo) as listener, ExitStack() as stack:
         before = active_count()
         for _ in range(20):
             connection = stack.enter_context(dial(listener.address))
@@ -77,7 +55,10 @@ def test_each_connection_has_a_thread_of_its_own(host):
 def test_a_port_is_free_again_at_once_after_the_end(host):
     port = 0
     for _ in range(5):
-        with running(Listener(host, port, 10)) as listener, dial(listener.address) as connection:
+        with (
+            running(Listener(host, port, 10), echo) as listener,
+            dial(listener.address) as connection,
+        ):
             assert connection.ask(Ls(), Done) == Done()
             port = listener.address.port
 
@@ -154,7 +135,7 @@ def test_a_caller_who_gives_up_before_it_is_accepted_harms_nobody(host):
         sock = socket.create_connection(listener.address)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         sock.close()
-    with running(listener), dial(listener.address) as connection:
+    with running(listener, echo), dial(listener.address) as connection:
         assert connection.ask(Ls(), Done) == Done()
 
 
@@ -162,7 +143,7 @@ def test_a_caller_who_gives_up_before_it_is_accepted_harms_nobody(host):
 
 
 def test_one_address_gets_half_of_the_slots_and_the_rest_are_refused_in_words(host):
-    with running(Listener(host, 0, 6)) as listener, ExitStack() as stack:
+    with running(Listener(host, 0, 6), echo) as listener, ExitStack() as stack:
         port = listener.address.port
         for _ in range(3):
             connection = stack.enter_context(dial(Address(host, port), host))
@@ -189,7 +170,7 @@ def is_served(address):
 
 
 def test_a_slot_is_free_again_when_its_caller_has_left(host):
-    with running(Listener(host, 0, 2)) as listener:
+    with running(Listener(host, 0, 2), echo) as listener:
         for _ in range(20):
             while not is_served(listener.address):  # the one before is on its way out
                 continue
@@ -197,7 +178,7 @@ def test_a_slot_is_free_again_when_its_caller_has_left(host):
 
 def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):
     listener = Listener(host, 0, 10)
-    with running(listener):
+    with running(listener, echo):
         with dial(listener.address) as first:
             assert first.ask(Ls(), Done) == Done()
             with monkeypatch.context() as patch:
@@ -245,7 +226,7 @@ def test_without_a_descriptor_left_a_caller_waits_until_there_is_one(host):
 
 def test_many_callers_that_use_up_the_descriptors_are_outlived(host):
     """The callers come from this process too, so each needs two descriptors."""
-    with running(Listener(host, 0, 200)) as listener:
+    with running(Listener(host, 0, 200), echo) as listener:
         with dial(listener.address) as first, ExitStack() as stack:
             assert first.ask(Ls(), Done) == Done()
             with descriptors(7):
@@ -281,6 +262,6 @@ def test_without_a_descriptor_left_it_does_not_spin(host, monkeypatch):
     monkeypatch.setattr(room, "PAUSE", 0.01)
     listener._sock = Exhausted()
     listener._selector.register(listener._sock, selectors.EVENT_READ)
-    with running(listener), dial(listener.address) as connection:
+    with running(listener, echo), dial(listener.address) as connection:
         assert connection.ask(Ls(), Done) == Done()
     assert tried.qsize() == 4
