@@ -21,7 +21,14 @@ from typing import Any, TypeVar
 
 from rede_p2p import discovery
 from rede_p2p.connection import DIAL_TIMEOUT, REPLY_TIMEOUT, Connection, dial
-from rede_p2p.errors import Address, ConnectionLostError, RedeError, TrackerUnreachableError
+from rede_p2p.errors import (
+    Address,
+    ConnectionLostError,
+    ProtocolError,
+    RedeError,
+    RefusedError,
+    TrackerUnreachableError,
+)
 from rede_p2p.events import Event, TrackerBack, TrackerLost
 from rede_p2p.messages import VERSION, Busy, Done, Join, Member, Offer, Peers, Ping, Quit, Ready
 
@@ -116,7 +123,7 @@ class Membership:
         except BaseException as error:
             if connection is not None:
                 connection.close()
-            if isinstance(error, RedeError) and error.status == 4:
+            if isinstance(error, ConnectionLostError | ProtocolError | RefusedError):
                 raise TrackerUnreachableError(self.tracker, error) from error
             raise
         return connection

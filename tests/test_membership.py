@@ -1,0 +1,393 @@
+"""A peer's place with the tracker: a real Tracker, and some that are not what they seem."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+from threading import Event, Thread
+
+import pytest
+from listening import SOON, running
+
+from rede_p2p import discovery, membership
+from rede_p2p.connection import REPLY_TIMEOUT, Connection, own_addresses
+from rede_p2p.errors import (
+    Address,
+    ConnectionLostError,
+    PortUnavailableError,
+    ProtocolError,
+    RefusedError,
+    TrackerUnreachableError,
+)
+from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost
+from rede_p2p.listener import Listener
+from rede_p2p.membership import Membership
+from rede_p2p.messages import TO_PEER, TO_TRACKER, Busy, Done, Join, Member, Offer, Peers, Ready
+from rede_p2p.registry import FIRST_PORT, Seat
+from Servidor import Tracker
+
+
+class Door:
+    """Opens public ports on one address, and remembers what it was asked."""
+
+    def __init__(self, ip):
+        self.ip = ip
+        self.asked = []
+        self._sock = None
+
+    def __call__(self, port):
+        self.asked.append(port)
+        try:
+            sock = socket.create_server((self.ip, port))
+        except OSError:
+            return self._sock is not None and self._sock.getsockname()[1] == port
+        self.close()
+        self._sock = sock
+        return True
+
+    def close(self):
+        if self._sock is not None:
+            self._sock.close()
+
+
+class World:
+    """One tracker's address, and peers that join it, each at an address of its own."""
+
+    def __init__(self, host, stack):
+        self.host = host
+        self.stack = stack
+        self.seen = SimpleQueue()  # by the tracker
+        self.told = SimpleQueue()  # by the peers
+        head, _, tail = host.rpartition(".")
+        self.peer_ip = f"{head}.{int(tail) + 1}"  # as free as the host's own
+
+    @contextmanager
+    def tracker(self, port=0):
+        with Tracker(self.host, port, FIRST_PORT, self.seen.put) as tracker:
+            yield tracker
+
+    def join(self, port, door=None):
+        door = door or self.door()
+        joined = Membership(self.host, port, self.peer_ip, door, self.told.put)
+        self.stack.callback(joined.close)
+        return joined
+
+    def door(self):
+        door = Door(self.peer_ip)
+        self.stack.callback(door.close)
+        return door
+
+
+@pytest.fixture
+def world(host):
+    with ExitStack() as stack:
+        yield World(host, stack)
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    """Wait for a reply for a moment only."""
+    for method in (Connection.ask, Connection.receive_reply):
+        short = tuple(0.5 if value == REPLY_TIMEOUT else value for value in method.__defaults__)
+        assert 0.5 in short
+        monkeypatch.setattr(method, "__defaults__", short)
+
+
+@pytest.fixture
+def hurry(monkeypatch):
+    """Notice at once that the tracker is gone, and try at once to come back."""
+    monkeypatch.setattr(membership, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(membership, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(membership, "LONGEST_PAUSE", 0.1)
+
+
+# A real tracker.
+
+
+def test_joining_gives_a_port_and_a_place_in_the_list(world):
+    with world.tracker() as tracker, ExitStack() as stack:
+        door = Door(world.peer_ip)
+        stack.callback(door.close)
+        joined = Membership(world.host, tracker.port, world.peer_ip, door, world.told.put)
+        assert joined.port == FIRST_PORT
+        assert door.asked == [FIRST_PORT]
+        assert joined.tracker == Address(world.host, tracker.port)
+        roster = joined.roster()
+        assert (roster.members, roster.age) == ((Member(world.peer_ip, FIRST_PORT, True),), 0)
+        here = Address(world.peer_ip, FIRST_PORT)
+        assert world.seen.get(timeout=SOON) == PeerJoined(here)
+        joined.close()
+        assert world.seen.get(timeout=SOON) == PeerLeft(here)
+    assert world.told.empty()
+
+
+def test_members_see_each_other_and_those_who_left_are_gone(world):
+    with world.tracker() as tracker:
+        one, two = world.join(tracker.port), world.join(tracker.port)
+        ports = [(member.port, member.you) for member in one.roster().members]
+        assert ports == [(one.port, True), (two.port, False)]
+        assert [member.you for member in two.roster().members] == [False, True]
+        world.seen.get(timeout=SOON)
+        world.seen.get(timeout=SOON)
+        two.close()
+        assert world.seen.get(timeout=SOON) == PeerLeft(Address(world.peer_ip, two.port))
+        assert [member.port for member in one.roster().members] == [one.port]
+
+
+def test_without_a_port_the_tracker_of_the_machine_is_found(world, monkeypatch):
+    monkeypatch.setattr(discovery, "WAIT_LOCAL", SOON)
+    with world.tracker() as tracker:
+        assert world.join(None).tracker == Address(world.host, tracker.port)
+
+
+def test_without_a_port_nor_an_answer_the_well_known_one_is_tried(world):
+    with pytest.raises(TrackerUnreachableError) as caught:
+        world.join(None)
+    assert caught.value.address == Address(world.host, 9450)
+    assert caught.value.cause.reason == "refused"
+
+
+def test_a_port_taken_on_this_machine_gives_way_to_the_next(world):
+    with world.tracker() as tracker:
+        for port in (FIRST_PORT, FIRST_PORT + 1):
+            world.stack.enter_context(socket.create_server((world.peer_ip, port)))
+        door = world.door()
+        joined = world.join(tracker.port, door)
+        assert joined.port == FIRST_PORT + 2
+        assert door.asked == [FIRST_PORT, FIRST_PORT + 1, FIRST_PORT + 2]
+        assert [member.port for member in joined.roster().members] == [FIRST_PORT + 2]
+
+
+def test_when_every_offered_port_is_taken_it_is_said(world, monkeypatch):
+    monkeypatch.setattr(membership, "MAX_OFFERS", 3)
+    asked = []
+    with world.tracker() as tracker:
+        with pytest.raises(TrackerUnreachableError) as caught:
+            world.join(tracker.port, lambda port: asked.append(port))
+        assert caught.value.cause.reason == "no-port"
+    assert asked == [FIRST_PORT, FIRST_PORT + 1, FIRST_PORT + 2]
+
+
+def test_a_port_that_may_not_be_opened_is_said_as_it_is(world):
+    def deny(port):
+        raise PortUnavailableError(Address(world.peer_ip, port), "denied")
+
+    with world.tracker() as tracker, pytest.raises(PortUnavailableError, match="denied"):
+        world.join(tracker.port, deny)
+
+
+def test_another_version_is_refused(world, monkeypatch):
+    monkeypatch.setattr(membership, "VERSION", 2)
+    with world.tracker() as tracker, pytest.raises(TrackerUnreachableError) as caught:
+        world.join(tracker.port)
+    assert caught.value.cause.code == "version"
+
+
+def test_many_threads_ask_at_once(world):
+    with world.tracker() as tracker:
+        joined, found = world.join(tracker.port), SimpleQueue()
+        threads = [Thread(target=lambda: found.put(joined.roster())) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(len(found.get_nowait().members) == 1 for _ in threads)
+
+
+def test_a_heartbeat_keeps_the_place(world, hurry, monkeypatch):
+    monkeypatch.setattr("Servidor.MEMBER_SILENCE", 1.0)
+    pinged = SimpleQueue()
+    real = Connection.ask
+
+    def ask(self, request, *words, **options):
+        pinged.put(request.verb)
+        return real(self, request, *words, **options)
+
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port)
+        monkeypatch.setattr(Connection, "ask", ask)
+        assert [pinged.get(timeout=SOON) for _ in range(5)] == ["ping"] * 5
+        assert joined.roster().age == 0
+
+
+# A tracker that goes.
+
+
+def test_a_tracker_that_comes_back_gives_the_same_port(world, hurry):
+    door = world.door()
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port, door)
+    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+    roster = joined.roster()
+    assert [member.port for member in roster.members] == [FIRST_PORT]
+    assert roster.age > 0
+    with pytest.raises(TrackerUnreachableError):
+        joined.call(lambda connection: connection.ask(Peers(), Done))
+    with world.tracker(tracker.port):
+        assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT)
+        assert joined.roster().age == 0
+        assert joined.port == FIRST_PORT
+        assert set(door.asked) == {FIRST_PORT}
+
+
+def test_a_port_given_to_another_meanwhile_is_changed(world, hurry):
+    door = world.door()
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port, door)
+    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+    new = Tracker(world.host, tracker.port, FIRST_PORT, world.seen.put)
+    new.registry.offer(Seat("10.0.0.9"), FIRST_PORT)
+    with new:
+        assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT + 1)
+        assert joined.port == FIRST_PORT + 1
+        assert door.asked[-1] == FIRST_PORT + 1
+
+
+def test_leaving_while_the_tracker_is_away_waits_for_nothing(world, hurry):
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port)
+    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+    leaving = Thread(target=joined.close)
+    leaving.start()
+    leaving.join(SOON)
+    assert not leaving.is_alive()
+
+
+def test_leaving_a_tracker_that_is_gone_unnoticed_waits_for_nothing(world):
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port)
+    leaving = Thread(target=joined.close)
+    leaving.start()
+    leaving.join(SOON)
+    assert not leaving.is_alive()
+    assert world.told.empty()
+
+
+def test_asking_a_tracker_that_is_gone_unnoticed_gives_the_last_list(world):
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port)
+    roster = joined.roster()
+    assert [member.port for member in roster.members] == [FIRST_PORT]
+    assert roster.age > 0
+    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+
+
+# What is no tracker.
+
+
+def closing_at_once(connection):
+    connection.receive_line(SOON)
+
+
+def silent(connection):
+    while connection.receive_line(SOON) is not None:
+        continue
+
+
+def saying(reply):
+    def serve(connection):
+        connection.receive_line(SOON)
+        connection.send(reply)
+        silent(connection)
+
+    return serve
+
+
+def a_peer(connection):
+    for _ in connection.requests(TO_PEER, lambda: SOON, lambda error: "why"):
+        connection.reply(Done())
+
+
+def offering(port):
+    """Be a tracker whose offers are strange."""
+
+    def serve(connection):
+        for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
+            if isinstance(request, (Join, Busy)):
+                offer = {"port": port, "ip": "10.0.0.7", "version": 1}
+                connection.send(f"ok {json.dumps(offer)}\n".encode())
+            elif isinstance(request, Ready):
+                connection.refuse("not-offered", "why")
+
+    return serve
+
+
+NO_TRACKERS = {
+    "closes": (closing_at_once, ConnectionLostError, "lost"),
+    "silent": (silent, ConnectionLostError, "silent"),
+    "web": (saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), ProtocolError, "stranger"),
+    "ssh": (saying(b"SSH-2.0-OpenSSH_9.2\r\n"), ProtocolError, "stranger"),
+    "noise": (saying(b"\xff\x00\x80\n"), ProtocolError, "stranger"),
+    "endless": (saying(b"x" * 100_000), ProtocolError, "long-line"),
+    "nested": (saying(b"ok " + b"[" * 60_000 + b"\n"), ProtocolError, "not-json"),
+    "empty": (saying(b"ok\n"), ProtocolError, "no-field"),
+    "peer": (a_peer, RefusedError, "unknown-verb"),
+    "full": (saying(b'erro {"code": "full"}\n'), RefusedError, "full"),
+    "no such file": (saying(b'erro {"code": "no-such-file"}\n'), RefusedError, "no-such-file"),
+    "system port": (offering(22), ProtocolError, "bad-field"),
+    "bool port": (offering(True), ProtocolError, "bad-field"),
+    "takes back": (offering(FIRST_PORT), RefusedError, "not-offered"),
+}
+
+
+@pytest.mark.parametrize(("serve", "kind", "word"), NO_TRACKERS.values(), ids=NO_TRACKERS)
+def test_what_is_no_tracker_is_said(world, request, serve, kind, word):
+    if serve is silent:
+        request.getfixturevalue("patience")
+    listener = Listener(world.host, 0, 10)
+    with running(listener, serve), pytest.raises(TrackerUnreachableError, match=word) as caught:
+        world.join(listener.address.port)
+    assert caught.value.address == listener.address
+    assert isinstance(caught.value.cause, kind)
+
+
+def test_nobody_at_all_is_said(world):
+    with socket.create_server((world.host, 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(TrackerUnreachableError, match="refused"):
+        world.join(port)
+
+
+class Actor:
+    """A tracker that lists what it likes, and may fall silent."""
+
+    def __init__(self, *members):
+        self.members = members
+        self.mute = Event()
+
+    def __call__(self, connection):
+        for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
+            if self.mute.is_set():
+                continue
+            if isinstance(request, Join):
+                connection.reply(Offer(FIRST_PORT, connection.remote.ip, 1))
+            elif isinstance(request, Peers):
+                connection.reply_lines(list(self.members))
+            else:
+                connection.reply(Done())
+
+
+def test_a_tracker_that_falls_silent_is_lost_and_found_again(world, hurry, patience):
+    actor = Actor()
+    with running(Listener(world.host, 0, 10), actor) as listener:
+        joined = world.join(listener.address.port)
+        actor.mute.set()
+        assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+        actor.mute.clear()
+        assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT)
+
+
+def test_a_tracker_elsewhere_may_not_name_this_machines_own_services(world):
+    ips = [ip for ip in own_addresses() if "." in ip]
+    if not ips:
+        pytest.skip("this machine is on no network")
+    inside = "::ffff:127.0.0.1"
+    actor = Actor(*(Member(ip, 8080) for ip in ("127.0.0.1", "::1", inside, "192.0.2.7")))
+    with running(Listener(ips[0], 0, 10), actor) as listener, ExitStack() as stack:
+        door = Door(ips[0])
+        stack.callback(door.close)
+        joined = Membership(ips[0], listener.address.port, None, lambda port: True, world.told.put)
+        stack.callback(joined.close)
+        assert [member.ip for member in joined.roster().members] == ["192.0.2.7"]
