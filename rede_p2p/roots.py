@@ -26,7 +26,6 @@ from rede_p2p.merkle import Content
 
 READ_SIZE = 1024 * 1024  # bytes a read
 SETTLE_NS = 100_000_000  # a file this young may change again without its time stamp showing it
-COMMIT_EVERY = 256  # files between two commits while there is work
 
 _TABLE = """create table if not exists root (
     path blob primary key, size integer, mtime_ns integer, inode integer,
@@ -103,8 +102,6 @@ class Roots:
             self._stopped = True
             self._lock.notify_all()
         self._thread.join()
-        with suppress(sqlite3.Error):
-            self._database.commit()
         self._database.close()
 
     def known(self, path: str, stamp: Stamp) -> bytes | None:
@@ -222,7 +219,6 @@ class Roots:
                 self._learn(os.fsdecode(path), Stamp(size, mtime_ns, inode), root)
 
     def _run(self) -> None:
-        done = 0
         while (path := self._next()) is not None:
             try:
                 self._settle(path)
@@ -232,12 +228,7 @@ class Roots:
                     self._failed[path] = error.kind
             with self._lock:
                 self._at = ("", 0)
-                idle = not (self._soon or self._later)
                 self._lock.notify_all()
-            done += 1
-            if idle or done % COMMIT_EVERY == 0:
-                with self._database_lock, suppress(sqlite3.Error):
-                    self._database.commit()
 
     def _next(self) -> str | None:
         """Wait for a path to hash; None when it is time to end."""
@@ -288,6 +279,10 @@ def _open(path: Path | None) -> sqlite3.Connection:
 
 def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
     try:
+        # Every write is on its own and short, for other peers of this person write here too.
+        # Nothing is waited for: what a power cut spoils can be computed again.
+        database.isolation_level = None
+        database.execute("pragma synchronous = off")
         database.execute(_TABLE)
     except sqlite3.Error:
         database.close()

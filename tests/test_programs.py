@@ -8,8 +8,10 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -335,6 +337,21 @@ def test_a_download_folder_that_is_a_file_is_one_sentence(standing, tmp_path):
         result = standing.run(f"get {standing.ip_c} c.txt", downloads=folder)
         one_sentence(result, 9, "arquivo onde devia haver uma pasta")
     assert place.read_bytes() == b"nao sou pasta"
+
+
+def test_what_one_peer_computed_another_one_of_the_same_person_knows_at_once(standing, tmp_path):
+    home = standing.environment()
+    words = standing.words(ip=standing.ip_c, files={"meu": BIG}, downloads=tmp_path)
+    program = standing.start(*words, environment=home)
+    program.send(f"get {standing.ip} {standing.port_b} maior.bin", f"get {standing.ip_c} meu")
+    program.prints("maior.bin: baixado")
+    program.prints("meu: baixado")
+    place = Path(home["XDG_CACHE_HOME"]) / "rede-p2p" / "roots.sqlite3"
+    with closing(sqlite3.connect(place, timeout=0)) as other:
+        known = {os.fsdecode(path) for (path,) in other.execute("select path from root")}
+        assert known >= {str(tmp_path / "maior.bin"), str(tmp_path / "meu")}
+        other.execute("delete from root")  # it is not locked either
+        other.commit()
 
 
 @pytest.fixture
