@@ -190,10 +190,13 @@ def main(words: "list[str]") -> int:
     try:
         chosen = options.parse_peer(words)
         if chosen.help:
-            screen.data(manual.PEER, None)
+            screen.page(manual.PEER)
             return 0
-        with ExitStack() as stack:
-            return run(chosen, screen, stack)
+        try:
+            with ExitStack() as stack:
+                return run(chosen, screen, stack)
+        finally:
+            screen.show_events()
     except KeyboardInterrupt:
         return 130
     except RedeError as error:

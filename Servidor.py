@@ -127,7 +127,7 @@ def main(words: "list[str]") -> int:
     try:
         chosen = options.parse_tracker(words)
         if chosen.help:
-            screen.data(manual.TRACKER, None)
+            screen.page(manual.TRACKER)
             return 0
         with Tracker(chosen.ip, chosen.port, chosen.first_port, screen.tell) as tracker:
             screen.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")

@@ -78,7 +78,10 @@ class Connection:
         while (at := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) >= wire.LINE_LIMIT:
                 raise ProtocolError("long-line")
-            chunk = self._receive(wire.LINE_LIMIT, max(end - time.monotonic(), 0.001))
+            left = end - time.monotonic()
+            if left <= 0:
+                raise ConnectionLostError("silent")
+            chunk = self._receive(wire.LINE_LIMIT, left)
             if not chunk:
                 if self._buffer:
                     raise ConnectionLostError("lost")
@@ -229,12 +232,12 @@ def dial(address: Address, source: str | None = None, within: float = DIAL_TIMEO
         sock = socket.create_connection(
             address, within, source_address=(source, 0) if source else None
         )
-        # A port in the kernel's own range with nobody on it can connect to itself.
-        if sock.getsockname() == sock.getpeername():
-            sock.close()
-            raise ConnectionRefusedError
     try:
-        return Connection(sock)
+        connection = Connection(sock)
+        if connection.local == connection.remote:
+            # A port in the kernel's own range with nobody on it can connect to itself.
+            raise ConnectionLostError("refused")
+        return connection
     except ConnectionLostError:
         sock.close()
         raise

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
-from rede_p2p import wire
+from rede_p2p import names, wire
+from rede_p2p.connection import Connection
 from rede_p2p.download import Connect, Wanted
 from rede_p2p.errors import (
     Address,
@@ -18,12 +20,13 @@ from rede_p2p.errors import (
     NoSuchFileError,
     PeerUnreachableError,
     RedeError,
-    RefusedError,
 )
 from rede_p2p.merkle import Content
 from rede_p2p.messages import Found, Ls, Shared, Stat
 
 AT_ONCE = 8  # peers asked at the same time
+
+Answer = TypeVar("Answer")
 
 
 def select(
@@ -66,10 +69,10 @@ def _match(
             shared.setdefault(file.name, {}).setdefault(content, []).append(peer)
     meant: dict[str, None] = {}  # in order, each once
     for pattern in patterns:
-        names = _names(pattern, shared)
-        if not names:
+        found = _names(pattern, shared)
+        if not found:
             raise NoSuchFileError(pattern, _places(peers))
-        meant.update(dict.fromkeys(names))
+        meant.update(dict.fromkeys(found))
     return [
         # Where one of them has yet to hash it, all are asked again, and that one hashes it first.
         find(name, peers, connect, waiting)
@@ -89,18 +92,7 @@ def _agreed(name: str, contents: dict[Content, list[Address]]) -> Wanted:
 
 def _list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, list[Shared]]]:
     """Ask every peer for its list; raise the first failure when none answers."""
-
-    def ask(peer: Address) -> list[Shared] | RedeError:
-        try:
-            with connect(peer) as connection:
-                return connection.ask_lines(Ls(), Shared)
-        except PeerUnreachableError as error:
-            return error
-        except RedeError as error:
-            return PeerUnreachableError(peer, error)
-
-    with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
-        answers = list(zip(peers, pool.map(ask, peers), strict=True))
+    answers = _ask_all(peers, connect, lambda connection: connection.ask_lines(Ls(), Shared))
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
     if not lists:
         raise next(answer for _, answer in answers if isinstance(answer, RedeError))
@@ -130,16 +122,19 @@ def find(
     Raises NoSuchFileError when those that answer do not have it, AmbiguousNameError when they
     share different contents, PeerUnreachableError when none answers.
     """
+    names.check(name)
+
+    def ask(connection: Connection) -> Content:
+        found = connection.ask(Stat(name), Found, waiting=waiting)
+        return Content(found.root, found.size)
+
     sources: dict[Content, list[Address]] = {}
     failures: list[RedeError] = []
-    with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
-        for peer, answer in zip(
-            peers, pool.map(lambda peer: _ask(name, peer, connect, waiting), peers), strict=True
-        ):
-            if isinstance(answer, Content):
-                sources.setdefault(answer, []).append(peer)
-            elif answer is not None:
-                failures.append(answer)
+    for peer, answer in _ask_all(peers, connect, ask):
+        if isinstance(answer, Content):
+            sources.setdefault(answer, []).append(peer)
+        elif answer.status != NoSuchFileError.status:
+            failures.append(answer)
     if sources:
         return _agreed(name, sources)
     if failures:
@@ -147,17 +142,29 @@ def find(
     raise NoSuchFileError(name, _places(peers))
 
 
-def _ask(
-    name: str, peer: Address, connect: Connect, waiting: Callable[[wire.Wait], None]
-) -> Content | RedeError | None:
-    """Return the content under that name, None if the peer has none, or why it did not say."""
-    try:
-        with connect(peer) as connection:
-            found = connection.ask(Stat(name), Found, waiting=waiting)
-            return Content(found.root, found.size)
-    except RefusedError as error:
-        return None if error.code == "no-such-file" else PeerUnreachableError(peer, error)
-    except PeerUnreachableError as error:
-        return error
-    except RedeError as error:
-        return PeerUnreachableError(peer, error)
+def _ask_all(
+    peers: Sequence[Address], connect: Connect, ask: Callable[[Connection], Answer]
+) -> list[tuple[Address, Answer | PeerUnreachableError]]:
+    """Ask every peer at once; an interruption hangs up on those that have not answered."""
+    opened: list[Connection] = []  # by any of the threads: one append is atomic
+
+    def ask_one(peer: Address) -> Answer | PeerUnreachableError:
+        try:
+            with connect(peer) as connection:
+                opened.append(connection)
+                return ask(connection)
+        except PeerUnreachableError as error:
+            return error
+        except RedeError as error:
+            return PeerUnreachableError(peer, error)
+
+    with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
+        futures = [pool.submit(ask_one, peer) for peer in peers]
+        try:
+            return [(peer, future.result()) for peer, future in zip(peers, futures, strict=True)]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            for connection in opened:
+                connection.hang_up()
+            raise

@@ -47,7 +47,6 @@ REFRESH = 0.1  # seconds between two states of a bar
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _WAKE = getattr(signal, "SIGUSR1", None)
 _STOP = getattr(signal, "SIGTSTP", None)
-
 Result = TypeVar("Result")
 
 
@@ -130,21 +129,34 @@ class Screen:
         """Show rows of text; with ``--json``, show the fact behind each row instead."""
         if self._as_json:
             for fact in facts:
-                self._line(json.dumps(fact, ensure_ascii=False))
+                self._line(json.dumps(fact))
         elif self._draws:
-            table = Table()
-            for column in columns:
-                table.add_column(column, overflow="fold")
-            for row in rows:
-                table.add_row(*(Text(harmless(cell)) for cell in row))
-            self._out.print(table)
+            self._draw([columns, *rows])
         else:
             for row in (columns, *rows):
                 self._line("\t".join(harmless(cell) for cell in row))
 
+    def _draw(self, lines: list[Sequence[str]]) -> None:
+        """Draw a table; a narrow terminal loses the columns on the right, never half a word."""
+        widths = [max(cell_len(cell) for cell in column) for column in zip(*lines, strict=True)]
+        widths[0] = cell_len(lines[0][0])  # the names alone may be folded
+        while sum(widths) + 3 * len(widths) + 1 > self._out.width and len(widths) > 1:
+            widths.pop()
+        table = Table()
+        for column, width in zip(lines[0], widths, strict=False):
+            table.add_column(column, overflow="fold", min_width=width)
+        for row in lines[1:]:
+            table.add_row(*(Text(harmless(cell)) for cell in row[: len(widths)]))
+        self._out.print(table)
+
+    def page(self, text: str) -> None:
+        """Show a page of the program's own words."""
+        for line in text.split("\n"):
+            self._line(line)
+
     def data(self, text: str, fact: object) -> None:
         """Show one line of data."""
-        self._line(json.dumps(fact, ensure_ascii=False) if self._as_json else harmless(text))
+        self._line(json.dumps(fact) if self._as_json else harmless(text))
 
     def _line(self, text: str) -> None:
         sys.stdout.write(text + "\n")
@@ -226,14 +238,25 @@ class Screen:
             self._show_above_prompt()
 
     def _show_above_prompt(self) -> None:
-        """Clear the prompt, show the events, and put back the prompt and what was typed."""
-        if not self._typing or readline is None or self._events.empty():
+        """Show the events in lines opened above the prompt, which moves down as it stands.
+
+        Nothing that was typed is written again, and the cursor keeps its column. A line so long
+        that it takes several rows is left alone: the events wait for the next prompt.
+        """
+        if not self._typing or readline is None or not self._err.is_terminal:
             return
-        typed = readline.get_line_buffer()
         columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-        rows = (cell_len(PROMPT + typed)) // columns
-        sys.stdout.write((f"\x1b[{rows}A" if rows else "") + "\r\x1b[J")
-        sys.stdout.flush()
-        self.show_events()
-        sys.stdout.write(PROMPT + typed)
-        sys.stdout.flush()
+        if cell_len(PROMPT + readline.get_line_buffer()) >= columns:
+            return
+        lines = []
+        with suppress(Empty):
+            while True:
+                lines.append(harmless(tell(self._events.get_nowait())))
+        if lines:
+            rows = sum(-(-cell_len(line) // columns) for line in lines)
+            text = "\r\n".join(lines)
+            shown = text if self._err.no_color else f"\x1b[2m{text}\x1b[0m"
+            # Down and up again, so that there is room below; then open lines, fill them, come back.
+            room = "\x1bD" * rows + f"\x1b[{rows}A"
+            sys.stdout.write(f"{room}\x1b7\r\x1b[{rows}L{shown}\x1b8\x1b[{rows}B")
+            sys.stdout.flush()
