@@ -1,0 +1,478 @@
+"""What a peer answers to other peers, through a real listener."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from types import SimpleNamespace
+
+import pytest
+from listening import SOON, running
+from test_names import UNSAFE
+
+from Peers import peer_connected
+from rede_p2p import merkle, serving, uploads, wire
+from rede_p2p.catalog import Catalog
+from rede_p2p.connection import dial
+from rede_p2p.errors import ConnectionLostError, RefusedError
+from rede_p2p.events import FilesServed
+from rede_p2p.listener import Listener
+from rede_p2p.merkle import FINEST_PIECE, HASH
+from rede_p2p.messages import (
+    Body,
+    Done,
+    Found,
+    Get,
+    Hashes,
+    Join,
+    Ls,
+    Peers,
+    Pieces,
+    Quit,
+    Shared,
+    Stat,
+)
+from rede_p2p.roots import Roots
+from rede_p2p.uploads import Uploads
+
+LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
+DATA = random.Random(9).randbytes(5 * FINEST_PIECE + 77)
+LAYER = merkle.layer_of(DATA)
+ROOT = merkle.root_of(LAYER, len(DATA))
+SMALL = b"0123456789"
+SMALL_ROOT = merkle.layer_of(SMALL)
+EMPTY_ROOT = merkle.layer_of(b"")
+MORE_THAN_BUFFERS = 64 * 1024 * 1024  # bytes; what no pair of sockets holds
+
+
+class Seller:
+    """A peer that shares a folder's files, without a tracker."""
+
+    def __init__(self, folder, host, stack, slots=32):
+        self.folder = folder
+        self.told = SimpleQueue()
+        self.list = folder / "meus_arquivos.txt"
+        self.roots = Roots(folder / "cache" / "roots.sqlite3")
+        stack.callback(self.roots.close)
+        self.uploads = Uploads(slots=slots)
+        self.share("")
+        self.catalog = Catalog(self.list, self.roots, self.told.put)
+        stack.callback(self.catalog.close)
+        self.screen = SimpleNamespace(tell=self.told.put)
+        listener = Listener(host, 0, 100)
+        self.address = listener.address
+        stack.enter_context(running(listener, partial(peer_connected, self)))
+        stack.callback(self.uploads.close)
+
+    def file(self, name, data):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, ns=(LONG_AGO, LONG_AGO))
+        return path
+
+    def sparse(self, name, size):
+        path = self.file(name, b"")
+        os.truncate(path, size)
+        os.utime(path, ns=(LONG_AGO, LONG_AGO))
+        return path
+
+    def share(self, lines):
+        """Replace the list at once, as an editor does."""
+        new = self.list.with_suffix(".new")
+        new.write_text(lines, encoding="utf-8")
+        new.replace(self.list)
+
+
+@contextmanager
+def selling(folder, host, **options):
+    with ExitStack() as stack:
+        seller = Seller(folder, host, stack, **options)
+        seller.file("data.bin", DATA)
+        seller.file("small.txt", SMALL)
+        seller.file("empty", b"")
+        seller.file("folder/in/a.txt", b"inside")
+        seller.share("data data.bin\nsmall small.txt\ntwin small.txt\nempty empty\np folder\n")
+        yield seller
+
+
+@pytest.fixture
+def seller(tmp_path, host):
+    with selling(tmp_path, host) as seller:
+        yield seller
+
+
+@pytest.fixture
+def buyer(seller):
+    with dial(seller.address) as connection:
+        yield connection
+
+
+def body(connection, request):
+    reply = connection.ask(request, Body)
+    return bytes(connection.receive_exactly(reply.bytes))
+
+
+def refusal(connection, request):
+    with pytest.raises(RefusedError) as caught:
+        connection.ask(request, Body)
+    assert caught.value.message
+    return caught.value.code
+
+
+# Lists and names.
+
+
+def test_the_list_names_everything_and_its_roots_once_they_are_known(buyer):
+    names = ["data", "small", "twin", "empty", "p/in/a.txt"]
+    assert [shared.name for shared in buyer.ask_lines(Ls(), Shared)] == names
+    for name in names:
+        buyer.ask(Stat(name), Found)
+    inside = merkle.layer_of(b"inside")
+    assert buyer.ask_lines(Ls(), Shared) == [
+        Shared("data", len(DATA), ROOT),
+        Shared("small", 10, SMALL_ROOT),
+        Shared("twin", 10, SMALL_ROOT),
+        Shared("empty", 0, EMPTY_ROOT),
+        Shared("p/in/a.txt", 6, inside),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "root"),
+    [
+        ("data", len(DATA), ROOT),
+        ("small", 10, SMALL_ROOT),
+        ("twin", 10, SMALL_ROOT),
+        ("empty", 0, EMPTY_ROOT),
+    ],
+)
+def test_the_content_under_a_name_is_told(buyer, name, size, root):
+    assert buyer.ask(Stat(name), Found) == Found(name, size, root)
+
+
+def is_sendable(name):
+    """Tell whether a name fits in a line of UTF-8."""
+    return len(name) < 60_000 and name.encode(errors="ignore").decode() == name
+
+
+NOT_SHARED = [
+    "gone",
+    "DATA",
+    "data ",
+    "data.bin",
+    "p",
+    "p/in",
+    "p/../data.bin",
+    "meus_arquivos.txt",
+    "small.txt",
+    "/etc/passwd",
+    *(name for name, _ in UNSAFE if is_sendable(name)),
+]
+
+
+def test_what_is_not_in_the_list_is_not_there_whatever_its_name(buyer):
+    for name in NOT_SHARED:
+        code = "no-such-file" if len(name.encode()) <= 1024 else "bad-field"
+        assert refusal(buyer, Stat(name)) == refusal(buyer, Get(name)) == code, name
+    assert buyer.ask(Stat("small"), Found).size == 10
+
+
+def test_while_a_file_is_hashed_it_is_told_how_far_that_is(seller, buyer, monkeypatch):
+    monkeypatch.setattr(serving, "HASH_WAIT", 0.02)
+    seller.sparse("huge", 2**40)
+    seller.share("huge huge\n")
+    heard = []
+
+    class EnoughError(Exception):
+        pass
+
+    def hear(wait):
+        heard.append(wait)
+        if wait.done > heard[0].done:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        buyer.ask(Stat("huge"), Found, waiting=hear)
+    assert {(wait.place, wait.size) for wait in heard} == {(0, 2**40)}
+
+
+# Bytes by name.
+
+
+@pytest.mark.parametrize(
+    ("request_", "found"),
+    [
+        (Get("small"), SMALL),
+        (Get("twin"), SMALL),
+        (Get("small", 0, 10), SMALL),
+        (Get("small", 3), SMALL[3:]),
+        (Get("small", 3, 4), SMALL[3:7]),
+        (Get("small", 9, 1), SMALL[9:]),
+        (Get("small", 10), b""),
+        (Get("small", 10, 0), b""),
+        (Get("small", 0, 0), b""),
+        (Get("empty"), b""),
+        (Get("empty", 0, 0), b""),
+        (Get("p/in/a.txt"), b"inside"),
+        (Get("data"), DATA),
+        (Get("data", 1), DATA[1:]),
+        (Get("data", 0, FINEST_PIECE), DATA[:FINEST_PIECE]),
+        (Get("data", 5, FINEST_PIECE + 1), DATA[5 : FINEST_PIECE + 6]),
+        (Get("data", len(DATA) - 1), DATA[-1:]),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_bytes_are_sent_whole_or_in_part(buyer, request_, found):
+    assert body(buyer, request_) == found
+    assert body(buyer, Get("small")) == SMALL  # nothing was left over
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Get("small", 11),
+        Get("small", 0, 11),
+        Get("small", 10, 1),
+        Get("small", 5, 6),
+        Get("small", merkle.MAX_SIZE),
+        Get("small", merkle.MAX_SIZE, merkle.MAX_SIZE),
+        Get("small", 0, merkle.MAX_SIZE),
+        Get("empty", 0, 1),
+        Get("empty", 1),
+    ],
+    ids=repr,
+)
+def test_a_range_beyond_the_file_is_refused(buyer, request_):
+    assert refusal(buyer, request_) == "bad-range"
+    assert body(buyer, Get("small")) == SMALL
+
+
+def test_what_is_sent_says_what_it_is(seller, buyer):
+    buyer.ask(Stat("data"), Found)
+    reply = buyer.ask(Get("data", 0, 7), Body)
+    assert (reply.bytes, reply.size, reply.root) == (7, len(DATA), ROOT)
+
+
+# Hashes and pieces by root.
+
+
+def test_the_hashes_of_a_content_are_its_layer(buyer):
+    for name in ("data", "small", "empty"):
+        buyer.ask(Stat(name), Found)
+    assert body(buyer, Hashes(ROOT)) == LAYER
+    assert body(buyer, Hashes(SMALL_ROOT)) == SMALL_ROOT
+    assert body(buyer, Hashes(EMPTY_ROOT)) == EMPTY_ROOT
+
+
+def test_hashes_that_the_database_lost_are_computed_again(seller, buyer):
+    buyer.ask(Stat("data"), Found)
+    seller.roots._execute("delete from root")
+    assert body(buyer, Hashes(ROOT)) == LAYER
+
+
+def test_every_run_of_pieces_is_the_bytes_of_the_content(buyer):
+    buyer.ask(Stat("data"), Found)
+    pieces = len(LAYER) // HASH
+    for first in range(pieces):
+        for count in range(1, pieces - first + 1):
+            data = DATA[first * FINEST_PIECE : (first + count) * FINEST_PIECE]
+            assert body(buyer, Pieces(ROOT, first, count)) == data
+
+
+def test_an_empty_content_has_one_empty_piece(buyer):
+    buyer.ask(Stat("empty"), Found)
+    assert body(buyer, Pieces(EMPTY_ROOT, 0, 1)) == b""
+
+
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [(0, 0), (0, 7), (5, 2), (6, 1), (6, 0), (65536, 1), (65536, 65536), (0, 65536)],
+)
+def test_pieces_that_the_content_has_not_are_refused(buyer, first, count):
+    buyer.ask(Stat("data"), Found)
+    assert refusal(buyer, Pieces(ROOT, first, count)) == "bad-range"
+    assert body(buyer, Pieces(ROOT, 5, 1)) == DATA[5 * FINEST_PIECE :]
+
+
+def test_a_content_that_is_not_here_is_refused(buyer):
+    for request in (Hashes(bytes(32)), Pieces(bytes(32), 0, 1)):
+        assert refusal(buyer, request) == "not-here"
+
+
+def test_a_content_of_this_machine_that_is_not_shared_is_not_here(seller, buyer):
+    path = seller.file("secret.txt", b"secret")
+    status = path.stat()
+    stamp = (6, status.st_mtime_ns, status.st_ino)
+    root = seller.roots.wait(str(path), stamp, SOON)
+    assert root == merkle.layer_of(b"secret")
+    assert refusal(buyer, Pieces(root, 0, 1)) == "not-here"
+
+
+# Files that change.
+
+
+def test_a_file_that_vanished_is_there_no_more(seller, buyer):
+    buyer.ask(Stat("data"), Found)
+    (seller.folder / "data.bin").unlink()
+    assert refusal(buyer, Get("data")) == "no-such-file"
+    assert refusal(buyer, Pieces(ROOT, 0, 1)) == "not-here"
+    assert refusal(buyer, Hashes(ROOT)) == "not-here"
+
+
+def test_a_file_that_changed_is_the_new_content_and_the_old_one_is_not_here(seller, buyer):
+    buyer.ask(Stat("data"), Found)
+    seller.file("data.bin", b"new")
+    assert refusal(buyer, Pieces(ROOT, 0, 1)) == "not-here"
+    assert body(buyer, Get("data")) == b"new"
+    assert buyer.ask(Stat("data"), Found) == Found("data", 3, merkle.layer_of(b"new"))
+
+
+CHANGES = {
+    "touched": lambda path: os.utime(path, ns=(1, 1)),
+    "cut": lambda path: os.truncate(path, 1000),
+    "cut by one": lambda path: os.truncate(path, MORE_THAN_BUFFERS - 1),
+    "emptied": lambda path: os.truncate(path, 0),
+    "grown": lambda path: os.truncate(path, MORE_THAN_BUFFERS + 1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(seller, buyer, change):
+    path = seller.sparse("large", MORE_THAN_BUFFERS)
+    seller.share("large large\n")
+    reply = buyer.ask(Get("large"), Body)
+    assert reply.bytes == MORE_THAN_BUFFERS
+    view = memoryview(bytearray(1024 * 1024))
+    left = reply.bytes - buyer.receive_into(view)
+    change(path)
+    with pytest.raises(ConnectionLostError, match="lost"):
+        while left:
+            left -= buyer.receive_into(view[:left])
+    assert left > 0
+
+
+def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buyer):
+    path = seller.sparse("large", MORE_THAN_BUFFERS)
+    seller.share("large large\n")
+    left = buyer.ask(Get("large"), Body).bytes
+    new = seller.file("new", b"\xff" * 100)
+    new.replace(path)
+    view = memoryview(bytearray(1024 * 1024))
+    while left:
+        count = buyer.receive_into(view[:left])
+        assert not any(view[:count:4096])
+        left -= count
+    assert buyer.ask(Quit(), Done) == Done()
+
+
+# Conversations.
+
+
+def test_a_peer_is_no_tracker(buyer):
+    for request in (Join(1), Peers()):
+        assert refusal(buyer, request) == "unknown-verb"
+    assert body(buyer, Get("small")) == SMALL
+
+
+def test_requests_sent_ahead_are_answered_in_order(buyer):
+    requests = [Get("small", start, 1) for start in range(10)] * 20
+    buyer.send(b"".join(wire.encode_request(request) for request in requests))
+    for request in requests:
+        assert buyer.receive_reply(Body).bytes == 1
+        assert buyer.receive_exactly(1) == SMALL[request.start : request.start + 1]
+
+
+def test_what_was_served_is_told_when_the_buyer_has_left(seller):
+    with dial(seller.address) as buyer:
+        buyer.ask(Stat("data"), Found)
+        body(buyer, Get("small"))
+        body(buyer, Get("small", 1))  # a part
+        body(buyer, Pieces(ROOT, 0, 3))
+        body(buyer, Pieces(ROOT, 3, 3))
+        assert seller.told.empty()
+        buyer.ask(Quit(), Done)
+    assert seller.told.get(timeout=SOON) == FilesServed("data", 2, 10 + len(DATA), buyer.local.ip)
+
+
+def test_a_buyer_who_took_nothing_whole_is_not_told(seller):
+    with dial(seller.address) as buyer:
+        body(buyer, Get("small", 1))
+        buyer.ask(Quit(), Done)
+        assert buyer.receive_line(SOON) is None
+    assert seller.told.empty()
+
+
+def test_many_buyers_are_served_at_once(seller):
+    found = SimpleQueue()
+
+    def buy():
+        with dial(seller.address) as buyer:
+            for _ in range(5):
+                root = buyer.ask(Stat("data"), Found).root
+                found.put(body(buyer, Get("data")) == body(buyer, Pieces(root, 0, 6)) == DATA)
+
+    threads = [Thread(target=buy) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found.get_nowait() for _ in range(100)] == [True] * 100
+
+
+def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(
+    tmp_path, host, monkeypatch
+):
+    monkeypatch.setattr(uploads, "TELL_EVERY", 0.02)
+    with selling(tmp_path, host, slots=1) as seller, ExitStack() as stack:
+        seller.sparse("large", MORE_THAN_BUFFERS)
+        seller.share("large large\nsmall small.txt\ndata data.bin\n")
+        first, second, third = (stack.enter_context(dial(seller.address)) for _ in range(3))
+        first.ask(Get("large"), Body)  # and it takes nothing of it
+        assert body(second, Get("small")) == SMALL  # what is small waits for no slot
+        for place, waiting in enumerate((second, third), start=1):
+            waiting.send(wire.encode_request(Get("data")))
+            assert told(waiting) == wire.Wait(place=place)
+        first.hang_up()
+        for waiting in (second, third):
+            heard = []
+            reply = waiting.receive_reply(Body, waiting=heard.append)
+            assert waiting.receive_exactly(reply.bytes) == DATA
+            assert {wait.place for wait in heard} <= {1, 2}
+
+
+def told(connection):
+    return wire.decode_reply(connection.receive_line(SOON), Body)
+
+
+def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host, monkeypatch):
+    monkeypatch.setattr(uploads, "TELL_EVERY", 0.02)
+    with selling(tmp_path, host, slots=1) as seller, ExitStack() as stack:
+        seller.sparse("large", MORE_THAN_BUFFERS)
+        seller.share("large large\ndata data.bin\n")
+        first, second, third = (stack.enter_context(dial(seller.address)) for _ in range(3))
+        first.ask(Get("large"), Body)
+        for place, waiting in enumerate((second, third), start=1):
+            waiting.send(wire.encode_request(Get("data")))
+            assert told(waiting) == wire.Wait(place=place)
+        second.hang_up()
+        while told(third) != wire.Wait(place=1):
+            continue
+        first.hang_up()
+        assert third.receive_reply(Body).bytes == len(DATA)
+
+
+def test_closing_wakes_whoever_is_served_or_waits(tmp_path, host, monkeypatch):
+    with ExitStack() as stack:
+        with selling(tmp_path, host, slots=1) as seller:
+            seller.sparse("large", MORE_THAN_BUFFERS)
+            seller.share("large large\n")
+            first, second = (stack.enter_context(dial(seller.address)) for _ in range(2))
+            first.ask(Get("large"), Body)
+            second.send(wire.encode_request(Get("large")))
+        with pytest.raises(ConnectionLostError):
+            second.receive_reply(Body)
