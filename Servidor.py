@@ -94,9 +94,14 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
             except RefusedError as no:
                 connection.refuse(no.code, sentences.refusal(no))
     finally:
-        address = seat.address
-        if tracker.registry.leave(seat):
-            tracker.tell(PeerLeft(address))
+        leave(tracker, seat)
+
+
+def leave(tracker: Tracker, seat: Seat) -> None:
+    """Take a peer off the list, and say so if it was there."""
+    address = seat.address
+    if tracker.registry.leave(seat):
+        tracker.tell(PeerLeft(address))
 
 
 def answer(tracker: Tracker, seat: Seat, connection: Connection, request: AnyRequest) -> None:
@@ -105,10 +110,11 @@ def answer(tracker: Tracker, seat: Seat, connection: Connection, request: AnyReq
     if isinstance(request, Join):
         if request.version != VERSION:
             raise RefusedError("version")
-        port = registry.offer(seat, request.port)
-        connection.reply(Offer(port, seat.ip, VERSION))
+        leave(tracker, seat)
+        connection.reply(Offer(registry.offer(seat, request.port), seat.ip, VERSION))
     elif isinstance(request, Busy):
         registry.give_back(seat, request.port)
+        leave(tracker, seat)
         connection.reply(Offer(registry.offer(seat), seat.ip, VERSION))
     elif isinstance(request, Ready):
         if registry.confirm(seat, request.port):

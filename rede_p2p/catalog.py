@@ -173,7 +173,9 @@ def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:
                 problems.append(share)
             elif shares.setdefault(share.name, share) is not share:
                 problems.append(Problem(getattr(entry, "number", 0), "twice", share.name))
-    by_path = {share.path: share for share in shares.values()}
+    by_path: dict[str, Share] = {}
+    for share in shares.values():
+        by_path.setdefault(share.path, share)  # of two names for one file, the first
     return _View(monotonic(), stamp, found, shares, by_path, tuple(problems))
 
 

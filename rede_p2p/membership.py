@@ -130,6 +130,8 @@ class Membership:
 
     def _take_port(self, connection: Connection) -> None:
         offer = connection.ask(Join(VERSION, self.port or None), Offer)
+        if offer.version != VERSION:
+            raise RefusedError("version")
         for _ in range(MAX_OFFERS):
             if self._open_port(offer.port):
                 connection.ask(Ready(offer.port), Done)

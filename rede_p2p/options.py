@@ -16,6 +16,7 @@ from rede_p2p.discovery import WELL_KNOWN_PORT
 from rede_p2p.errors import BadUsageError
 from rede_p2p.messages import FIRST_PUBLIC_PORT
 from rede_p2p.registry import FIRST_PORT
+from rede_p2p.uploads import LEAST_RATE
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -93,7 +94,7 @@ def rate(text: str) -> int:
     """Read bytes a second, as ``500K`` or ``5M``; raise BadUsageError."""
     found = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.IGNORECASE | re.ASCII)
     count = int(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ") if found else 0
-    if not count:
+    if count < LEAST_RATE:
         raise BadUsageError("rate", text)
     return count
 

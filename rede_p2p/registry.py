@@ -57,8 +57,10 @@ class Registry:
             raise RefusedError("no-port")
 
     def give_back(self, seat: Seat, port: int) -> None:
-        """Note that ``port`` is taken on the seat's machine."""
+        """Note that ``port``, which the seat was offered, is taken on its machine."""
         with self._lock:
+            if seat.port != port:
+                raise RefusedError("not-offered")
             seat.refused.add(port)
 
     def confirm(self, seat: Seat, port: int) -> bool:

@@ -46,7 +46,7 @@ _USAGE = {
     "status": "status não leva mais nada; use: status",
     "cancelar": "não há download com o número “{}”: veja em status",
     "esperar": "esperar não leva mais nada; use: esperar",
-    "rate": "“{}” não é uma taxa: use bytes por segundo, como 500K ou 5M",
+    "rate": "“{}” não é uma taxa: use bytes por segundo, como 500K ou 5M (a menor é 16K)",
     "ajuda": "não há ajuda sobre “{}”: digite ajuda",
 }
 

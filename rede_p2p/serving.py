@@ -174,10 +174,13 @@ class Guest:
 
     def _send_small(self, file: BinaryIO, share: Share, body: Body, start: int) -> None:
         """Send head and body in one packet, where the body is small enough to wait for no slot."""
-        with disk.border(share.path):
-            if start:
-                file.seek(start)
-            data = file.read(body.bytes)
+        try:
+            with disk.border(share.path):
+                if start:
+                    file.seek(start)
+                data = file.read(body.bytes)
+        except DiskError as error:
+            raise RefusedError("unreadable") from error
         if len(data) != body.bytes or not _unchanged(file, share):
             raise RefusedError("changed")
         self._connection.send(wire.encode_reply(body) + data)

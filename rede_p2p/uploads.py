@@ -20,6 +20,7 @@ from rede_p2p.errors import ConnectionLostError
 SLOTS = 32  # uploads at once
 TELL_EVERY = 2.0  # seconds between two tellings of one's place
 FREE_CHUNK = 4 * 1024 * 1024  # bytes handed to the kernel at once, where there is no limit
+LEAST_RATE = 16 * 1024  # bytes a second for one upload; a receiver gives up below about 4 KiB
 PACED_CHUNK = 16 * 1024  # bytes, where there is
 
 
@@ -38,8 +39,13 @@ class Uploads:
     """The slots and the clock; see the module's docstring."""
 
     def __init__(self, limit: int | None = None, slots: int = SLOTS) -> None:
-        """Send at most ``limit`` bytes a second in all (None: as fast as can be)."""
+        """Send at most ``limit`` bytes a second in all (None: as fast as can be).
+
+        A limit also means fewer at once, so that each is served fast enough not to give us up.
+        """
         self._limit = limit
+        if limit is not None:
+            slots = max(1, min(slots, limit // LEAST_RATE))
         self._lock = Condition(Lock())  # guards all below
         self._free = slots
         self._queue: deque[object] = deque()

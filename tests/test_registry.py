@@ -200,7 +200,11 @@ class Life(RuleBasedStateMachine):
 
     @rule(seat=seats, port=ports)
     def give_back(self, seat, port):
-        self.registry.give_back(seat, port)
+        if port == seat.port:
+            self.registry.give_back(seat, port)
+        else:
+            with pytest.raises(RefusedError, match="not-offered"):
+                self.registry.give_back(seat, port)
 
     @rule(seat=seats, port=st.none() | ports)
     def confirm(self, seat, port):
