@@ -28,6 +28,7 @@ from rede_p2p.errors import (
     RefusedError,
     TrackerUnreachableError,
 )
+from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
 from rede_p2p.messages import TO_PEER
@@ -53,6 +54,7 @@ class Peer:
         self.roots = Roots(default_database())
         self.catalog = Catalog(chosen.share_list, self.roots, screen.tell)
         self.uploads = Uploads(chosen.limit)
+        self.holdings = Holdings(self.catalog, seeds=chosen.seeds)
         self.door: Listener | None = None
         self._listening: Thread | None = None
         self.membership: Membership
@@ -100,7 +102,9 @@ def listening(peer: Peer, door: Listener) -> None:
 
 def peer_connected(peer: Peer, connection: Connection) -> None:
     """Be at the service of one other peer: answer what it asks until it leaves."""
-    guest = Guest(connection, peer.catalog, peer.roots, peer.uploads, peer.screen.tell)
+    guest = Guest(
+        connection, peer.catalog, peer.roots, peer.holdings, peer.uploads, peer.screen.tell
+    )
     try:
         for request in connection.requests(TO_PEER, lambda: SILENCE, sentences.refusal):
             try:

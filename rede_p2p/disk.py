@@ -43,6 +43,11 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return Stamp(status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1))
 
 
+def stamp_of_open(file: BinaryIO) -> Stamp:
+    """Return the stamp of an open file."""
+    return stamp_of(os.fstat(file.fileno()))
+
+
 def stamp(path: Path | str) -> Stamp | None:
     """Return the stamp of a regular file, or None where there is none."""
     with suppress(OSError, ValueError):

@@ -1,8 +1,9 @@
-"""One file from another peer: resumable, verified piece by piece, never in the way of what exists.
+"""One file from whoever has it: resumable, verified piece by piece, never over what exists.
 
-The life of a download: is the content here already? – open ``NAME.parte`` and keep every piece of
-it that is right – fetch the missing ones, verify each, write it – flush to the disk – give it a
-free final name. The partial file is its own resume state: there is no journal to disagree with it.
+The life of a download: is the content here already? – get its piece hashes from any source – open
+``NAME.parte`` and keep every piece of it that is right – let a crew of sources bring the rest, and
+offer what is here to others meanwhile – flush to the disk – give it a free final name. The partial
+file is its own resume state: there is no journal to disagree with it.
 
 ``run`` belongs to one thread; ``cancel`` and ``progress`` may be called from any.
 """
@@ -10,15 +11,17 @@ free final name. The partial file is its own resume state: there is no journal t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, NamedTuple
+from time import monotonic
+from typing import NamedTuple
 
 from rede_p2p import disk, merkle, names, wire
 from rede_p2p.connection import Connection
+from rede_p2p.crew import Crew
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -28,22 +31,29 @@ from rede_p2p.errors import (
     PeerUnreachableError,
     ProtocolError,
     RedeError,
-    RefusedError,
     VerificationError,
 )
+from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.merkle import Content
-from rede_p2p.messages import Body, Hashes, Pieces
+from rede_p2p.messages import Body, Hashes
 from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.roots import Hashed, Roots
-from rede_p2p.verifier import Verifier
+from rede_p2p.swarm import Board
+from rede_p2p.verifier import Verifier, right_pieces
 
-RUN = 64 * 1024 * 1024  # bytes asked for in one request
-CHUNK = 512 * 1024  # bytes received, then written at once
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
 SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
+FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
+STUCK = 30.0  # seconds without one piece, after which a download gives up
 
 Connect = Callable[[Address], Connection]
+WhoHas = Callable[[Content], list[Address]]
+
+
+def nobody_else(_content: Content) -> list[Address]:
+    """Know of no other source: for a download that asks no tracker."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class Progress(NamedTuple):
     have: int
     size: int
     kept: int
+    sources: int
 
 
 @dataclass(frozen=True)
@@ -74,33 +85,50 @@ class Outcome:
 class Download:
     """One file on its way; see the module's docstring."""
 
-    def __init__(self, wanted: Wanted, folder: Path, connect: Connect, roots: Roots) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        folder: Path,
+        connect: Connect,
+        roots: Roots,
+        who_has: WhoHas = nobody_else,
+        holdings: Holdings | None = None,
+    ) -> None:
         """Prepare; ``connect`` opens a conversation with a peer. Raises UnsafeNameError."""
         self._wanted = wanted
         self._content = wanted.content
         self._target = folder / names.check(wanted.name)
         self._connect = connect
         self._roots = roots
+        self._who_has = who_has
+        self._holdings = holdings or Holdings()
         self._piece = merkle.piece_length(wanted.content.size)
         self._layer = b""
-        self._lock = Lock()  # guards the four below
-        self._missing: set[int] = set()
         self._have = self._kept = 0  # verified bytes, in all and from an earlier attempt
-        self._liar = False  # the source in use sent a piece that is not right
-        self._connection: Connection | None = None
+        self._lock = Lock()  # guards the two below
+        self._crew: Crew | None = None
+        self._asking: Connection | None = None
         self._cancelled = False
-        self.waiting = wire.Wait()  # what the source last said while we wait for our turn
 
     def progress(self) -> Progress:
         """Tell how far it is."""
-        return Progress(self._have, self._content.size, self._kept)
+        sources = self._crew.size() if self._crew else 0
+        return Progress(self._have, self._content.size, self._kept, sources)
+
+    @property
+    def waiting(self) -> wire.Wait:
+        """What a source last said while we wait for our turn."""
+        return self._crew.waiting if self._crew else wire.Wait()
 
     def cancel(self) -> None:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""
+        self._cancelled = True
         with self._lock:
-            self._cancelled = True
-            if self._connection is not None:
-                self._connection.hang_up()
+            crew, asking = self._crew, self._asking
+        if asking is not None:
+            asking.hang_up()
+        if crew is not None:
+            crew.stop()
 
     def run(self) -> Outcome:
         """Fetch the file; return where it is.
@@ -114,61 +142,65 @@ class Download:
                 break
             if self._is_here(path):
                 return Outcome(path, already=True)
+        self._layer = self._find_layer()
         with ExitStack() as stack:
-            path = self._fetch(stack).publish(finals(self._target), self._is_here)
+            partial = stack.enter_context(self._open_partial())
+            try:
+                holding = self._fetch(partial)
+            except RedeError:
+                if not self._have:
+                    partial.discard()
+                raise
+            path = partial.publish(finals(self._target), self._is_here)
         stamp = disk.stamp(path)
         if stamp is not None:
             self._roots.remember([(str(path), Hashed(stamp, self._content, self._layer))])
+        self._holdings.finish(holding, path)
         return Outcome(path, already=False)
 
     def _is_here(self, path: Path) -> bool:
         return self._roots.is_content(path, self._content, self._check_cancelled)
 
-    def _fetch(self, stack: ExitStack) -> Partial:
-        """Fetch every missing piece, from one source after another, into an open partial file."""
-        failure: RedeError = ConnectionLostError("lost")
-        partial: Partial | None = None
-        try:
-            for source in self._wanted.sources:
-                try:
-                    with self._connect(source) as connection:
-                        self._adopt(connection)
-                        if partial is None:
-                            self._layer = self._fetch_layer(connection, source)
-                            partial = stack.enter_context(self._open_partial())
-                            self._begin(partial)
-                        self._fetch_from(connection, source, partial)
-                    return partial
-                except (PeerUnreachableError, VerificationError) as error:
-                    failure = error
-                except (ConnectionLostError, ProtocolError, RefusedError) as error:
-                    failure = PeerUnreachableError(source, error)
-                finally:
-                    self._adopt(None)
-                self._check_cancelled()
-        except RedeError:
-            self._leave_nothing_empty(partial)
-            raise
-        self._leave_nothing_empty(partial)
-        if isinstance(failure, PeerUnreachableError) and self._have:
-            raise IncompleteError(self._wanted.name, self._have, self._content.size, failure)
-        raise failure
-
-    def _leave_nothing_empty(self, partial: Partial | None) -> None:
-        """Remove a partial file that holds nothing right."""
-        if partial is not None and not self._have:
-            partial.discard()
-
-    def _adopt(self, connection: Connection | None) -> None:
-        """Let ``cancel`` know which connection to hang up."""
-        with self._lock:
-            self._connection = connection
-        if connection is not None:
-            self._check_cancelled()
-
     def _check_cancelled(self) -> None:
         if self._cancelled:
             raise InterruptedByUserError
+
+    def _find_layer(self) -> bytes:
+        """Get the piece hashes, proved by the root, from any source; one piece needs none."""
+        if merkle.piece_count(self._content.size) == 1:
+            return self._content.root
+        failure: RedeError = ConnectionLostError("lost")
+        known = self._wanted.sources
+        for source in (
+            *known,
+            *(peer for peer in self._who_has(self._content) if peer not in known),
+        ):
+            try:
+                with self._connect(source) as connection:
+                    with self._lock:
+                        self._asking = connection
+                    self._check_cancelled()
+                    return self._ask_layer(connection, source)
+            except (PeerUnreachableError, VerificationError) as error:
+                failure = error
+            except InterruptedByUserError:
+                raise
+            except RedeError as error:
+                failure = PeerUnreachableError(source, error)
+            finally:
+                with self._lock:
+                    self._asking = None
+            self._check_cancelled()
+        raise failure
+
+    def _ask_layer(self, connection: Connection, source: Address) -> bytes:
+        body = connection.ask(Hashes(self._content.root), Body)
+        if body.bytes != merkle.piece_count(self._content.size) * merkle.HASH:
+            raise ProtocolError("bad-length")
+        layer = bytes(connection.receive_exactly(body.bytes))
+        if merkle.root_of(layer, self._content.size) != self._content.root:
+            raise VerificationError(self._wanted.name, source)
+        return layer
 
     def _open_partial(self) -> Partial:
         """Open ``NAME.parte``, or take over one of another name that has pieces of this content."""
@@ -185,123 +217,98 @@ class Download:
 
     def _has_pieces(self, other: Path) -> bool:
         """Tell whether a partial file that nobody is writing has some piece of this content."""
-        size, right = self._content.size, []
-
-        def note(_index: int, is_right: bool) -> None:
-            right.append(is_right)
-
+        size = self._content.size
         try:
             with Partial(other) as found:
-                whole = min(found.size(), size) // self._piece
-                step = max(1, whole // SAMPLES)
-                hashes = merkle.split(self._layer)
-                with Verifier(found, size, hashes, note) as verifier:
-                    verifier.check(range(0, whole, step))
+                step = max(1, min(found.size(), size) // self._piece // SAMPLES)
+                right = right_pieces(found, size, merkle.split(self._layer), step)
+                return next(right, None) is not None
         except DiskError:  # busy, or gone
             return False
-        return any(right)
 
-    def _fetch_from(self, connection: Connection, source: Address, partial: Partial) -> None:
-        self._liar = False
-        hashes = merkle.split(self._layer)
+    def _fetch(self, partial: Partial) -> Holding:
+        """Bring every missing piece, offering to others what is here."""
+        board = self._keep_what_is_right(partial)
+        self._check_space(partial)
+        here = [index for index in range(board.count) if board.is_here(index)]
+        holding = self._holdings.begin(
+            self._wanted.name, self._content, self._layer, partial.path, here
+        )
         try:
-            with (
-                partial.handle("rb+") as file,
-                Verifier(partial, self._content.size, hashes, self._judge) as verifier,
-            ):
-                for pieces in self._runs():
-                    self._receive(connection, pieces, file, verifier)
-        except RedeError:
-            if not self._liar:
-                raise
-        if self._liar or self._missing:
-            raise VerificationError(self._wanted.name, source)
+            self._lead(partial, board, holding)
+        except BaseException:
+            self._holdings.finish(holding, None)
+            raise
+        return holding
 
-    def _fetch_layer(self, connection: Connection, source: Address) -> bytes:
-        """Return the piece hashes, proved by the root; a content of one piece needs none."""
-        if merkle.piece_count(self._content.size) == 1:
-            return self._content.root
-        body = connection.ask(Hashes(self._content.root), Body)
-        if body.bytes != merkle.piece_count(self._content.size) * merkle.HASH:
-            raise ProtocolError("bad-length")
-        layer = bytes(connection.receive_exactly(body.bytes))
-        if merkle.root_of(layer, self._content.size) != self._content.root:
-            raise VerificationError(self._wanted.name, source)
-        return layer
-
-    def _begin(self, partial: Partial) -> None:
-        """Keep what is right in what an earlier download left, and note what is missing."""
+    def _keep_what_is_right(self, partial: Partial) -> Board:
+        """Hash what an earlier download left, and note what is missing."""
         size, hashes = self._content.size, merkle.split(self._layer)
+        board = Board(len(hashes), monotonic)
         partial.cut(size)
-        whole = len(hashes) if partial.size() == size else partial.size() // self._piece
-        self._missing = set(range(len(hashes)))
         if partial.size():
-            with Verifier(partial, size, hashes, self._keep) as verifier:
-                verifier.check(range(whole))
+            for index in right_pieces(partial, size, hashes):
+                board.confirm(index)
+                self._have += self._length(index)
+                self._check_cancelled()
         self._kept = self._have
-        self._check_cancelled()
-        needed = size - partial.allocated()
+        return board
+
+    def _check_space(self, partial: Partial) -> None:
+        needed = self._content.size - partial.allocated()
         if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE:
             raise DiskError(str(self._target), "full")
-        if size >= FLUSH_BEHIND:
+        if self._content.size >= FLUSH_BEHIND:
             partial.flush_behind()
 
-    def _keep(self, index: int, right: bool) -> None:
-        """Count a piece that is right."""
+    def _lead(self, partial: Partial, board: Board, holding: Holding) -> None:
+        """Gather sources until every piece is here, or there is nobody left to ask."""
+        crew = Crew(self._wanted.name, self._content, board, self._connect)
         with self._lock:
-            if right and index in self._missing:
-                self._missing.discard(index)
-                self._have += self._bytes_in(index, 1)
+            self._crew = crew
+
+        def judge(index: int, source: Address, right: bool) -> None:
+            if right:
+                self._have += self._length(index)
+                holding.add(index)
+            crew.judge(index, source, right)
+
+        hashes = merkle.split(self._layer)
+        with Verifier(partial, self._content.size, hashes, board.is_here, judge) as verifier:
+            try:
+                self._gather(crew, verifier)
+            finally:
+                crew.close()
         self._check_cancelled()
+        if verifier.failure is not None:
+            raise verifier.failure
+        if not board.complete:
+            raise self._given_up(crew.failure)
 
-    def _judge(self, index: int, right: bool) -> None:
-        """Count a piece that is right; hang up on the source of one that is not."""
-        self._keep(index, right)
-        if not right:
-            with self._lock:
-                self._liar = True
-                if self._connection is not None:
-                    self._connection.hang_up()
+    def _gather(self, crew: Crew, verifier: Verifier) -> None:
+        """Set sources to work, those known and those that the tracker tells of later."""
+        pause = FIRST_LOOK
+        sources = list(self._wanted.sources)
+        while True:
+            for source in sources:
+                crew.join(source, verifier)
+            with crew.changed:
+                crew.changed.wait_for(
+                    lambda: crew.board.complete or self._cancelled or not crew.at_work, pause
+                )
+                ended = crew.board.complete or self._cancelled or verifier.failure is not None
+            if ended or monotonic() - crew.moved_at > STUCK:
+                return
+            sources = [*self._wanted.sources, *self._who_has(self._content)]
+            if not crew.at_work and not any(map(crew.may_join, sources)):
+                return
+            pause = min(pause * 2, LAST_LOOK)
 
-    def _runs(self) -> Iterator[range]:
-        """Yield the pieces that are missing now, each range one request's worth."""
-        most = max(1, RUN // self._piece)
-        missing = sorted(self._missing)
-        at = 0
-        while at < len(missing):
-            end = at + 1
-            while end < min(at + most, len(missing)) and missing[end] == missing[end - 1] + 1:
-                end += 1
-            yield range(missing[at], missing[end - 1] + 1)
-            at = end
+    def _given_up(self, failure: RedeError) -> RedeError:
+        """Return what to raise when no source is left."""
+        if isinstance(failure, VerificationError) or not self._have:
+            return failure
+        return IncompleteError(self._wanted.name, self._have, self._content.size, failure)
 
-    def _receive(
-        self, connection: Connection, pieces: range, file: BinaryIO, verifier: Verifier
-    ) -> None:
-        """Ask for a range of pieces, write them as they come, and have them verified."""
-        request = Pieces(self._content.root, pieces.start, len(pieces))
-        body = connection.ask(request, Body, waiting=self._note_waiting)
-        self.waiting = wire.Wait()
-        if body.bytes != self._bytes_in(pieces.start, len(pieces)):
-            raise ProtocolError("bad-length")
-        step = max(1, CHUNK // self._piece)
-        buffer = memoryview(bytearray(min(step * self._piece, body.bytes)))
-        for first in range(pieces.start, pieces.stop, step):
-            some = range(first, min(first + step, pieces.stop))
-            view = buffer[: self._bytes_in(first, len(some))]
-            connection.receive_all(view)
-            self._write(file, first * self._piece, view)
-            verifier.check(some)
-
-    def _note_waiting(self, wait: wire.Wait) -> None:
-        self.waiting = wait
-
-    def _bytes_in(self, first: int, count: int) -> int:
-        start = first * self._piece
-        return min(count * self._piece, self._content.size - start)
-
-    def _write(self, file: BinaryIO, offset: int, view: memoryview) -> None:
-        with disk.border(self._target):
-            file.seek(offset)
-            while view:
-                view = view[file.write(view) :]
+    def _length(self, index: int) -> int:
+        return min(self._piece, self._content.size - index * self._piece)

@@ -17,6 +17,7 @@ class Progress:
     files_done: int
     files: int
     place: int  # in the queue of the source, 0 when it is our turn
+    sources: int  # at work now
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ máquina e, se não houver, abre um aqui mesmo.
   --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados)
   -c 'COMANDO; …'      executar e sair; para no primeiro erro
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
+  --nao-semear         não servir a outros o que for baixado
   --servir             sem menu: só compartilhar, até Ctrl-C
   --json               um objeto JSON por linha, em vez de tabelas
   -h, --ajuda          esta ajuda

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from rede_p2p import merkle
-from rede_p2p.wire import Boolean, Digest, Integer, IpAddress, Text
+from rede_p2p.wire import Boolean, Digest, Hexadecimal, Indexes, Integer, IpAddress, Text
 
 VERSION = 1  # of this protocol; a tracker refuses a peer that says another
 LISTING_LIMIT = 64 * 1024 * 1024  # bytes in a body of JSON lines
 COUNT_LIMIT = 500_000  # lines in such a body
+RANGES_LIMIT = 4096  # indexes told in one ``next``; what is over waits for the one after
 FIRST_PUBLIC_PORT = 1024  # a tracker may not send its peers to a machine's system services
 
 Port = Annotated[int, Integer(1, 65535)]
@@ -27,6 +28,9 @@ Nonce = Annotated[str, Text(32)]
 Root = Annotated[bytes, Digest()]
 Ip = Annotated[str, IpAddress()]
 Flag = Annotated[bool, Boolean()]
+Bitmap = Annotated[bytes, Hexadecimal(merkle.MAX_PIECES // 8)]
+Ranges = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, RANGES_LIMIT)]
+BodySize = Annotated[int, Integer(0, LISTING_LIMIT)]
 
 
 # Requests to the tracker.
@@ -126,19 +130,102 @@ class Pieces:
 
 
 @dataclass(frozen=True)
+class Want:
+    """I lack the pieces of this content whose bit is 1, the first bit first: offer me some."""
+
+    verb: ClassVar[str] = "want"
+    root: Root
+    bitmap: Bitmap
+
+
+@dataclass(frozen=True)
+class Take:
+    """Send these pieces, all of them in your last offer."""
+
+    verb: ClassVar[str] = "take"
+    first: Index
+    count: Index
+
+
+@dataclass(frozen=True)
+class Next:
+    """Offer me more. Meanwhile I lack ``got`` no more, and lack ``lost`` again."""
+
+    verb: ClassVar[str] = "next"
+    got: Ranges = ()
+    lost: Ranges = ()
+
+
+@dataclass(frozen=True)
+class Announce:
+    """I have these contents: ``count`` lines of Shared follow; a nameless one is not searched."""
+
+    verb: ClassVar[str] = "announce"
+    bytes: BodySize
+    count: Count
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """I have these no more: ``count`` lines of Shared follow."""
+
+    verb: ClassVar[str] = "withdraw"
+    bytes: BodySize
+    count: Count
+
+
+@dataclass(frozen=True)
+class Find:
+    """Who has this content?"""
+
+    verb: ClassVar[str] = "find"
+    root: Root
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which contents have this text in a name, or are called exactly so?"""
+
+    verb: ClassVar[str] = "search"
+    text: Name
+    exact: Flag = False
+
+
+@dataclass(frozen=True)
 class Quit:
     """Goodbye. To the tracker it means: list me no more."""
 
     verb: ClassVar[str] = "quit"
 
 
-AnyRequest = Join | Busy | Ready | Peers | Ping | Where | Ls | Stat | Get | Hashes | Pieces | Quit
+AnyRequest = (
+    Join
+    | Busy
+    | Ready
+    | Peers
+    | Ping
+    | Announce
+    | Withdraw
+    | Find
+    | Search
+    | Where
+    | Ls
+    | Stat
+    | Get
+    | Hashes
+    | Pieces
+    | Want
+    | Take
+    | Next
+    | Quit
+)
 
 TO_TRACKER: dict[str, type[AnyRequest]] = {
-    kind.verb: kind for kind in (Join, Busy, Ready, Peers, Ping, Quit)
+    kind.verb: kind
+    for kind in (Join, Busy, Ready, Peers, Ping, Announce, Withdraw, Find, Search, Quit)
 }
 TO_PEER: dict[str, type[AnyRequest]] = {
-    kind.verb: kind for kind in (Ls, Stat, Get, Hashes, Pieces, Quit)
+    kind.verb: kind for kind in (Ls, Stat, Get, Hashes, Pieces, Want, Take, Next, Quit)
 }
 BY_UDP: dict[str, type[Where]] = {Where.verb: Where}
 
@@ -164,7 +251,7 @@ class Offer:
 class Listing:
     """``count`` JSON lines follow, in ``bytes`` bytes."""
 
-    bytes: Annotated[int, Integer(0, LISTING_LIMIT)]
+    bytes: BodySize
     count: Count
 
 
@@ -175,6 +262,24 @@ class Found:
     name: Name
     size: Size
     root: Root
+
+
+@dataclass(frozen=True)
+class Choice:
+    """These pieces can be had now; none, after a moment, when there is nothing new to offer."""
+
+    first: Index
+    count: Index = 0
+
+
+@dataclass(frozen=True)
+class Known:
+    """A line of ``search``: a content, one of its names, and how many peers have it."""
+
+    name: Name
+    size: Size
+    root: Root
+    peers: Count
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class PeerOptions:
     serve: bool = False
     json: bool = False
     limit: int | None = None
+    seeds: bool = True
     help: bool = False
 
 
@@ -63,7 +64,9 @@ def parse_tracker(words: Sequence[str]) -> TrackerOptions:
 def parse_peer(words: Sequence[str]) -> PeerOptions:
     """Read ``Peers.py [IP] [PORTA] [options]``; raise BadUsageError."""
     given, rest = _split(
-        words, "hc:", ["ajuda", "help", "ip=", "arquivos=", "pasta=", "servir", "json", "limite="]
+        words,
+        "hc:",
+        ["ajuda", "help", "ip=", "arquivos=", "pasta=", "servir", "json", "limite=", "nao-semear"],
     )
     if len(rest) > 2:
         raise BadUsageError("too-many", rest[2])
@@ -79,6 +82,7 @@ def parse_peer(words: Sequence[str]) -> PeerOptions:
         serve="servir" in given,
         json="json" in given,
         limit=rate(given["limite"]) if "limite" in given else None,
+        seeds="nao-semear" not in given,
         help=_wants_help(given),
     )
 

@@ -1,21 +1,20 @@
 """What a peer answers to other peers: its list, its files, their hashes, their pieces.
 
-A file is opened for each answer, checked to be in the state that was announced, and checked again
-before its last byte leaves: a file that changes while it is served ends the connection, so that
-nobody takes a mix for the whole.
+Names are looked up in the catalog, contents among the holdings; ``sending`` and ``offering`` do the
+rest. A request that cannot be met raises RefusedError, which the peer's thread says in words.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any
 
 from rede_p2p import disk, merkle, wire
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.connection import Connection
-from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
+from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
+from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import Content
 from rede_p2p.messages import (
     AnyRequest,
@@ -25,14 +24,18 @@ from rede_p2p.messages import (
     Get,
     Hashes,
     Ls,
+    Next,
     Pieces,
     Shared,
     Stat,
+    Take,
+    Want,
 )
+from rede_p2p.offering import Offering
 from rede_p2p.roots import Roots
+from rede_p2p.sending import Sender
 from rede_p2p.uploads import Uploads
 
-AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
 HASH_WAIT = 1.0  # seconds between two tellings of how far the hashing is
 
 
@@ -44,40 +47,57 @@ class Guest:
         connection: Connection,
         catalog: Catalog,
         roots: Roots,
+        holdings: Holdings,
         uploads: Uploads,
         tell: Callable[[Event], None],
     ) -> None:
         self._connection = connection
         self._catalog = catalog
         self._roots = roots
-        self._uploads = uploads
+        self._holdings = holdings
+        self._sender = Sender(connection, uploads)
+        self._offering: Offering | None = None
         self._tell = tell
         self._sent: dict[bytes, int] = {}  # bytes sent of each content not yet complete
         self._served = FilesServed("", 0, 0, connection.remote.ip)
+        self._answers: dict[type, Callable[[Any], None]] = {
+            Ls: self._list,
+            Stat: self._stat,
+            Get: self._send_by_name,
+            Hashes: self._send_hashes,
+            Pieces: self._send_pieces,
+            Want: self._begin_offering,
+            Take: self._give,
+            Next: self._offer_more,
+        }
 
     def answer(self, request: AnyRequest) -> None:
         """Answer one request; raise RefusedError where the answer is no."""
-        if isinstance(request, Ls):
-            self._connection.reply_lines([self._line(share) for share in self._catalog.shares()])
-        elif isinstance(request, Stat):
-            self._connection.reply(self._stat(request.name))
-        elif isinstance(request, Get):
-            self._send_by_name(request)
-        elif isinstance(request, Hashes):
-            self._send_hashes(request)
-        elif isinstance(request, Pieces):
-            self._send_pieces(request)
-        else:
+        answer = self._answers.get(type(request))
+        if answer is None:
             self._connection.reply(Done())
+        else:
+            answer(request)
+
+    def _list(self, _request: Ls) -> None:
+        self._connection.reply_lines([self._line(share) for share in self._catalog.shares()])
 
     def leave(self) -> None:
-        """Tell what was served, in one event for the whole conversation."""
+        """End the conversation, and tell in one event what was served in it."""
+        self._end_offering()
         if self._served.files:
             self._tell(self._served)
 
-    def _count(self, share: Share) -> None:
-        files, size = self._served.files + 1, self._served.size + share.stamp.size
-        self._served = FilesServed(share.name, files, size, self._served.to)
+    def _note_sent(self, name: str, content: Content, length: int) -> None:
+        """Count a content as served once all its bytes, or as many, have gone."""
+        sent = self._sent[content.root] = self._sent.get(content.root, 0) + length
+        if sent >= content.size:
+            del self._sent[content.root]
+            self._count(name, content.size)
+
+    def _count(self, name: str, size: int) -> None:
+        files, size = self._served.files + 1, self._served.size + size
+        self._served = FilesServed(name, files, size, self._served.to)
 
     def _line(self, share: Share) -> Shared:
         content = self._catalog.content(share)
@@ -89,10 +109,9 @@ class Guest:
             raise RefusedError("no-such-file")
         return share
 
-    def _stat(self, name: str) -> Found:
-        """Tell the content under a name, which is hashed first if need be."""
-        share, root = self._hashed(name)
-        return Found(name, share.stamp.size, root)
+    def _stat(self, request: Stat) -> None:
+        share, root = self._hashed(request.name)
+        self._connection.reply(Found(request.name, share.stamp.size, root))
 
     def _hashed(self, name: str) -> tuple[Share, bytes]:
         """Return a share and its root; while that is computed, tell how far it is."""
@@ -117,9 +136,14 @@ class Guest:
         body = Body(length, size, content.root if content else None)
         self._send_range(share, body, request.start)
         if length == size:
-            self._count(share)
+            self._count(share.name, size)
 
     def _send_hashes(self, request: Hashes) -> None:
+        holding = self._holdings.find(request.root)
+        if holding is not None and holding.layer is not None:  # a download, not yet on the disk
+            head = wire.encode_reply(Body(len(holding.layer), holding.content.size))
+            self._connection.send(head + holding.layer)
+            return
         share, content = self._find_content(request.root)
         layer = self._roots.layer(share.path, content)
         if layer is None:  # the database has lost it: compute it again
@@ -138,16 +162,13 @@ class Guest:
         start = request.first * piece
         length = min(request.count * piece, content.size - start)
         self._send_range(share, Body(length), start)
-        sent = self._sent[content.root] = self._sent.get(content.root, 0) + length
-        if sent >= content.size:
-            del self._sent[content.root]
-            self._count(share)
+        self._note_sent(share.name, content, length)
 
     def _find_content(self, root: bytes) -> tuple[Share, Content]:
-        share = self._catalog.find_content(root)
-        if share is None:
+        holding = self._holdings.find(root)
+        if holding is None or holding.stamp is None:
             raise RefusedError("not-here")
-        return share, Content(root, share.stamp.size)
+        return Share(holding.name, str(holding.path), holding.stamp), holding.content
 
     def _send_range(self, share: Share, body: Body, start: int) -> None:
         try:
@@ -155,39 +176,35 @@ class Guest:
         except DiskError as error:
             raise RefusedError("unreadable") from error
         with file:
-            if not _unchanged(file, share):
-                raise RefusedError("changed")
-            if body.bytes <= AT_ONCE:
-                self._send_small(file, share, body, start)
-                return
-            with self._uploads.slot(
-                share.name, self._connection.remote.ip, body.bytes, self._tell_place
-            ) as upload:
-                self._connection.send(wire.encode_reply(body))
-                held_back = min(1, body.bytes)
-                for offset, count in self._uploads.chunks(upload, body.bytes - held_back):
-                    if self._connection.send_file(file, start + offset, count) != count:
-                        raise ConnectionLostError("changed")  # it is shorter now
-                if not _unchanged(file, share):
-                    raise ConnectionLostError("changed")
-                self._connection.send_file(file, start + body.bytes - held_back, held_back)
+            self._sender.send(file, share.name, share.stamp, body, start)
 
-    def _send_small(self, file: BinaryIO, share: Share, body: Body, start: int) -> None:
-        """Send head and body in one packet, where the body is small enough to wait for no slot."""
+    def _begin_offering(self, request: Want) -> None:
+        """Begin a conversation about one content; the one before it ends."""
+        self._end_offering()
+        holding = self._holdings.find(request.root)
+        if holding is None:
+            raise RefusedError("not-here")
         try:
-            with disk.border(share.path):
-                if start:
-                    file.seek(start)
-                data = file.read(body.bytes)
+            file = holding.open()
         except DiskError as error:
-            raise RefusedError("unreadable") from error
-        if len(data) != body.bytes or not _unchanged(file, share):
-            raise RefusedError("changed")
-        self._connection.send(wire.encode_reply(body) + data)
+            raise RefusedError("not-here") from error
+        self._offering = Offering(holding, file, request.bitmap, self._sender)
+        self._connection.reply(self._offering.choose(Next()))
 
-    def _tell_place(self, place: int) -> None:
-        self._connection.reply(wire.Wait(place=place))
+    def _offer_more(self, request: Next) -> None:
+        self._connection.reply(self._offered().choose(request))
 
+    def _offered(self) -> Offering:
+        if self._offering is None:
+            raise RefusedError("not-offered")
+        return self._offering
 
-def _unchanged(file: BinaryIO, share: Share) -> bool:
-    return disk.stamp_of(os.fstat(file.fileno())) == share.stamp
+    def _give(self, request: Take) -> None:
+        offering = self._offered()
+        sent = offering.give(request)
+        self._note_sent(offering.holding.name, offering.holding.content, sent)
+
+    def _end_offering(self) -> None:
+        if self._offering is not None:
+            self._offering.close()
+            self._offering = None

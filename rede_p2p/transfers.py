@@ -14,9 +14,10 @@ from threading import Lock, Thread
 from time import monotonic
 
 from rede_p2p.batch import SMALL, Batch
-from rede_p2p.download import Connect, Download, Outcome, Wanted
+from rede_p2p.download import Connect, Download, Outcome, Wanted, WhoHas, nobody_else
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, Progress, TransferEnded
+from rede_p2p.holdings import Holdings
 from rede_p2p.roots import Roots
 
 Results = list[tuple[Wanted, "Outcome | RedeError"]]
@@ -26,7 +27,14 @@ class Transfer:
     """One ``get`` on its way."""
 
     def __init__(
-        self, number: int, wanted: Sequence[Wanted], folder: Path, connect: Connect, roots: Roots
+        self,
+        number: int,
+        wanted: Sequence[Wanted],
+        folder: Path,
+        connect: Connect,
+        roots: Roots,
+        who_has: WhoHas,
+        holdings: Holdings,
     ) -> None:
         self.number = number
         self.title = wanted[0].name if len(wanted) == 1 else f"{len(wanted)} arquivos"
@@ -38,6 +46,8 @@ class Transfer:
         self._folder = folder
         self._connect = connect
         self._roots = roots
+        self._who_has = who_has
+        self._holdings = holdings
         self._lock = Lock()  # guards the four below
         self._done: Results = []
         self._done_bytes = 0
@@ -55,11 +65,14 @@ class Transfer:
         """Tell how far it is."""
         with self._lock:
             running, have, done = self._running, self._done_bytes, len(self._done)
-        kept = place = 0
+        kept = place = sources = 0
         if isinstance(running, Download):
             part = running.progress()
-            have, kept, place = have + part.have, part.kept, running.waiting.place
-        return Progress(min(have, self._size), self._size, kept, done, len(self._wanted), place)
+            have, kept, sources = have + part.have, part.kept, part.sources
+            place = running.waiting.place
+        return Progress(
+            min(have, self._size), self._size, kept, done, len(self._wanted), place, sources
+        )
 
     def run(self) -> None:
         """Fetch everything, in the thread of this transfer, and set the results."""
@@ -84,7 +97,9 @@ class Transfer:
 
     def _run_download(self, wanted: Wanted) -> Outcome | RedeError:
         try:
-            download = Download(wanted, self._folder, self._connect, self._roots)
+            download = Download(
+                wanted, self._folder, self._connect, self._roots, self._who_has, self._holdings
+            )
             self._adopt(download)
             return download.run()
         except RedeError as error:
@@ -109,19 +124,35 @@ class Transfers:
     """All of them; see the module's docstring."""
 
     def __init__(
-        self, folder: Path, connect: Connect, roots: Roots, tell: Callable[[Event], None]
+        self,
+        folder: Path,
+        connect: Connect,
+        roots: Roots,
+        tell: Callable[[Event], None],
+        who_has: WhoHas = nobody_else,
+        holdings: Holdings | None = None,
     ) -> None:
         self._folder = folder
         self._connect = connect
         self._roots = roots
         self._tell = tell
+        self._who_has = who_has
+        self._holdings = holdings or Holdings()
         self._next = 1
         self._running: dict[Transfer, Thread] = {}  # used by the main thread only
 
     def start(self, wanted: Sequence[Wanted]) -> Transfer:
         """Begin a transfer in a thread of its own."""
         self._reap()
-        transfer = Transfer(self._next, wanted, self._folder, self._connect, self._roots)
+        transfer = Transfer(
+            self._next,
+            wanted,
+            self._folder,
+            self._connect,
+            self._roots,
+            self._who_has,
+            self._holdings,
+        )
         self._next += 1
         thread = Thread(target=self._run, args=(transfer,), name=f"transfer {transfer.number}")
         self._running[transfer] = thread

@@ -59,6 +59,11 @@ class Uploads:
         with self._lock:
             self._lock.notify_all()
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit of bytes a second."""
+        return self._limit is not None
+
     def active(self) -> list[Upload]:
         """List what is being sent now."""
         with self._lock:

@@ -1,12 +1,12 @@
-"""Checking pieces in a thread of its own, beside the one that receives them.
+"""Checking pieces, then writing them, in a thread beside those that receive.
 
-What has been written to the partial file is read back, hashed and compared with the piece's hash.
-Memory stays at one piece, whatever the file's size.
+Nothing that is not right reaches the partial file, and only this thread writes it: a bad piece can
+never lie over a good one, whoever sent either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -14,24 +14,36 @@ from typing import BinaryIO
 
 from rede_p2p import merkle
 from rede_p2p.disk import border
-from rede_p2p.errors import RedeError
+from rede_p2p.errors import Address, RedeError
 from rede_p2p.partial import Partial
 
-Judge = Callable[[int, bool], None]
+Judge = Callable[[int, Address, bool], None]
+Arrived = tuple[Address, range, memoryview, Callable[[], None]]
 
 
 class Verifier:
-    """One thread that verifies; used by ``with``, which waits until all is judged."""
+    """One thread that verifies and writes; used by ``with``, which waits until all is judged."""
 
-    def __init__(self, partial: Partial, size: int, hashes: list[bytes], judge: Judge) -> None:
-        """``judge(index, right)`` is called in the thread, for each piece in its turn."""
+    def __init__(
+        self,
+        partial: Partial,
+        size: int,
+        hashes: list[bytes],
+        is_here: Callable[[int], bool],
+        judge: Judge,
+    ) -> None:
+        """``judge(index, source, right)`` is called after a right piece has been written.
+
+        A piece for which ``is_here`` says yes came twice, and is passed over.
+        """
         self._partial = partial
         self._size = size
         self._piece = merkle.piece_length(size)
         self._hashes = hashes
+        self._is_here = is_here
         self._judge = judge
-        self._ranges: SimpleQueue[range | None] = SimpleQueue()
-        self._failure: RedeError | None = None
+        self._arrived: SimpleQueue[Arrived | None] = SimpleQueue()
+        self.failure: RedeError | None = None  # what ended the thread, a disk that refuses
         self._thread = Thread(target=self._run, name="verifier")
 
     def __enter__(self) -> Verifier:
@@ -44,32 +56,52 @@ class Verifier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ranges.put(None)
+        self._arrived.put(None)
         self._thread.join()
-        if self._failure is not None and kind is None:
-            raise self._failure
 
-    def check(self, pieces: range) -> None:
-        """Have these pieces read and judged."""
-        self._ranges.put(pieces)
+    def take(
+        self, source: Address, pieces: range, data: memoryview, done: Callable[[], None]
+    ) -> None:
+        """Have these pieces judged and written; ``done`` is called when ``data`` is free again."""
+        self._arrived.put((source, pieces, data, done))
 
     def _run(self) -> None:
-        try:
-            with self._partial.handle("rb") as file, border(self._partial.path):
-                buffer = memoryview(bytearray(min(self._piece, max(self._size, 1))))
-                while (pieces := self._ranges.get()) is not None:
-                    for index in pieces:
-                        self._judge(index, self._is_right(file, buffer, index))
-        except RedeError as error:  # a disk that fails, a judge that gives up
-            self._failure = error
+        with self._partial.handle("rb+") as file:
+            while (arrived := self._arrived.get()) is not None:
+                source, pieces, data, done = arrived
+                try:
+                    if self.failure is None:
+                        self._settle(file, source, pieces, data)
+                except RedeError as error:
+                    self.failure = error
+                done()
 
-    def _is_right(self, file: BinaryIO, buffer: memoryview, index: int) -> bool:
-        start = index * self._piece
-        view = buffer[: min(self._piece, self._size - start)]
-        file.seek(start)
-        if not _fill(file, view):
-            return False
-        return merkle.piece_hash(view, self._size) == self._hashes[index]
+    def _settle(self, file: BinaryIO, source: Address, pieces: range, data: memoryview) -> None:
+        for number, index in enumerate(pieces):
+            if self._is_here(index):
+                continue
+            view = data[number * self._piece : (number + 1) * self._piece]
+            right = merkle.piece_hash(view, self._size) == self._hashes[index]
+            if right:
+                with border(self._partial.path):
+                    file.seek(index * self._piece)
+                    while view:
+                        view = view[file.write(view) :]
+            self._judge(index, source, right)
+
+
+def right_pieces(partial: Partial, size: int, hashes: list[bytes], step: int = 1) -> Iterator[int]:
+    """Read every ``step``-th piece of a partial file, and yield the index of each that is right."""
+    piece = merkle.piece_length(size)
+    with partial.handle("rb") as file, border(partial.path):
+        buffer = memoryview(bytearray(min(piece, max(size, 1))))
+        for index in range(0, merkle.piece_count(size), step):
+            view = buffer[: min(piece, size - index * piece)]
+            file.seek(index * piece)
+            if not _fill(file, view):
+                return  # the file ends here
+            if merkle.piece_hash(view, size) == hashes[index]:
+                yield index
 
 
 def _fill(file: BinaryIO, view: memoryview) -> bool:

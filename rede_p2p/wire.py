@@ -76,6 +76,38 @@ class Digest:
 
 
 @dataclass(frozen=True)
+class Hexadecimal:
+    """At most ``limit`` bytes, two hexadecimal digits each on the wire."""
+
+    limit: int
+
+    def read(self, value: object) -> bytes:
+        """Accept or raise ValueError."""
+        if not isinstance(value, str) or not re.fullmatch("([0-9a-f]{2})*", value):
+            raise ValueError(value)
+        data = bytes.fromhex(value)
+        if len(data) > self.limit:
+            raise ValueError(value)
+        return data
+
+
+@dataclass(frozen=True)
+class Indexes:
+    """At most ``limit`` integers from 0 to below ``stop``, a list on the wire."""
+
+    stop: int
+    limit: int
+
+    def read(self, value: object) -> tuple[int, ...]:
+        """Accept or raise ValueError."""
+        if not isinstance(value, list) or len(value) > self.limit:
+            raise ValueError(value)
+        if any(type(index) is not int or not 0 <= index < self.stop for index in value):
+            raise ValueError(value)
+        return tuple(value)
+
+
+@dataclass(frozen=True)
 class IpAddress:
     """The literal IPv4 or IPv6 address of one machine, in its canonical form."""
 

@@ -1,0 +1,125 @@
+"""The contents that this peer can offer, whole or in part, and to whom which piece was offered.
+
+A share becomes a holding when somebody first wants it; a download is one from its first piece on,
+and goes on being one when it is complete, for as long as the program runs. Owner: the peer, whose
+threads share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Condition, Lock
+from time import monotonic
+from typing import BinaryIO
+
+from rede_p2p import disk, merkle
+from rede_p2p.catalog import Catalog
+from rede_p2p.disk import Stamp
+from rede_p2p.merkle import Content
+from rede_p2p.swarm import Shelf
+
+
+class Holding:
+    """One content, and the pieces of it that are here."""
+
+    def __init__(
+        self,
+        name: str,
+        content: Content,
+        layer: bytes | None,
+        path: Path,
+        stamp: Stamp | None,
+        pieces: Iterable[int],
+    ) -> None:
+        """``stamp`` is the state that the file must keep; None while it still grows."""
+        self.name = name
+        self.content = content
+        self.layer = layer
+        self.path = path
+        self.stamp = stamp
+        self._lock = Condition(Lock())  # guards _shelf
+        self._shelf = Shelf(pieces)
+
+    def open(self) -> BinaryIO:
+        """Open the file for one reader; raise DiskError."""
+        return disk.open_regular(self.path)
+
+    def is_unchanged(self, file: BinaryIO) -> bool:
+        """Tell whether the open file is still in the state that was offered."""
+        return self.stamp is None or disk.stamp_of_open(file) == self.stamp
+
+    def add(self, index: int) -> None:
+        """Offer one more piece, which is verified and written."""
+        with self._lock:
+            self._shelf.add(index)
+            self._lock.notify_all()
+
+    def offer(self, wanted: set[int], after: int, most: int, within: float) -> range:
+        """Choose pieces that are wanted, waiting some seconds for one to come; maybe none."""
+        end = monotonic() + within
+        with self._lock:
+            seen = len(self._shelf.added)
+            chosen = self._shelf.pick(wanted, after, most)
+            while not chosen and (left := end - monotonic()) > 0:
+                self._lock.wait(left)
+                fresh = self._shelf.added[seen:]
+                seen += len(fresh)
+                if any(piece in wanted for piece in fresh):
+                    chosen = self._shelf.pick(wanted, after, most)
+            return chosen
+
+    def take_back(self, pieces: range) -> None:
+        """Count as not offered what was not taken."""
+        with self._lock:
+            self._shelf.take_back(pieces)
+
+
+class Holdings:
+    """All of them; see the module's docstring."""
+
+    def __init__(self, catalog: Catalog | None = None, *, seeds: bool = True) -> None:
+        """Offer what the catalog shares, and (``seeds``) what was downloaded."""
+        self._catalog = catalog
+        self._seeds = seeds
+        self._lock = Lock()  # guards the two below
+        self._downloads: dict[bytes, Holding] = {}
+        self._shares: dict[bytes, Holding] = {}
+
+    def begin(
+        self, name: str, content: Content, layer: bytes, path: Path, here: Iterable[int]
+    ) -> Holding:
+        """Offer the pieces of a download that are ``here``, and those that it will ``add``."""
+        holding = Holding(name, content, layer, path, None, here)
+        if self._seeds:
+            with self._lock:
+                self._downloads[content.root] = holding
+        return holding
+
+    def finish(self, holding: Holding, path: Path | None) -> None:
+        """Go on offering a download at its final path, or no more where there is none."""
+        with self._lock:
+            if path is not None:
+                holding.path, holding.stamp = path, disk.stamp(path)
+            elif self._downloads.get(holding.content.root) is holding:
+                del self._downloads[holding.content.root]
+
+    def find(self, root: bytes) -> Holding | None:
+        """Return the holding of a content: what is shared, else what was or is being fetched."""
+        share = self._catalog.find_content(root) if self._catalog is not None else None
+        with self._lock:
+            if share is None:
+                return self._downloads.get(root)
+            holding = self._shares.get(root)
+            path = Path(share.path)
+            if holding is None or (holding.path, holding.stamp) != (path, share.stamp):
+                content = Content(root, share.stamp.size)
+                pieces = range(merkle.piece_count(content.size))
+                holding = Holding(share.name, content, None, path, share.stamp, pieces)
+                self._shares[root] = holding
+            return holding
+
+    def downloads(self) -> list[Content]:
+        """List what is offered beside the shares."""
+        with self._lock:
+            return [holding.content for holding in self._downloads.values()]

@@ -1,0 +1,86 @@
+"""The source's side of a swarm: what one other peer wants of one content, and what it is offered.
+
+The source chooses, because it alone knows what it has sent to everyone; the requester then says
+which of it is still of use. A run of pieces is short where the network is slow, so that all may
+have something to pass on soon, and long where it is fast, so that asking costs nothing.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import BinaryIO
+
+from rede_p2p import merkle
+from rede_p2p.errors import RefusedError
+from rede_p2p.holdings import Holding
+from rede_p2p.messages import Body, Choice, Next, Take
+from rede_p2p.sending import Sender
+
+RUN_TIME = 0.01  # seconds that a run should take
+LONGEST_RUN = 64 * 1024 * 1024  # bytes
+OFFER_WAIT = 0.5  # seconds to wait for something new to offer
+
+
+class Offering:
+    """One requester and one content, for as long as their conversation lasts."""
+
+    def __init__(self, holding: Holding, file: BinaryIO, bitmap: bytes, sender: Sender) -> None:
+        """``file`` is the holding's, open for this requester alone."""
+        self.holding = holding
+        self.file = file
+        self._sender = sender
+        self._piece = merkle.piece_length(holding.content.size)
+        count = merkle.piece_count(holding.content.size)
+        self._wanted = {
+            i for i in range(min(count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128
+        }
+        self._offered = range(0)
+        self._after = 0  # the piece after the last one sent
+        self._run = 1  # pieces in an offer
+        self._sent_at = 0.0  # when the last run began, on the monotonic clock
+        self._sent_size = 0  # bytes in it
+
+    def choose(self, news: Next) -> Choice:
+        """Take note of the news, and offer what has been offered least."""
+        self._return_offer()
+        self._wanted.difference_update(news.got)
+        count = merkle.piece_count(self.holding.content.size)
+        self._wanted.update(index for index in news.lost if index < count)
+        self._offered = self.holding.offer(self._wanted, self._after, self._run, OFFER_WAIT)
+        return Choice(self._offered.start, len(self._offered))
+
+    def give(self, request: Take) -> int:
+        """Send pieces of the last offer; return their bytes."""
+        taken = range(request.first, request.first + request.count)
+        if not taken or taken[0] not in self._offered or taken[-1] not in self._offered:
+            raise RefusedError("bad-range")
+        offered, self._offered = self._offered, range(0)
+        self.holding.take_back(range(offered.start, taken.start))
+        self.holding.take_back(range(taken.stop, offered.stop))
+        start = taken.start * self._piece
+        length = min(len(taken) * self._piece, self.holding.content.size - start)
+        self._adapt(length)
+        body = Body(length)
+        self._sender.send(self.file, self.holding.name, self.holding.stamp, body, start)
+        self._wanted.difference_update(taken)
+        self._after = taken.stop
+        return length
+
+    def close(self) -> None:
+        """Forget what was offered and not taken."""
+        self._return_offer()
+        self.file.close()
+
+    def _return_offer(self) -> None:
+        self.holding.take_back(self._offered)
+        self._offered = range(0)
+
+    def _adapt(self, length: int) -> None:
+        """Choose the next run's length: a request comes when all before it has arrived."""
+        now = monotonic()
+        if self._sent_size:
+            rate = self._sent_size / max(now - self._sent_at, 1e-6)
+            run = int(rate * RUN_TIME / self._piece)
+            most = max(1, LONGEST_RUN // self._piece)
+            self._run = max(1, min(run, 2 * self._run, most))
+        self._sent_at, self._sent_size = now, length

@@ -1,0 +1,67 @@
+"""Sending part of a file to another peer: its turn, its pace, and its last byte.
+
+The last byte leaves only when the file is seen to be as it was announced: a file that changes while
+it is sent ends the connection, so that nobody takes a mix for the whole.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from rede_p2p import disk, wire
+from rede_p2p.connection import Connection
+from rede_p2p.disk import Stamp
+from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
+from rede_p2p.messages import Body
+from rede_p2p.uploads import Uploads
+
+AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
+
+
+class Sender:
+    """Sends to one connection."""
+
+    def __init__(self, connection: Connection, uploads: Uploads) -> None:
+        self._connection = connection
+        self._uploads = uploads
+
+    def send(self, file: BinaryIO, name: str, stamp: Stamp | None, body: Body, start: int) -> None:
+        """Send a reply's head and its body, the bytes of ``file`` from ``start``.
+
+        ``stamp`` is the state that the file must be in; None while it may grow. Raises RefusedError
+        before the head has left, ConnectionLostError after.
+        """
+        if not _is_as(file, stamp):
+            raise RefusedError("changed")
+        if body.bytes <= AT_ONCE and not self._uploads.limited:
+            self._send_small(file, stamp, body, start)
+            return
+        to = self._connection.remote.ip
+        with self._uploads.slot(name, to, body.bytes, self._tell_place) as upload:
+            self._connection.send(wire.encode_reply(body))
+            held_back = min(1, body.bytes)
+            for offset, count in self._uploads.chunks(upload, body.bytes - held_back):
+                if self._connection.send_file(file, start + offset, count) != count:
+                    raise ConnectionLostError("changed")  # it is shorter now
+            if not _is_as(file, stamp):
+                raise ConnectionLostError("changed")
+            self._connection.send_file(file, start + body.bytes - held_back, held_back)
+
+    def _send_small(self, file: BinaryIO, stamp: Stamp | None, body: Body, start: int) -> None:
+        """Send head and body in one packet, where the body is too small to wait for a slot."""
+        try:
+            with disk.border(file.name):
+                file.seek(start)
+                data = file.read(body.bytes)
+        except DiskError as error:
+            raise RefusedError("unreadable") from error
+        if len(data) != body.bytes or not _is_as(file, stamp):
+            raise RefusedError("changed")
+        self._connection.send(wire.encode_reply(body) + data)
+
+    def _tell_place(self, place: int) -> None:
+        self._connection.reply(wire.Wait(place=place))
+
+
+def _is_as(file: BinaryIO, stamp: Stamp | None) -> bool:
+    return stamp is None or disk.stamp_of_open(file) == stamp

@@ -1,0 +1,204 @@
+"""Who fetches which piece from whom: one plain object on each side. No I/O, no thread, no lock.
+
+The Board is the requester's truth. Invariant: every piece is in exactly one state, MISSING,
+RESERVED (by one source; by two at the very end) or HERE; HERE is for ever. The Shelf is the
+source's memory of what it has and how often it offered each piece: it picks the one offered least,
+so that a lone seed sends every piece once before any twice. Their owners hold a lock around them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable, Iterable
+
+PATIENCE = 4.0  # times the usual time of a piece, after which another source may fetch it too
+LEAST_PATIENCE = 0.3  # seconds
+
+
+class Board:
+    """What one download has, what it has asked for, and what it lacks."""
+
+    def __init__(self, count: int, clock: Callable[[], float]) -> None:
+        """``clock`` tells the time in seconds; all ``count`` pieces are missing."""
+        self.count = count
+        self._clock = clock
+        self._here = bytearray(count)
+        self._missing = set(range(count))
+        self._reserved: dict[int, dict[Hashable, float]] = {}  # piece → source → since when
+        self._news: list[int] = []  # index: wanted no more; ~index: wanted again
+        self._usual = 0.0  # seconds from reserving a piece to having it, smoothed
+
+    @property
+    def complete(self) -> bool:
+        """Whether every piece is here."""
+        return not self._missing and not self._reserved
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is missing that is not reserved."""
+        return not self._missing
+
+    def is_here(self, index: int) -> bool:
+        """Tell whether a piece is here."""
+        return bool(self._here[index])
+
+    def wanted(self) -> tuple[bytes, int]:
+        """Return a bitmap of the missing pieces, and where its news begin."""
+        bits = bytearray(-(-self.count // 8))
+        for index in self._missing:
+            bits[index // 8] |= 128 >> index % 8
+        return bytes(bits), len(self._news)
+
+    def news(self, since: int, most: int) -> tuple[list[int], list[int], int]:
+        """Return what is wanted no more, what is wanted again, and where the next news begin."""
+        upto = min(len(self._news), since + most)
+        last = {(piece if piece >= 0 else ~piece): piece >= 0 for piece in self._news[since:upto]}
+        got = [index for index, gone in last.items() if gone]
+        lost = [index for index, gone in last.items() if not gone]
+        return got, lost, upto
+
+    def claim(self, source: Hashable, offered: range) -> range:
+        """Reserve the first run of offered pieces that this source may fetch; it may be empty."""
+        first = next((i for i in offered if self._may_claim(source, i)), offered.stop)
+        end = first
+        while end < offered.stop and self._may_claim(source, end):
+            end += 1
+        now = self._clock()
+        for index in range(first, end):
+            if index in self._missing:
+                self._missing.remove(index)
+                self._news.append(index)
+            self._reserved.setdefault(index, {})[source] = now
+        return range(first, end)
+
+    def confirm(self, index: int, source: Hashable = None) -> bool:
+        """Note that a piece is verified and written; tell whether that is new."""
+        if self._here[index]:
+            return False
+        since = self._reserved.pop(index, {}).get(source)
+        if since is not None:
+            spent = self._clock() - since
+            self._usual = spent if not self._usual else 0.9 * self._usual + 0.1 * spent
+        if index in self._missing:
+            self._missing.remove(index)
+            self._news.append(index)
+        self._here[index] = 1
+        return True
+
+    def give_back(self, source: Hashable) -> None:
+        """Let others have what this source had reserved."""
+        for index in [i for i, holders in self._reserved.items() if source in holders]:
+            holders = self._reserved[index]
+            del holders[source]
+            if not holders:
+                del self._reserved[index]
+                self._missing.add(index)
+                self._news.append(~index)
+
+    def overdue(self, source: Hashable) -> list[int]:
+        """List the pieces that another source is slow to bring, and this one may fetch too."""
+        return [index for index in self._reserved if self._may_claim(source, index)]
+
+    def _may_claim(self, source: Hashable, index: int) -> bool:
+        if index in self._missing:
+            return True
+        holders = self._reserved.get(index)
+        if holders is None or source in holders or len(holders) > 1 or self._missing:
+            return False
+        patience = max(LEAST_PATIENCE, PATIENCE * self._usual)
+        return self._clock() - min(holders.values()) > patience
+
+
+class Shelf:
+    """What one source has of a content, ordered by how often each piece was offered.
+
+    ``_order`` holds the pieces, those offered least first; ``_starts[n]`` is where those offered
+    n times begin, so that counting an offer is one swap and not a sort.
+    """
+
+    def __init__(self, pieces: Iterable[int], choose: random.Random | None = None) -> None:
+        self._choose = choose or random.Random()
+        self._order = list(pieces)
+        self._place = {piece: place for place, piece in enumerate(self._order)}
+        self._offers = dict.fromkeys(self._order, 0)
+        self._starts = [0]
+        self.added: list[int] = []  # pieces that came later, in the order of their coming
+
+    def __contains__(self, piece: int) -> bool:
+        return piece in self._offers
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def add(self, piece: int) -> None:
+        """Put a new piece on the shelf, offered to nobody yet."""
+        if piece in self._offers:
+            return
+        self._order.append(piece)
+        self._place[piece] = len(self._order) - 1
+        self._offers[piece] = len(self._starts) - 1  # at the end, so among the most offered
+        while self._offers[piece]:
+            self._move_down(piece)
+        self.added.append(piece)
+
+    def pick(self, wanted: set[int], after: int, most: int) -> range:
+        """Choose what to offer: the least offered of the wanted, as a run of at most ``most``.
+
+        Among equals the piece after the last one sent comes first, so that files are read in
+        order; else chance decides. Each piece of the run counts as offered. Empty if there is none.
+        """
+        first = self._least_offered(wanted, after)
+        if first is None:
+            return range(0)
+        level, end = self._offers[first], first + 1
+        while end - first < most and end in wanted and self._offers.get(end, level + 1) <= level:
+            end += 1
+        for piece in range(first, end):
+            self._move_up(piece)
+        return range(first, end)
+
+    def take_back(self, pieces: Iterable[int]) -> None:
+        """Count as not offered what the requester did not take."""
+        for piece in pieces:
+            self._move_down(piece)
+
+    def _least_offered(self, wanted: set[int], after: int) -> int | None:
+        ends = [*self._starts[1:], len(self._order)]
+        lowest = next((n for n, end in enumerate(ends) if self._starts[n] < end), 0)
+        if after in wanted and self._offers.get(after) == lowest:
+            return after
+        if len(wanted) * 64 < len(self._order):  # few are left to send: look at those alone
+            here = [piece for piece in wanted if piece in self._offers]
+            least = min(map(self._offers.__getitem__, here), default=0)
+            equals = [piece for piece in here if self._offers[piece] == least]
+            return equals[self._choose.randrange(len(equals))] if equals else None
+        for start, end in zip(self._starts, ends, strict=True):
+            if start == end:
+                continue
+            turn = self._choose.randrange(start, end)
+            for place in (*range(turn, end), *range(start, turn)):
+                if self._order[place] in wanted:
+                    return self._order[place]
+        return None
+
+    def _move_up(self, piece: int) -> None:
+        """Count one offer more: swap with the last of its level, and move the border before it."""
+        level = self._offers[piece]
+        if level + 1 == len(self._starts):
+            self._starts.append(len(self._order))
+        self._starts[level + 1] -= 1
+        self._swap(piece, self._starts[level + 1])
+        self._offers[piece] = level + 1
+
+    def _move_down(self, piece: int) -> None:
+        """Count one offer less: swap with the first of its level, and move the border after it."""
+        level = self._offers[piece]
+        if level:
+            self._swap(piece, self._starts[level])
+            self._starts[level] += 1
+            self._offers[piece] = level - 1
+
+    def _swap(self, piece: int, place: int) -> None:
+        other, from_place = self._order[place], self._place[piece]
+        self._order[place], self._order[from_place] = piece, other
+        self._place[piece], self._place[other] = place, from_place
