@@ -14,6 +14,7 @@ from threading import Thread
 
 from rede_p2p import commands, manual, options, sentences
 from rede_p2p.actions import ACTIONS, Session
+from rede_p2p.announcer import Announcer
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection, dial
 from rede_p2p.discovery import WELL_KNOWN_PORT
@@ -173,8 +174,13 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
     stack.callback(peer.close)
     membership = join(peer, chosen, stack)
     stack.callback(membership.close)
+    announcer = Announcer(membership, peer.catalog, peer.holdings)
+    stack.callback(announcer.close)
+    peer.holdings.changed = announcer.wake
     connect = partial(connect_to_peer, peer)
-    transfers = Transfers(chosen.folder, connect, peer.roots, screen.tell)
+    transfers = Transfers(
+        chosen.folder, connect, peer.roots, screen.tell, membership.who_has, peer.holdings
+    )
     stack.callback(transfers.close)
     session = Session(screen, membership, connect, transfers, peer.uploads, peer.roots)
     screen.note(f"na rede, pelo tracker {membership.tracker}")

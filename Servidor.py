@@ -18,8 +18,24 @@ from rede_p2p.connection import Connection, own_addresses
 from rede_p2p.discovery import Responder
 from rede_p2p.errors import BadUsageError, RedeError, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
+from rede_p2p.index import Index
 from rede_p2p.listener import Listener
-from rede_p2p.messages import TO_TRACKER, VERSION, AnyRequest, Busy, Done, Join, Offer, Peers, Ready
+from rede_p2p.messages import (
+    TO_TRACKER,
+    VERSION,
+    Announce,
+    AnyRequest,
+    Busy,
+    Done,
+    Find,
+    Join,
+    Offer,
+    Peers,
+    Ready,
+    Search,
+    Shared,
+    Withdraw,
+)
 from rede_p2p.registry import Registry, Seat
 from rede_p2p.screens import Screen
 
@@ -37,6 +53,7 @@ class Tracker:
         """Listen on TCP ``port`` of ``ip`` (None: all addresses); raise PortUnavailableError."""
         self.listener = Listener(ip, port, SLOTS)
         self.registry = Registry(first_port)
+        self.index = Index()
         self.tell = tell
         self._thread = Thread(target=start, args=(self,), name="tracker")
         self._responder: Responder | None = None
@@ -100,30 +117,45 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
 def leave(tracker: Tracker, seat: Seat) -> None:
     """Take a peer off the list, and say so if it was there."""
     address = seat.address
+    tracker.index.leave(seat)
     if tracker.registry.leave(seat):
         tracker.tell(PeerLeft(address))
 
 
 def answer(tracker: Tracker, seat: Seat, connection: Connection, request: AnyRequest) -> None:
     """Answer one request; raise RefusedError where the answer is no."""
-    registry = tracker.registry
-    if isinstance(request, Join):
-        if request.version != VERSION:
-            raise RefusedError("version")
-        leave(tracker, seat)
-        connection.reply(Offer(registry.offer(seat, request.port), seat.ip, VERSION))
-    elif isinstance(request, Busy):
-        registry.give_back(seat, request.port)
-        leave(tracker, seat)
-        connection.reply(Offer(registry.offer(seat), seat.ip, VERSION))
+    registry, index = tracker.registry, tracker.index
+    if isinstance(request, Join | Busy):
+        connection.reply(offer_port(tracker, seat, request))
     elif isinstance(request, Ready):
         if registry.confirm(seat, request.port):
             tracker.tell(PeerJoined(seat.address))
         connection.reply(Done())
+    elif isinstance(request, Announce | Withdraw):
+        entries = connection.receive_lines(request.bytes, request.count, Shared)
+        (index.announce if isinstance(request, Announce) else index.withdraw)(seat, entries)
+        connection.reply(Done())
     elif isinstance(request, Peers):
         connection.reply_lines(registry.members(seat, connection.local.ip))
+    elif isinstance(request, Find):
+        holders = index.holders(request.root)
+        connection.reply_lines(registry.as_reached(holders, seat, connection.local.ip))
+    elif isinstance(request, Search):
+        connection.reply_lines(index.search(request.text, exact=request.exact))
     else:  # ping, quit
         connection.reply(Done())
+
+
+def offer_port(tracker: Tracker, seat: Seat, request: "Join | Busy") -> Offer:
+    """Offer a public port to who joins, or another to whom the last one is taken."""
+    if isinstance(request, Join):
+        if request.version != VERSION:
+            raise RefusedError("version")
+        leave(tracker, seat)
+        return Offer(tracker.registry.offer(seat, request.port), seat.ip, VERSION)
+    tracker.registry.give_back(seat, request.port)
+    leave(tracker, seat)
+    return Offer(tracker.registry.offer(seat), seat.ip, VERSION)
 
 
 def main(words: "list[str]") -> int:

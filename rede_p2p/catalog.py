@@ -112,6 +112,10 @@ class Catalog:
         """List what is shared now, in the order of the list."""
         return list(self._look().shares.values())
 
+    def seen(self) -> list[Share]:
+        """List what was shared at the last look, without looking again."""
+        return list(self._view.shares.values())
+
     def find(self, name: str) -> Share | None:
         """Return the share of that name, in its state of this moment."""
         share = _fresh(self._look(only_list=True).shares.get(name))

@@ -193,10 +193,19 @@ class Connection:
         self.send(wire.encode_request(request))
         return self.receive_reply(kind, within, waiting)
 
+    def send_lines(self, kind: Callable[[int, int], wire.Request], entries: list[Message]) -> None:
+        """Send a request whose body is a listing."""
+        body = wire.encode_lines(entries)
+        self.send(wire.encode_request(kind(len(body), len(entries))) + body)
+
+    def receive_lines(self, length: int, count: int, kind: type[Message]) -> list[Message]:
+        """Return the lines of a listing of ``length`` bytes, which its head has bounded."""
+        return wire.decode_lines(bytes(self.receive_exactly(length)), kind, count)
+
     def ask_lines(self, request: wire.Request, kind: type[Message]) -> list[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing)
-        return wire.decode_lines(bytes(self.receive_exactly(listing.bytes)), kind, listing.count)
+        return self.receive_lines(listing.bytes, listing.count, kind)
 
     def reply(self, message: object) -> None:
         """Send a reply without a body."""

@@ -7,7 +7,7 @@ threads share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Condition, Lock
 from time import monotonic
@@ -80,6 +80,7 @@ class Holdings:
 
     def __init__(self, catalog: Catalog | None = None, *, seeds: bool = True) -> None:
         """Offer what the catalog shares, and (``seeds``) what was downloaded."""
+        self.changed: Callable[[], None] = lambda: None  # called when a download begins or goes
         self._catalog = catalog
         self._seeds = seeds
         self._lock = Lock()  # guards the two below
@@ -94,6 +95,7 @@ class Holdings:
         if self._seeds:
             with self._lock:
                 self._downloads[content.root] = holding
+            self.changed()
         return holding
 
     def finish(self, holding: Holding, path: Path | None) -> None:
@@ -103,6 +105,7 @@ class Holdings:
                 holding.path, holding.stamp = path, disk.stamp(path)
             elif self._downloads.get(holding.content.root) is holding:
                 del self._downloads[holding.content.root]
+        self.changed()
 
     def find(self, root: bytes) -> Holding | None:
         """Return the holding of a content: what is shared, else what was or is being fetched."""

@@ -30,7 +30,22 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.events import Event, TrackerBack, TrackerLost
-from rede_p2p.messages import VERSION, Busy, Done, Join, Member, Offer, Peers, Ping, Quit, Ready
+from rede_p2p.merkle import Content
+from rede_p2p.messages import (
+    VERSION,
+    Busy,
+    Done,
+    Find,
+    Join,
+    Known,
+    Member,
+    Offer,
+    Peers,
+    Ping,
+    Quit,
+    Ready,
+    Search,
+)
 
 HEARTBEAT = 5.0  # seconds between signs of life; a tracker waits 12
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between attempts to join again
@@ -71,6 +86,7 @@ class Membership:
         self._roster = Roster((), 0.0)
         self._told_at = monotonic()
         self._here = True
+        self.joined = 0  # how many times
         self.port = 0  # the public port
         self.tracker = Address(ip, port or discovery.WELL_KNOWN_PORT)
         self._thread = Thread(target=self._run, args=(self._join(),), name="membership")
@@ -88,6 +104,18 @@ class Membership:
         except RedeError:
             return Roster(self._roster.members, monotonic() - self._told_at)
         return self._roster
+
+    def who_has(self, content: Content) -> list[Address]:
+        """Ask who else has a content; nobody, without a tracker to ask."""
+        try:
+            members = self.call(lambda c: c.ask_lines(Find(content.root), Member))
+        except RedeError:
+            return []
+        return [Address(member.ip, member.port) for member in members if not member.you]
+
+    def search(self, text: str, *, exact: bool = False) -> list[Known]:
+        """Ask which contents have a name like this; raise TrackerUnreachableError."""
+        return self.call(lambda c: c.ask_lines(Search(text, exact), Known))
 
     def _ask_roster(self, connection: Connection) -> None:
         members = connection.ask_lines(Peers(), Member)
@@ -136,6 +164,7 @@ class Membership:
             if self._open_port(offer.port):
                 connection.ask(Ready(offer.port), Done)
                 self.port = offer.port
+                self.joined += 1
                 return
             offer = connection.ask(Busy(offer.port), Offer)
         raise ConnectionLostError("no-port")

@@ -8,6 +8,7 @@ it, so every method takes the one lock, and none does I/O.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -84,16 +85,21 @@ class Registry:
         A peer that came by loopback sits on the tracker's machine: whoever asks from elsewhere is
         told the address ``reached_at``, by which that asker itself reached the tracker.
         """
+        with self._lock:
+            listed = [seat for seat in self._seats.values() if seat.listed]
+        return sorted(
+            self.as_reached(listed, asker, reached_at), key=lambda m: (_order(m.ip), m.port)
+        )
+
+    def as_reached(self, seats: Iterable[Seat], asker: Seat, reached_at: str) -> list[Member]:
+        """Tell where these peers are, as the asker can reach them; only the listed ones."""
         here = _is_loopback(asker.ip)
         with self._lock:
-            listed = [
-                (seat.ip, seat.port, seat is asker) for seat in self._seats.values() if seat.listed
-            ]
-        told = [
+            listed = [(s.ip, s.port, s is asker) for s in seats if s.listed]
+        return [
             Member(ip if here or not _is_loopback(ip) else reached_at, port, you)
             for ip, port, you in listed
         ]
-        return sorted(told, key=lambda member: (_order(member.ip), member.port))
 
     def _is_free(self, port: int, seat: Seat) -> bool:
         return (

@@ -117,7 +117,7 @@ class Shelf:
     """
 
     def __init__(self, pieces: Iterable[int], choose: random.Random | None = None) -> None:
-        self._choose = choose or random.Random()
+        self._choose: random.Random = choose or random.Random()
         self._order = list(pieces)
         self._place = {piece: place for place, piece in enumerate(self._order)}
         self._offers = dict.fromkeys(self._order, 0)
@@ -177,8 +177,9 @@ class Shelf:
                 continue
             turn = self._choose.randrange(start, end)
             for place in (*range(turn, end), *range(start, turn)):
-                if self._order[place] in wanted:
-                    return self._order[place]
+                piece = self._order[place]
+                if piece in wanted:
+                    return piece
         return None
 
     def _move_up(self, piece: int) -> None:

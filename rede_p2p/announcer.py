@@ -1,0 +1,85 @@
+"""Keeping the tracker's index in step with what this peer has.
+
+A thread compares, every second and whenever it is woken, what is here with what the tracker was
+told, and tells the difference. After joining again it tells everything. Owner: the peer.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Event, Thread
+
+from rede_p2p.catalog import Catalog
+from rede_p2p.connection import Connection
+from rede_p2p.errors import RedeError
+from rede_p2p.holdings import Holdings
+from rede_p2p.membership import Membership
+from rede_p2p.messages import Announce, Done, Shared, Withdraw
+
+LOOK_EVERY = 1.0  # seconds
+AT_ONCE = 2000  # lines in one request: a sign of life must not wait behind a long list
+
+
+class Announcer:
+    """The thread that tells the tracker; see the module's docstring."""
+
+    def __init__(self, membership: Membership, catalog: Catalog, holdings: Holdings) -> None:
+        self._membership = membership
+        self._catalog = catalog
+        self._holdings = holdings
+        self._told: set[Shared] = set()
+        self._told_in = -1  # the joining in which it was told
+        self._woken = Event()
+        self._stopped = False
+        self._thread = Thread(target=self._run, name="announcer")
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look now, from any thread."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """Tell no more, and wait for the thread."""
+        self._stopped = True
+        self._woken.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._tell()
+            except RedeError:  # the tracker is away: it will be told all when it is back
+                self._told_in = -1
+            self._woken.wait(LOOK_EVERY)
+            self._woken.clear()
+
+    def _tell(self) -> None:
+        joined = self._membership.joined
+        if joined != self._told_in:
+            self._told, self._told_in = set(), joined
+        here = self._here()
+        self._send(Announce, here - self._told)
+        self._send(Withdraw, self._told - here)
+        self._told = here
+
+    def _here(self) -> set[Shared]:
+        """Return what this peer has, as far as its roots are known."""
+        here = {
+            Shared(share.name, content.size, content.root)
+            for share in self._catalog.seen()
+            if (content := self._catalog.content(share)) is not None
+        }
+        return here | {Shared("", c.size, c.root) for c in self._holdings.downloads()}
+
+    def _send(self, kind: type[Announce] | type[Withdraw], entries: set[Shared]) -> None:
+        lines = list(entries)
+        for start in range(0, len(lines), AT_ONCE):
+            some = lines[start : start + AT_ONCE]
+            self._membership.call(partial(_tell_lines, kind, some))
+
+
+def _tell_lines(
+    kind: type[Announce] | type[Withdraw], entries: list[Shared], connection: Connection
+) -> None:
+    connection.send_lines(kind, entries)
+    connection.receive_reply(Done)
