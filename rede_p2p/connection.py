@@ -41,6 +41,7 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         self._buffer = bytearray()
+        self._low_water = 1  # bytes for which a read waits
 
     def __enter__(self) -> Connection:
         return self
@@ -110,12 +111,24 @@ class Connection:
     def receive_all(self, view: memoryview) -> None:
         """Fill the whole view; each 64 KiB of it must arrive within STALL_TIMEOUT."""
         end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
-        while view:
-            view = view[self.receive_into(view) :]
-            if len(view) <= due:
-                end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
-            elif time.monotonic() > end:
-                raise ConnectionLostError("silent")
+        try:
+            while view:
+                # Be woken once for 64 KiB, and not for each packet of a slow network.
+                self._wake_for(min(len(view), STALL_SIZE))
+                view = view[self.receive_into(view) :]
+                if len(view) <= due:
+                    end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
+                elif time.monotonic() > end:
+                    raise ConnectionLostError("silent")
+        finally:
+            self._wake_for(1)
+
+    def _wake_for(self, count: int) -> None:
+        """Have a read wait for ``count`` bytes, where the system knows how to."""
+        if count != self._low_water:
+            self._low_water = count
+            with suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def receive_exactly(self, count: int) -> bytearray:
         """Return ``count`` bytes, which the caller has bounded."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Condition, Lock
-from time import monotonic
 from typing import BinaryIO
 
 from rede_p2p import disk, merkle
@@ -38,8 +37,9 @@ class Holding:
         self.layer = layer
         self.path = path
         self.stamp = stamp
-        self._lock = Condition(Lock())  # guards _shelf
+        self._lock = Lock()  # guards the two below
         self._shelf = Shelf(pieces)
+        self._waiting: list[tuple[set[int], Condition]] = []  # what those who wait want
 
     def open(self) -> BinaryIO:
         """Open the file for one reader; raise DiskError."""
@@ -53,20 +53,20 @@ class Holding:
         """Offer one more piece, which is verified and written."""
         with self._lock:
             self._shelf.add(index)
-            self._lock.notify_all()
+            for wanted, arrival in self._waiting:
+                if index in wanted:
+                    arrival.notify()
 
     def offer(self, wanted: set[int], after: int, most: int, within: float) -> range:
         """Choose pieces that are wanted, waiting some seconds for one to come; maybe none."""
-        end = monotonic() + within
         with self._lock:
-            seen = len(self._shelf.added)
             chosen = self._shelf.pick(wanted, after, most)
-            while not chosen and (left := end - monotonic()) > 0:
-                self._lock.wait(left)
-                fresh = self._shelf.added[seen:]
-                seen += len(fresh)
-                if any(piece in wanted for piece in fresh):
+            if not chosen:
+                waiting = (wanted, Condition(self._lock))
+                self._waiting.append(waiting)
+                if waiting[1].wait(within):
                     chosen = self._shelf.pick(wanted, after, most)
+                self._waiting.remove(waiting)
             return chosen
 
     def take_back(self, pieces: range) -> None:

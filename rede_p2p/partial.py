@@ -30,7 +30,8 @@ except ModuleNotFoundError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-FLUSH_EVERY = 0.02  # seconds between two flushes while the file grows
+FLUSH_EVERY = 0.02  # seconds between two looks at how much there is to flush
+FLUSH_SIZE = 16 * 1024 * 1024  # bytes; less is not worth a flush
 
 
 class Partial:
@@ -44,6 +45,7 @@ class Partial:
         """
         self.path = path
         self._file = _open_locked(path)
+        self.written = 0  # bytes, by whoever has a handle
         self._stop = Event()
         self._flusher: Thread | None = None
 
@@ -137,7 +139,11 @@ class Partial:
             self.path.unlink(missing_ok=True)
 
     def _flush(self) -> None:
+        flushed = 0
         while not self._stop.wait(FLUSH_EVERY):
+            if self.written - flushed < FLUSH_SIZE:
+                continue
+            flushed = self.written
             try:
                 os.fsync(self._file.fileno())
             except OSError:

@@ -122,7 +122,6 @@ class Shelf:
         self._place = {piece: place for place, piece in enumerate(self._order)}
         self._offers = dict.fromkeys(self._order, 0)
         self._starts = [0]
-        self.added: list[int] = []  # pieces that came later, in the order of their coming
 
     def __contains__(self, piece: int) -> bool:
         return piece in self._offers
@@ -139,7 +138,6 @@ class Shelf:
         self._offers[piece] = len(self._starts) - 1  # at the end, so among the most offered
         while self._offers[piece]:
             self._move_down(piece)
-        self.added.append(piece)
 
     def pick(self, wanted: set[int], after: int, most: int) -> range:
         """Choose what to offer: the least offered of the wanted, as a run of at most ``most``.

@@ -87,6 +87,7 @@ class Verifier:
                     file.seek(index * self._piece)
                     while view:
                         view = view[file.write(view) :]
+                self._partial.written += self._piece
             self._judge(index, source, right)
 
 

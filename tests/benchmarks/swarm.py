@@ -125,6 +125,12 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
     raise SystemExit(f"ended before saying {words!r}")
 
 
+def cpu_of(process: subprocess.Popen[str]) -> float:
+    """Return the seconds of processor that a running process has used."""
+    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def drain(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     Thread(target=process.stdout.read, daemon=True).start()
@@ -134,7 +140,9 @@ def one_run(arguments: argparse.Namespace, work: Path) -> dict[str, float]:
     size = bytes_of(arguments.size)
     shared = work / "shared.bin"
     if not shared.exists():
-        shared.write_bytes(random.randbytes(min(size, 2**30 - 1)) if size < 2**30 else os.urandom(size))
+        shared.write_bytes(
+            random.randbytes(min(size, 2**30 - 1)) if size < 2**30 else os.urandom(size)
+        )
     (work / "list.txt").write_text(f"shared.bin {shared}\n")
     digest = hashlib.sha256(shared.read_bytes()).digest()
     seed_up = arguments.seed_rate or arguments.rate
@@ -187,12 +195,17 @@ def one_run(arguments: argparse.Namespace, work: Path) -> dict[str, float]:
             thread.start()
         for thread in threads:
             thread.join()
-        sent = [machine.sent() - before for machine, before in zip((first, *others), sent_before, strict=True)]
+        seconds = [cpu_of(process) for process in (seed, *(peer for _, peer, _ in peers))]
+        sent = [
+            machine.sent() - before
+            for machine, before in zip((first, *others), sent_before, strict=True)
+        ]
         for _, _, folder in peers:
             got = hashlib.sha256((folder / "shared.bin").read_bytes()).digest()
             assert got == digest, "a peer has another file"
             shutil.rmtree(folder)
-    return {"last": max(ends.values()), "mean": statistics.mean(ends.values()),
+    cpu = {"cpu_seed": seconds[0], "cpu_peer": statistics.mean(seconds[1:])}
+    return cpu | {"last": max(ends.values()), "mean": statistics.mean(ends.values()),
             "seed": sent[0] / size / HEADERS, "all": sum(sent) / size / arguments.n / HEADERS}  # fmt: skip
 
 
@@ -226,7 +239,8 @@ def main() -> None:
                 f"last {result['last']:.2f} s  mean {result['mean']:.2f} s  "
                 f"last/bound {result['last'] / bound:.3f}  of the TCP floor "
                 f"{result['last'] / bound / HEADERS:.3f}  seed sent {result['seed']:.2f} F  "
-                f"sent for each peer {result['all']:.2f} F",
+                f"sent for each peer {result['all']:.2f} F  "
+                f"processor: seed {result['cpu_seed']:.2f} s, a peer {result['cpu_peer']:.2f} s",
                 flush=True,
             )
     last = statistics.median(result["last"] for result in results)
