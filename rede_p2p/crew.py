@@ -12,6 +12,7 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from time import monotonic
+from typing import BinaryIO
 
 from rede_p2p import merkle, wire
 from rede_p2p.connection import Connection
@@ -24,7 +25,7 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.merkle import Content
-from rede_p2p.messages import RANGES_LIMIT, Body, Choice, Next, Take, Want
+from rede_p2p.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Verifier
 
@@ -129,34 +130,48 @@ class Crew:
             return not self._closed
 
     def _converse(self, source: Address, connection: Connection, verifier: Verifier) -> None:
-        """Take what the source offers until nothing is missing any more."""
-        free: SimpleQueue[memoryview] = SimpleQueue()  # two buffers: one fills, one is verified
-        step = max(self._piece, CHUNK // self._piece * self._piece)
-        for _ in range(2):
-            free.put(memoryview(bytearray(min(step, max(self._content.size, 1)))))
+        """Take what the source offers until nothing is missing any more.
+
+        Each answer brings the next offer in its head, so the next request leaves before the bytes
+        of this one have come, and the source never waits for us.
+        """
         with self.changed:
             bitmap, told = self.board.wanted()
         choice = connection.ask(Want(self._content.root, bitmap), Choice)
-        while True:
-            with self.changed:
-                taken = self.board.claim(source, range(choice.first, choice.first + choice.count))
-            more: list[int] = []
-            if not taken:
-                work = self._await_work(source)
-                if work is None:
+        taken, told = self._take(source, connection, choice, told)
+        with verifier.handle() as file:
+            buffers = _Buffers(max(self._piece, CHUNK // self._piece * self._piece))
+            while True:
+                while taken:
+                    head = connection.receive_reply(Run, waiting=self._note_waiting)
+                    self.waiting = wire.Wait()
+                    if head.bytes != self._bytes_in(taken):
+                        raise ProtocolError("bad-length")
+                    coming = taken
+                    offer = Choice(head.first, head.count)
+                    taken, told = self._take(source, connection, offer, told)
+                    self._receive(source, connection, coming, verifier, file, buffers)
+                late = self._await_work(source)
+                if late is None:
                     return
-                more = work
-            with self.changed:
-                got, lost, told = self.board.news(told, RANGES_LIMIT - len(more))
-            line = wire.encode_request(Next(tuple(got), (*lost, *more)))
-            if taken:
-                line = wire.encode_request(Take(taken.start, len(taken))) + line
-            connection.send(line)
-            if taken:
-                self._receive(source, connection, taken, verifier, free)
-            choice = connection.receive_reply(Choice)
-            if choice.first + choice.count > self.board.count:
-                raise ProtocolError("bad-length")
+                with self.changed:
+                    got, lost, told = self.board.news(told, RANGES_LIMIT - len(late))
+                choice = connection.ask(Next(tuple(got), (*lost, *late)), Choice)
+                taken, told = self._take(source, connection, choice, told)
+
+    def _take(
+        self, source: Address, connection: Connection, offer: Choice, told: int
+    ) -> tuple[range, int]:
+        """Reserve what is of use in an offer, ask for it, and tell the news since ``told``."""
+        if offer.first + offer.count > self.board.count:
+            raise ProtocolError("bad-length")
+        with self.changed:
+            taken = self.board.claim(source, range(offer.first, offer.first + offer.count))
+            if not taken:
+                return taken, told
+            got, lost, told = self.board.news(told, RANGES_LIMIT)
+        connection.send(wire.encode_request(Take(taken.start, len(taken), tuple(got), tuple(lost))))
+        return taken, told
 
     def _await_work(self, source: Address) -> list[int] | None:
         """Wait until something is missing, or another source is late; None at the end."""
@@ -175,21 +190,44 @@ class Crew:
         connection: Connection,
         pieces: range,
         verifier: Verifier,
-        free: SimpleQueue[memoryview],
+        file: BinaryIO,
+        buffers: _Buffers,
     ) -> None:
-        body = connection.receive_reply(Body, waiting=self._note_waiting)
-        self.waiting = wire.Wait()
-        start = pieces.start * self._piece
-        if body.bytes != min(len(pieces) * self._piece, self._content.size - start):
-            raise ProtocolError("bad-length")
+        """Receive a run, and have it verified and written: here, or beside if it is long."""
         step = max(1, CHUNK // self._piece)
         for first in range(pieces.start, pieces.stop, step):
             some = range(first, min(first + step, pieces.stop))
-            length = min(len(some) * self._piece, self._content.size - first * self._piece)
-            buffer = free.get()
-            connection.receive_all(buffer[:length])
-            verifier.take(source, some, buffer[:length], partial(free.put, buffer))
+            buffer = buffers.take()
+            data = buffer[: self._bytes_in(some)]
+            connection.receive_all(data)
+            if len(pieces) < step:
+                verifier.settle(file, source, some, data)
+                buffers.give(buffer)
+            else:
+                verifier.take(source, some, data, partial(buffers.give, buffer))
+
+    def _bytes_in(self, pieces: range) -> int:
+        start = pieces.start * self._piece
+        return min(len(pieces) * self._piece, self._content.size - start)
 
     def _note_waiting(self, wait: wire.Wait) -> None:
         self.waiting = wait
         self.moved_at = monotonic()
+
+
+class _Buffers:
+    """Two buffers of one source: one fills while the other is verified."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._made = 0
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+
+    def take(self) -> memoryview:
+        if self._made < 2 and self._free.empty():
+            self._made += 1
+            return memoryview(bytearray(self._size))
+        return self._free.get()
+
+    def give(self, buffer: memoryview) -> None:
+        self._free.put(buffer)

@@ -61,7 +61,7 @@ class Holding:
         """Choose pieces that are wanted, waiting some seconds for one to come; maybe none."""
         with self._lock:
             chosen = self._shelf.pick(wanted, after, most)
-            if not chosen:
+            if not chosen and within:
                 waiting = (wanted, Condition(self._lock))
                 self._waiting.append(waiting)
                 if waiting[1].wait(within):

@@ -140,11 +140,13 @@ class Want:
 
 @dataclass(frozen=True)
 class Take:
-    """Send these pieces, all of them in your last offer."""
+    """Send these pieces of your last offer; ``got`` and ``lost`` are as in Next."""
 
     verb: ClassVar[str] = "take"
     first: Index
     count: Index
+    got: Ranges = ()
+    lost: Ranges = ()
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,15 @@ class Choice:
     """These pieces can be had now; none, after a moment, when there is nothing new to offer."""
 
     first: Index
+    count: Index = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """``bytes`` raw bytes follow; meanwhile, the next offer: ``count`` pieces from ``first`` on."""
+
+    bytes: Size
+    first: Index = 0
     count: Index = 0
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from rede_p2p import merkle
 from rede_p2p.errors import RefusedError
 from rede_p2p.holdings import Holding
-from rede_p2p.messages import Body, Choice, Next, Take
+from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.sending import Sender
 
 RUN_TIME = 0.01  # seconds that a run should take
@@ -41,30 +41,38 @@ class Offering:
         self._sent_size = 0  # bytes in it
 
     def choose(self, news: Next) -> Choice:
-        """Take note of the news, and offer what has been offered least."""
+        """Take note of the news, and offer what has been offered least, waiting for it a while."""
         self._return_offer()
-        self._wanted.difference_update(news.got)
-        count = merkle.piece_count(self.holding.content.size)
-        self._wanted.update(index for index in news.lost if index < count)
-        self._offered = self.holding.offer(self._wanted, self._after, self._run, OFFER_WAIT)
-        return Choice(self._offered.start, len(self._offered))
+        self._note(news)
+        offered = self._offer(OFFER_WAIT)
+        return Choice(offered.start, len(offered))
 
     def give(self, request: Take) -> int:
-        """Send pieces of the last offer; return their bytes."""
+        """Send pieces of the last offer, and with them the next one; return their bytes."""
         taken = range(request.first, request.first + request.count)
         if not taken or taken[0] not in self._offered or taken[-1] not in self._offered:
             raise RefusedError("bad-range")
-        offered, self._offered = self._offered, range(0)
-        self.holding.take_back(range(offered.start, taken.start))
-        self.holding.take_back(range(taken.stop, offered.stop))
+        self.holding.take_back(range(self._offered.start, taken.start))
+        self.holding.take_back(range(taken.stop, self._offered.stop))
+        self._wanted.difference_update(taken)
+        self._note(request)
         start = taken.start * self._piece
         length = min(len(taken) * self._piece, self.holding.content.size - start)
         self._adapt(length)
-        body = Body(length)
-        self._sender.send(self.file, self.holding.name, self.holding.stamp, body, start)
-        self._wanted.difference_update(taken)
         self._after = taken.stop
+        offered = self._offer(within=0)
+        head = Run(length, offered.start, len(offered))
+        self._sender.send(self.file, self.holding.name, self.holding.stamp, head, start)
         return length
+
+    def _note(self, news: Next | Take) -> None:
+        self._wanted.difference_update(news.got)
+        count = merkle.piece_count(self.holding.content.size)
+        self._wanted.update(index for index in news.lost if index < count)
+
+    def _offer(self, within: float) -> range:
+        self._offered = self.holding.offer(self._wanted, self._after, self._run, within)
+        return self._offered
 
     def close(self) -> None:
         """Forget what was offered and not taken."""
@@ -76,7 +84,7 @@ class Offering:
         self._offered = range(0)
 
     def _adapt(self, length: int) -> None:
-        """Choose the next run's length: a request comes when all before it has arrived."""
+        """Choose the next run's length: a request comes when what was sent before has arrived."""
         now = monotonic()
         if self._sent_size:
             rate = self._sent_size / max(now - self._sent_at, 1e-6)

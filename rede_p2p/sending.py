@@ -12,7 +12,7 @@ from rede_p2p import disk, wire
 from rede_p2p.connection import Connection
 from rede_p2p.disk import Stamp
 from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
-from rede_p2p.messages import Body
+from rede_p2p.messages import Body, Run
 from rede_p2p.uploads import Uploads
 
 AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
@@ -25,7 +25,9 @@ class Sender:
         self._connection = connection
         self._uploads = uploads
 
-    def send(self, file: BinaryIO, name: str, stamp: Stamp | None, body: Body, start: int) -> None:
+    def send(
+        self, file: BinaryIO, name: str, stamp: Stamp | None, head: Body | Run, start: int
+    ) -> None:
         """Send a reply's head and its body, the bytes of ``file`` from ``start``.
 
         ``stamp`` is the state that the file must be in; None while it may grow. Raises RefusedError
@@ -33,31 +35,35 @@ class Sender:
         """
         if not _is_as(file, stamp):
             raise RefusedError("changed")
-        if body.bytes <= AT_ONCE and not self._uploads.limited:
-            self._send_small(file, stamp, body, start)
+        if head.bytes <= AT_ONCE and not self._uploads.limited:
+            self._send_small(file, stamp, head, start)
             return
         to = self._connection.remote.ip
-        with self._uploads.slot(name, to, body.bytes, self._tell_place) as upload:
-            self._connection.send(wire.encode_reply(body))
-            held_back = min(1, body.bytes)
-            for offset, count in self._uploads.chunks(upload, body.bytes - held_back):
+        with self._uploads.slot(name, to, head.bytes, self._tell_place) as upload:
+            self._connection.send(wire.encode_reply(head))
+            held_back = min(1, head.bytes)
+            for offset, count in self._uploads.chunks(upload, head.bytes - held_back):
                 if self._connection.send_file(file, start + offset, count) != count:
                     raise ConnectionLostError("changed")  # it is shorter now
             if not _is_as(file, stamp):
                 raise ConnectionLostError("changed")
-            self._connection.send_file(file, start + body.bytes - held_back, held_back)
+            last = start + head.bytes - held_back
+            if self._connection.send_file(file, last, held_back) != held_back:
+                raise ConnectionLostError("changed")
 
-    def _send_small(self, file: BinaryIO, stamp: Stamp | None, body: Body, start: int) -> None:
+    def _send_small(
+        self, file: BinaryIO, stamp: Stamp | None, head: Body | Run, start: int
+    ) -> None:
         """Send head and body in one packet, where the body is too small to wait for a slot."""
         try:
             with disk.border(file.name):
                 file.seek(start)
-                data = file.read(body.bytes)
+                data = file.read(head.bytes)
         except DiskError as error:
             raise RefusedError("unreadable") from error
-        if len(data) != body.bytes or not _is_as(file, stamp):
+        if len(data) != head.bytes or not _is_as(file, stamp):
             raise RefusedError("changed")
-        self._connection.send(wire.encode_reply(body) + data)
+        self._connection.send(wire.encode_reply(head) + data)
 
     def _tell_place(self, place: int) -> None:
         self._connection.reply(wire.Wait(place=place))

@@ -1,12 +1,13 @@
-"""Checking pieces, then writing them, in a thread beside those that receive.
+"""Checking pieces, then writing them: nothing that is not right reaches the partial file.
 
-Nothing that is not right reaches the partial file, and only this thread writes it: a bad piece can
-never lie over a good one, whoever sent either.
+A long run of pieces is handed to a thread beside the one that receives, so that a fast source is
+never kept waiting; a short one is settled where it is, which is cheaper than waking another thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -59,6 +60,10 @@ class Verifier:
         self._arrived.put(None)
         self._thread.join()
 
+    def handle(self) -> AbstractContextManager[BinaryIO]:
+        """Open the partial file once more, for the ``settle`` of another thread."""
+        return self._partial.handle("rb+")
+
     def take(
         self, source: Address, pieces: range, data: memoryview, done: Callable[[], None]
     ) -> None:
@@ -71,12 +76,13 @@ class Verifier:
                 source, pieces, data, done = arrived
                 try:
                     if self.failure is None:
-                        self._settle(file, source, pieces, data)
+                        self.settle(file, source, pieces, data)
                 except RedeError as error:
                     self.failure = error
                 done()
 
-    def _settle(self, file: BinaryIO, source: Address, pieces: range, data: memoryview) -> None:
+    def settle(self, file: BinaryIO, source: Address, pieces: range, data: memoryview) -> None:
+        """Judge these pieces and write them, through the calling thread's own handle."""
         for number, index in enumerate(pieces):
             if self._is_here(index):
                 continue
