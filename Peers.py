@@ -182,7 +182,16 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
         chosen.folder, connect, peer.roots, screen.tell, membership.who_has, peer.holdings
     )
     stack.callback(transfers.close)
-    session = Session(screen, membership, connect, transfers, peer.uploads, peer.roots)
+    session = Session(
+        screen,
+        membership,
+        connect,
+        transfers,
+        peer.uploads,
+        peer.roots,
+        peer.catalog,
+        peer.holdings,
+    )
     screen.note(f"na rede, pelo tracker {membership.tracker}")
     screen.note(f"minha porta pública é {membership.port}; digite ajuda para ver os comandos")
     if chosen.serve:

@@ -124,26 +124,40 @@ def leave(tracker: Tracker, seat: Seat) -> None:
 
 def answer(tracker: Tracker, seat: Seat, connection: Connection, request: AnyRequest) -> None:
     """Answer one request; raise RefusedError where the answer is no."""
-    registry, index = tracker.registry, tracker.index
+    registry = tracker.registry
     if isinstance(request, Join | Busy):
         connection.reply(offer_port(tracker, seat, request))
     elif isinstance(request, Ready):
         if registry.confirm(seat, request.port):
             tracker.tell(PeerJoined(seat.address))
         connection.reply(Done())
-    elif isinstance(request, Announce | Withdraw):
-        entries = connection.receive_lines(request.bytes, request.count, Shared)
-        (index.announce if isinstance(request, Announce) else index.withdraw)(seat, entries)
-        connection.reply(Done())
     elif isinstance(request, Peers):
         connection.reply_lines(registry.members(seat, connection.local.ip))
+    elif isinstance(request, Announce | Withdraw | Find | Search):
+        answer_from_index(tracker, seat, connection, request)
+    else:  # ping, quit
+        connection.reply(Done())
+
+
+def answer_from_index(
+    tracker: Tracker,
+    seat: Seat,
+    connection: Connection,
+    request: "Announce | Withdraw | Find | Search",
+) -> None:
+    """Note what a peer has, or tell who has what."""
+    index = tracker.index
+    if isinstance(request, Announce | Withdraw):
+        entries = connection.receive_lines(request.bytes, request.count, Shared)
+        if not seat.listed:
+            raise RefusedError("join-first")
+        (index.announce if isinstance(request, Announce) else index.withdraw)(seat, entries)
+        connection.reply(Done())
     elif isinstance(request, Find):
         holders = index.holders(request.root)
         connection.reply_lines(registry.as_reached(holders, seat, connection.local.ip))
     elif isinstance(request, Search):
         connection.reply_lines(index.search(request.text, exact=request.exact))
-    else:  # ping, quit
-        connection.reply(Done())
 
 
 def offer_port(tracker: Tracker, seat: Seat, request: "Join | Busy") -> Offer:

@@ -10,13 +10,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import monotonic
 
-from rede_p2p import lookup, manual, options, sentences, wire
+from rede_p2p import disk, lookup, manual, options, sentences, torrent, wire
+from rede_p2p.catalog import Catalog
 from rede_p2p.commands import Command
 from rede_p2p.download import Connect, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
+    AmbiguousNameError,
     BadUsageError,
     ConnectionLostError,
+    DiskError,
+    NoSuchFileError,
     PartlyFailedError,
     PeerNotListedError,
     PeerUnreachableError,
@@ -25,8 +29,10 @@ from rede_p2p.errors import (
     RefusedError,
 )
 from rede_p2p.events import Preparing
+from rede_p2p.holdings import Holdings
 from rede_p2p.membership import Membership
-from rede_p2p.messages import Ls, Member, Shared
+from rede_p2p.merkle import Content
+from rede_p2p.messages import Known, Ls, Member, Shared
 from rede_p2p.roots import Roots
 from rede_p2p.screens import Screen
 from rede_p2p.transfers import Transfer, Transfers
@@ -45,6 +51,8 @@ class Session:
     transfers: Transfers
     uploads: Uploads
     roots: Roots
+    catalog: Catalog
+    holdings: Holdings
 
 
 def peers(session: Session, command: Command) -> None:
@@ -61,7 +69,10 @@ def peers(session: Session, command: Command) -> None:
 
 
 def ls(session: Session, command: Command) -> None:
-    """Show what one peer shares."""
+    """Show what one peer shares, or, with no words, the whole network."""
+    if not command.words:
+        _show_known(session, session.membership.search(""))
+        return
     _expect(command, 2)
     ip, port = options.ip(command.words[0]), options.port(command.words[1])
     found, *_ = _listed(session, ip, port)
@@ -80,9 +91,21 @@ def ls(session: Session, command: Command) -> None:
 
 def get(session: Session, command: Command) -> None:
     """Fetch files: whoever has that IP, and that port if one is given, is asked for them."""
-    if len(command.words) < 2:
+    if not command.words:
         raise BadUsageError("get")
-    ip, *patterns = command.words
+    wanted = _choose(session, command.words)
+    transfer = session.transfers.start(wanted)
+    if command.background:
+        _leave_in_background(session, transfer)
+    else:
+        _follow(session, transfer)
+
+
+def _choose(session: Session, words: tuple[str, ...]) -> list[Wanted]:
+    """Find what the words of a ``get`` mean."""
+    if len(words) == 1:
+        return [_find_anywhere(session, words[0])]
+    ip, *patterns = words
     port = None
     if len(patterns) > 1 and patterns[0].isdigit():
         port = options.port(patterns.pop(0))
@@ -90,12 +113,77 @@ def get(session: Session, command: Command) -> None:
     # One's own files come last: who types an address wants what another peer has.
     own = [Address(m.ip, m.port) for m in members if m.you]
     others = [Address(m.ip, m.port) for m in members if not m.you]
-    wanted = lookup.select(patterns, [others, own], session.connect, _teller(session))
-    transfer = session.transfers.start(wanted)
-    if command.background:
-        _leave_in_background(session, transfer)
-    else:
-        _follow(session, transfer)
+    return lookup.select(patterns, [others, own], session.connect, _teller(session))
+
+
+def _find_anywhere(session: Session, name: str) -> Wanted:
+    """Find a name in the whole network; raise where it is several contents, or none."""
+    contents = {Content(k.root, k.size) for k in session.membership.search(name, exact=True)}
+    sources = {content: session.membership.who_has(content) for content in contents}
+    found = {content: holders for content, holders in sources.items() if holders}
+    if not found:
+        raise NoSuchFileError(name, "toda a rede")
+    if len(found) > 1:
+        places = (holder for holders in found.values() for holder in holders)
+        raise AmbiguousNameError(name, tuple(dict.fromkeys(places)))
+    ((content, holders),) = found.items()
+    return Wanted(name, content, tuple(holders))
+
+
+def search(session: Session, command: Command) -> None:
+    """Show what the network has with this text in a name."""
+    _expect(command, 1)
+    _show_known(session, session.membership.search(command.words[0]))
+
+
+def _show_known(session: Session, known: list[Known]) -> None:
+    """Show contents: one under several names is one row."""
+    contents: dict[bytes, list[Known]] = {}
+    for one in sorted(known, key=lambda one: one.name):
+        contents.setdefault(one.root, []).append(one)
+    session.screen.table(
+        ("Arquivos na rede", "Tamanho", "Peers", "Raiz"),
+        [
+            (
+                ", ".join(one.name for one in same),
+                sentences.size(same[0].size),
+                str(same[0].peers),
+                sentences.root(root),
+            )
+            for root, same in contents.items()
+        ],
+        [
+            {
+                "names": [one.name for one in same],
+                "size": same[0].size,
+                "peers": same[0].peers,
+                "root": root.hex(),
+            }
+            for root, same in contents.items()
+        ],
+    )
+
+
+def make_torrent(session: Session, command: Command) -> None:
+    """Write the .torrent of a file that this peer shares."""
+    _expect(command, 1)
+    name = command.words[0]
+    share = session.catalog.find(name)
+    if share is None:
+        raise NoSuchFileError(name, "meus_arquivos.txt")
+    root = None
+    while root is None:
+        root = session.roots.wait(share.path, share.stamp, within=1.0)
+    content = Content(root, share.stamp.size)
+    layer = session.roots.layer(share.path, content)
+    if layer is None:
+        raise DiskError(share.path, "changed")
+    target = session.transfers.folder / f"{name.rpartition('/')[2]}.torrent"
+    with disk.border(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            file.write(torrent.describe(name, content, layer))
+    session.screen.data(str(target), {"path": str(target), "root": root.hex()})
 
 
 def status(session: Session, command: Command) -> None:
@@ -105,7 +193,9 @@ def status(session: Session, command: Command) -> None:
     for transfer in session.transfers.running():
         progress = transfer.progress()
         rate = (progress.have - progress.kept) / max(monotonic() - transfer.began, 0.001)
-        who = f"na fila, lugar {progress.place}" if progress.place else ""
+        who = f"{progress.sources} fontes" if progress.sources else ""
+        if progress.place:
+            who = f"na fila, lugar {progress.place}"
         done = _of(progress.have, progress.size)
         speed = f"{sentences.size(rate)}/s"
         rows.append((f"[{transfer.number}] ↓", transfer.title, done, speed, who))
@@ -114,6 +204,9 @@ def status(session: Session, command: Command) -> None:
         rate = up.sent / max(monotonic() - up.began, 0.001)
         rows.append(("↑", up.name, _of(up.sent, up.size), f"{sentences.size(rate)}/s", up.to))
         facts.append({"upload": up.name, "to": up.to, "have": up.sent, "size": up.size})
+    for content in session.holdings.downloads():
+        rows.append(("↑", sentences.root(content.root), "à disposição", "", ""))
+        facts.append({"seeding": content.root.hex(), "size": content.size})
     if pending := session.roots.pending():
         rows.append(("#", "calculando raízes", f"faltam {pending} arquivos", "", ""))
         facts.append({"hashing": pending})
@@ -163,6 +256,8 @@ ACTIONS: dict[str, Callable[[Session, Command], None]] = {
     "peers": peers,
     "ls": ls,
     "get": get,
+    "buscar": search,
+    "torrent": make_torrent,
     "status": status,
     "cancelar": cancel,
     "esperar": wait,

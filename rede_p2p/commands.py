@@ -17,6 +17,7 @@ ALIASES = {
     "sair": "quit", "exit": "quit", "bye": "quit", "q": "quit", "tchau": "quit",
     "dir": "ls", "listar": "ls",
     "baixar": "get",
+    "search": "buscar", "procurar": "buscar",
     "pares": "peers",
     "jobs": "status", "cancel": "cancelar", "wait": "esperar",
 }  # fmt: skip

@@ -44,6 +44,7 @@ except ModuleNotFoundError:  # Windows
 
 PROMPT = "rede> "
 REFRESH = 0.1  # seconds between two states of a bar
+IDLE_REFRESH = 1.0  # seconds between two looks where there is no bar
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _WAKE = getattr(signal, "SIGUSR1", None)
 _STOP = getattr(signal, "SIGTSTP", None)
@@ -182,19 +183,20 @@ class Screen:
             transient=True,
             disable=not self._draws,
         )
-        said = False
+        said, pause = False, REFRESH if self._draws else IDLE_REFRESH
         with bar, self._background_key() as pressed:
             task = bar.add_task(harmless(name), total=None)
-            while not wait([future], timeout=REFRESH).done and not pressed.is_set():
+            while not wait([future], timeout=pause).done and not pressed.is_set():
                 now = progress()
                 if now.kept and not said:
                     said = True
                     self.note(f"continuando de {100 * now.kept // now.size} %")
                 place = f" (na fila, lugar {now.place})" if now.place else ""
+                sources = f" · {now.sources} fontes" if now.sources > 1 else ""
                 count = f" {now.files_done}/{now.files}" if now.files > 1 else ""
                 bar.update(
                     task,
-                    description=harmless(name) + count + place,
+                    description=harmless(name) + count + sources + place,
                     total=now.size,
                     completed=now.have,
                 )

@@ -118,7 +118,7 @@ class Shelf:
 
     def __init__(self, pieces: Iterable[int], choose: random.Random | None = None) -> None:
         self._choose: random.Random = choose or random.Random()
-        self._order = list(pieces)
+        self._order: list[int] = list(pieces)
         self._place = {piece: place for place, piece in enumerate(self._order)}
         self._offers = dict.fromkeys(self._order, 0)
         self._starts = [0]

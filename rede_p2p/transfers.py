@@ -132,7 +132,7 @@ class Transfers:
         who_has: WhoHas = nobody_else,
         holdings: Holdings | None = None,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._connect = connect
         self._roots = roots
         self._tell = tell
@@ -147,7 +147,7 @@ class Transfers:
         transfer = Transfer(
             self._next,
             wanted,
-            self._folder,
+            self.folder,
             self._connect,
             self._roots,
             self._who_has,
