@@ -155,7 +155,7 @@ def answer_from_index(
         connection.reply(Done())
     elif isinstance(request, Find):
         holders = index.holders(request.root)
-        connection.reply_lines(registry.as_reached(holders, seat, connection.local.ip))
+        connection.reply_lines(tracker.registry.as_reached(holders, seat, connection.local.ip))
     elif isinstance(request, Search):
         connection.reply_lines(index.search(request.text, exact=request.exact))
 

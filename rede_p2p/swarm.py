@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Hashable, Iterable
+from itertools import chain
 
 PATIENCE = 4.0  # times the usual time of a piece, after which another source may fetch it too
 LEAST_PATIENCE = 0.3  # seconds
@@ -174,7 +175,7 @@ class Shelf:
             if start == end:
                 continue
             turn = self._choose.randrange(start, end)
-            for place in (*range(turn, end), *range(start, turn)):
+            for place in chain(range(turn, end), range(start, turn)):
                 piece = self._order[place]
                 if piece in wanted:
                     return piece
