@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import count
@@ -126,12 +126,7 @@ class Source:
     def asked_pieces(self) -> list[int]:
         """List the indices of the pieces it was asked for, in order, since the last call."""
         asked, self._asked[:] = list(self._asked), []
-        return [
-            index
-            for request in asked
-            if isinstance(request, Pieces)
-            for index in range(request.first, request.first + request.count)
-        ]
+        return _pieces_in(asked)
 
     def _serve(self, connection: Connection) -> None:
         guest = Guest(connection, self._catalog, self._roots, self.uploads, self._told.put)
@@ -148,6 +143,40 @@ class Source:
         data = self.data[request.root]
         piece = merkle.piece_length(len(data))
         return data[request.first * piece : (request.first + request.count) * piece]
+
+
+def _pieces_in(asked: Iterable[AnyRequest]) -> list[int]:
+    return [
+        index
+        for request in asked
+        if isinstance(request, Pieces)
+        for index in range(request.first, request.first + request.count)
+    ]
+
+
+class Noting:
+    """Connects, and notes what is asked: for when the source is a program of its own."""
+
+    def __init__(self) -> None:
+        self._sent = b""
+
+    def connect(self, address: Address) -> Connection:
+        connection = connect(address)
+        send = connection.send
+
+        def note(data: bytes) -> None:
+            self._sent += data
+            send(data)
+
+        connection.send = note  # type: ignore[method-assign]
+        return connection
+
+    def asked_pieces(self) -> list[int]:
+        """List the indices of the pieces asked for, in order, since the last call."""
+        sent, self._sent = self._sent, b""
+        return _pieces_in(
+            wire.decode_request(line, TO_PEER) for line in sent.splitlines(keepends=True)
+        )
 
 
 @contextmanager
