@@ -94,7 +94,7 @@ def get(session: Session, command: Command) -> None:
     if not command.words:
         raise BadUsageError("get")
     wanted = _choose(session, command.words)
-    transfer = session.transfers.start(wanted)
+    transfer = session.transfers.start(wanted, followed=not command.background)
     if command.background:
         _leave_in_background(session, transfer)
     else:
@@ -293,7 +293,6 @@ def _teller(session: Session) -> Callable[[wire.Wait], None]:
 
 def _follow(session: Session, transfer: Transfer) -> None:
     """Show a download until its end; Ctrl-C ends it, Ctrl-Z sends it to the background."""
-    transfer.told.set()
     try:
         ended = session.screen.watch(transfer.title, transfer.results, transfer.progress)
     except KeyboardInterrupt:
@@ -301,6 +300,8 @@ def _follow(session: Session, transfer: Transfer) -> None:
         ended = True
     if not ended:
         transfer.told.clear()
+        ended = transfer.results.done()  # perhaps just before that, and nobody has told
+    if not ended:
         _leave_in_background(session, transfer)
         return
     _show(session, transfer.results.result())

@@ -169,11 +169,7 @@ def finals(wanted: Path) -> Iterator[Path]:
 def _open_locked(path: Path) -> FileIO:
     with border(path):
         while True:
-            try:
-                file = FileIO(os.open(path, _FLAGS, 0o666), "rb+")
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True)
-                continue
+            file = _open(path)
             try:
                 _lock(file, path)
                 ours, there = os.fstat(file.fileno()), _lstat(path)
@@ -189,6 +185,17 @@ def _open_locked(path: Path) -> FileIO:
             except BaseException:
                 file.close()
                 raise
+
+
+def _open(path: Path) -> FileIO:
+    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
+        raise DiskError(str(path), "link")
+    try:
+        descriptor = os.open(path, _FLAGS, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)  # another download may make it too
+        descriptor = os.open(path, _FLAGS, 0o666)
+    return FileIO(descriptor, "rb+")
 
 
 def _move(path: Path, final: Path) -> bool:

@@ -141,8 +141,8 @@ class Transfers:
         self._next = 1
         self._running: dict[Transfer, Thread] = {}  # used by the main thread only
 
-    def start(self, wanted: Sequence[Wanted]) -> Transfer:
-        """Begin a transfer in a thread of its own."""
+    def start(self, wanted: Sequence[Wanted], *, followed: bool) -> Transfer:
+        """Begin a transfer in a thread of its own, which tells its end if nobody follows it."""
         self._reap()
         transfer = Transfer(
             self._next,
@@ -153,6 +153,8 @@ class Transfers:
             self._who_has,
             self._holdings,
         )
+        if followed:  # said before it begins: it may end at once
+            transfer.told.set()
         self._next += 1
         thread = Thread(target=self._run, args=(transfer,), name=f"transfer {transfer.number}")
         self._running[transfer] = thread

@@ -35,8 +35,8 @@ _ports = itertools.count(random.randrange(2**12))
 
 def private_address() -> str:
     """Return a loopback address of nobody else; so are the three that follow it."""
-    number = next(_addresses) % 2**20
-    return f"127.{128 + number // 2**14}.{number // 64 % 256}.{number % 64 * 4 + 2}"
+    block, place = divmod(next(_addresses) % (63 * 2**14), 63)
+    return f"127.{128 + block // 256}.{block % 256}.{place * 4 + 2}"
 
 
 def beside(ip: str, steps: int = 1) -> str:

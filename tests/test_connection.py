@@ -89,12 +89,13 @@ def test_a_line_that_does_not_come_is_given_up(pair):
         connection.receive_line(0.05)
 
 
-def test_a_line_dribbled_byte_by_byte_is_given_up(pair):
+@pytest.mark.parametrize("pause", [0.0002, 0.02])
+def test_a_line_dribbled_byte_by_byte_is_given_up(pair, pause):
     bare, connection = pair
     given_up = Event()
 
     def dribble():
-        while not given_up.wait(0.02):
+        while not given_up.wait(pause):
             send_and_go_on(bare, b"x")
 
     dribbler = Thread(target=dribble)
@@ -417,6 +418,21 @@ def test_an_address_of_another_family_is_said(server):
     address, _ = server
     with pytest.raises(ConnectionLostError):
         dial(address, source="::1")
+
+
+def test_a_port_that_answers_itself_is_nobody(host):
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port = probe.getsockname()[1]
+    real = socket.create_connection
+
+    def from_the_same_port(address, timeout, source_address=None):
+        return real(address, timeout, source_address=(host, port))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "create_connection", from_the_same_port)
+        with pytest.raises(ConnectionLostError, match="refused"):
+            dial(Address(host, port))
 
 
 def test_the_addresses_of_this_machine_are_of_use_to_others():

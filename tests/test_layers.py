@@ -9,12 +9,13 @@ from conftest import ROOT
 
 FLOORS = (
     {"errors"},
-    {"events", "merkle", "names", "wire"},
-    {"messages", "disk", "commands", "sentences", "manual"},
+    {"events", "merkle", "names", "swarm", "wire"},
+    {"messages", "disk", "commands", "sentences", "manual", "torrent"},
     {"registry", "roots", "connection", "partial", "uploads"},
-    {"catalog", "listener", "discovery", "verifier"},
-    {"options", "serving", "membership", "download"},
-    {"lookup", "batch", "screens"},
+    {"catalog", "index", "listener", "discovery", "verifier", "sending"},
+    {"options", "holdings", "membership", "crew"},
+    {"offering", "announcer", "download"},
+    {"serving", "lookup", "batch", "screens"},
     {"transfers"},
     {"actions"},
 )

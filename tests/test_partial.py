@@ -56,6 +56,23 @@ def test_what_it_held_is_kept_when_it_is_opened_again(tmp_path):
         assert file.read() == b"before"
 
 
+def test_two_that_make_its_folder_at_once_both_open_theirs(tmp_path):
+    for number in range(20):
+        start, found = Barrier(2), []
+
+        def begin(name, folder=tmp_path / str(number) / "in", start=start, found=found):
+            start.wait()
+            with begun(folder / name) as opened:
+                found.append(opened.path.name)
+
+        threads = [Thread(target=begin, args=(name,)) for name in ("a.parte", "b.parte")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(found) == ["a.parte", "b.parte"]
+
+
 def test_its_holes_take_no_space(tmp_path):
     with begun(tmp_path / "a.parte") as opened:
         os.truncate(opened.path, 2**40)

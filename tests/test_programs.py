@@ -248,6 +248,25 @@ def test_ls_and_get_of_oneself_work(standing, tmp_path):
     assert (tmp_path / "meu").read_bytes() == b"m"
 
 
+def test_json_says_foreign_text_without_what_a_terminal_would_obey(standing):
+    name = "\x9b31m\u202egpj.exe\x7f"
+    body = b"%s\n" % ok({"name": name, "size": 1}).split(b" ", 1)[1].strip()
+    with Liar.listed(standing, {"ls": ok({"bytes": len(body), "count": 1}, body)}) as liar:
+        result = standing.run(f"ls {liar.ip} {liar.port}", "--json")
+    assert json.loads(result.out)["name"] == name
+    assert not set("\x9b\u202e\x7f") & set(result.out)
+
+
+@pytest.mark.parametrize(
+    ("program", "option"), [("Peers.py", "--ajuda"), ("Peers.py", "-h"), ("Servidor.py", "--help")]
+)
+def test_help_is_lines_that_a_person_can_read(standing, program, option):
+    result = standing.start(program, option).end()
+    assert result.status == 0 and not result.err
+    assert result.out.startswith("uso: python3 ") and len(result.out.splitlines()) > 5
+    assert "\\n" not in result.out
+
+
 # Files, and the list of them.
 
 
@@ -328,6 +347,12 @@ def test_a_list_that_cannot_be_read_is_one_sentence_and_the_peer_goes_on(
     program, port = standing.peer("--servir", ip=standing.ip_c, files=list_path)
     program.says(sentence)
     assert converse(standing.ip_c, port, b"ls\n") == b'ok {"bytes": 0, "count": 0}\n'
+
+
+def test_a_list_problem_is_told_to_who_runs_one_command(standing, tmp_path):
+    list_path = tmp_path / "lista.txt"
+    list_path.write_text("sumido nao/existe\n")
+    one_sentence(standing.run("peers", files=list_path), 0, "linha 1: não existe o arquivo")
 
 
 def test_a_download_folder_that_is_a_file_is_one_sentence(standing, tmp_path):

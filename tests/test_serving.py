@@ -198,7 +198,7 @@ def test_while_a_file_is_hashed_it_is_told_how_far_that_is(seller, buyer, monkey
 
     with pytest.raises(EnoughError):
         buyer.ask(Stat("huge"), Found, waiting=hear)
-    assert {(wait.place, wait.size) for wait in heard} == {(0, 2**40)}
+    assert {(wait.place, wait.size) for wait in heard} == {(0, 2**36)}
 
 
 # Bytes by name.

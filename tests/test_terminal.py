@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from lies import LARGE, LYING_LISTS, WRONG_COMMANDS, half_of_large, ok
-from programs import Liar, beside, network
+from programs import PATIENCE, Liar, beside, network
 from terminals import port_of, terminal
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -74,6 +74,17 @@ def test_ctrl_c_during_a_get_ends_that_download_only(net):
         assert opened.end() == 0
 
 
+@pytest.mark.parametrize("command", ["ls {0.ip} {0.port}", "get {0.ip} x"])
+def test_ctrl_c_while_a_peer_says_nothing_brings_the_prompt_back_at_once(net, command):
+    with terminal(net) as opened, Liar.listed(net, {}) as mute:
+        opened.press(command.format(mute) + "\r")
+        assert mute.asked.wait(PATIENCE)
+        opened.interrupt()
+        opened.shows("interrompido", within=3)
+        opened.prompts(within=3)
+        assert "este peer" in opened.enter("peers")
+
+
 def test_an_event_leaves_what_is_being_typed_on_the_screen_and_it_still_runs(net, tmp_path):
     with terminal(net, files={"meu.txt": b"12345"}) as opened:
         opened.press("pee")
@@ -88,17 +99,29 @@ def test_an_event_leaves_what_is_being_typed_on_the_screen_and_it_still_runs(net
         assert "não conheço" not in opened.screen()
 
 
-def test_an_event_leaves_a_long_line_as_it_was_on_a_narrow_terminal(net):
+def test_an_event_waits_for_the_next_prompt_while_a_long_line_is_being_typed(net):
     typed = "get 127.0.0.1 um-nome-bem-comprido-que-passa-da-primeira-linha.txt"
     with terminal(net, files={"meu.txt": b"12345"}, columns=40) as opened:
         opened.press(typed)
-        opened.until(lambda: typed in opened.screen().replace("\n", ""))
+        opened.until(lambda: opened.screen().replace("\n", "").endswith(f"rede> {typed}"))
         script = f"get {net.ip} {port_of(opened)} meu.txt"
         assert net.run(script, ip=beside(net.ip)).status == 0
-        opened.shows("baixou meu.txt")
-        opened.until(lambda: opened.screen().replace("\n", "").endswith(f"rede> {typed}"))
-        assert opened.screen().replace("\n", "").count("um-nome-bem") == 1
         opened.press("\x15peers\r")  # Ctrl-U rubs it out
+        opened.shows("este peer")
+        opened.shows("baixou meu.txt")
+        opened.prompts()
+        assert "um-nome-bem" not in opened.screen()
+
+
+def test_what_was_typed_can_be_moved_in_after_an_event(net):
+    with terminal(net, files={"meu.txt": b"12345"}) as opened:
+        opened.press("pers\x1b[D\x1b[D")
+        opened.prompts("pers")
+        assert net.run(f"get {net.ip} {port_of(opened)} meu.txt", ip=beside(net.ip)).status == 0
+        opened.shows("baixou meu.txt")
+        opened.press("e")
+        opened.prompts("peers", within=3)
+        opened.press("\r")
         opened.shows("este peer")
 
 
@@ -189,6 +212,12 @@ def test_a_narrow_terminal_still_shows_whole_names(net):
         cells = [line.split("│")[1].strip() for line in table.splitlines() if "│" in line]
         assert "".join(cells).replace(" ", "") == name.replace(" ", "")
         assert all(len(line) <= 40 for line in table.splitlines())
+
+
+def test_a_narrow_terminal_does_not_cut_a_header_inside_a_word(net):
+    _, port = net.peer("--servir", files={"a.txt": b"1"})
+    with terminal(net, columns=40) as opened:
+        assert "Arquivos compartilhados" in opened.enter(f"ls {net.ip} {port}")
 
 
 def test_pasted_lines_run_one_after_another(net):

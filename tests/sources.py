@@ -1,0 +1,321 @@
+"""Peers in the test's own process: an honest one, and what liars do in its place.
+
+A Source is a real Listener with real Guests over real sockets, and a log of what was asked. A lie
+is a function that answers some requests instead of the Guest. The words of the wire that move a
+file stand in this room alone, so that the tests of downloads know nothing of them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
+
+from listening import SOON, running
+
+from Peers import connect_to_peer
+from rede_p2p import disk, merkle, sentences, wire
+from rede_p2p.catalog import Catalog
+from rede_p2p.connection import Connection
+from rede_p2p.download import Wanted
+from rede_p2p.errors import Address, RefusedError
+from rede_p2p.listener import Listener
+from rede_p2p.membership import Membership
+from rede_p2p.merkle import Content
+from rede_p2p.messages import TO_PEER, AnyRequest, Body, Hashes, Pieces
+from rede_p2p.roots import Hashed, Roots
+from rede_p2p.serving import Guest
+from rede_p2p.uploads import Uploads
+
+LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
+
+Lie = Callable[["Source", Connection, AnyRequest], bool]  # whether it has answered
+
+connect = partial(connect_to_peer, SimpleNamespace(own_ip=None))
+
+
+def content_of(data: bytes) -> Content:
+    return Content(merkle.root_of(merkle.layer_of(data), len(data)), len(data))
+
+
+def pieces_of(data: bytes) -> list[bytes]:
+    piece = merkle.piece_length(len(data))
+    return [data[start : start + length] for start, length in merkle.cut(len(data), piece)]
+
+
+def right_pieces(path: Path, data: bytes) -> set[int]:
+    """Return which pieces of a content a partial file holds."""
+    held = path.read_bytes() if path.exists() else b""
+    piece = merkle.piece_length(len(data))
+    return {
+        index
+        for index, right in enumerate(pieces_of(data))
+        if right and held[index * piece : index * piece + len(right)] == right
+    }
+
+
+class Source:
+    """A peer that shares what it is told to, and notes what it is asked."""
+
+    def __init__(
+        self,
+        folder: Path,
+        host: str,
+        stack: ExitStack,
+        lie: Lie | None = None,
+        uploads: Uploads | None = None,
+    ) -> None:
+        self.folder = folder
+        self.lie = lie
+        self.data: dict[bytes, bytes] = {}  # by root
+        self.paths: dict[str, Path] = {}  # by name
+        self._asked: list[AnyRequest] = []  # by any of the threads: one append is atomic
+        self._numbers = count()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._list = folder / "lista.txt"
+        self._list.write_bytes(b"")
+        self._told: SimpleQueue[object] = SimpleQueue()
+        self._roots = stack.enter_context(closing(Roots(None)))
+        self._catalog = stack.enter_context(
+            closing(Catalog(self._list, self._roots, self._told.put))
+        )
+        self.uploads = uploads or Uploads()
+        self._stack = stack
+        self.address = Address(host, 0)
+        if host:
+            self._listen(host, 0)
+
+    def join(self, ip: str, port: int, own_ip: str) -> None:
+        """Be listed by a real tracker."""
+        place = Membership(
+            ip, port, own_ip, lambda offered: self._listen(own_ip, offered), self._told.put
+        )
+        self._stack.enter_context(closing(place))
+
+    def _listen(self, host: str, port: int) -> bool:
+        listener = Listener(host, port, 500)
+        self.address = listener.address
+        self._stack.enter_context(running(listener, self._serve))
+        self._stack.callback(self.uploads.close)
+        return True
+
+    def share(self, files: Mapping[str, bytes]) -> list[Wanted]:
+        """Share these files from now on; return what a download needs to know of them."""
+        known = []
+        for name, data in files.items():
+            path = self.folder / str(next(self._numbers))
+            path.write_bytes(data)
+            os.utime(path, ns=(LONG_AGO, LONG_AGO))
+            content = content_of(data)
+            known.append((str(path), Hashed(disk.stamp(path), content, merkle.layer_of(data))))
+            self.data[content.root] = data
+            self.paths[name] = path
+        self._roots.remember(known)
+        new = self._list.with_suffix(".new")
+        lines = (f'"{name}" {path.name}\n' for name, path in self.paths.items())
+        new.write_text("".join(lines), encoding="utf-8")
+        new.replace(self._list)
+        return [Wanted(name, content_of(data), (self.address,)) for name, data in files.items()]
+
+    def asked_pieces(self) -> list[int]:
+        """List the indices of the pieces it was asked for, in order, since the last call."""
+        asked, self._asked[:] = list(self._asked), []
+        return _pieces_in(asked)
+
+    def _serve(self, connection: Connection) -> None:
+        guest = Guest(connection, self._catalog, self._roots, self.uploads, self._told.put)
+        for request in connection.requests(TO_PEER, lambda: SOON, sentences.refusal):
+            self._asked.append(request)
+            try:
+                if self.lie is None or not self.lie(self, connection, request):
+                    guest.answer(request)
+            except RefusedError as no:
+                connection.refuse(no.code, sentences.refusal(no))
+
+    def body(self, request: Pieces) -> bytes:
+        """Return the right answer."""
+        data = self.data[request.root]
+        piece = merkle.piece_length(len(data))
+        return data[request.first * piece : (request.first + request.count) * piece]
+
+
+def _pieces_in(asked: Iterable[AnyRequest]) -> list[int]:
+    return [
+        index
+        for request in asked
+        if isinstance(request, Pieces)
+        for index in range(request.first, request.first + request.count)
+    ]
+
+
+class Noting:
+    """Connects, and notes what is asked: for when the source is a program of its own."""
+
+    def __init__(self) -> None:
+        self._sent = b""
+
+    def connect(self, address: Address) -> Connection:
+        connection = connect(address)
+        send = connection.send
+
+        def note(data: bytes) -> None:
+            self._sent += data
+            send(data)
+
+        connection.send = note  # type: ignore[method-assign]
+        return connection
+
+    def asked_pieces(self) -> list[int]:
+        """List the indices of the pieces asked for, in order, since the last call."""
+        sent, self._sent = self._sent, b""
+        return _pieces_in(
+            wire.decode_request(line, TO_PEER) for line in sent.splitlines(keepends=True)
+        )
+
+
+@contextmanager
+def source(
+    folder: Path, host: str, lie: Lie | None = None, uploads: Uploads | None = None
+) -> Iterator[Source]:
+    with ExitStack() as stack:
+        yield Source(folder, host, stack, lie, uploads)
+
+
+# Lies.
+
+
+def _send(connection: Connection, body: bytes, announced: int | None = None) -> bool:
+    count = len(body) if announced is None else announced
+    connection.send(wire.encode_reply(Body(count)) + body)
+    return True
+
+
+def about_pieces(answer: Callable[[Connection, bytes], object]) -> Lie:
+    """Lie where bytes are asked for; ``answer`` is given the right ones."""
+
+    def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
+        if isinstance(request, Pieces):
+            answer(connection, source.body(request))
+            return True
+        return False
+
+    return lie
+
+
+def about_hashes(answer: Callable[[Connection, bytes], object]) -> Lie:
+    """Lie where the piece hashes are asked for; ``answer`` is given the right ones."""
+
+    def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
+        if isinstance(request, Hashes):
+            answer(connection, merkle.layer_of(source.data[request.root]))
+            return True
+        return False
+
+    return lie
+
+
+def refuses(code: str) -> Lie:
+    def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
+        if isinstance(request, Pieces | Hashes):
+            raise RefusedError(code)
+        return False
+
+    return lie
+
+
+def hangs_up_at_once(source: Source, connection: Connection, request: AnyRequest) -> bool:
+    connection.hang_up()
+    return True
+
+
+def sends(share: float) -> Callable[[Connection, bytes], object]:
+    """Send a share of what is right, then hang up."""
+
+    def answer(connection: Connection, body: bytes) -> None:
+        _send(connection, body[: int(len(body) * share)], len(body))
+        connection.hang_up()
+
+    return answer
+
+
+def sends_and_is_silent(share: float) -> Callable[[Connection, bytes], object]:
+    def answer(connection: Connection, body: bytes) -> None:
+        _send(connection, body[: int(len(body) * share)], len(body))
+
+    return answer
+
+
+def flips(where: float) -> Callable[[Connection, bytes], object]:
+    """Send all, one bit of it wrong."""
+
+    def answer(connection: Connection, body: bytes) -> None:
+        wrong = bytearray(body)
+        wrong[int(len(body) * where)] ^= 1
+        _send(connection, bytes(wrong))
+
+    return answer
+
+
+def sends_zeros(connection: Connection, body: bytes) -> None:
+    _send(connection, bytes(len(body)))
+
+
+def announces(more: int) -> Callable[[Connection, bytes], object]:
+    """Announce and send some bytes more, or less, than were asked for."""
+    return lambda connection, body: _send(
+        connection, (body + bytes(max(more, 0)))[: len(body) + more]
+    )
+
+
+def sends_more(connection: Connection, body: bytes) -> None:
+    """Announce what is right, and go on after it."""
+    _send(connection, body + b"more\n" * 1000, len(body))
+
+
+def sends_noise(connection: Connection, body: bytes) -> None:
+    connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def waits_for_ever(connection: Connection, body: bytes) -> None:
+    """Say once that its turn has not come."""
+    connection.reply(wire.Wait(place=3))
+
+
+class Gate:
+    """Sends half of what is asked, and the rest when it is opened."""
+
+    def __init__(self, share: float = 0.5) -> None:
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        self._share = share
+
+    def __call__(self, source: Source, connection: Connection, request: AnyRequest) -> bool:
+        if not isinstance(request, Pieces) or self.open.is_set():
+            return False
+        body = source.body(request)
+        half = int(len(body) * self._share)
+        _send(connection, body[:half], len(body))
+        self.reached.set()
+        assert self.open.wait(SOON)
+        connection.send(body[half:])
+        return True
+
+
+class Changing(Uploads):
+    """Changes the file when its first bytes have left."""
+
+    def __init__(self, change: Callable[[], object]) -> None:
+        super().__init__(limit=2**40)  # small chunks, and no waiting
+        self._change = change
+
+    def chunks(self, upload, length):
+        for number, chunk in enumerate(super().chunks(upload, length)):
+            if number == 50:
+                self._change()
+            yield chunk

@@ -1,0 +1,810 @@
+"""One file from other peers: exact or not at all, and never fetched twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Barrier, Thread
+
+import pytest
+import sources
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import eventually
+from sources import (
+    LONG_AGO,
+    Changing,
+    Gate,
+    about_hashes,
+    about_pieces,
+    connect,
+    content_of,
+    pieces_of,
+    refuses,
+    right_pieces,
+    source,
+)
+
+from rede_p2p import connection, disk, merkle
+from rede_p2p.download import Download, Outcome, Wanted
+from rede_p2p.errors import (
+    Address,
+    ConnectionLostError,
+    DiskError,
+    IncompleteError,
+    InterruptedByUserError,
+    PeerUnreachableError,
+    ProtocolError,
+    RedeError,
+    RefusedError,
+    UnsafeNameError,
+    VerificationError,
+)
+from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
+from rede_p2p.partial import Partial
+from rede_p2p.roots import Roots
+from rede_p2p.uploads import Uploads
+
+DATA = random.Random(3).randbytes(40 * FINEST_PIECE + 77)
+ALL = set(range(41))
+NAME = "grande.bin"
+
+
+@pytest.fixture
+def roots():
+    with closing(Roots(None)) as roots:
+        yield roots
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "baixados"
+
+
+@pytest.fixture
+def fetch(folder, roots):
+    """Return how to download into the folder."""
+    return lambda wanted: Download(wanted, folder, connect, roots).run()
+
+
+@pytest.fixture
+def honest(tmp_path, host):
+    with source(tmp_path / "honest", host) as made:
+        yield made
+
+
+@pytest.fixture
+def lying(tmp_path, host):
+    """Return how to open a source that lies."""
+    with ExitStack() as stack:
+        yield lambda lie, uploads=None: stack.enter_context(
+            source(tmp_path / "lying", host, lie, uploads)
+        )
+
+
+def found_in(folder):
+    """Return what stands in a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def only_what_is_right_is_kept(folder, data=DATA, name=NAME):
+    """Check what a download that failed left: nothing, or a partial file worth keeping."""
+    left = found_in(folder)
+    assert left.keys() <= {f"{name}.parte"}
+    right = right_pieces(folder / f"{name}.parte", data)
+    assert bool(right) == bool(left)
+    return right
+
+
+# Exact.
+
+
+EDGES = [0, 1, BLOCK, FINEST_PIECE, 2 * FINEST_PIECE, 8 * FINEST_PIECE, 16 * FINEST_PIECE]
+SIZES = sorted({size + step for size in EDGES for step in (-1, 0, 1) if size + step >= 0})
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_of_any_size_arrives_exactly(honest, fetch, folder, size):
+    data = DATA[:size]
+    (wanted,) = honest.share({NAME: data})
+    assert fetch(wanted) == Outcome(folder / NAME, already=False)
+    assert found_in(folder) == {NAME: data}
+    assert sorted(honest.asked_pieces()) == list(range(merkle.piece_count(size)))
+
+
+def test_a_file_of_pieces_larger_than_the_finest_arrives_exactly(
+    honest, fetch, folder, monkeypatch
+):
+    monkeypatch.setattr(merkle, "MAX_PIECES", 16)  # as for a file of more than 4 GiB
+    (wanted,) = honest.share({NAME: DATA})
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA}
+    assert sorted(honest.asked_pieces()) == list(range(11))
+
+
+def test_progress_ends_at_the_size(honest, folder, roots):
+    (wanted,) = honest.share({NAME: DATA})
+    download = Download(wanted, folder, connect, roots)
+    assert download.progress() == (0, len(DATA), 0)
+    download.run()
+    assert download.progress() == (len(DATA), len(DATA), 0)
+
+
+def test_a_name_inside_a_folder_makes_the_folder(honest, fetch, folder):
+    (wanted,) = honest.share({"fotos/de/praia.png": DATA})
+    assert fetch(wanted).path == folder / "fotos" / "de" / "praia.png"
+    assert found_in(folder) == {"praia.png": DATA}
+
+
+def test_what_was_downloaded_is_known_without_being_read_again(honest, fetch, folder, roots):
+    (wanted,) = honest.share({NAME: DATA})
+    path = fetch(wanted).path
+    assert roots.known(str(path), disk.stamp(path)) == wanted.content.root
+    assert roots.layer(str(path), wanted.content) == merkle.layer_of(DATA)
+    assert roots.pending() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["../fora", "/tmp/fora", "a\\b", "x.parte", ".bashrc", "", "a/../b"]
+)
+def test_an_unsafe_name_is_refused_before_anything_is_done(folder, roots, name):
+    with pytest.raises(UnsafeNameError):
+        Download(Wanted(name, content_of(b"x"), ()), folder, connect, roots)
+    assert not folder.exists()
+
+
+# What is here already.
+
+
+def no_connection(address):
+    raise AssertionError("nobody had to be asked")
+
+
+def test_the_same_content_under_that_name_is_not_fetched(folder, roots):
+    folder.mkdir()
+    (folder / NAME).write_bytes(DATA)
+    wanted = Wanted(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
+    outcome = Download(wanted, folder, no_connection, roots).run()
+    assert outcome == Outcome(folder / NAME, already=True)
+
+
+def test_the_same_content_under_a_further_name_is_not_fetched(folder, roots):
+    folder.mkdir()
+    (folder / NAME).write_bytes(b"other")
+    (folder / "grande (1).bin").write_bytes(DATA)
+    wanted = Wanted(NAME, content_of(DATA), ())
+    outcome = Download(wanted, folder, no_connection, roots).run()
+    assert outcome == Outcome(folder / "grande (1).bin", already=True)
+
+
+@pytest.mark.parametrize("other", [b"other", DATA[:-1] + b"x"], ids=["other size", "same size"])
+def test_other_content_under_that_name_stays_and_the_new_one_is_numbered(
+    honest, fetch, folder, other
+):
+    folder.mkdir()
+    (folder / NAME).write_bytes(other)
+    (wanted,) = honest.share({NAME: DATA})
+    assert fetch(wanted) == Outcome(folder / "grande (1).bin", already=False)
+    assert found_in(folder) == {NAME: other, "grande (1).bin": DATA}
+    assert fetch(wanted) == Outcome(folder / "grande (1).bin", already=True)
+
+
+def test_content_that_appears_under_that_name_meanwhile_is_not_overwritten(lying, folder, fetch):
+    gate = Gate()
+    (wanted,) = lying(gate).share({NAME: DATA})
+    found = in_a_thread(lambda: fetch(wanted))
+    assert gate.reached.wait(20)
+    (folder / NAME).write_bytes(b"mine")
+    gate.open.set()
+    assert found() == Outcome(folder / "grande (1).bin", already=False)
+    assert found_in(folder) == {NAME: b"mine", "grande (1).bin": DATA}
+
+
+def in_a_thread(run):
+    """Begin something; return how to wait for its result, or for the error it raised."""
+    found = SimpleQueue()
+
+    def catch():
+        try:
+            found.put(run())
+        except RedeError as error:
+            found.put(error)
+
+    thread = Thread(target=catch)
+    thread.start()
+
+    def wait():
+        thread.join(20)
+        return found.get(timeout=20)
+
+    return wait
+
+
+def test_two_at_once_of_one_name_in_one_folder_do_not_mix(lying, folder, fetch):
+    gate = Gate()
+    liar = lying(gate)
+    (wanted,) = liar.share({NAME: DATA})
+    found = in_a_thread(lambda: fetch(wanted))
+    assert gate.reached.wait(20)
+    with pytest.raises(DiskError) as caught:
+        fetch(wanted)
+    assert (caught.value.kind, caught.value.path) == ("busy", str(folder / f"{NAME}.parte"))
+    other = DATA[::-1]
+    with pytest.raises(DiskError, match="busy"):
+        fetch(liar.share({NAME: other})[0])
+    gate.open.set()
+    assert found() == Outcome(folder / NAME, already=False)
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, folder):
+    (wanted,) = honest.share({NAME: DATA})
+    start = Barrier(2)
+
+    def race():
+        start.wait()
+        return fetch(wanted)
+
+    for name in (NAME, "outro.bin", "mais um.bin"):
+        wanted = replace(wanted, name=name)
+        first, second = in_a_thread(race), in_a_thread(race)
+        outcomes = [first(), second()]
+        done = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+        failed = [outcome for outcome in outcomes if not isinstance(outcome, Outcome)]
+        assert done and all(outcome.path == folder / name for outcome in done)
+        assert {(type(error), error.kind) for error in failed} <= {(DiskError, "busy")}
+    assert found_in(folder) == dict.fromkeys((NAME, "outro.bin", "mais um.bin"), DATA)
+
+
+# Sources that lie or die. Each: the lie, the error, the error within it.
+
+
+LIES = {
+    "hangs up at once": (sources.hangs_up_at_once, PeerUnreachableError, ConnectionLostError),
+    "refuses, for it has it no more": (refuses("not-here"), PeerUnreachableError, RefusedError),
+    "refuses, for it is full": (refuses("full"), PeerUnreachableError, RefusedError),
+    "refuses in its own words": (refuses("hm"), PeerUnreachableError, RefusedError),
+    "answers noise for hashes": (
+        about_hashes(sources.sends_noise),
+        PeerUnreachableError,
+        ProtocolError,
+    ),
+    "sends fewer hashes": (
+        about_hashes(sources.announces(-32)),
+        PeerUnreachableError,
+        ProtocolError,
+    ),
+    "sends more hashes": (about_hashes(sources.announces(32)), PeerUnreachableError, ProtocolError),
+    "sends half a hash more": (
+        about_hashes(sources.announces(16)),
+        PeerUnreachableError,
+        ProtocolError,
+    ),
+    "hangs up in the hashes": (
+        about_hashes(sources.sends(0.5)),
+        PeerUnreachableError,
+        ConnectionLostError,
+    ),
+    "sends a wrong hash first": (about_hashes(sources.flips(0)), VerificationError, None),
+    "sends a wrong hash last": (about_hashes(sources.flips(0.999)), VerificationError, None),
+    "sends another tree": (about_hashes(sources.sends_zeros), VerificationError, None),
+    "answers noise for pieces": (
+        about_pieces(sources.sends_noise),
+        PeerUnreachableError,
+        ProtocolError,
+    ),
+    "hangs up before the first piece": (
+        about_pieces(sources.sends(0)),
+        PeerUnreachableError,
+        ConnectionLostError,
+    ),
+    "hangs up in the first piece": (
+        about_pieces(sources.sends(0.02)),
+        PeerUnreachableError,
+        ConnectionLostError,
+    ),
+    "hangs up half-way": (about_pieces(sources.sends(0.5)), IncompleteError, ConnectionLostError),
+    "hangs up at the end": (
+        about_pieces(sources.sends(0.9999)),
+        IncompleteError,
+        ConnectionLostError,
+    ),
+    "announces and sends short": (
+        about_pieces(sources.announces(-1)),
+        PeerUnreachableError,
+        ProtocolError,
+    ),
+    "announces and sends long": (
+        about_pieces(sources.announces(1)),
+        PeerUnreachableError,
+        ProtocolError,
+    ),
+    "sends zeros": (about_pieces(sources.sends_zeros), VerificationError, None),
+    "flips a bit at the beginning": (about_pieces(sources.flips(0)), VerificationError, None),
+    "flips a bit half-way": (about_pieces(sources.flips(0.5)), VerificationError, None),
+    "flips a bit at the end": (about_pieces(sources.flips(0.99999)), VerificationError, None),
+}
+
+
+@pytest.mark.parametrize(("lie", "kind", "cause"), LIES.values(), ids=LIES)
+def test_a_source_that_lies_or_dies_is_named_and_nothing_wrong_is_kept(
+    lying, honest, fetch, folder, lie, kind, cause
+):
+    (wanted,) = lying(lie).share({NAME: DATA})
+    with pytest.raises(kind) as caught:
+        fetch(wanted)
+    error = caught.value
+    if isinstance(error, IncompleteError):
+        assert (error.name, error.size) == (NAME, len(DATA))
+        assert 0 < error.have < len(DATA)
+        error = error.cause
+    if cause is None:
+        assert (error.name, error.source) == (NAME, wanted.sources[0])
+    else:
+        assert error.address == wanted.sources[0]
+        assert isinstance(error.cause, cause)
+    kept = only_what_is_right_is_kept(folder)
+    # And an honest one completes what is left of it.
+    (wanted,) = honest.share({NAME: DATA})
+    assert not fetch(wanted).already
+    assert found_in(folder) == {NAME: DATA}
+    assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
+
+
+@pytest.mark.parametrize(("lie", "kind", "cause"), LIES.values(), ids=LIES)
+def test_where_one_source_lies_or_dies_another_completes(
+    lying, honest, fetch, folder, lie, kind, cause
+):
+    (bad,), (good,) = lying(lie).share({NAME: DATA}), honest.share({NAME: DATA})
+    wanted = Wanted(NAME, bad.content, (*bad.sources, *good.sources))
+    assert fetch(wanted) == Outcome(folder / NAME, already=False)
+    assert found_in(folder) == {NAME: DATA}
+    asked = honest.asked_pieces()
+    assert len(asked) == len(set(asked)) <= len(ALL)
+
+
+def test_a_source_that_says_more_after_its_answer_does_no_harm(lying, honest, fetch, folder):
+    (bad,), (good,) = (
+        lying(about_pieces(sources.sends_more)).share({NAME: DATA}),
+        honest.share({NAME: DATA}),
+    )
+    with Partial(folder / f"{NAME}.parte") as opened:  # two ranges are missing
+        opened.write_whole(bytes(5 * FINEST_PIECE) + DATA[5 * FINEST_PIECE : 9 * FINEST_PIECE])
+    fetch(Wanted(NAME, bad.content, (*bad.sources, *good.sources)))
+    assert found_in(folder) == {NAME: DATA}
+
+
+@pytest.mark.parametrize("where", ["hashes", "pieces"])
+def test_a_source_that_falls_silent_half_way_is_given_up(
+    lying, honest, fetch, folder, monkeypatch, where
+):
+    monkeypatch.setattr(connection, "STALL_TIMEOUT", 0.3)
+    about = {"hashes": about_hashes, "pieces": about_pieces}[where]
+    (bad,) = lying(about(sources.sends_and_is_silent(0.6))).share({NAME: DATA})
+    with pytest.raises((PeerUnreachableError, IncompleteError)) as caught:
+        fetch(bad)
+    error = getattr(caught.value.cause, "cause", caught.value.cause)
+    assert (type(error), error.reason) == (ConnectionLostError, "silent")
+    only_what_is_right_is_kept(folder)
+    (good,) = honest.share({NAME: DATA})
+    fetch(Wanted(NAME, bad.content, (*bad.sources, *good.sources)))
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_a_source_that_is_not_there_is_named(honest, fetch, folder, host):
+    (good,) = honest.share({NAME: DATA})
+    gone = Address(host, 9)
+    with pytest.raises(PeerUnreachableError) as caught:
+        fetch(replace(good, sources=(gone,)))
+    assert (caught.value.address, caught.value.cause.reason) == (gone, "refused")
+    assert not found_in(folder.parent / "baixados")
+    fetch(replace(good, sources=(gone, honest.address)))
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_when_every_source_lies_the_error_is_one_of_theirs(lying, tmp_path, host, fetch, folder):
+    (first,) = lying(about_pieces(sources.flips(0.3))).share({NAME: DATA})
+    with source(tmp_path / "another", host, about_pieces(sources.flips(0.7))) as another:
+        (second,) = another.share({NAME: DATA})
+        wanted = replace(first, sources=(*first.sources, *second.sources))
+        try:
+            fetch(wanted)
+        except VerificationError as error:
+            assert error.source in wanted.sources
+            only_what_is_right_is_kept(folder)
+        else:  # what was wrong of one was right of the other
+            assert found_in(folder) == {NAME: DATA}
+
+
+def serves_any_size(source, connection, request):
+    """Send as many bytes as a size would have that is not the content's."""
+    if isinstance(request, sources.Hashes):
+        return sources._send(connection, bytes(serves_any_size.hashes * 32))
+    if isinstance(request, sources.Pieces):
+        return sources._send(connection, serves_any_size.data)
+    return False
+
+
+@pytest.mark.parametrize(
+    "size",
+    [0, 1, FINEST_PIECE, len(DATA) - 77, len(DATA) - 1, len(DATA) + 1, 2 * len(DATA)],
+)
+@pytest.mark.parametrize("in_league", [False, True], ids=["to each its own", "in league"])
+def test_a_size_that_the_content_has_not_is_found_out(
+    lying, fetch, folder, monkeypatch, size, in_league
+):
+    liar = lying(serves_any_size if in_league else None)
+    (wanted,) = liar.share({NAME: DATA})
+    false = replace(wanted, content=Content(wanted.content.root, size))
+    serves_any_size.hashes = merkle.piece_count(size)
+    serves_any_size.data = (DATA * 2)[:size]
+    with pytest.raises((VerificationError, PeerUnreachableError)) as caught:
+        fetch(false)
+    named = getattr(caught.value, "source", None) or caught.value.address
+    assert named == liar.address
+    assert not found_in(folder.parent / "baixados")
+
+
+def touched(path):
+    os.utime(path, ns=(LONG_AGO + 1, LONG_AGO + 1))
+
+
+def cut_short(path):
+    os.truncate(path, 1_500_000)
+
+
+def rewritten(path):
+    with path.open("rb+") as file:
+        file.seek(len(DATA) // 2)
+        file.write(bytes(len(DATA) // 2))
+    os.utime(path, ns=(LONG_AGO, LONG_AGO))  # so that nobody can tell but by the bytes
+
+
+def replaced_by_a_longer_one(path):
+    path.write_bytes(DATA + DATA)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [touched, cut_short, rewritten, replaced_by_a_longer_one],
+    ids=lambda change: change.__name__,
+)
+def test_a_file_that_changes_half_way_never_arrives(lying, honest, fetch, folder, change):
+    liar = lying(None, Changing(lambda: change(liar.paths[NAME])))
+    (wanted,) = liar.share({NAME: DATA})
+    with pytest.raises((IncompleteError, VerificationError)):
+        fetch(wanted)
+    kept = only_what_is_right_is_kept(folder)
+    assert kept
+    honest.share({NAME: DATA})
+    assert fetch(replace(wanted, sources=(liar.address, honest.address))).path == folder / NAME
+    assert found_in(folder) == {NAME: DATA}
+    assert not kept & set(honest.asked_pieces())
+
+
+# Going on.
+
+
+def partial_of(right, damage=0):
+    """Return a partial file that holds these pieces, and something else in place of the others."""
+    pieces = pieces_of(DATA)
+    noise = random.Random(damage)
+    return b"".join(
+        piece if index in right else noise.randbytes(len(piece))
+        for index, piece in enumerate(pieces)
+    )
+
+
+PARTIALS = {
+    "empty": b"",
+    "nothing right": partial_of(set()),
+    "everything": DATA,
+    "all but the first": partial_of(ALL - {0}),
+    "all but the last": partial_of(ALL - {40}),
+    "only the first": partial_of({0}),
+    "only the last": partial_of({40}),
+    "every other": partial_of(set(range(0, 41, 2))),
+    "cut in a piece": DATA[: 7 * FINEST_PIECE + 5],
+    "cut between pieces": DATA[: 7 * FINEST_PIECE],
+    "one byte": DATA[:1],
+    "one byte short": DATA[:-1],
+    "longer by one byte": DATA + b"x",
+    "much longer": DATA * 2,
+    "longer by zeros": DATA + bytes(FINEST_PIECE),
+    "longer and damaged": partial_of({3, 7}) + b"x" * 999,
+    "of another content": DATA[::-1],
+    "zeros": bytes(len(DATA)),
+}
+
+
+@pytest.mark.parametrize("held", PARTIALS.values(), ids=PARTIALS)
+def test_whatever_the_partial_file_holds_the_rest_alone_is_fetched(honest, folder, roots, held):
+    folder.mkdir()
+    (folder / f"{NAME}.parte").write_bytes(held)
+    kept = right_pieces(folder / f"{NAME}.parte", DATA)
+    (wanted,) = honest.share({NAME: DATA})
+    download = Download(wanted, folder, connect, roots)
+    assert download.run() == Outcome(folder / NAME, already=False)
+    assert found_in(folder) == {NAME: DATA}
+    assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
+    assert download.progress().kept == sum(len(pieces_of(DATA)[index]) for index in kept)
+
+
+SMALL = DATA[: 6 * FINEST_PIECE - 1000]
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    with source(tmp_path_factory.mktemp("standing"), "127.0.0.1") as made:
+        yield made, made.share({NAME: SMALL})[0]
+
+
+@given(
+    length=st.integers(0, len(SMALL) + 2 * FINEST_PIECE),
+    damages=st.lists(
+        st.tuples(st.integers(0, len(SMALL)), st.binary(min_size=1, max_size=40)), max_size=4
+    ),
+    hole=st.tuples(st.integers(0, len(SMALL)), st.integers(0, 3 * FINEST_PIECE)),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_damage_to_the_partial_file_is_found_and_mended(standing, length, damages, hole):
+    honest, wanted = standing
+    with tempfile.TemporaryDirectory() as made, closing(Roots(None)) as roots:
+        folder = Path(made)
+        path = folder / f"{NAME}.parte"
+        with path.open("wb") as file:
+            start, size = hole
+            file.write((SMALL + bytes(2 * FINEST_PIECE))[: min(start, length)])
+            file.seek(start + size)
+            file.write(SMALL[start + size : length])
+            for where, noise in damages:
+                file.seek(where)
+                file.write(noise)
+            file.truncate(length)
+        kept = right_pieces(path, SMALL)
+        honest.asked_pieces()
+        assert Download(wanted, folder, connect, roots).run().path == folder / NAME
+        assert found_in(folder) == {NAME: SMALL}
+        assert sorted(honest.asked_pieces()) == sorted(set(range(6)) - kept)
+
+
+def test_a_partial_file_with_holes_keeps_what_is_right(honest, fetch, folder):
+    folder.mkdir()
+    path = folder / f"{NAME}.parte"
+    with path.open("wb") as file:
+        file.seek(8 * FINEST_PIECE)
+        file.write(DATA[8 * FINEST_PIECE : 12 * FINEST_PIECE])
+        file.truncate(len(DATA))
+    (wanted,) = honest.share({NAME: DATA})
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA}
+    assert sorted(honest.asked_pieces()) == sorted(ALL - {8, 9, 10, 11})
+
+
+def test_a_partial_file_of_another_name_is_taken_over(honest, fetch, folder):
+    folder.mkdir()
+    (folder / "outro.parte").write_bytes(partial_of(set(range(20))))
+    (folder / "alheio.bin.parte").write_bytes(DATA[::-1])
+    (wanted,) = honest.share({NAME: DATA})
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA, "alheio.bin.parte": DATA[::-1]}
+    assert sorted(honest.asked_pieces()) == list(range(20, 41))
+
+
+def test_a_partial_file_of_another_name_that_is_being_written_is_left_alone(honest, fetch, folder):
+    (wanted,) = honest.share({NAME: DATA})
+    with Partial(folder / "outro.parte") as other:
+        other.write_whole(DATA)
+        fetch(wanted)
+        assert found_in(folder) == {NAME: DATA, "outro.parte": DATA}
+
+
+def test_a_link_to_elsewhere_is_not_taken_over(honest, fetch, folder, tmp_path):
+    folder.mkdir()
+    (tmp_path / "precious").write_bytes(DATA)
+    (folder / "outro.parte").symlink_to(tmp_path / "precious")
+    (wanted,) = honest.share({NAME: DATA})
+    fetch(wanted)
+    assert (tmp_path / "precious").read_bytes() == DATA
+    assert (folder / "outro.parte").is_symlink()
+    assert not (folder / NAME).is_symlink()
+
+
+def test_a_link_in_place_of_the_partial_file_is_one_error(honest, fetch, folder, tmp_path):
+    folder.mkdir()
+    (folder / f"{NAME}.parte").symlink_to(tmp_path / "gone")
+    (wanted,) = honest.share({NAME: DATA})
+    with pytest.raises(DiskError, match="link"):
+        fetch(wanted)
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_shared_file_that_changed_meanwhile_is_fetched_anew_where_it_differs(
+    lying, honest, fetch, folder
+):
+    (wanted,) = lying(about_pieces(sources.sends(0.5))).share({NAME: DATA})
+    with pytest.raises(IncompleteError):
+        fetch(wanted)
+    new = DATA[: 5 * FINEST_PIECE] + b"!" + DATA[5 * FINEST_PIECE + 1 :] + b"and more"
+    kept = right_pieces(folder / f"{NAME}.parte", new)
+    assert 0 in kept and 5 not in kept
+    (wanted,) = honest.share({NAME: new})
+    fetch(wanted)
+    assert found_in(folder) == {NAME: new}
+    assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
+
+
+# Cancelling.
+
+
+def test_cancelled_before_it_runs_it_does_nothing(honest, folder, roots):
+    (wanted,) = honest.share({NAME: DATA})
+    download = Download(wanted, folder, connect, roots)
+    download.cancel()
+    download.cancel()
+    with pytest.raises(InterruptedByUserError):
+        download.run()
+    assert not honest.asked_pieces()
+    assert not found_in(folder.parent / "baixados")
+
+
+def cancelling(about, share):
+    """Return a lie that cancels when a share of an answer has left, and then sends the rest."""
+
+    def answer(connection, body):
+        half = int(len(body) * share)
+        sources._send(connection, body[:half], len(body))
+        cancelling.download.cancel()
+        connection.send(body[half:])
+
+    return about(answer)
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.2, 0.5, 0.8, 0.999, 1])
+@pytest.mark.parametrize("about", [about_hashes, about_pieces], ids=["hashes", "pieces"])
+def test_cancelled_at_any_moment_it_keeps_what_is_right_and_goes_on_later(
+    lying, honest, fetch, folder, roots, about, share
+):
+    (wanted,) = lying(cancelling(about, share)).share({NAME: DATA})
+    cancelling.download = Download(wanted, folder, connect, roots)
+    (good,) = honest.share({NAME: DATA})
+    try:
+        outcome = cancelling.download.run()
+    except InterruptedByUserError:
+        kept = only_what_is_right_is_kept(folder)
+        fetch(good)
+        assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
+    else:  # too late: it was there
+        assert share == 1 and outcome.path == folder / NAME
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_cancelled_while_it_waits_for_its_turn_it_ends(lying, folder, roots):
+    (wanted,) = lying(about_pieces(sources.waits_for_ever)).share({NAME: DATA})
+    download = Download(wanted, folder, connect, roots)
+    found = in_a_thread(download.run)
+    eventually(lambda: download.waiting.place == 3)
+    download.cancel()
+    assert isinstance(found(), InterruptedByUserError)
+    assert not found_in(folder)
+
+
+def test_cancelled_while_a_source_is_silent_it_ends(lying, folder, roots):
+    gate = Gate()
+    (wanted,) = lying(gate).share({NAME: DATA})
+    download = Download(wanted, folder, connect, roots)
+    found = in_a_thread(download.run)
+    assert gate.reached.wait(20)
+    eventually(lambda: download.progress().have)
+    download.cancel()
+    assert isinstance(found(), InterruptedByUserError)
+    gate.open.set()
+    assert only_what_is_right_is_kept(folder)
+
+
+def test_cancelled_while_it_connects_it_ends(honest, folder, roots):
+    (wanted,) = honest.share({NAME: DATA})
+
+    def connect_late(address):
+        download.cancel()
+        return connect(address)
+
+    download = Download(wanted, folder, connect_late, roots)
+    with pytest.raises(InterruptedByUserError):
+        download.run()
+    assert not found_in(folder.parent / "baixados")
+
+
+def test_cancelled_while_what_is_here_is_hashed_it_ends(folder, roots):
+    folder.mkdir()
+    (folder / NAME).write_bytes(b"")
+    os.truncate(folder / NAME, 2**40)  # hours of hashing
+    wanted = Wanted(NAME, Content(bytes(32), 2**40), ())
+    download = Download(wanted, folder, no_connection, roots)
+    found = in_a_thread(download.run)
+    eventually(roots.pending)
+    download.cancel()
+    assert isinstance(found(), InterruptedByUserError)
+
+
+# The disk.
+
+
+def test_space_is_looked_at_before_a_byte_is_fetched(honest, fetch, folder, monkeypatch):
+    (wanted,) = honest.share({NAME: DATA})
+    monkeypatch.setattr(disk, "free_space", lambda _: len(DATA) - 1)
+    with pytest.raises(DiskError) as caught:
+        fetch(wanted)
+    assert caught.value.kind == "full"
+    assert not honest.asked_pieces()
+    assert not found_in(folder.parent / "baixados")
+
+
+def test_space_is_needed_only_for_what_is_missing(honest, fetch, folder, monkeypatch):
+    folder.mkdir()
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 38 * FINEST_PIECE])
+    (wanted,) = honest.share({NAME: DATA})
+    monkeypatch.setattr(disk, "free_space", lambda _: 2 * 2**20)
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_what_is_kept_stays_when_there_is_no_space_for_the_rest(honest, fetch, folder, monkeypatch):
+    folder.mkdir()
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
+    (wanted,) = honest.share({NAME: DATA})
+    monkeypatch.setattr(disk, "free_space", lambda _: 1000)
+    with pytest.raises(DiskError, match="full"):
+        fetch(wanted)
+    assert only_what_is_right_is_kept(folder) == set(range(20))
+
+
+def test_a_disk_that_fills_on_the_way_is_one_error_and_it_goes_on_when_there_is_room(
+    honest, fetch, folder
+):
+    resource = pytest.importorskip("resource")
+    (wanted,) = honest.share({NAME: DATA})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, limits[1]))
+    try:
+        with pytest.raises(DiskError) as caught:
+            fetch(wanted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.kind == "full"
+    kept = only_what_is_right_is_kept(folder)
+    assert kept
+    honest.asked_pieces()
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA}
+    assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(honest, fetch, folder):
+    folder.write_bytes(b"")
+    (wanted,) = honest.share({NAME: DATA})
+    with pytest.raises(DiskError, match="not-folder"):
+        fetch(wanted)
+
+
+def test_a_partial_file_that_is_removed_meanwhile_is_one_error(lying, fetch, folder):
+    gate = Gate()
+    (wanted,) = lying(gate).share({NAME: DATA})
+    found = in_a_thread(lambda: fetch(wanted))
+    assert gate.reached.wait(20)
+    (folder / f"{NAME}.parte").unlink()
+    gate.open.set()
+    error = found()
+    assert isinstance(error, DiskError) and error.kind == "missing"
+    assert not found_in(folder)
+
+
+def test_a_slow_source_with_a_limit_is_waited_for(lying, fetch, folder):
+    (wanted,) = lying(None, Uploads(limit=8 * 2**20)).share({NAME: DATA})
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA}
