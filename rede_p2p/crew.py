@@ -87,6 +87,7 @@ class Crew:
                 self.failure = VerificationError(self._name, source)
                 if source in self._talking:
                     self._talking[source].hang_up()
+                self.changed.notify_all()
 
     def stop(self) -> None:
         """Hang up on every source, from any thread."""
@@ -176,7 +177,7 @@ class Crew:
     def _await_work(self, source: Address) -> list[int] | None:
         """Wait until something is missing, or another source is late; None at the end."""
         with self.changed:
-            while not (self._closed or self.board.complete):
+            while not (self._closed or self.board.complete or source in self._liars):
                 if not self.board.idle:
                     return []
                 if late := self.board.overdue(source)[:RANGES_LIMIT]:

@@ -23,12 +23,17 @@ def stat(size: int = len(BIG), root: bytes = ROOT_OF_BIG, name: str = "x.bin") -
     return ok({"name": name, "size": size, "root": root.hex()})
 
 
+def pieces(data: bytes, answer: bytes) -> dict[str, bytes]:
+    """Offer all the pieces, and answer this when they are taken."""
+    return {"want": ok({"first": 0, "count": merkle.piece_count(len(data))}), "take": answer}
+
+
 def half_of_large() -> dict[str, bytes]:
     """Say truly what LARGE is, and send its first half."""
     return {
         "stat": stat(len(LARGE), ROOT_OF_LARGE),
         "hashes": ok({"bytes": len(LARGE_LAYER)}, LARGE_LAYER),
-        "pieces": ok({"bytes": len(LARGE)}, LARGE[: len(LARGE) // 2]),
+        **pieces(LARGE, ok({"bytes": len(LARGE)}, LARGE[: len(LARGE) // 2])),
     }
 
 
@@ -98,37 +103,37 @@ LYING_FILES = {
         "bytes que não são",
     ),
     "a shorter answer announced": (
-        {"stat": stat(), "hashes": HASHES, "pieces": ok({"bytes": 5}, BIG[:5])},
+        {"stat": stat(), "hashes": HASHES, **pieces(BIG, ok({"bytes": 5}, BIG[:5]))},
         "",
         4,
         "tamanho diferente",
     ),
     "a longer answer announced": (
-        {"stat": stat(), "hashes": HASHES, "pieces": ok({"bytes": 2**40}, BIG)},
+        {"stat": stat(), "hashes": HASHES, **pieces(BIG, ok({"bytes": 2**40}, BIG))},
         "",
         4,
         "tamanho diferente",
     ),
     "a negative answer announced": (
-        {"stat": stat(), "hashes": HASHES, "pieces": ok({"bytes": -5})},
+        {"stat": stat(), "hashes": HASHES, **pieces(BIG, ok({"bytes": -5}))},
         "",
         4,
         "campo bytes",
     ),
     "wrong bytes": (
-        {"stat": stat(), "hashes": HASHES, "pieces": ok({"bytes": len(BIG)}, bytes(len(BIG)))},
+        {"stat": stat(), "hashes": HASHES, **pieces(BIG, ok({"bytes": len(BIG)}, bytes(len(BIG))))},
         "",
         6,
         "bytes que não são",
     ),
     "hangs up in the first piece": (
-        {"stat": stat(), "hashes": HASHES, "pieces": ok({"bytes": len(BIG)}, BIG[:999])},
-        "pieces",
+        {"stat": stat(), "hashes": HASHES, **pieces(BIG, ok({"bytes": len(BIG)}, BIG[:999]))},
+        "take",
         4,
         "a conexão caiu",
     ),
     "takes the file away": (
-        {"stat": stat(), "hashes": HASHES, "pieces": b'erro {"code": "not-here"}\n'},
+        {"stat": stat(), "hashes": HASHES, **pieces(BIG, b'erro {"code": "not-here"}\n')},
         "",
         5,
         "não tem mais esse conteúdo",

@@ -25,10 +25,11 @@ from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection
 from rede_p2p.download import Wanted
 from rede_p2p.errors import Address, RefusedError
+from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
 from rede_p2p.merkle import Content
-from rede_p2p.messages import TO_PEER, AnyRequest, Body, Hashes, Pieces
+from rede_p2p.messages import TO_PEER, AnyRequest, Choice, Hashes, Next, Pieces, Run, Take, Want
 from rede_p2p.roots import Hashed, Roots
 from rede_p2p.serving import Guest
 from rede_p2p.uploads import Uploads
@@ -75,6 +76,7 @@ class Source:
         self.lie = lie
         self.data: dict[bytes, bytes] = {}  # by root
         self.paths: dict[str, Path] = {}  # by name
+        self._wanted: dict[Connection, bytes] = {}  # the root of each conversation
         self._asked: list[AnyRequest] = []  # by any of the threads: one append is atomic
         self._numbers = count()
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,18 +131,34 @@ class Source:
         return _pieces_in(asked)
 
     def _serve(self, connection: Connection) -> None:
-        guest = Guest(connection, self._catalog, self._roots, self.uploads, self._told.put)
-        for request in connection.requests(TO_PEER, lambda: SOON, sentences.refusal):
-            self._asked.append(request)
-            try:
-                if self.lie is None or not self.lie(self, connection, request):
-                    guest.answer(request)
-            except RefusedError as no:
-                connection.refuse(no.code, sentences.refusal(no))
+        holdings = Holdings(self._catalog)
+        guest = Guest(
+            connection, self._catalog, self._roots, holdings, self.uploads, self._told.put
+        )
+        try:
+            for request in connection.requests(TO_PEER, lambda: SOON, sentences.refusal):
+                self._asked.append(request)
+                if isinstance(request, Want):
+                    self._wanted[connection] = request.root
+                try:
+                    if self.lie is None or not self.lie(self, connection, request):
+                        guest.answer(request)
+                except RefusedError as no:
+                    connection.refuse(no.code, sentences.refusal(no))
+        finally:
+            guest.leave()
 
-    def body(self, request: Pieces) -> bytes:
+    def offer_all(self, connection: Connection, request: AnyRequest) -> bool:
+        """Offer the whole content at once, and again after that: the rest is asked for in runs."""
+        if isinstance(request, Want | Next):
+            data = self.data[self._wanted[connection]]
+            connection.reply(Choice(0, merkle.piece_count(len(data))))
+            return True
+        return False
+
+    def body(self, connection: Connection, request: Take) -> bytes:
         """Return the right answer."""
-        data = self.data[request.root]
+        data = self.data[self._wanted[connection]]
         piece = merkle.piece_length(len(data))
         return data[request.first * piece : (request.first + request.count) * piece]
 
@@ -149,7 +167,7 @@ def _pieces_in(asked: Iterable[AnyRequest]) -> list[int]:
     return [
         index
         for request in asked
-        if isinstance(request, Pieces)
+        if isinstance(request, Pieces | Take)
         for index in range(request.first, request.first + request.count)
     ]
 
@@ -192,7 +210,7 @@ def source(
 
 def _send(connection: Connection, body: bytes, announced: int | None = None) -> bool:
     count = len(body) if announced is None else announced
-    connection.send(wire.encode_reply(Body(count)) + body)
+    connection.send(wire.encode_reply(Run(count)) + body)
     return True
 
 
@@ -200,10 +218,10 @@ def about_pieces(answer: Callable[[Connection, bytes], object]) -> Lie:
     """Lie where bytes are asked for; ``answer`` is given the right ones."""
 
     def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
-        if isinstance(request, Pieces):
-            answer(connection, source.body(request))
+        if isinstance(request, Take):
+            answer(connection, source.body(connection, request))
             return True
-        return False
+        return source.offer_all(connection, request)
 
     return lie
 
@@ -222,7 +240,7 @@ def about_hashes(answer: Callable[[Connection, bytes], object]) -> Lie:
 
 def refuses(code: str) -> Lie:
     def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
-        if isinstance(request, Pieces | Hashes):
+        if isinstance(request, Want | Hashes):
             raise RefusedError(code)
         return False
 
@@ -296,9 +314,11 @@ class Gate:
         self._share = share
 
     def __call__(self, source: Source, connection: Connection, request: AnyRequest) -> bool:
-        if not isinstance(request, Pieces) or self.open.is_set():
-            return False
-        body = source.body(request)
+        if not isinstance(request, Take):
+            return source.offer_all(connection, request)
+        body = source.body(connection, request)
+        if self.open.is_set():
+            return _send(connection, body)
         half = int(len(body) * self._share)
         _send(connection, body[:half], len(body))
         self.reached.set()
