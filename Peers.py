@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from threading import Thread
 
-from rede_p2p import commands, manual, options, sentences
+from rede_p2p import commands, disk, manual, options, sentences
 from rede_p2p.actions import ACTIONS, Session
 from rede_p2p.announcer import Announcer
 from rede_p2p.catalog import Catalog
@@ -206,6 +206,7 @@ def main(words: "list[str]") -> int:
     """Run a peer; return the exit status."""
     screen = Screen(as_json="--json" in words)
     screen.catch_bugs()
+    disk.allow_descriptors()
     try:
         chosen = options.parse_peer(words)
         if chosen.help:

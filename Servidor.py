@@ -13,7 +13,7 @@ from functools import partial
 from threading import Thread
 from types import TracebackType
 
-from rede_p2p import manual, options, sentences
+from rede_p2p import disk, manual, options, sentences
 from rede_p2p.connection import Connection, own_addresses
 from rede_p2p.discovery import Responder
 from rede_p2p.errors import BadUsageError, RedeError, RefusedError
@@ -176,6 +176,7 @@ def main(words: "list[str]") -> int:
     """Run the tracker until Ctrl-C; return the exit status."""
     screen = Screen()
     screen.catch_bugs()
+    disk.allow_descriptors()
     try:
         chosen = options.parse_tracker(words)
         if chosen.help:

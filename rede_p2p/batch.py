@@ -11,7 +11,7 @@ import functools
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
@@ -204,17 +204,28 @@ class Batch:
                 for fetched in group:
                     try:
                         partial = Partial(path_of(self._folder / fetched.wanted.name))
-                        stack.enter_context(partial).write_whole(fetched.data)
-                        written.append((fetched, partial))
                     except DiskError as error:
                         self._report(fetched.wanted, error)
+                        continue
+                    stack.enter_context(partial)
+                    try:
+                        partial.write_whole(fetched.data)
+                        written.append((fetched, partial))
+                    except DiskError as error:
+                        self._give_up(fetched, partial, error)
                 try:
                     disk.sync_all([partial.path for _, partial in written])
                 except DiskError as error:
-                    for fetched, _ in written:
-                        self._report(fetched.wanted, error)
+                    for fetched, partial in written:
+                        self._give_up(fetched, partial, error)
                 else:
                     self._publish(written)
+
+    def _give_up(self, fetched: Fetched, partial: Partial, error: RedeError) -> None:
+        """Report a file that could not be kept, and leave nothing of it: the disk may be full."""
+        with suppress(DiskError):
+            partial.discard()
+        self._report(fetched.wanted, error)
 
     def _publish(self, written: list[tuple[Fetched, Partial]]) -> None:
         """Give files whose bytes are on the disk their names, then report them."""
@@ -226,7 +237,7 @@ class Batch:
                 path = partial.publish(finals(self._folder / wanted.name), is_same, flushed=True)
                 named.append((wanted, path, fetched.layer))
             except RedeError as error:
-                self._report(wanted, error)
+                self._give_up(fetched, partial, error)
         for folder in {path.parent for _, path, _ in named}:
             disk.sync_folder(folder)
         self._roots.remember(

@@ -14,6 +14,13 @@ from typing import BinaryIO, NamedTuple
 
 from rede_p2p.errors import DiskError
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
+DESCRIPTORS = 4096  # open at once: connections, and files that await one flush together
+
 _KINDS = {
     errno.EACCES: "denied",
     errno.EPERM: "denied",
@@ -104,3 +111,14 @@ def free_space(folder: Path) -> int:
         folder = folder.parent
     with border(folder):
         return shutil.disk_usage(folder).free
+
+
+def allow_descriptors() -> None:
+    """Take as many descriptors as the system grants, up to DESCRIPTORS: macOS begins with 256."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))

@@ -140,7 +140,7 @@ LYING_FILES = {
     ),
 }
 
-UNSAFE = ["../fora.txt", "/tmp/fora.txt", "C:fora.txt", ".bashrc", "a/../../b", "x.parte"]
+UNSAFE = ["../fora.txt", "/tmp/fora.txt", "C:fora.txt", "a/../../b"]
 
 # What a stranger says, and how the answer begins.
 NOISES = {

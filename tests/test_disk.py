@@ -107,3 +107,17 @@ def test_many_files_are_made_durable_at_once(tmp_path):
         path.write_bytes(b"x")
     disk.sync_all(paths)
     assert [path.read_bytes() for path in paths] == [b"x"] * 3
+
+
+def test_as_many_descriptors_are_taken_as_the_system_grants():
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        disk.allow_descriptors()
+        disk.allow_descriptors()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert hard == before[1]
+        assert soft == min(disk.DESCRIPTORS, hard if hard > 0 else disk.DESCRIPTORS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -1,0 +1,454 @@
+"""Many small files over one connection: each exact, each told once, whatever befalls the others."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from threading import Event, Lock, Thread
+
+import pytest
+import sources
+from programs import network
+from sources import about_pieces, connect, source
+
+from rede_p2p import batch, disk
+from rede_p2p.batch import Batch
+from rede_p2p.download import Outcome
+from rede_p2p.errors import (
+    Address,
+    ConnectionLostError,
+    DiskError,
+    InterruptedByUserError,
+    PeerUnreachableError,
+    ProtocolError,
+    RedeError,
+    RefusedError,
+    UnsafeNameError,
+    VerificationError,
+)
+from rede_p2p.merkle import Content
+from rede_p2p.messages import Pieces
+from rede_p2p.partial import Partial
+from rede_p2p.roots import Roots
+
+COUNT = 300
+RANDOM = random.Random(11)
+SIZES = [0, 1, 16383, 16384, 16385, 65535, 65536, 65537, 200_000]
+FILES = {
+    f"pasta {number % 7}/arquivo {number}.txt": RANDOM.randbytes(
+        SIZES[number] if number < len(SIZES) else RANDOM.randrange(8000)
+    )
+    for number in range(COUNT)
+}
+ODD = "pasta 5/arquivo 40.txt"  # the one to which something befalls
+FEW = dict(list(FILES.items())[:60])
+
+
+@pytest.fixture
+def roots():
+    with closing(Roots(None)) as roots:
+        yield roots
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "baixados"
+
+
+@pytest.fixture
+def honest(tmp_path, host):
+    with source(tmp_path / "honest", host) as made:
+        yield made
+
+
+@pytest.fixture
+def lying(tmp_path, host):
+    """Return how to open a source that lies."""
+    with ExitStack() as stack:
+        yield lambda lie: stack.enter_context(source(tmp_path / "lying", host, lie))
+
+
+class Told:
+    """What a batch reports, by name."""
+
+    def __init__(self):
+        self._lock = Lock()  # guards the two below
+        self.outcomes = {}
+        self.times = Counter()
+
+    def __call__(self, wanted, outcome):
+        with self._lock:
+            self.outcomes[wanted.name] = outcome
+            self.times[wanted.name] += 1
+
+    def failures(self):
+        return {n: error for n, error in self.outcomes.items() if isinstance(error, RedeError)}
+
+
+@pytest.fixture
+def run(folder, roots):
+    """Return how to run a batch: what it tells, each name once."""
+
+    def run_(wanted, dial=connect):
+        told = Told()
+        Batch(wanted, folder, dial, roots, told).run()
+        assert told.times == once(one.name for one in wanted)
+        return told
+
+    return run_
+
+
+def once(names):
+    """Say of each name that it was told once."""
+    return dict.fromkeys(names, 1)
+
+
+@pytest.fixture
+def small_groups(monkeypatch):
+    """Make a few files fill several groups."""
+    monkeypatch.setattr(batch, "GROUP", 16)
+
+
+def found_in(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def without(name):
+    return {other: data for other, data in FEW.items() if other != name}
+
+
+def no_connection(address):
+    raise AssertionError("nobody had to be asked")
+
+
+# Exact.
+
+
+def test_hundreds_of_small_files_arrive_exactly_over_one_connection(honest, run, folder):
+    dialled = []
+
+    def dial(address):
+        dialled.append(address)
+        return connect(address)
+
+    told = run(honest.share(FILES), dial)
+    assert found_in(folder) == FILES
+    assert told.outcomes == {name: Outcome(folder / name, already=False) for name in FILES}
+    assert dialled == [honest.address]
+
+
+def test_what_is_here_already_is_not_asked_for(honest, run, folder, roots):
+    wanted = honest.share(FILES)
+    run(wanted)
+    told = run(wanted, no_connection)
+    assert told.outcomes == {name: Outcome(folder / name, already=True) for name in FILES}
+    assert found_in(folder) == FILES
+    assert roots.pending() == 0
+
+
+def test_several_names_of_one_content_all_arrive(honest, run, folder):
+    files = dict.fromkeys((f"{number}.txt" for number in range(5)), b"the same")
+    run(honest.share(files))
+    assert found_in(folder) == files
+
+
+def test_partial_files_from_before_are_written_anew(honest, run, folder):
+    folder.mkdir()
+    files = {"a.txt": b"content", "b.txt": b"longer content", "c.txt": b""}
+    for name, held in zip(files, (b"much, much longer", b"lon", b"x"), strict=True):
+        (folder / f"{name}.parte").write_bytes(held)
+    run(honest.share(files))
+    assert found_in(folder) == files
+
+
+def test_no_files_at_all_is_no_error(run):
+    assert run([]).outcomes == {}
+
+
+# One of them.
+
+
+def test_one_that_is_refused_does_not_harm_the_others(lying, run, folder):
+    refused = sources.content_of(FEW[ODD]).root
+
+    def lie(source, connection, request):
+        if isinstance(request, Pieces) and request.root == refused:
+            raise RefusedError("not-here")
+        return False
+
+    told = run(lying(lie).share(FEW))
+    assert found_in(folder) == without(ODD)
+    ((name, error),) = told.failures().items()
+    assert (name, type(error), error.cause.code) == (ODD, PeerUnreachableError, "not-here")
+
+
+def test_one_whose_bytes_are_wrong_does_not_harm_the_others(lying, run, folder):
+    liar = lying(None)
+    wanted = liar.share(FEW)
+    path, data = liar.paths[ODD], bytearray(FEW[ODD])
+    stamp = path.stat()
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
+    told = run(wanted)
+    assert found_in(folder) == without(ODD)
+    ((name, error),) = told.failures().items()
+    assert (name, type(error), error.source) == (ODD, VerificationError, liar.address)
+
+
+@pytest.mark.parametrize("unsafe", ["../fora", "/tmp/fora", "a\\b", ".bashrc", "x.parte", "a/../b"])
+def test_one_of_an_unsafe_name_does_not_harm_the_others(honest, run, folder, unsafe):
+    wanted = honest.share(FEW)
+    wanted[7] = replace(wanted[7], name=unsafe)
+    told = run(wanted)
+    ((name, error),) = told.failures().items()
+    assert (name, type(error)) == (unsafe, UnsafeNameError)
+    assert len(found_in(folder.parent / "baixados")) == len(FEW) - 1
+
+
+def test_one_whose_name_is_taken_by_other_content_is_numbered(honest, run, folder):
+    (folder / ODD).parent.mkdir(parents=True)
+    (folder / ODD).write_bytes(b"mine")
+    told = run(honest.share(FEW))
+    numbered = "pasta 5/arquivo 40 (1).txt"
+    assert found_in(folder) == without(ODD) | {ODD: b"mine", numbered: FEW[ODD]}
+    assert told.outcomes[ODD] == Outcome(folder / numbered, already=False)
+
+
+def test_one_that_another_program_is_writing_does_not_harm_the_others(honest, run, folder):
+    with Partial(folder / f"{ODD}.parte") as other:
+        other.write_whole(b"half")
+        told = run(honest.share(FEW))
+        assert found_in(folder) == without(ODD) | {f"{ODD}.parte": b"half"}
+    ((name, error),) = told.failures().items()
+    assert (name, type(error), error.kind) == (ODD, DiskError, "busy")
+
+
+def test_one_folder_that_cannot_be_made_does_not_harm_the_others(honest, run, folder):
+    folder.mkdir()
+    (folder / "pasta 5").write_bytes(b"mine")
+    told = run(honest.share(FEW))
+    kept = {name: data for name, data in FEW.items() if not name.startswith("pasta 5/")}
+    assert found_in(folder) == kept | {"pasta 5": b"mine"}
+    assert {error.kind for error in told.failures().values()} == {"not-folder"}
+    assert len(told.failures()) == len(FEW) - len(kept)
+
+
+# Sources that lie or die.
+
+
+def after(number, act):
+    """Lie from the n-th request on."""
+    seen = []
+
+    def lie(source, connection, request):
+        if isinstance(request, Pieces):
+            seen.append(request)
+            if len(seen) >= number:
+                return act(source, connection, request)
+        return False
+
+    return lie
+
+
+DEATHS = {
+    "hangs up": (sources.hangs_up_at_once, ConnectionLostError),
+    "hangs up in a file": (about_pieces(sources.sends(0.5)), ConnectionLostError),
+    "answers noise": (about_pieces(sources.sends_noise), ProtocolError),
+    "announces more": (about_pieces(sources.announces(1)), ProtocolError),
+    "announces less": (about_pieces(sources.announces(-1)), ProtocolError),
+    "says more than it announced": (about_pieces(sources.sends_more), ProtocolError),
+}
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize(("death", "cause"), DEATHS.values(), ids=DEATHS)
+@pytest.mark.parametrize("number", [1, 30])
+def test_when_the_source_dies_what_arrived_is_kept_and_the_rest_is_told(
+    lying, honest, run, folder, death, cause, number
+):
+    wanted = lying(after(number, death)).share(FEW)
+    told = run(wanted)
+    kept = found_in(folder) if folder.exists() else {}
+    assert kept == {name: FEW[name] for name in kept}
+    failures = told.failures()
+    assert kept.keys() == FEW.keys() - failures.keys()
+    assert number - 1 <= len(kept) <= number
+    assert {type(error) for error in failures.values()} == {PeerUnreachableError}
+    assert {type(error.cause) for error in failures.values()} == {cause}
+    assert {error.address for error in failures.values()} == {wanted[0].sources[0]}
+    # The same again, with one that lives.
+    told = run(honest.share(FEW))
+    assert found_in(folder) == FEW
+    assert {name for name, outcome in told.outcomes.items() if outcome.already} == kept.keys()
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize(("death", "cause"), DEATHS.values(), ids=DEATHS)
+def test_when_the_source_dies_half_way_another_one_finishes(
+    lying, honest, run, folder, death, cause
+):
+    bad, good = lying(after(30, death)).share(FEW), honest.share(FEW)
+    both = [
+        replace(one, sources=(*one.sources, *other.sources))
+        for one, other in zip(bad, good, strict=True)
+    ]
+    told = run(both)
+    assert not told.failures()
+    assert found_in(folder) == FEW
+    assert len(FEW) - 30 <= len(honest.asked_pieces()) <= len(FEW) + len(SIZES)
+
+
+def test_a_source_that_lies_about_every_file_is_passed_over(lying, honest, run, folder):
+    files = {name: data for name, data in FEW.items() if data}
+    bad = lying(about_pieces(sources.flips(0.5))).share(files)
+    told = run(bad)
+    assert {type(error) for error in told.failures().values()} == {VerificationError}
+    assert len(told.failures()) == len(files)
+    assert not folder.exists() or not found_in(folder)
+    both = [replace(one, sources=(*one.sources, honest.address)) for one in bad]
+    honest.share(files)
+    assert not run(both).failures()
+    assert found_in(folder) == files
+
+
+def test_a_source_that_is_not_there_is_told_for_each_file(honest, run, folder, host):
+    gone = Address(host, 9)
+    wanted = [replace(one, sources=(gone,)) for one in honest.share(FEW)]
+    failures = run(wanted).failures()
+    assert len(failures) == len(FEW)
+    assert {(error.address, error.cause.reason) for error in failures.values()} == {
+        (gone, "refused")
+    }
+
+
+# Cancelling.
+
+
+def test_cancelled_before_it_runs_it_fetches_nothing(honest, folder, roots):
+    told = Told()
+    one = Batch(honest.share(FEW), folder, connect, roots, told)
+    one.cancel()
+    one.run()
+    assert set(map(type, told.outcomes.values())) == {InterruptedByUserError}
+    assert told.times == once(FEW)
+    assert not honest.asked_pieces()
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("number", [1, 2, 30, 59, 60])
+def test_cancelled_at_any_moment_what_arrived_is_kept_and_each_file_is_told_once(
+    lying, honest, run, folder, roots, number
+):
+    def act(source, connection, request):
+        one.cancel()
+        return False
+
+    told = Told()
+    one = Batch(lying(after(number, act)).share(FEW), folder, connect, roots, told)
+    one.run()
+    assert told.times == once(FEW)
+    kept = found_in(folder) if folder.exists() else {}
+    assert kept == {name: FEW[name] for name in kept}
+    assert kept.keys() == FEW.keys() - told.failures().keys()
+    assert set(map(type, told.failures().values())) <= {InterruptedByUserError}
+    run(honest.share(FEW))
+    assert found_in(folder) == FEW
+
+
+def test_cancelled_while_the_source_is_silent_it_ends(lying, folder, roots):
+    reached = Event()
+
+    def act(source, connection, request):
+        reached.set()
+        return True
+
+    told = Told()
+    one = Batch(lying(after(10, act)).share(FEW), folder, connect, roots, told)
+    thread = Thread(target=one.run)
+    thread.start()
+    assert reached.wait(20)
+    one.cancel()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert len(found_in(folder)) == 9
+    assert set(map(type, told.failures().values())) == {InterruptedByUserError}
+
+
+# The disk.
+
+
+def test_space_is_looked_at_before_a_byte_is_fetched(honest, run, folder, monkeypatch):
+    monkeypatch.setattr(disk, "free_space", lambda _: 2**20)
+    failures = run(honest.share(FEW), no_connection).failures()
+    assert len(failures) == len(FEW)
+    assert {error.kind for error in failures.values()} == {"full"}
+    assert not folder.exists()
+
+
+def test_files_that_the_disk_has_no_room_for_are_told_and_leave_nothing(honest, run, folder):
+    resource = pytest.importorskip("resource")
+    wanted = honest.share(FEW)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        failures = run(wanted).failures()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {(type(error), error.kind) for error in failures.values()} == {(DiskError, "full")}
+    fits = {name: data for name, data in FEW.items() if len(data) <= 50_000}
+    assert found_in(folder) == fits
+    run(wanted)
+    assert found_in(folder) == FEW
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_flush_that_fails_is_told_for_its_group_and_nothing_gets_its_name(
+    honest, run, folder, monkeypatch
+):
+    def fail(paths):
+        raise DiskError(str(paths[0]), "full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "sync_all", fail)
+        told = run(honest.share(FEW))
+    assert len(told.failures()) == len(FEW)
+    assert not [name for name in found_in(folder) if not name.endswith(".parte")]
+    run(honest.share(FEW))
+    assert found_in(folder) == FEW
+
+
+def test_a_system_that_grants_few_descriptors_is_enough(tmp_path):
+    few = ["sh", "-c", 'ulimit -Sn 256 && exec "$@"', "sh"]  # as macOS does
+    with network(tmp_path, few) as net:
+        net.tracker()
+        net.peer("--servir", files={name.replace("/", "-"): data for name, data in FILES.items()})
+        result = net.run(f"get {net.ip} '*'")
+        assert result.status == 0, result
+        assert len(found_in(net.downloads)) == COUNT
+
+
+def test_a_file_is_told_only_when_it_stands_under_its_name(honest, folder, roots):
+    missing = []
+
+    def report(wanted, outcome):
+        if outcome.path.read_bytes() != FEW[wanted.name]:
+            missing.append(wanted.name)
+
+    Batch(honest.share(FEW), folder, connect, roots, report).run()
+    assert not missing
+
+
+def test_a_file_of_which_nobody_knows_the_size_truly_is_told(lying, run, folder):
+    wanted = lying(None).share({"a": b"12345", "b": b"67890"})
+    false = replace(wanted[0], content=Content(wanted[0].content.root, 4))
+    told = run([false, wanted[1]])
+    assert isinstance(told.outcomes["a"], PeerUnreachableError)
+    assert not (folder / "a").exists()
