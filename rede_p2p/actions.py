@@ -104,6 +104,8 @@ def get(session: Session, command: Command) -> None:
 def _choose(session: Session, words: tuple[str, ...]) -> list[Wanted]:
     """Find what the words of a ``get`` mean."""
     if len(words) == 1:
+        if options.is_ip(words[0]):  # the name is missing
+            raise BadUsageError("get")
         return [_find_anywhere(session, words[0])]
     ip, *patterns = words
     port = None

@@ -123,6 +123,15 @@ def ip(text: str) -> str:
     return str(address)
 
 
+def is_ip(text: str) -> bool:
+    """Tell whether ``ip`` takes the text."""
+    try:
+        ip(text)
+    except BadUsageError:
+        return False
+    return True
+
+
 def _split(words: Sequence[str], short: str, long: list[str]) -> tuple[dict[str, str], list[str]]:
     try:
         given, rest = getopt.gnu_getopt(list(words), short, long)

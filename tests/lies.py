@@ -42,7 +42,6 @@ WEB = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n"
 
 # The command, the exit status of the program that ends because of it, the sentence.
 WRONG_COMMANDS = [
-    ("ls", 2, "use: ls <IP> <PORTA>"),
     ("ls {ip}", 2, "use: ls <IP> <PORTA>"),
     ("ls {ip} porta", 2, "“porta” não é uma porta"),
     ("ls {ip} 99999", 2, "“99999” não é uma porta"),

@@ -156,9 +156,10 @@ class Source:
             return True
         return False
 
-    def body(self, connection: Connection, request: Take) -> bytes:
+    def body(self, connection: Connection, request: Take | Pieces) -> bytes:
         """Return the right answer."""
-        data = self.data[self._wanted[connection]]
+        root = request.root if isinstance(request, Pieces) else self._wanted[connection]
+        data = self.data[root]
         piece = merkle.piece_length(len(data))
         return data[request.first * piece : (request.first + request.count) * piece]
 
@@ -218,7 +219,7 @@ def about_pieces(answer: Callable[[Connection, bytes], object]) -> Lie:
     """Lie where bytes are asked for; ``answer`` is given the right ones."""
 
     def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
-        if isinstance(request, Take):
+        if isinstance(request, Take | Pieces):
             answer(connection, source.body(connection, request))
             return True
         return source.offer_all(connection, request)

@@ -29,6 +29,7 @@ from lies import (
     WRONG_COMMANDS,
     half_of_large,
     ok,
+    pieces,
     stat,
 )
 from programs import (
@@ -57,14 +58,14 @@ ODD_NAMES = (
 A = {
     "a.txt": b"conte\xc3\xbado de a\n",
     "vazio": b"",
-    "grande.bin": BIG,
+    "grande.bin": BIG[::-1],  # what the liars tell of, nobody honest has
     "disputado.txt": b"um",
     "igual.txt": b"o mesmo",
     **{name: name.encode() for name in ODD_NAMES},
 }
 B = {
     "so em b.txt": b"b" * 70_000,
-    "maior.bin": LARGE,
+    "maior.bin": LARGE[::-1],
     "disputado.txt": b"dois",
     "igual.txt": b"o mesmo",
 }
@@ -182,7 +183,7 @@ def test_get_by_ip_finds_who_has_the_name_among_the_peers_of_that_ip(standing, t
     script = f"get {standing.ip} 'so em b.txt'; get {standing.ip} grande.bin"
     assert standing.run(script, downloads=tmp_path).status == 0
     assert (tmp_path / "so em b.txt").read_bytes() == B["so em b.txt"]
-    assert (tmp_path / "grande.bin").read_bytes() == BIG
+    assert (tmp_path / "grande.bin").read_bytes() == BIG[::-1]
 
 
 def test_different_contents_under_one_name_on_one_ip_are_told_apart_by_port(standing, tmp_path):
@@ -394,7 +395,7 @@ def test_a_download_folder_that_is_a_file_is_one_sentence(standing, tmp_path):
 
 def test_what_one_peer_computed_another_one_of_the_same_person_knows_at_once(standing, tmp_path):
     home = standing.environment()
-    words = standing.words(ip=standing.ip_c, files={"meu": BIG}, downloads=tmp_path)
+    words = standing.words(ip=standing.ip_c, files={"meu": BIG[::-1]}, downloads=tmp_path)
     program = standing.start(*words, environment=home)
     program.send(f"get {standing.ip} {standing.port_b} maior.bin", f"get {standing.ip_c} meu")
     program.prints("maior.bin: baixado")
@@ -614,20 +615,21 @@ def test_a_peer_that_lies_about_a_file_leaves_no_file(on_lying_files, lie):
 
 
 def test_a_peer_that_hangs_up_half_way_leaves_what_was_right_to_be_continued(standing, tmp_path):
-    with Liar.listed(standing, half_of_large(), ["pieces"]) as liar:
+    with Liar.listed(standing, half_of_large(), ["take"]) as liar:
         script = f"get {liar.ip} {liar.port} maior.bin"
         result = standing.run(script, downloads=tmp_path)
     one_sentence(result, 7, r"parou em \d\d %.*repita o get")
     assert [path.name for path in tmp_path.iterdir()] == ["maior.bin.parte"]
-    script = f"get {standing.ip} {standing.port_b} maior.bin"
+    _, port = standing.peer("--servir", files={"maior.bin": LARGE})
+    script = f"get {standing.ip} {port} maior.bin"
     assert standing.run(script, downloads=tmp_path).status == 0
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("maior.bin", LARGE)]
 
 
 def test_more_bytes_than_announced_are_not_taken(standing, tmp_path):
     more = ok({"bytes": len(BIG)}, BIG + b"mais e mais")
-    answers = {"stat": stat(), "hashes": HASHES, "pieces": more}
-    with Liar.listed(standing, answers, ["pieces"]) as liar:
+    answers = {"stat": stat(), "hashes": HASHES, **pieces(BIG, more)}
+    with Liar.listed(standing, answers, ["take"]) as liar:
         assert standing.run(f"get {liar.ip} x.bin", downloads=tmp_path).status == 0
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x.bin", BIG)]
 

@@ -20,6 +20,7 @@ from rede_p2p.catalog import Catalog
 from rede_p2p.connection import dial
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
+from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
 from rede_p2p.merkle import FINEST_PIECE, HASH
 from rede_p2p.messages import (
@@ -62,6 +63,7 @@ class Seller:
         self.share("")
         self.catalog = Catalog(self.list, self.roots, self.told.put)
         stack.callback(self.catalog.close)
+        self.holdings = Holdings(self.catalog)
         self.screen = SimpleNamespace(tell=self.told.put)
         listener = Listener(host, 0, 100)
         self.address = listener.address
