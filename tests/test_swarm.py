@@ -1,0 +1,294 @@
+"""Who fetches which piece from whom: walked by hypothesis against plain models."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from rede_p2p.swarm import LEAST_PATIENCE, PATIENCE, Board, Shelf
+
+SOURCES = st.sampled_from("abcd")
+PIECES = 70  # in the largest board: more than eight bytes of bitmap
+
+
+def read(bitmap: bytes) -> set[int]:
+    """Return the pieces whose bit is 1, the first bit first."""
+    return {i for i in range(len(bitmap) * 8) if bitmap[i // 8] >> (7 - i % 8) & 1}
+
+
+class Time:
+    """A clock that goes when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class BoardMachine(RuleBasedStateMachine):
+    """One board beside its model, and one source who hears the news in parts."""
+
+    @initialize(count=st.sampled_from([1, 2, 8, 9, PIECES]))
+    def begin(self, count):
+        self.time = Time()
+        self.board = Board(count, self.time)
+        self.missing = set(range(count))
+        self.reserved: dict[int, dict[str, float]] = {}
+        self.here: set[int] = set()
+        self.longest = 0.0  # that a piece has taken
+        bitmap, self.told = self.board.wanted()
+        self.wanted = read(bitmap)
+
+    def may_be_doubled(self, source, piece):
+        """Tell whether this source could fetch what another one is slow to bring."""
+        holders = self.reserved.get(piece, {})
+        return not self.missing and len(holders) == 1 and source not in holders
+
+    @rule(source=SOURCES, first=st.integers(0, PIECES), length=st.integers(0, 12))
+    def claim(self, source, first, length):
+        offered = range(first, min(first + length, self.board.count))
+        claimed = self.board.claim(source, offered)
+        assert set(claimed) <= set(offered)
+        legal = [i for i in offered if i in self.missing or self.may_be_doubled(source, i)]
+        if self.missing & set(offered):
+            assert claimed and set(claimed) <= self.missing
+        for piece in claimed:
+            assert piece in legal
+            if piece not in self.missing:
+                (since,) = self.reserved[piece].values()
+                assert self.time.now - since > LEAST_PATIENCE
+        for piece in claimed:
+            self.missing.discard(piece)
+            self.reserved.setdefault(piece, {})[source] = self.time.now
+
+    @precondition(lambda self: self.reserved)
+    @rule(data=st.data())
+    def a_piece_comes(self, data):
+        piece = data.draw(st.sampled_from(sorted(self.reserved)))
+        source = data.draw(st.sampled_from(sorted(self.reserved[piece])))
+        self.longest = max(self.longest, self.time.now - self.reserved[piece][source])
+        assert self.board.confirm(piece, source) is True
+        del self.reserved[piece]
+        self.here.add(piece)
+
+    @rule(piece=st.integers(0, PIECES - 1))
+    def a_piece_is_found_on_the_disk(self, piece):
+        if piece < self.board.count:
+            assert self.board.confirm(piece) is (piece not in self.here)
+            self.missing.discard(piece)
+            self.reserved.pop(piece, None)
+            self.here.add(piece)
+
+    @rule(source=SOURCES)
+    def a_source_leaves(self, source):
+        self.board.give_back(source)
+        for piece, holders in list(self.reserved.items()):
+            holders.pop(source, None)
+            if not holders:
+                del self.reserved[piece]
+                self.missing.add(piece)
+
+    @rule(seconds=st.sampled_from([0.001, 0.2, 1.0, 60.0]))
+    def time_goes_by(self, seconds):
+        self.time.now += seconds
+
+    @rule(source=SOURCES)
+    def who_is_idle_looks_for_the_late(self, source):
+        overdue = self.board.overdue(source)
+        assert all(self.may_be_doubled(source, piece) for piece in overdue)
+        patience = max(LEAST_PATIENCE, PATIENCE * self.longest)
+        for piece, holders in self.reserved.items():
+            late = self.time.now - min(holders.values()) > patience
+            if late and self.may_be_doubled(source, piece):
+                assert piece in overdue
+        for piece in overdue:
+            assert self.board.claim(source, range(piece, piece + 1))
+            self.reserved[piece][source] = self.time.now
+
+    @rule(most=st.integers(0, 5))
+    def the_source_hears_some_news(self, most):
+        got, lost, self.told = self.board.news(self.told, most)
+        assert len(got) + len(lost) <= most
+        assert not set(got) & set(lost)
+        self.wanted.difference_update(got)
+        self.wanted.update(lost)
+
+    @invariant()
+    def every_piece_is_in_one_state(self):
+        board = self.board
+        assert read(board.wanted()[0]) == self.missing
+        assert {i for i in range(board.count) if board.is_here(i)} == self.here
+        assert board.idle is (not self.missing)
+        assert board.complete is (len(self.here) == board.count)
+
+    @invariant()
+    def who_has_heard_all_the_news_knows_what_is_missing(self):
+        wanted, told, most = set(self.wanted), self.told, 7
+        while (answer := self.board.news(told, most))[2] != told:
+            got, lost, told = answer
+            wanted.difference_update(got)
+            wanted.update(lost)
+        assert wanted == self.missing
+
+
+TestBoard = BoardMachine.TestCase
+TestBoard.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+
+
+def test_a_piece_is_fetched_twice_only_at_the_end_and_by_two_at_most():
+    time = Time()
+    board = Board(3, time)
+    board.claim("slow", range(0, 1))
+    time.now += 100
+    assert not board.overdue("a")  # others are missing still
+    assert board.claim("a", range(0, 3)) == range(1, 3)
+    assert board.overdue("a") == [0]
+    assert board.overdue("slow") == []
+    assert board.claim("a", range(0, 1)) == range(0, 1)
+    time.now += 100
+    assert 0 not in board.overdue("b")
+    assert not board.claim("b", range(0, 1))
+    board.give_back("slow")
+    assert board.idle  # one of the two is still at it
+    assert board.confirm(0, "a") is True
+    assert board.confirm(0, "slow") is False
+
+
+def test_what_is_offered_and_not_wanted_is_passed_over():
+    board = Board(10, Time())
+    board.confirm(2)
+    board.claim("a", range(5, 6))
+    assert board.claim("b", range(2, 9)) == range(3, 5)
+    assert board.claim("b", range(2, 9)) == range(6, 9)
+    assert not board.claim("b", range(2, 9))
+
+
+@pytest.mark.parametrize("usual", [0.01, 5.0])
+def test_who_is_slow_is_measured_by_how_long_a_piece_usually_takes(usual):
+    time = Time()
+    board = Board(2, time)
+    board.claim("a", range(2))
+    time.now += usual
+    board.confirm(0, "a")
+    patience = max(LEAST_PATIENCE, PATIENCE * usual)
+    time.now += patience - usual - 0.001
+    assert board.overdue("b") == []
+    time.now += 0.002
+    assert board.overdue("b") == [1]
+
+
+class ShelfMachine(RuleBasedStateMachine):
+    """One shelf beside a table of how often each piece was offered."""
+
+    @initialize(pieces=st.sets(st.integers(0, 40)), chance=st.integers(0, 9))
+    def begin(self, pieces, chance):
+        self.shelf = Shelf(sorted(pieces), random.Random(chance))
+        self.offers = dict.fromkeys(pieces, 0)
+        self.out: list[range] = []  # what was offered and may be taken back
+
+    @rule(piece=st.integers(0, 40))
+    def add(self, piece):
+        self.shelf.add(piece)
+        self.offers.setdefault(piece, 0)
+
+    @rule(
+        wanted=st.one_of(st.sets(st.integers(0, 45)), st.just(set(range(46)))),
+        after=st.integers(0, 45),
+        most=st.integers(1, 8),
+    )
+    def pick(self, wanted, after, most):
+        run = self.shelf.pick(wanted, after, most)
+        here = {piece: n for piece, n in self.offers.items() if piece in wanted}
+        assert bool(run) == bool(here)
+        if not run:
+            return
+        assert len(run) <= most and set(run) <= here.keys()
+        assert here[run[0]] == min(here.values())
+        assert all(here[piece] <= here[run[0]] for piece in run)
+        if here.get(after) == min(self.offers.values()):
+            assert run[0] == after
+        for piece in run:
+            self.offers[piece] += 1
+        self.out.append(run)
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def take_back(self, data):
+        run = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+        some = run[data.draw(st.integers(0, len(run))) :]
+        self.shelf.take_back(some)
+        for piece in some:
+            self.offers[piece] -= 1
+
+    @invariant()
+    def it_holds_what_was_put_there(self):
+        assert len(self.shelf) == len(self.offers)
+        assert {piece for piece in range(50) if piece in self.shelf} == self.offers.keys()
+
+    def teardown(self):
+        """Take everything once more: it comes in the order of how often it was offered."""
+        if not hasattr(self, "shelf"):
+            return
+        wanted, order = set(self.offers), []
+        while wanted:
+            (piece,) = self.shelf.pick(wanted, 0, 1)
+            wanted.remove(piece)
+            order.append(self.offers[piece])
+        assert order == sorted(order)
+
+
+TestShelf = ShelfMachine.TestCase
+TestShelf.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+
+
+@given(
+    count=st.integers(1, 300),
+    requesters=st.integers(1, 8),
+    most=st.integers(1, 9),
+    chance=st.randoms(use_true_random=False),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters, most, chance):
+    shelf = Shelf(range(count), chance)
+    wanted = [set(range(count)) for _ in range(requesters)]
+    after = [0] * requesters
+    sent: list[int] = []
+    while any(wanted):
+        turn = chance.choice([n for n in range(requesters) if wanted[n]])
+        run = shelf.pick(wanted[turn], after[turn], most)
+        assert run
+        wanted[turn].difference_update(run)
+        after[turn] = run.stop
+        sent.extend(run)
+    assert sorted(sent[:count]) == list(range(count))
+    assert sorted(sent) == sorted(list(range(count)) * requesters)
+
+
+def test_few_wanted_of_many_are_found_and_the_least_offered_comes_first():
+    shelf = Shelf(range(10_000), random.Random(1))
+    for _ in range(3):
+        shelf.pick({9000}, 0, 1)
+    assert shelf.pick({9000, 70_000}, 0, 1) == range(9000, 9001)
+    assert shelf.pick({9000, 77}, 0, 1) == range(77, 78)
+    assert shelf.pick({70_000}, 0, 1) == range(0)
+    assert shelf.pick(set(), 0, 1) == range(0)
+
+
+def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
+    shelf = Shelf(range(50))
+    wanted, after, order = set(range(50)), 0, []
+    while run := shelf.pick(wanted, after, 4):
+        wanted.difference_update(run)
+        after = run.stop
+        order.extend(run)
+    assert order == list(range(50))
