@@ -8,6 +8,7 @@ the tracker, whose threads share it; no method does I/O.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from threading import Lock
 
 from rede_p2p.merkle import Content
@@ -67,10 +68,10 @@ class Index:
         known = []
         with self._lock:
             for name in names:
-                for content in self._names.get(name, ()):
+                for content in islice(self._names.get(name, ()), MOST_FOUND - len(known)):
                     peers = len(self._holders.get(content.root, ()))
                     known.append(Known(name, content.size, content.root, peers))
-                if len(known) >= MOST_FOUND:
+                if len(known) == MOST_FOUND:
                     break
         return known
 

@@ -186,7 +186,9 @@ class Screen:
         said, pause = False, REFRESH if self._draws else IDLE_REFRESH
         with bar, self._background_key() as pressed:
             task = bar.add_task(harmless(name), total=None)
-            while not wait([future], timeout=pause).done and not pressed.is_set():
+            ended = False
+            while not (ended or pressed.is_set()):
+                ended = bool(wait([future], timeout=pause).done)
                 now = progress()
                 if now.kept and not said:
                     said = True

@@ -50,7 +50,7 @@ class Transfer:
         self._holdings = holdings
         self._lock = Lock()  # guards the four below
         self._done: Results = []
-        self._done_bytes = 0
+        self._done_bytes = self._kept = 0
         self._running: Download | Batch | None = None
         self._cancelled = False
 
@@ -65,10 +65,10 @@ class Transfer:
         """Tell how far it is."""
         with self._lock:
             running, have, done = self._running, self._done_bytes, len(self._done)
-        kept = place = sources = 0
+        kept, place, sources = self._kept, 0, 0
         if isinstance(running, Download):
             part = running.progress()
-            have, kept, sources = have + part.have, part.kept, part.sources
+            have, kept, sources = have + part.have, kept + part.kept, part.sources
             place = running.waiting.place
         return Progress(
             min(have, self._size), self._size, kept, done, len(self._wanted), place, sources
@@ -101,7 +101,12 @@ class Transfer:
                 wanted, self._folder, self._connect, self._roots, self._who_has, self._holdings
             )
             self._adopt(download)
-            return download.run()
+            try:
+                return download.run()
+            finally:
+                with self._lock:
+                    self._kept += download.progress().kept
+                    self._running = None
         except RedeError as error:
             return error
         finally:

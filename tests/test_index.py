@@ -1,0 +1,131 @@
+"""Which content is with whom, and under which names: the index against a plain set."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from rede_p2p import index
+from rede_p2p.index import Index
+from rede_p2p.messages import Known, Shared
+from rede_p2p.registry import Seat
+
+SEATS = [Seat(f"10.0.0.{number}") for number in range(4)]
+NAMES = ["", "a.txt", "A.TXT", "Ação.png", "straße", "STRASSE", "x" * 255]
+ROOTS = [bytes([number]) * 32 for number in range(4)]
+
+seats = st.sampled_from(SEATS)
+# A root has one size, but for who lies; no root means that the file is still being hashed.
+entries = st.lists(
+    st.builds(
+        Shared,
+        st.sampled_from(NAMES),
+        st.sampled_from([1, 2**40]),
+        st.sampled_from([*ROOTS, None]),
+    ),
+    max_size=6,
+)
+
+
+class IndexMachine(RuleBasedStateMachine):
+    """One index beside the set of what each seat has told."""
+
+    def __init__(self):
+        super().__init__()
+        self.index = Index()
+        self.told: set[tuple[Seat, Shared]] = set()
+
+    @rule(seat=seats, entries=entries)
+    def announce(self, seat, entries):
+        self.index.announce(seat, entries)
+        self.told |= {(seat, entry) for entry in entries if entry.root is not None}
+
+    @rule(seat=seats, entries=entries)
+    def withdraw(self, seat, entries):
+        self.index.withdraw(seat, entries)
+        self.told -= {(seat, entry) for entry in entries}
+
+    @rule(seat=seats)
+    def leave(self, seat):
+        self.index.leave(seat)
+        self.told = {(who, entry) for who, entry in self.told if who is not seat}
+
+    def holders(self, root):
+        return {seat for seat, entry in self.told if entry.root == root}
+
+    @invariant()
+    def holders_are_those_who_told_of_the_content(self):
+        for root in ROOTS:
+            found = self.index.holders(root)
+            assert len(found) == len(set(found))
+            assert set(found) == self.holders(root)
+
+    @rule(text=st.sampled_from([*NAMES, "TXT", "aÇ", "ss", "nothing"]), exact=st.booleans())
+    def search(self, text, exact):
+        found = self.index.search(text, exact=exact)
+        assert len(found) == len(set(found))
+        assert set(found) == {
+            Known(entry.name, entry.size, entry.root, len(self.holders(entry.root)))
+            for _, entry in self.told
+            if entry.name
+            and (entry.name == text if exact else text.casefold() in entry.name.casefold())
+        }
+
+    def teardown(self):
+        """Nothing is kept of those who are gone."""
+        for seat in SEATS:
+            self.index.leave(seat)
+        assert not (self.index._told or self.index._holders or self.index._names)
+
+
+TestIndex = IndexMachine.TestCase
+TestIndex.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+def test_holders_come_in_the_order_in_which_they_announced():
+    table = Index()
+    for seat in reversed(SEATS):
+        table.announce(seat, [Shared("a", 1, ROOTS[0])])
+    assert table.holders(ROOTS[0]) == SEATS[::-1]
+
+
+def test_one_peer_can_fill_its_own_place_and_no_more(monkeypatch):
+    monkeypatch.setattr(index, "MOST_TOLD", 3)
+    table, (greedy, other, *_) = Index(), SEATS
+    table.announce(greedy, [Shared(str(number), 1, ROOTS[0]) for number in range(9)])
+    assert len(table.search("", exact=False)) == 3
+    table.announce(other, [Shared("mine", 1, ROOTS[1])])
+    assert table.holders(ROOTS[1]) == [other]
+    table.withdraw(greedy, [Shared("0", 1, ROOTS[0])])
+    table.announce(greedy, [Shared("again", 1, ROOTS[0])])
+    assert [known.name for known in table.search("again", exact=True)] == ["again"]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_answer_has_an_end_even_if_all_contents_have_one_name(monkeypatch, exact):
+    monkeypatch.setattr(index, "MOST_FOUND", 3)
+    table = Index()
+    table.announce(SEATS[0], [Shared("name", size, ROOTS[0]) for size in range(9)])
+    assert len(table.search("name", exact=exact)) == 3
+
+
+def test_who_announces_while_others_ask_disturbs_nobody():
+    table, contents = Index(), [random.Random(n).randbytes(32) for n in range(50)]
+    mine = [Shared(f"file {number}", 1, root) for number, root in enumerate(contents)]
+
+    def come_and_go(seat):
+        for _ in range(30):
+            table.announce(seat, mine)
+            assert seat in table.holders(contents[7])
+            assert len(table.search("FILE", exact=False)) == 50
+            table.withdraw(seat, mine[:25])
+            table.leave(seat)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, SEATS))
+    assert table.search("", exact=False) == []

@@ -1,0 +1,82 @@
+"""The .torrent of a shared file, as an engine that is not ours reads it."""
+
+from __future__ import annotations
+
+import random
+from threading import Event
+
+import libtorrent
+import pytest
+from programs import PATIENCE
+
+from rede_p2p import merkle, torrent
+from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
+from rede_p2p.torrent import bencode
+
+DATA = random.Random(8).randbytes(9 * FINEST_PIECE + 5)
+SIZES = (1, BLOCK, BLOCK + 1, FINEST_PIECE - 1, FINEST_PIECE, FINEST_PIECE + 1, len(DATA))
+
+
+def described(name: str, data: bytes) -> bytes:
+    layer = merkle.layer_of(data)
+    return torrent.describe(name, Content(merkle.root_of(layer, len(data)), len(data)), layer)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_libtorrent_loads_it_and_agrees_on_the_root(size):
+    data = DATA[:size]
+    found = libtorrent.load_torrent_buffer(described("dados.bin", data)).ti
+    layer = merkle.layer_of(data)
+    assert found.is_valid() and found.v2() and not found.v1()
+    files = found.layout() if hasattr(found, "layout") else found.files()
+    assert files.num_files() == 1 and files.file_path(0) == "dados.bin"
+    assert files.file_size(0) == size
+    assert files.root(0).to_bytes() == merkle.root_of(layer, size)
+    assert found.piece_length() == merkle.piece_length(size)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("pasta/de/fotos.zip", "fotos.zip"), ("ação 🐍.txt", "ação 🐍.txt")]
+)
+def test_a_name_in_a_folder_loses_the_folder_and_any_letter_is_kept(name, plain):
+    found = libtorrent.load_torrent_buffer(described(name, DATA)).ti
+    assert found.name() == plain
+
+
+def test_an_empty_file_has_no_root_as_the_standard_wants():
+    written = described("vazio", b"")
+    assert b"pieces root" not in written
+    assert written.startswith(b"d4:infod9:file treed5:vaziod0:d6:lengthi0eee")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_libtorrent_finds_every_piece_of_the_file_right(tmp_path, host, size):
+    (tmp_path / "dados.bin").write_bytes(DATA[:size])
+    chosen = libtorrent.load_torrent_buffer(described("dados.bin", DATA[:size]))
+    chosen.save_path = str(tmp_path)
+    alone = {"enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False}
+    session = libtorrent.session({**alone, "listen_interfaces": f"{host}:0"})
+    handle = session.add_torrent(chosen)
+    never, waited = Event(), 0.0
+    while not (status := handle.status()).is_seeding:
+        assert not status.errc.value() and waited < PATIENCE, status.errc.message()
+        waited += 0.02
+        never.wait(0.02)
+    assert status.total_done == size
+    session.remove_torrent(handle)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0, b"i0e"),
+        (-7, b"i-7e"),
+        ("ação", b"6:a\xc3\xa7\xc3\xa3o"),
+        (b"\x00\xff", b"2:\x00\xff"),
+        ([1, [b""]], b"li1el0:ee"),
+        ({}, b"de"),
+        ({"b": 1, b"a": 2, "Z": 3, b"\xff": 4}, b"d1:Zi3e1:ai2e1:bi1e1:\xffi4ee"),
+    ],
+)
+def test_values_are_written_as_bep_3_says(value, written):
+    assert bencode(value) == written
