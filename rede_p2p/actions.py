@@ -333,7 +333,7 @@ def _show(session: Session, results: list[tuple[Wanted, Outcome | RedeError]]) -
     session.screen.table(
         ("Arquivo", "Resultado"),
         [(wanted.name, _said(wanted, outcome)) for wanted, outcome in shown],
-        [_fact(wanted, outcome) for wanted, outcome in results],
+        (_fact(wanted, outcome) for wanted, outcome in results),
     )
     already = sum(isinstance(o, Outcome) and o.already for _, o in results)
     fresh = len(results) - already - len(failures)

@@ -37,7 +37,7 @@ from rede_p2p.roots import Hashed, Roots
 
 SMALL = 1024 * 1024  # bytes; a larger file is a download of its own
 AHEAD = 64  # requests sent before their replies are read
-GROUP = 128  # files made durable with one flush, and open for so long
+GROUP = 256  # files made durable with one flush, and open for so long
 GROUP_SIZE = 8 * 1024 * 1024  # bytes, in memory until they are written
 WRITERS = 2  # one writes while another waits for the disk
 
@@ -67,12 +67,14 @@ class Batch:
         """Prepare; ``report`` is told the outcome of each file, from any of the threads."""
         self._wanted = wanted
         self._folder = folder
+        self._prefix = os.path.join(folder, "")  # a name after it is a path
         self._connect = connect
         self._roots = roots
         self._report = report
         self._full: Queue[list[Fetched]] = Queue(maxsize=WRITERS)  # [] ends a writer
         self._group: list[Fetched] = []
         self._group_size = 0  # bytes
+        self._named_in: set[str] = set()  # folders with new names; one add() is atomic
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
         self._cancelled = False
@@ -105,15 +107,17 @@ class Batch:
                 self._full.put([])
             for writer in writers:
                 writer.join()
+            for folder in self._named_in:
+                disk.sync_folder(Path(folder))
 
     def _settle(self, wanted: Wanted) -> bool:
         """Report the file at once if it is here already or may not be written."""
         try:
-            for path in finals(self._folder / names.check(wanted.name)):
+            for path in finals(self._prefix + names.check(wanted.name)):
                 if not os.path.lexists(path):
                     return False
                 if self._is_content(wanted, path):
-                    self._report(wanted, Outcome(path, already=True))
+                    self._report(wanted, Outcome(Path(path), already=True))
                     return True
         except RedeError as error:
             self._report(wanted, error)
@@ -203,7 +207,7 @@ class Batch:
                 written = []
                 for fetched in group:
                     try:
-                        partial = Partial(path_of(self._folder / fetched.wanted.name))
+                        partial = Partial(path_of(self._prefix + fetched.wanted.name))
                     except DiskError as error:
                         self._report(fetched.wanted, error)
                         continue
@@ -229,27 +233,26 @@ class Batch:
 
     def _publish(self, written: list[tuple[Fetched, Partial]]) -> None:
         """Give files whose bytes are on the disk their names, then report them."""
-        named: list[tuple[Wanted, Path, bytes]] = []
+        named: list[tuple[Wanted, str, bytes]] = []
         for fetched, partial in written:
             wanted = fetched.wanted
             is_same = functools.partial(self._is_content, wanted)
             try:
-                path = partial.publish(finals(self._folder / wanted.name), is_same, flushed=True)
+                path = partial.publish(finals(self._prefix + wanted.name), is_same, flushed=True)
                 named.append((wanted, path, fetched.layer))
+                self._named_in.add(os.path.dirname(path))
             except RedeError as error:
                 self._give_up(fetched, partial, error)
-        for folder in {path.parent for _, path, _ in named}:
-            disk.sync_folder(folder)
         self._roots.remember(
-            (str(path), Hashed(stamp, wanted.content, layer))
+            (path, Hashed(stamp, wanted.content, layer))
             for wanted, path, layer in named
             if (stamp := disk.stamp(path)) is not None
         )
         for wanted, path, _ in named:
-            self._report(wanted, Outcome(path, already=False))
+            self._report(wanted, Outcome(Path(path), already=False))
 
-    def _is_content(self, wanted: Wanted, path: Path) -> bool:
-        return self._roots.is_content(path, wanted.content, self._check_cancelled)
+    def _is_content(self, wanted: Wanted, path: str) -> bool:
+        return self._roots.is_content(Path(path), wanted.content, self._check_cancelled)
 
     def _adopt(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""

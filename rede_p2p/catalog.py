@@ -164,7 +164,9 @@ class Catalog:
 def _fresh(share: Share | None) -> Share | None:
     """Look at one file again; None if there is none any more."""
     stamp = share and disk.stamp(share.path)
-    return replace(share, stamp=stamp) if share and stamp else None
+    if not share or not stamp:
+        return None
+    return share if stamp == share.stamp else replace(share, stamp=stamp)
 
 
 def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:
@@ -212,12 +214,13 @@ def _expand_folder(top: str, line: Line) -> Iterator[Share | Problem]:
     """Yield what a folder holds, under ``name/…``; hidden entries and links stay out of it."""
     for folder, inner, files in os.walk(top):
         inner[:] = sorted(entry for entry in inner if not entry.startswith("."))
+        within = os.path.relpath(folder, top).replace(os.sep, "/")
+        prefix = line.name if within == "." else f"{line.name}/{within}"
         for entry in sorted(files):
             path = os.path.join(folder, entry)  # noqa: PTH118
             if entry.startswith(".") or os.path.islink(path):  # noqa: PTH114
                 continue
-            within = os.path.relpath(path, top).replace(os.sep, "/")
-            name, stamp = f"{line.name}/{within}", disk.stamp(path)
+            name, stamp = f"{prefix}/{entry}", disk.stamp(path)
             if not names.is_safe(name):
                 yield Problem(line.number, "name-unsafe", name)
             elif stamp is not None:

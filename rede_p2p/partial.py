@@ -11,10 +11,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from rede_p2p import names
 from rede_p2p.disk import border, sync_folder
@@ -30,6 +31,7 @@ except ModuleNotFoundError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+Place = TypeVar("Place", str, Path)  # of thousands of files, a Path takes longer than the disk
 FLUSH_EVERY = 0.02  # seconds between two looks at how much there is to flush
 FLUSH_SIZE = 16 * 1024 * 1024  # bytes; less is not worth a flush
 
@@ -37,14 +39,15 @@ FLUSH_SIZE = 16 * 1024 * 1024  # bytes; less is not worth a flush
 class Partial:
     """An open ``NAME.parte``. Used by ``with``, by one thread; ``reader`` serves another."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         """Open it, making it and its folder if they are not there.
 
         Raises DiskError: ``busy`` when another download is writing it, ``link`` when it is a
         symbolic link, which is never followed.
         """
-        self.path = path
-        self._file = _open_locked(path)
+        self.path = Path(path)
+        self._name = os.fspath(path)
+        self._file = _open_locked(self._name)
         self.written = 0  # bytes, by whoever has a handle
         self._stop = Event()
         self._flusher: Thread | None = None
@@ -95,7 +98,7 @@ class Partial:
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
-            self._file.truncate(len(data))
+        self.cut(len(data))
 
     def close(self) -> None:
         """Close it, and let other programs have it."""
@@ -104,11 +107,11 @@ class Partial:
 
     def publish(
         self,
-        finals: Iterator[Path],
-        is_same: Callable[[Path], bool],
+        finals: Iterator[Place],
+        is_same: Callable[[Place], bool],
         *,
         flushed: bool = False,
-    ) -> Path:
+    ) -> Place:
         """Flush it, if that is not done, and give it the first final name that is free.
 
         ``flushed`` says that the caller has flushed it, and will make the name durable too. A taken
@@ -122,9 +125,9 @@ class Partial:
             if os.name == "nt":
                 self._file.close()  # Windows renames no open file; elsewhere the lock stays
         for final in finals:
-            if _move(self.path, final):
+            if _move(self._name, final):
                 if not flushed:
-                    sync_folder(final.parent)
+                    sync_folder(self.path.parent)
                 return final
             if is_same(final):
                 self.discard()
@@ -156,17 +159,21 @@ class Partial:
             self._flusher = None
 
 
-def path_of(final: Path) -> Path:
+def path_of(final: Place) -> Place:
     """Return where the file that will be ``final`` grows."""
-    return final.with_name(names.partial(final.name))
+    folder, name = os.path.split(final)
+    return type(final)(os.path.join(folder, names.partial(name)))
 
 
-def finals(wanted: Path) -> Iterator[Path]:
+def finals(wanted: Place) -> Iterator[Place]:
     """Yield the names that a download may get, the wanted one first."""
-    return (wanted.with_name(name) for name in names.alternatives(wanted.name))
+    yield wanted
+    folder, name = os.path.split(wanted)
+    for other in islice(names.alternatives(name), 1, None):
+        yield type(wanted)(os.path.join(folder, other))
 
 
-def _open_locked(path: Path) -> FileIO:
+def _open_locked(path: str) -> FileIO:
     with border(path):
         while True:
             file = _open(path)
@@ -178,7 +185,7 @@ def _open_locked(path: Path) -> FileIO:
                 elif ours.st_nlink > 1 and os.name != "nt":
                     # A program died between the two halves of _move(): these bytes also have a
                     # final name, and nobody may write to them any more.
-                    path.unlink()
+                    os.unlink(path)
                     file.close()
                 else:
                     return file
@@ -187,18 +194,18 @@ def _open_locked(path: Path) -> FileIO:
                 raise
 
 
-def _open(path: Path) -> FileIO:
-    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
-        raise DiskError(str(path), "link")
+def _open(path: str) -> FileIO:
+    if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
+        raise DiskError(path, "link")
     try:
         descriptor = os.open(path, _FLAGS, 0o666)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)  # another download may make it too
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # another download may make it too
         descriptor = os.open(path, _FLAGS, 0o666)
     return FileIO(descriptor, "rb+")
 
 
-def _move(path: Path, final: Path) -> bool:
+def _move(path: str, final: Path | str) -> bool:
     """Move an entry to a name that is free; False if it is taken."""
     with border(final):
         try:
@@ -208,13 +215,13 @@ def _move(path: Path, final: Path) -> bool:
         except (OSError, NotImplementedError):  # a file system without hard links
             if os.path.lexists(final):
                 return False
-            path.rename(final)
+            os.rename(path, final)
         else:
-            path.unlink()
+            os.unlink(path)
         return True
 
 
-def _lock(file: FileIO, path: Path) -> None:
+def _lock(file: FileIO, path: str) -> None:
     """Lock a whole file until it is closed; the system frees it if the program dies."""
     try:
         if fcntl is not None:
@@ -226,11 +233,11 @@ def _lock(file: FileIO, path: Path) -> None:
             os.lseek(file.fileno(), 0, os.SEEK_SET)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
-            raise DiskError(str(path), "busy") from error
+            raise DiskError(path, "busy") from error
         raise
 
 
-def _lstat(path: Path) -> os.stat_result | None:
+def _lstat(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except FileNotFoundError:

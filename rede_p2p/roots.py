@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Condition, Lock, Thread
 from typing import Any
@@ -26,6 +27,7 @@ from rede_p2p.merkle import Content
 
 READ_SIZE = 1024 * 1024  # bytes a read
 SETTLE_NS = 100_000_000  # a file this young may change again without its time stamp showing it
+ROWS = 128  # in one write, which costs as much as they do
 
 _TABLE = """create table if not exists root (
     path blob primary key, size integer, mtime_ns integer, inode integer,
@@ -185,10 +187,10 @@ class Roots:
     def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
         """Keep what is known of some paths, as after a download that verified every byte."""
         known = list(files)
-        query = "insert or replace into root values (?, ?, ?, ?, ?, ?)"
-        for path, hashed in known:
-            layer = hashed.layer if hashed.content.size > merkle.FINEST_PIECE else b""
-            self._execute(query, os.fsencode(path), *hashed.stamp, hashed.content.root, layer)
+        for at in range(0, len(known), ROWS):
+            rows = [_row(path, hashed) for path, hashed in known[at : at + ROWS]]
+            marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
+            self._execute(f"insert or replace into root values {marks}", *chain(*rows))
         with self._lock:
             for path, hashed in known:
                 self._learn(path, hashed.stamp, hashed.content.root)
@@ -266,6 +268,11 @@ def default_database() -> Path | None:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return base / "rede-p2p" / "roots.sqlite3"
+
+
+def _row(path: str, hashed: Hashed) -> tuple[object, ...]:
+    layer = hashed.layer if hashed.content.size > merkle.FINEST_PIECE else b""
+    return os.fsencode(path), *hashed.stamp, hashed.content.root, layer
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
