@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 from conftest import ROOT
@@ -26,6 +27,7 @@ from conftest import ROOT
 import Peers
 import Servidor
 from rede_p2p import merkle, messages, options, wire
+from rede_p2p.announcer import Announcer
 from rede_p2p.discovery import WELL_KNOWN_PORT
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.membership import Membership
@@ -66,9 +68,10 @@ class Reply:
 
 @dataclass
 class Exchange:
-    """A request, the waits, the reply."""
+    """A request and its body, the waits, the reply."""
 
     request: bytes
+    body: bytes = b""
     replies: list[Reply] = field(default_factory=list)
 
     @property
@@ -97,6 +100,8 @@ def exchanges(block: Block) -> list[Exchange]:
         mark, text = line[:2], line[2:]
         if mark == "→ ":
             found.append(Exchange(text.encode() + b"\n"))
+        elif mark == "⇒ ":
+            found[-1].body += text.encode() + b"\n"
         elif mark == "← ":
             found[-1].replies.append(Reply(text.encode() + b"\n"))
             texts = []
@@ -148,6 +153,8 @@ def check(cell: str) -> wire.Check:
     """Read what a field accepts."""
     for pattern, kind in (
         ("inteiro de (.+) a (.+)", wire.Integer),
+        ("lista de até (.+) inteiros de 0 a (.+)", lambda most, last: wire.Indexes(last + 1, most)),
+        ("até (.+) bytes em hexadecimal", wire.Hexadecimal),
         ("texto de até (.+) bytes", wire.Text),
         ("64 dígitos hexadecimais", wire.Digest),
         ("endereço IP", wire.IpAddress),
@@ -172,14 +179,15 @@ class Section:
     side: str
     verb: str
     request: str
+    request_line: str
     reply: str
     line: str
 
 
 def sections() -> list[Section]:
+    message = r"`(\w+)`(?:, com linhas `(\w+)`)?"
     pattern = re.compile(
-        r"^### `([a-z-]+)`[^\n]*\n\n\*\*Mensagens:\*\* `(\w+)` → `(\w+)`(?:, com linhas `(\w+)`)?$",
-        re.MULTILINE,
+        rf"^### `([a-z-]+)`[^\n]*\n\n\*\*Mensagens:\*\* {message} → {message}$", re.MULTILINE
     )
     return [
         Section(side, *(group or "" for group in match.groups()))
@@ -228,7 +236,12 @@ def read_request(side: str, exchange: Exchange) -> Section | None:
         assert refused.value.code == error.kind
         return None
     assert wire.encode_request(request) == exchange.request
-    return SECTIONS[side, request.verb]
+    found = SECTIONS[side, request.verb]
+    if found.request_line:
+        check_lines(request, exchange.body, found.request_line)
+    else:
+        assert not exchange.body
+    return found
 
 
 def read_reply(line: bytes, kind: type) -> object:
@@ -240,14 +253,18 @@ def read_reply(line: bytes, kind: type) -> object:
 
 def check_body(reply: object, body: bytes | int | None, line_kind: str) -> None:
     if isinstance(reply, messages.Listing):
-        assert isinstance(body, bytes)
-        assert len(body) == reply.bytes
-        lines = wire.decode_lines(body, kind_of(line_kind), reply.count)
-        assert wire.encode_lines(lines) == body
-    elif isinstance(reply, messages.Body):
+        check_lines(reply, body, line_kind)
+    elif isinstance(reply, messages.Body | messages.Run):
         assert (body if isinstance(body, int) else len(body)) == reply.bytes
     else:
         assert body is None
+
+
+def check_lines(head: object, body: object, kind: str) -> None:
+    assert isinstance(body, bytes)
+    assert len(body) == head.bytes
+    lines = wire.decode_lines(body, kind_of(kind), head.count)
+    assert wire.encode_lines(lines) == body
 
 
 def test_every_example_starts_with_what_is_sent_and_ends_with_what_is_received():
@@ -289,10 +306,14 @@ def test_every_section_shows_an_example_of_its_message(side):
 
 def test_every_message_has_its_table_of_fields():
     named = {found.request for found in SECTIONS.values()} | {"Refusal", "Wait"}
-    named |= {found.reply for found in SECTIONS.values()} | {f.line for f in SECTIONS.values()}
-    defined = {name for name, found in vars(messages).items() if dataclasses.is_dataclass(found)}
-    checks = {"Boolean", "Digest", "Integer", "IpAddress", "Text"}
-    assert named - {""} == defined - checks | {"Refusal", "Wait"}
+    for found in SECTIONS.values():
+        named |= {found.request_line, found.reply, found.line}
+    defined = {
+        name
+        for name, found in vars(messages).items()
+        if dataclasses.is_dataclass(found) and found.__module__ == messages.__name__
+    }
+    assert named - {""} == defined | {"Refusal", "Wait"}
     with_fields = {name for name in named - {""} if dataclasses.fields(kind_of(name))}
     assert sorted(re.findall(r"Campos de `(\w+)`:", PAGE)) == sorted(with_fields)
 
@@ -367,7 +388,7 @@ def test_the_refusals_of_a_section_are_in_the_table_of_codes():
     for side in ("tracker", "peer"):
         text = "".join(re.findall(r"^Recusas?:.*?\n\n", section(TITLES[side]), re.M | re.S))
         named = set(re.findall("`([a-z-]+)`", text)) & set(who)
-        assert named == {code for code in who if who[code] == side}
+        assert named == {code for code in who if side in who[code]}
 
 
 def refused_codes() -> Iterator[str]:
@@ -429,7 +450,7 @@ def test_a_command_sends_what_is_shown(command, shown):
     said, spoken = command.split(" | nc ")
     _, text = shlex.split(said)
     assert "%" not in text
-    sent = "".join(exchange.request.decode() for exchange in exchanges(shown))
+    sent = "".join((said.request + said.body).decode() for said in exchanges(shown))
     assert text.replace("\\n", "\n") == sent
     udp = "-u -w1 " if shown.label == "udp" else ""
     assert spoken == f"{udp}127.0.0.1 {PORTS[shown.label]}"
@@ -445,8 +466,14 @@ def network(ip: str, folder: Path) -> Iterator[Peers.Peer]:
         stack.callback(peer.close)
         membership = Membership(ip, WELL_KNOWN_PORT, ip, peer.open_door, screen.tell)
         stack.callback(membership.close)
-        for share in peer.catalog.shares():
+        shares = peer.catalog.shares()
+        for share in shares:
             assert peer.roots.wait(share.path, share.stamp, PATIENCE)
+        stack.callback(Announcer(membership, peer.catalog, peer.holdings).close)
+        end = monotonic() + PATIENCE
+        while len(membership.search("")) < len(shares):
+            assert monotonic() < end, "not announced"
+            sleep(0.02)
         yield peer
 
 
@@ -480,7 +507,7 @@ def test_what_the_page_invites_to_type_is_answered_as_it_says(host, tmp_path):
     with network(host, tmp_path):
         for _, shown in played:
             spoken = exchanges(shown)
-            said = b"".join(exchange.request for exchange in spoken)
+            said = b"".join(exchange.request + exchange.body for exchange in spoken)
             expected = b"".join(
                 reply.line + (reply.body or b"")
                 for exchange in spoken

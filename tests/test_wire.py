@@ -15,36 +15,62 @@ from rede_p2p.connection import Connection
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.messages import (
     BY_UDP,
+    RANGES_LIMIT,
     TO_PEER,
     TO_TRACKER,
+    Announce,
     Body,
     Busy,
+    Choice,
     Done,
+    Find,
     Found,
     Get,
     Hashes,
     Here,
     Join,
+    Known,
     Listing,
     Ls,
     Member,
+    Next,
     Offer,
     Peers,
     Pieces,
     Ping,
     Quit,
     Ready,
+    Run,
+    Search,
     Shared,
     Stat,
+    Take,
+    Want,
     Where,
+    Withdraw,
 )
 from rede_p2p.wire import Wait
 
 REQUESTS = {**TO_TRACKER, **TO_PEER, **BY_UDP}
-REPLIES = (Done, Offer, Listing, Found, Body, Here, Member, Shared, Wait)
+REPLIES = (
+    Done,
+    Offer,
+    Listing,
+    Found,
+    Choice,
+    Run,
+    Known,
+    Body,
+    Here,
+    Member,
+    Shared,
+    Wait,
+)
 ROOT = bytes(range(32))
 HEX = ROOT.hex().encode()
 DEEP = b"[" * (60 * 1024)
+MOST = tuple(range(merkle.MAX_PIECES - RANGES_LIMIT, merkle.MAX_PIECES))
+FULL = bytes([255]) * (merkle.MAX_PIECES // 8)
 
 # Message and bytes, the same thing on both sides of the wire.
 CASES = [
@@ -66,12 +92,33 @@ CASES = [
     (Get("a", 0, 2**50), b'get {"name": "a", "length": 1125899906842624}\n'),
     (Hashes(ROOT), b'hashes {"root": "' + HEX + b'"}\n'),
     (Pieces(ROOT, 0, 9), b'pieces {"root": "' + HEX + b'", "first": 0, "count": 9}\n'),
+    (Want(ROOT, b"\xf0\x01"), b'want {"root": "' + HEX + b'", "bitmap": "f001"}\n'),
+    (Want(ROOT, b""), b'want {"root": "' + HEX + b'", "bitmap": ""}\n'),
+    (Want(ROOT, FULL), b'want {"root": "%b", "bitmap": "%b"}\n' % (HEX, FULL.hex().encode())),
+    (Take(3, 2), b'take {"first": 3, "count": 2}\n'),
+    (Take(3, 2, (5, 0)), b'take {"first": 3, "count": 2, "got": [5, 0]}\n'),
+    (Next(), b"next\n"),
+    (Next((65535,), (1,)), b'next {"got": [65535], "lost": [1]}\n'),
+    (Next((), MOST), b'next {"lost": %b}\n' % json.dumps(MOST).encode()),
+    (Announce(0, 0), b'announce {"bytes": 0, "count": 0}\n'),
+    (Withdraw(9, 1), b'withdraw {"bytes": 9, "count": 1}\n'),
+    (Find(ROOT), b'find {"root": "' + HEX + b'"}\n'),
+    (Search(""), b'search {"text": ""}\n'),
+    (Search("é.txt", True), 'search {"text": "é.txt", "exact": true}\n'.encode()),
     (Quit(), b"quit\n"),
     (Done(), b"ok\n"),
     (Offer(5455, "10.0.0.7", 1), b'ok {"port": 5455, "ip": "10.0.0.7", "version": 1}\n'),
     (Offer(5455, "2001:db8::7", 1), b'ok {"port": 5455, "ip": "2001:db8::7", "version": 1}\n'),
     (Listing(0, 0), b'ok {"bytes": 0, "count": 0}\n'),
     (Found("a", 0, ROOT), b'ok {"name": "a", "size": 0, "root": "' + HEX + b'"}\n'),
+    (Choice(2, 9), b'ok {"first": 2, "count": 9}\n'),
+    (Choice(0), b'ok {"first": 0}\n'),
+    (Run(7), b'ok {"bytes": 7}\n'),
+    (Run(7, 65535, 1), b'ok {"bytes": 7, "first": 65535, "count": 1}\n'),
+    (
+        Known("a", 3, ROOT, 2),
+        b'ok {"name": "a", "size": 3, "root": "' + HEX + b'", "peers": 2}\n',
+    ),
     (Wait(), b"espera\n"),
     (Wait(place=3), b'espera {"place": 3}\n'),
     (Wait(done=0, size=2**63 - 1), b'espera {"size": 9223372036854775807}\n'),
@@ -95,6 +142,8 @@ ALSO_READ = [
     (Stat("a"), b'stat {"name": "\\u0061", "name2": "\\ud800"}\n'),
     (Stat("é"), b'stat {"name":"\\u00e9"}\n'),
     (Get("a"), b'get {"start":0,"name":"a"}\n'),
+    (Next(), b'next {"got": [], "lost": []}\n'),
+    (Next((1, 1)), b'next {"got": [1, 1]}\n'),
     (Done(), b'ok {"future": 1}\n'),
     (Member("::1", 5455), b'ok {"ip": "0:0::0001", "port": 5455}\n'),
     (Member("10.0.0.7", 5455), b'ok {"ip": "::ffff:10.0.0.7", "port": 5455}\n'),
@@ -168,6 +217,62 @@ BAD_REQUESTS = [
     (b'hashes {"root": "' + "٣".encode() * 64 + b'"}\n', "bad-field"),
     (b'pieces {"root": "' + HEX + b'", "first": 65537, "count": 1}\n', "bad-field"),
     (b'where {"nonce": "' + b"0" * 33 + b'"}\n', "bad-field"),
+    *(
+        (b'want {"root": "%b", "bitmap": %b}\n' % (HEX, json.dumps(bitmap).encode()), "bad-field")
+        for bitmap in (
+            "f",
+            "F0",
+            "0x",
+            "f0f",
+            "f0 ",
+            "f0\n",
+            "f 0",
+            "-1",
+            "g0",
+            "٣٣",
+            "f0" * (merkle.MAX_PIECES // 8 + 1),
+            None,
+            True,
+            240,
+            ["f0"],
+            {},
+        )
+    ),
+    (b'want {"root": "' + HEX + b'"}\n', "no-field"),
+    (b'want {"bitmap": "f0"}\n', "no-field"),
+    *(
+        (b'next {"%b": %b}\n' % (field, json.dumps(indexes).encode()), "bad-field")
+        for field in (b"got", b"lost")
+        for indexes in (
+            [-1],
+            [merkle.MAX_PIECES],
+            [0, 2**70],
+            [True],
+            [1.0],
+            ["1"],
+            [None],
+            [[1]],
+            [*MOST, 0],
+            "12",
+            {"0": 1},
+            None,
+            0,
+            False,
+        )
+    ),
+    (b'next {"got": [NaN]}\n', "bad-field"),
+    (b'next {"got": [1,]}\n', "not-json"),
+    (b'take {"first": 0}\n', "no-field"),
+    (b'take {"first": 0, "count": -1}\n', "bad-field"),
+    (b'take {"first": 65537, "count": 1}\n', "bad-field"),
+    (b'take {"first": 0, "count": 1, "lost": [65536]}\n', "bad-field"),
+    (b'announce {"count": 1}\n', "no-field"),
+    (b'announce {"bytes": 67108865, "count": 1}\n', "bad-field"),
+    (b'announce {"bytes": 1, "count": 500001}\n', "bad-field"),
+    (b'withdraw {"bytes": -1, "count": 0}\n', "bad-field"),
+    (b'find {"root": ""}\n', "bad-field"),
+    (b'search {"text": "' + b"x" * 1025 + b'"}\n', "bad-field"),
+    (b'search {"text": "", "exact": 1}\n', "bad-field"),
 ]
 
 # Hostile replies, what was expected, and the kind of the ProtocolError.
@@ -196,6 +301,13 @@ BAD_REPLIES = [
     (b'ok {"bytes": 1, "count": 500001}\n', Listing, "bad-field"),
     (b'ok {"bytes": -1, "count": 0}\n', Listing, "bad-field"),
     (b'ok {"bytes": 1.5}\n', Body, "bad-field"),
+    (b"ok\n", Choice, "no-field"),
+    (b'ok {"first": 65537}\n', Choice, "bad-field"),
+    (b'ok {"first": 0, "count": null}\n', Choice, "bad-field"),
+    (b'ok {"first": 0, "count": 1}\n', Run, "no-field"),
+    (b'ok {"bytes": 1125899906842625}\n', Run, "bad-field"),
+    (b'ok {"bytes": 1, "first": -1}\n', Run, "bad-field"),
+    (b'ok {"name": "a", "size": 1, "root": "' + HEX + b'"}\n', Known, "no-field"),
     *(
         (b'ok {"ip": %b, "port": 5455}\n' % json.dumps(ip).encode(), Member, "bad-field")
         for ip in (
@@ -291,7 +403,7 @@ def test_a_refusal_is_written_and_raised_with_its_code_and_its_sentence():
     assert (caught.value.code, caught.value.message) == ("no-such-file", "não há")
 
 
-@pytest.mark.parametrize("verb", [b"join", b"peers", b"where"])
+@pytest.mark.parametrize("verb", [b"join", b"peers", b"where", b"announce", b"find"])
 def test_a_peer_does_not_know_the_verbs_of_a_tracker(verb):
     with pytest.raises(ProtocolError, match="unknown-verb"):
         wire.decode_request(verb + b"\n", TO_PEER)
@@ -429,6 +541,8 @@ def test_any_bytes_are_a_message_or_an_error_of_ours(data):
 @given(
     st.builds(Get, st.text(max_size=200), st.integers(0, merkle.MAX_SIZE))
     | st.builds(Hashes, st.binary(min_size=32, max_size=32))
+    | st.builds(Want, st.just(ROOT), st.binary(max_size=merkle.MAX_PIECES // 8))
+    | st.builds(Next, *[st.lists(st.integers(0, merkle.MAX_PIECES - 1)).map(tuple)] * 2)
     | st.builds(Found, st.text(max_size=200), st.integers(0, merkle.MAX_SIZE), st.just(ROOT))
     | st.builds(Member, st.ip_addresses(v=4).map(str), st.integers(1024, 65535), st.booleans())
 )
@@ -441,7 +555,10 @@ def test_what_is_written_is_one_line_and_is_read_back(message):
         assert (error.kind, error.detail) == ("bad-field", "ip")
 
 
-def test_the_longest_header_of_a_peer_fits_in_a_line():
+def test_the_longest_line_of_a_peer_fits():
     longest = Found("\x01" * 1024, merkle.MAX_SIZE, ROOT)
     assert len(wire.encode_reply(longest)) < wire.LINE_LIMIT
+    last = merkle.MAX_PIECES
+    assert len(wire.encode_request(Take(last, last, MOST, MOST))) < wire.LINE_LIMIT
+    assert len(wire.encode_request(Want(ROOT, FULL))) < wire.LINE_LIMIT
     assert messages.LISTING_LIMIT > wire.LINE_LIMIT

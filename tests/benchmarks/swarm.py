@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -136,77 +135,97 @@ def drain(process: subprocess.Popen[str]) -> None:
     Thread(target=process.stdout.read, daemon=True).start()
 
 
+@dataclass
+class Peer:
+    """A running Peers.py on one machine."""
+
+    machine: Machine
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def type(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+
+
+def start_network(
+    machines: list[Machine], work: Path, shared: Path
+) -> tuple[subprocess.Popen[str], list[Peer]]:
+    """Start the tracker and the seed on the first machine, a peer on every other."""
+    first, *others = machines
+    (work / "list.txt").write_text(f"shared.bin {shared}\n")
+    tracker = first.start(sys.executable, "Servidor.py", "9450", folder=work / "t")
+    read_until(tracker, "9450")
+    drain(tracker)
+    seed = first.start(
+        sys.executable, "Peers.py", first.ip, "9450", "--ip", first.ip,
+        "--arquivos", str(work / "list.txt"), folder=work / "seed",
+    )  # fmt: skip
+    read_until(seed, "minha porta")
+    drain(seed)
+    peers = []
+    for machine in others:
+        folder = Path(tempfile.mkdtemp(dir=work))
+        process = machine.start(
+            sys.executable, "Peers.py", first.ip, "9450", "--ip", machine.ip,
+            "--arquivos", str(work / "none.txt"), "--pasta", str(folder), folder=folder,
+        )  # fmt: skip
+        read_until(process, "minha porta")
+        peers.append(Peer(machine, process, folder))
+    while True:  # until the seed knows the root
+        peers[0].type(f"ls {first.ip} 5455")
+        if "calculando" not in read_until(peers[0].process, "shared.bin"):
+            return seed, peers
+
+
+def fetch_all(peers: list[Peer], seed_ip: str) -> list[float]:
+    """Let every peer fetch the file at once; return the seconds that each took."""
+    began = time.monotonic()
+    ends: list[float] = []
+
+    def wait_for(peer: Peer) -> None:
+        line = read_until(peer.process, "shared.bin: ")
+        ends.append(time.monotonic() - began)
+        if "verificado" not in line:
+            print(line)
+
+    threads = [Thread(target=wait_for, args=(peer,)) for peer in peers]
+    for peer in peers:
+        peer.type(f"get {seed_ip} shared.bin")
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ends
+
+
 def one_run(arguments: argparse.Namespace, work: Path) -> dict[str, float]:
     size = bytes_of(arguments.size)
     shared = work / "shared.bin"
     if not shared.exists():
-        shared.write_bytes(
-            random.randbytes(min(size, 2**30 - 1)) if size < 2**30 else os.urandom(size)
-        )
-    (work / "list.txt").write_text(f"shared.bin {shared}\n")
+        shared.write_bytes(os.urandom(size))
     digest = hashlib.sha256(shared.read_bytes()).digest()
-    seed_up = arguments.seed_rate or arguments.rate
-    rates = [(seed_up, arguments.down or arguments.rate)]
-    rates += [(arguments.rate, arguments.down or arguments.rate)] * arguments.n
-    with bench(rates) as (first, *others):
-        tracker = first.start(sys.executable, "Servidor.py", "9450", folder=work / "t")
-        read_until(tracker, "9450")
-        drain(tracker)
-        seed = first.start(
-            sys.executable, "Peers.py", first.ip, "9450", "--ip", first.ip,
-            "--arquivos", str(work / "list.txt"), folder=work / "seed",
-        )  # fmt: skip
-        read_until(seed, "minha porta")
-        drain(seed)
-        peers = []
-        for machine in others:
-            folder = Path(tempfile.mkdtemp(dir=work))
-            peer = machine.start(
-                sys.executable, "Peers.py", first.ip, "9450", "--ip", machine.ip,
-                "--arquivos", str(work / "none.txt"), "--pasta", str(folder), folder=folder,
-            )  # fmt: skip
-            read_until(peer, "minha porta")
-            peers.append((machine, peer, folder))
-        # The seed knows the root once anybody has asked for it; then the clock may start.
-        asker = peers[0][1]
-        assert asker.stdin is not None
-        port = 5455
-        while True:
-            asker.stdin.write(f"ls {first.ip} {port}\n")
-            line = read_until(asker, "shared.bin")
-            if "calculando" not in line:
-                break
-        sent_before = [machine.sent() for machine in (first, *others)]
-        began = time.monotonic()
-        ends: dict[str, float] = {}
-
-        def wait_for(machine: Machine, peer: subprocess.Popen[str]) -> None:
-            line = read_until(peer, "shared.bin: ")
-            ends[machine.name] = time.monotonic() - began
-            if "verificado" not in line:
-                print(line)
-
-        threads = []
-        for machine, peer, _ in peers:
-            assert peer.stdin is not None
-            peer.stdin.write(f"get {first.ip} shared.bin\n")
-            threads.append(Thread(target=wait_for, args=(machine, peer)))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        seconds = [cpu_of(process) for process in (seed, *(peer for _, peer, _ in peers))]
-        sent = [
-            machine.sent() - before
-            for machine, before in zip((first, *others), sent_before, strict=True)
-        ]
-        for _, _, folder in peers:
-            got = hashlib.sha256((folder / "shared.bin").read_bytes()).digest()
+    down = arguments.down or arguments.rate
+    rates = [(arguments.seed_rate or arguments.rate, down)]
+    rates += [(arguments.rate, down)] * arguments.n
+    with bench(rates) as machines:
+        seed, peers = start_network(machines, work, shared)
+        before = [machine.sent() for machine in machines]
+        ends = fetch_all(peers, machines[0].ip)
+        seconds = [cpu_of(process) for process in (seed, *(peer.process for peer in peers))]
+        sent = [m.sent() - was for m, was in zip(machines, before, strict=True)]
+        for peer in peers:
+            got = hashlib.sha256((peer.folder / "shared.bin").read_bytes()).digest()
             assert got == digest, "a peer has another file"
-            shutil.rmtree(folder)
-    cpu = {"cpu_seed": seconds[0], "cpu_peer": statistics.mean(seconds[1:])}
-    return cpu | {"last": max(ends.values()), "mean": statistics.mean(ends.values()),
-            "seed": sent[0] / size / HEADERS, "all": sum(sent) / size / arguments.n / HEADERS}  # fmt: skip
+            shutil.rmtree(peer.folder)
+    return {
+        "last": max(ends),
+        "mean": statistics.mean(ends),
+        "seed": sent[0] / size,
+        "all": sum(sent) / size / arguments.n,
+        "cpu_seed": seconds[0],
+        "cpu_peer": statistics.mean(seconds[1:]),
+    }
 
 
 def bound_of(arguments: argparse.Namespace) -> float:
