@@ -65,7 +65,7 @@ class Index:
             found = {text: self._names.get(text, {})} if exact else dict(self._names)
         wanted = text.casefold()
         names = found if exact else (name for name in found if wanted in name.casefold())
-        known = []
+        known: list[Known] = []
         with self._lock:
             for name in names:
                 for content in islice(self._names.get(name, ()), MOST_FOUND - len(known)):
