@@ -19,7 +19,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic, sleep
+from threading import Event
+from time import monotonic
 
 import pytest
 from conftest import ROOT
@@ -473,7 +474,7 @@ def network(ip: str, folder: Path) -> Iterator[Peers.Peer]:
         end = monotonic() + PATIENCE
         while len(membership.search("")) < len(shares):
             assert monotonic() < end, "not announced"
-            sleep(0.02)
+            Event().wait(0.02)
         yield peer
 
 
