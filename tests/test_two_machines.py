@@ -75,3 +75,10 @@ def test_a_machine_that_vanishes_leaves_the_list_and_joins_again_when_it_is_back
     second.says(f"voltou; minha porta é {other_port}")
     result = first.end()
     assert result.status == 0 and not re.search(SECOND, result.out)
+
+
+def test_the_line_to_type_names_the_address_of_a_network_that_leads_nowhere_else(two):
+    here, _, _ = two  # there is a cable and no gateway, as in many a lab
+    tracker = here.start("Servidor.py", "9999")
+    tracker.says("Ctrl-C encerra")
+    tracker.prints(rf"python3 Peers\.py {FIRST} 9999")
