@@ -16,7 +16,7 @@ from types import TracebackType
 from rede_p2p import disk, manual, options, sentences
 from rede_p2p.connection import Connection, own_addresses
 from rede_p2p.discovery import Responder
-from rede_p2p.errors import BadUsageError, RedeError, RefusedError
+from rede_p2p.errors import BadUsageError, ProtocolError, RedeError, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
 from rede_p2p.index import Index
 from rede_p2p.listener import Listener
@@ -110,6 +110,8 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
                 answer(tracker, seat, connection, request)
             except RefusedError as no:
                 connection.refuse(no.code, sentences.refusal(no))
+    except ProtocolError as error:  # in the body of a request: where the next begins is unknown
+        connection.refuse(error.kind, sentences.refusal(error))
     finally:
         leave(tracker, seat)
 

@@ -100,9 +100,10 @@ class Holdings:
 
     def finish(self, holding: Holding, path: Path | None) -> None:
         """Go on offering a download at its final path, or no more where there is none."""
+        stamp = None if path is None else disk.stamp(path)
         with self._lock:
             if path is not None:
-                holding.path, holding.stamp = path, disk.stamp(path)
+                holding.path, holding.stamp = path, stamp
             elif self._downloads.get(holding.content.root) is holding:
                 del self._downloads[holding.content.root]
         self.changed()

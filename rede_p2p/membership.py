@@ -111,18 +111,20 @@ class Membership:
             members = self.call(lambda c: c.ask_lines(Find(content.root), Member))
         except RedeError:
             return []
-        return [Address(member.ip, member.port) for member in members if not member.you]
+        return [Address(m.ip, m.port) for m in self._safe(members) if not m.you]
 
     def search(self, text: str, *, exact: bool = False) -> list[Known]:
         """Ask which contents have a name like this; raise TrackerUnreachableError."""
         return self.call(lambda c: c.ask_lines(Search(text, exact), Known))
 
     def _ask_roster(self, connection: Connection) -> None:
-        members = connection.ask_lines(Peers(), Member)
-        if not _is_loopback(self._ip):
-            # Loopback from another machine's mouth would make this one call its own services.
-            members = [member for member in members if not _is_loopback(member.ip)]
+        members = self._safe(connection.ask_lines(Peers(), Member))
         self._told_at, self._roster = monotonic(), Roster(tuple(members), 0.0)
+
+    def _safe(self, members: list[Member]) -> list[Member]:
+        """Leave out loopback from another machine's mouth: we would call our own services."""
+        here = _is_loopback(self._ip)
+        return [member for member in members if here or not _is_loopback(member.ip)]
 
     def call(self, ask: Callable[[Connection], Result]) -> Result:
         """Run ``ask`` in the thread that owns the connection, and return its result.

@@ -113,7 +113,7 @@ _REFUSED = {
     "version": "fala outra versão do protocolo; atualize os dois programas",
     "no-port": "não tem mais portas para oferecer",
     "join-first": "só quem entrou na rede anuncia: comece com join e ready",
-    "not-offered": "essa porta não foi oferecida a você: peça outra com join",
+    "not-offered": "isso não foi oferecido a você",
     "no-such-file": "não compartilha esse arquivo",
     "not-here": "não tem mais esse conteúdo",
     "bad-range": "esse intervalo não existe no arquivo",

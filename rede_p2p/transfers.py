@@ -58,8 +58,9 @@ class Transfer:
         """Make it end soon; what has arrived stays."""
         with self._lock:
             self._cancelled = True
-            if self._running is not None:
-                self._running.cancel()
+            running = self._running
+        if running is not None:
+            running.cancel()
 
     def progress(self) -> Progress:
         """Tell how far it is."""
@@ -115,8 +116,9 @@ class Transfer:
     def _adopt(self, running: Download | Batch | None) -> None:
         with self._lock:
             self._running = running
-            if self._cancelled and running is not None:
-                running.cancel()
+            cancelled = self._cancelled
+        if cancelled and running is not None:
+            running.cancel()
 
     def _report(self, wanted: Wanted, outcome: Outcome | RedeError) -> None:
         with self._lock:

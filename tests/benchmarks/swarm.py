@@ -263,8 +263,10 @@ def main() -> None:
                 flush=True,
             )
     last = statistics.median(result["last"] for result in results)
-    print(f"N = {arguments.n}, bound {bound:.2f} s: median of the last {last:.2f} s = "
-          f"{last / bound:.3f} of the bound, {last / bound / HEADERS:.3f} of the TCP floor")  # fmt: skip
+    print(
+        f"N = {arguments.n}, bound {bound:.2f} s: median of the last {last:.2f} s = "
+        f"{last / bound:.3f} of the bound, {last / bound / HEADERS:.3f} of the TCP floor"
+    )
 
 
 if __name__ == "__main__":
