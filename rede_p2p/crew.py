@@ -138,8 +138,8 @@ class Crew:
         """
         with self.changed:
             bitmap, told = self.board.wanted()
-        choice = connection.ask(Want(self._content.root, bitmap), Choice)
-        taken, told = self._take(source, connection, choice, told)
+        offer = connection.ask(Want(self._content.root, bitmap), Choice)
+        taken, told = self._take(source, connection, offer, told)
         with verifier.handle() as file:
             buffers = _Buffers(max(self._piece, CHUNK // self._piece * self._piece))
             while True:
@@ -157,8 +157,10 @@ class Crew:
                     return
                 with self.changed:
                     got, lost, told = self.board.news(told, RANGES_LIMIT - len(late))
-                choice = connection.ask(Next(tuple(got), (*lost, *late)), Choice)
-                taken, told = self._take(source, connection, choice, told)
+                    # Late pieces came from their first source, which is no news to the board.
+                    got += self._unwanted(offer, got)[: RANGES_LIMIT - len(got)]
+                offer = connection.ask(Next(tuple(got), (*lost, *late)), Choice)
+                taken, told = self._take(source, connection, offer, told)
 
     def _take(
         self, source: Address, connection: Connection, offer: Choice, told: int
@@ -173,6 +175,10 @@ class Crew:
             got, lost, told = self.board.news(told, RANGES_LIMIT)
         connection.send(wire.encode_request(Take(taken.start, len(taken), tuple(got), tuple(lost))))
         return taken, told
+
+    def _unwanted(self, offer: Choice, told: list[int]) -> list[int]:
+        offered = range(offer.first, offer.first + offer.count)
+        return [i for i in offered if not self.board.is_missing(i) and i not in told]
 
     def _await_work(self, source: Address) -> list[int] | None:
         """Wait until something is missing, or another source is late; None at the end."""

@@ -43,6 +43,10 @@ class Board:
         """Tell whether a piece is here."""
         return bool(self._here[index])
 
+    def is_missing(self, index: int) -> bool:
+        """Tell whether a piece is neither here nor reserved."""
+        return index in self._missing
+
     def wanted(self) -> tuple[bytes, int]:
         """Return a bitmap of the missing pieces, and where its news begin."""
         bits = bytearray(-(-self.count // 8))

@@ -74,6 +74,7 @@ class Source:
     ) -> None:
         self.folder = folder
         self.lie = lie
+        self.holdings: Holdings | None = None  # what it offers, in place of all that it shares
         self.data: dict[bytes, bytes] = {}  # by root
         self.paths: dict[str, Path] = {}  # by name
         self._wanted: dict[Connection, bytes] = {}  # the root of each conversation
@@ -131,7 +132,7 @@ class Source:
         return _pieces_in(asked)
 
     def _serve(self, connection: Connection) -> None:
-        holdings = Holdings(self._catalog)
+        holdings = self.holdings or Holdings(self._catalog)
         guest = Guest(
             connection, self._catalog, self._roots, holdings, self.uploads, self._told.put
         )

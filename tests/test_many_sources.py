@@ -1,0 +1,415 @@
+"""One file from several sources at once: exact, nothing twice, and no bad source holds it up."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import ExitStack, closing
+from itertools import chain, count
+from queue import SimpleQueue
+from threading import Barrier, Event, Thread
+from time import monotonic
+
+import pytest
+import sources
+from listening import SOON
+from programs import eventually
+from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
+
+from rede_p2p import connection, download, merkle, swarm
+from rede_p2p.download import Download, Outcome, Wanted
+from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError
+from rede_p2p.holdings import Holdings
+from rede_p2p.merkle import FINEST_PIECE
+from rede_p2p.messages import Choice, Next, Take, Want
+from rede_p2p.roots import Roots
+
+DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)
+CONTENT = content_of(DATA)
+ALL = set(range(41))
+HALF = set(range(0, 41, 2))
+NAME = "grande.bin"
+
+
+@pytest.fixture
+def roots():
+    with closing(Roots(None)) as roots:
+        yield roots
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "baixados"
+
+
+@pytest.fixture
+def opened(tmp_path, host):
+    """Return how to open one more source, which lies or not."""
+    numbers = count()
+    with ExitStack() as stack:
+        yield lambda lie=None: Source(tmp_path / f"source{next(numbers)}", host, stack, lie)
+
+
+@pytest.fixture
+def sharing(opened):
+    """Return how to open one more source that shares the file."""
+
+    def share(lie=None):
+        source = opened(lie)
+        source.share({NAME: DATA})
+        return source
+
+    return share
+
+
+@pytest.fixture
+def fetching(folder, roots):
+    """Return how to prepare a download from these sources."""
+    return lambda *found, **more: Download(
+        Wanted(NAME, CONTENT, tuple(source.address for source in found)),
+        folder,
+        connect,
+        roots,
+        **more,
+    )
+
+
+@pytest.fixture
+def nobody_is_late(monkeypatch):
+    """Let no piece be fetched twice, however loaded the machine is."""
+    monkeypatch.setattr(swarm, "LEAST_PATIENCE", 1000.0)
+
+
+@pytest.fixture
+def beginning():
+    """Return how to begin a download in a thread; it is awaited at the end in any case."""
+    with ExitStack() as stack:
+
+        def begin(download):
+            found = SimpleQueue()
+
+            def run():
+                try:
+                    found.put(download.run())
+                except RedeError as error:
+                    found.put(error)
+
+            thread = Thread(target=run)
+            stack.callback(thread.join, SOON)
+            stack.callback(download.cancel)
+            thread.start()
+            return lambda: found.get(timeout=SOON)
+
+        yield begin
+
+
+class Growing:
+    """What a peer that is itself downloading offers."""
+
+    def __init__(self, source, folder, here):
+        self.path = folder / "growing.parte"
+        self.path.write_bytes(b"")
+        self.source = source
+        source.holdings = Holdings()
+        self._write(here)
+        self._holding = source.holdings.begin(
+            NAME, CONTENT, merkle.layer_of(DATA), self.path, sorted(here)
+        )
+
+    def _write(self, pieces):
+        with self.path.open("rb+") as file:
+            for index in pieces:
+                file.seek(index * FINEST_PIECE)
+                file.write(pieces_of(DATA)[index])
+
+    def grow(self, pieces):
+        self._write(pieces)
+        for index in pieces:
+            self._holding.add(index)
+
+
+def together(parties, then=None):
+    """Answer nobody's first ``take`` before every source has one; then be honest, or lie."""
+    barrier, met = Barrier(parties), set()
+
+    def lie(source, connection, request):
+        if isinstance(request, Take) and source not in met:
+            met.add(source)
+            barrier.wait(SOON)
+        return bool(then) and then(source, connection, request)
+
+    return lie
+
+
+def size_of(pieces):
+    return sum(len(pieces_of(DATA)[index]) for index in pieces)
+
+
+def arrived(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()} == {NAME: DATA}
+
+
+# Who serves what.
+
+
+def test_three_complete_sources_all_serve_and_no_piece_is_asked_for_twice(
+    sharing, fetching, folder, nobody_is_late
+):
+    lie = together(3)
+    three = [sharing(lie) for _ in range(3)]
+    assert fetching(*three).run() == Outcome(folder / NAME, already=False)
+    assert arrived(folder)
+    asked = [source.asked_pieces() for source in three]
+    assert all(asked)
+    assert sorted(chain.from_iterable(asked)) == sorted(ALL)
+
+
+def test_progress_tells_how_many_sources_are_at_work(sharing, fetching, beginning):
+    reached, go_on = Event(), Event()
+
+    def lie(source, connection, request):
+        if isinstance(request, Take):
+            reached.set()
+            assert go_on.wait(SOON)
+        return False
+
+    download = fetching(sharing(lie), sharing(lie), sharing(lie))
+    ended = beginning(download)
+    assert reached.wait(SOON)
+    eventually(lambda: download.progress().sources == 3)
+    go_on.set()
+    assert isinstance(ended(), Outcome)
+    assert download.progress().sources == 0
+
+
+def test_a_source_whose_bytes_are_wrong_is_asked_no_more_and_the_others_complete(
+    sharing, fetching, folder, nobody_is_late
+):
+    wants = SimpleQueue()
+
+    def note(source, connection, request):
+        if isinstance(request, Want):
+            wants.put(source)
+        return False
+
+    lie = together(3, note)
+    liar, *honest = (sharing(lie) for _ in range(3))
+    liar.paths[NAME].write_bytes(bytes(len(DATA)))
+    os.utime(liar.paths[NAME], ns=(LONG_AGO, LONG_AGO))  # only the bytes tell
+    fetching(liar, *honest).run()
+    assert arrived(folder)
+    assert liar.asked_pieces()
+    assert [wants.get() for _ in range(wants.qsize())].count(liar) == 1
+    asked = [source.asked_pieces() for source in honest]
+    assert sorted(chain.from_iterable(asked)) == sorted(ALL)
+
+
+def test_what_a_source_that_dies_had_reserved_comes_from_the_others(
+    sharing, fetching, folder, nobody_is_late
+):
+    dying = None
+
+    def die(source, connection, request):
+        if source is dying and isinstance(request, Take) and len(source._asked) > 2:
+            connection.hang_up()
+            return True
+        return False
+
+    lie = together(3, die)
+    dying, *honest = (sharing(lie) for _ in range(3))
+    fetching(dying, *honest).run()
+    assert arrived(folder)
+
+
+@pytest.mark.parametrize("about", [Want, Take])
+def test_a_source_that_falls_silent_holds_nothing_up(sharing, fetching, folder, about):
+    def is_silent(source, connection, request):
+        return source is silent and isinstance(request, about)
+
+    lie = is_silent if about is Want else together(2, is_silent)
+    silent, honest = sharing(lie), sharing(lie)
+    began = monotonic()
+    fetching(silent, honest).run()
+    assert monotonic() - began < connection.STALL_TIMEOUT / 2
+    assert arrived(folder)
+    assert set(honest.asked_pieces()) == ALL
+
+
+# Sources that are not complete, or not there from the start.
+
+
+def test_a_peer_that_is_still_downloading_serves_what_it_has_and_more_as_it_grows(
+    opened, fetching, folder, tmp_path, beginning
+):
+    growing = Growing(opened(), tmp_path, HALF)
+    download = fetching(growing.source)
+    ended = beginning(download)
+    eventually(lambda: download.progress().have == size_of(HALF))
+    assert right_pieces(folder / f"{NAME}.parte", DATA) == HALF
+    growing.grow([1, 3, 40])
+    eventually(lambda: download.progress().have == size_of(HALF | {1, 3}))
+    growing.grow(sorted(ALL - HALF))
+    assert ended() == Outcome(folder / NAME, already=False)
+    assert arrived(folder)
+    assert sorted(growing.source.asked_pieces()) == sorted(ALL)
+
+
+def test_a_piece_passes_from_peer_to_peer_while_both_still_download(
+    opened, fetching, folder, tmp_path, beginning, roots
+):
+    seed, passing = Growing(opened(), tmp_path, HALF), opened()
+    passing.holdings = Holdings()
+    first = fetching(seed.source, holdings=passing.holdings)
+    wanted = Wanted(NAME, CONTENT, (passing.address,))
+    first_ended = beginning(first)
+    eventually(lambda: first.progress().have == size_of(HALF))
+    last = Download(wanted, tmp_path / "outra", connect, roots)
+    last_ended = beginning(last)
+    eventually(lambda: last.progress().have == size_of(HALF))
+    seed.grow(sorted(ALL - HALF))
+    assert isinstance(first_ended(), Outcome) and isinstance(last_ended(), Outcome)
+    assert arrived(folder) and arrived(tmp_path / "outra")
+    assert sorted(seed.source.asked_pieces()) == sorted(ALL)  # and nobody asked it but the first
+
+
+def test_two_partial_sources_complete_each_other(opened, fetching, folder, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one = Growing(opened(), tmp_path / "a", HALF)
+    other = Growing(opened(), tmp_path / "b", ALL - HALF)
+    fetching(one.source, other.source).run()
+    assert arrived(folder)
+    assert set(one.source.asked_pieces()) == HALF
+    assert set(other.source.asked_pieces()) == ALL - HALF
+
+
+def test_a_source_that_comes_later_is_found_and_used(
+    sharing, opened, fetching, folder, tmp_path, beginning
+):
+    growing, late, found = Growing(opened(), tmp_path, HALF), sharing(), []
+    asked = SimpleQueue()
+
+    def who_has(content):
+        asked.put(content)
+        return list(found)
+
+    download = fetching(growing.source, who_has=who_has)
+    ended = beginning(download)
+    eventually(lambda: download.progress().have == size_of(HALF))
+    found.append(late.address)
+    assert isinstance(ended(), Outcome)
+    assert arrived(folder)
+    assert asked.get() == CONTENT
+    assert set(late.asked_pieces()) == ALL - HALF
+
+
+def test_with_nobody_known_at_the_start_the_tracker_alone_is_enough(sharing, fetching, folder):
+    source = sharing()
+    fetching(who_has=lambda content: [source.address]).run()
+    assert arrived(folder)
+
+
+# How it ends otherwise.
+
+
+def test_a_cancelled_download_ends_at_once_whoever_serves_and_keeps_what_came(
+    opened, sharing, fetching, folder, tmp_path, beginning
+):
+    growing = Growing(opened(), tmp_path, HALF)
+    silent = sharing(lambda source, connection, request: isinstance(request, Want))
+    download = fetching(growing.source, silent)
+    ended = beginning(download)
+    eventually(lambda: download.progress().have == size_of(HALF))
+    download.cancel()
+    assert isinstance(ended(), InterruptedByUserError)
+    assert right_pieces(folder / f"{NAME}.parte", DATA) == HALF
+
+
+def test_when_nobody_has_the_rest_it_gives_up_and_keeps_what_came(
+    opened, fetching, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(download, "STUCK", 0.5)
+    growing = Growing(opened(), tmp_path, HALF)
+    with pytest.raises(IncompleteError) as caught:
+        fetching(growing.source).run()
+    assert (caught.value.have, caught.value.size) == (size_of(HALF), len(DATA))
+    assert right_pieces(folder / f"{NAME}.parte", DATA) == HALF
+    growing.grow(sorted(ALL - HALF))
+    growing.source.asked_pieces()
+    fetching(growing.source).run()
+    assert arrived(folder)
+    assert sorted(growing.source.asked_pieces()) == sorted(ALL - HALF)
+
+
+# The last pieces.
+
+
+class Late:
+    """Three sources of three pieces, and what makes the third hear of pieces that are late."""
+
+    def __init__(self):
+        self.reserved = Barrier(3)  # every piece is
+        self.told_late = Event()  # so the first two may come
+        self.two_came = Event()  # so the last one may be lost
+        self.lost = Event()
+        self.heard = SimpleQueue()
+
+    def slow(self, source, connection, request):
+        """Bring the first two pieces, when the third source has heard that they are late."""
+        if isinstance(request, Want | Next):
+            connection.reply(Choice(0, 2))
+        elif isinstance(request, Take):
+            self.reserved.wait(SOON)
+            assert self.told_late.wait(SOON)
+            sources._send(connection, source.body(connection, request))
+        return isinstance(request, Want | Next | Take)
+
+    def dying(self, _source, connection, request):
+        """Reserve the last piece, and never bring it."""
+        if isinstance(request, Want) and not self.lost.is_set():
+            connection.reply(Choice(2, 1))
+            return True
+        if isinstance(request, Take):
+            self.reserved.wait(SOON)
+            assert self.two_came.wait(SOON)
+        connection.hang_up()
+        self.lost.set()
+        return True
+
+    def offering(self, source, connection, request):
+        """Offer what was late, and then the last piece."""
+        if isinstance(request, Want):
+            self.reserved.wait(SOON)
+            connection.reply(Choice(0, 0))
+        elif isinstance(request, Next) and not self.told_late.is_set():
+            self._hear_what_is_late(connection, request)
+        elif isinstance(request, Next):
+            self.heard.put(set(request.got))
+            connection.reply(Choice(2, 1))
+        elif isinstance(request, Take):
+            sources._send(connection, source.body(connection, request))
+        return isinstance(request, Want | Next | Take)
+
+    def _hear_what_is_late(self, connection, request):
+        if request.lost:
+            assert set(request.lost) == {0, 1, 2}
+            self.told_late.set()
+            assert self.lost.wait(SOON)
+            connection.reply(Choice(0, 2))
+        else:
+            connection.reply(Choice(0, 0))
+
+
+def test_a_source_hears_that_what_was_late_has_come_from_another(opened, folder, roots, beginning):
+    # Else it would offer that again and again, in place of what is missing still.
+    data, late = DATA[: 3 * FINEST_PIECE], Late()
+    three = [opened(lie) for lie in (late.slow, late.dying, late.offering)]
+    for source in three:
+        source.share({NAME: data})
+    addresses = tuple(source.address for source in three)
+    download = Download(Wanted(NAME, content_of(data), addresses), folder, connect, roots)
+    ended = beginning(download)
+    eventually(lambda: download.progress().have == 2 * FINEST_PIECE)
+    late.two_came.set()
+    assert isinstance(ended(), Outcome)
+    assert late.heard.get(timeout=SOON) == {0, 1}
