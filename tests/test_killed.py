@@ -23,8 +23,8 @@ from rede_p2p.uploads import Uploads
 DATA = random.Random(5).randbytes(32 * 2**20 + 77)
 ALL = set(range(merkle.piece_count(len(DATA))))
 NAME = "grande.bin"
-KILLS = 50  # of the receiver, half of them followed by damage
-SENDER_KILLS = 12
+KILLS = 16  # of the receiver, half of them followed by damage
+SENDER_KILLS = 6
 RATE = 100 * 2**20  # bytes a second
 STEP = len(DATA) // 5  # bytes at most between two deaths
 

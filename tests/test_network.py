@@ -1,0 +1,226 @@
+"""The network as one place: names found without an address, and files passed on from peer to peer."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import libtorrent
+import pytest
+from programs import beside, converse, eventually, network
+from sources import content_of
+
+from rede_p2p.merkle import FINEST_PIECE
+
+DATA = random.Random(5).randbytes(20 * FINEST_PIECE + 7)
+ROOT = content_of(DATA).root.hex()
+A = {
+    "aula.iso": DATA,
+    "disputado.txt": b"um",
+    "Ação.txt": b"o mesmo",
+    "só em a.txt": b"a",
+}
+B = {"disputado.txt": b"dois", "outro nome.txt": b"o mesmo"}
+
+
+def known(programs, text=""):
+    """Ask the tracker what the network has, as a stranger with a raw socket."""
+    said = converse(
+        programs.ip, programs.port, b"search %s\n" % json.dumps({"text": text}).encode()
+    )
+    head, _, body = said.partition(b"\n")
+    assert head.startswith(b"ok "), said
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def holders(programs, root=ROOT):
+    """Return the public ports of those who have a content."""
+    said = converse(programs.ip, programs.port, b'find {"root": "%s"}\n' % root.encode())
+    return {json.loads(line)["port"] for line in said.partition(b"\n")[2].splitlines()}
+
+
+def peer_at(programs, number, *words, files):
+    """Start a peer with an address and a folder of its own."""
+    return programs.peer(
+        *words,
+        ip=beside(programs.ip, number),
+        files=files,
+        downloads=programs.folder / f"baixados{number}",
+    )
+
+
+@pytest.fixture(scope="module")
+def rede(tmp_path_factory):
+    """A tracker and two peers, which no test harms."""
+    with network(tmp_path_factory.mktemp("rede")) as programs:
+        programs.tracker()
+        _, programs.port_a = programs.peer("--servir", files=A)
+        _, programs.port_b = peer_at(programs, 1, "--servir", files=B)
+        eventually(lambda: len(known(programs)) == len(A) + len(B))
+        yield programs
+
+
+@pytest.fixture
+def net(tmp_path):
+    """A network that a test may harm."""
+    with network(tmp_path) as programs:
+        yield programs
+
+
+# Finding.
+
+
+def test_get_needs_no_address(rede, tmp_path):
+    result = rede.run("get aula.iso; get 'outro nome.txt'", downloads=tmp_path / "x")
+    assert result.status == 0 and not result.complaints, result
+    assert (tmp_path / "x" / "aula.iso").read_bytes() == DATA
+    assert (tmp_path / "x" / "outro nome.txt").read_bytes() == b"o mesmo"
+
+
+@pytest.mark.parametrize("name", ["não há", "aula", "AULA.ISO"])
+def test_a_name_that_nobody_has_is_one_sentence(rede, tmp_path, name):
+    result = rede.run(f"get '{name}'", downloads=tmp_path / "x")
+    assert result.status == 5
+    (complaint,) = result.complaints
+    assert name in complaint and "Traceback" not in complaint
+    assert not (tmp_path / "x").exists()
+
+
+def test_different_contents_under_one_name_are_told_with_their_addresses(rede, tmp_path):
+    result = rede.run("get disputado.txt", downloads=tmp_path / "x")
+    assert result.status == 2
+    (complaint,) = result.complaints
+    assert re.search("conteúdos diferentes com o nome disputado.txt", complaint)
+    places = [(rede.ip, rede.port_a), (beside(rede.ip), rede.port_b)]
+    for ip, port in places:
+        assert f"{ip}:{port}" in complaint
+    assert not (tmp_path / "x").exists()
+    for (ip, port), data in zip(places, (b"um", b"dois"), strict=True):
+        folder = tmp_path / str(port)
+        assert rede.run(f"get {ip} {port} disputado.txt", downloads=folder).status == 0
+        assert (folder / "disputado.txt").read_bytes() == data
+
+
+def test_the_same_content_under_two_names_is_one_row(rede):
+    result = rede.run("buscar txt", "--json")
+    facts = {tuple(fact["names"]): fact for fact in map(json.loads, result.out.splitlines())}
+    assert sorted(json.loads(line)["names"] for line in result.out.splitlines()) == [
+        ["Ação.txt", "outro nome.txt"], ["disputado.txt"], ["disputado.txt"], ["só em a.txt"]
+    ]  # fmt: skip
+    same = facts["Ação.txt", "outro nome.txt"]
+    assert (same["peers"], same["size"]) == (2, 7)
+    assert same["root"] == content_of(b"o mesmo").root.hex()
+
+
+def test_a_search_finds_a_part_of_a_name_whatever_its_case(rede):
+    result = rede.run("buscar AÇÃO; buscar 'nada disso'")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    assert rows[0][:3] == ["Arquivos na rede", "Tamanho", "Peers"]
+    assert [row[:3] for row in rows if row[0] != "Arquivos na rede"] == [["Ação.txt", "7 B", "2"]]
+    assert result.status == 0
+
+
+def test_ls_alone_lists_the_network(rede):
+    result = rede.run("ls", "--json")
+    facts = [json.loads(line) for line in result.out.splitlines()]
+    assert sorted(name for fact in facts for name in set(fact["names"])) == sorted([*A, *B])
+    assert [fact["peers"] for fact in facts if fact["names"] == ["aula.iso"]] == [1]
+
+
+def test_torrent_writes_what_libtorrent_loads_and_overwrites_nothing(net):
+    net.tracker()
+    script = "torrent 'pasta/aula.iso'"
+    files = {"pasta/aula.iso": DATA}
+    result = net.run(script, files=files)
+    path = net.downloads / "aula.iso.torrent"
+    assert (result.status, result.out) == (0, f"{path}\n"), result
+    found = libtorrent.load_torrent_file(str(path)).ti
+    assert (found.name(), found.layout().root(0).to_bytes().hex()) == ("aula.iso", ROOT)
+    path.write_bytes(b"da pessoa")
+    again = net.run(script, files=files)
+    assert again.status == 9 and len(again.complaints) == 1, again
+    assert path.read_bytes() == b"da pessoa"
+    unknown = net.run("torrent 'não há'", files=files)
+    assert unknown.status == 5 and len(unknown.complaints) == 1, unknown
+
+
+# Passing on.
+
+
+def test_who_downloaded_serves_it_after_the_seed_has_left(net):
+    net.tracker()
+    seed, seed_port = net.peer(files={"aula.iso": DATA})
+    second, second_port = peer_at(net, 1, files={"meu.txt": b"m"})
+    eventually(lambda: holders(net) == {seed_port})
+    second.send("get aula.iso")
+    second.prints("aula.iso: baixado e verificado")
+    eventually(lambda: holders(net) == {seed_port, second_port})
+    listed = converse(beside(net.ip, 1), second_port, b"ls\n")
+    assert b"meu.txt" in listed and b"aula" not in listed  # by root alone, not as its own share
+    list_path = net.sharing({"aula.iso": DATA})
+    _, namer_port = peer_at(net, 2, "--servir", files=list_path)
+    eventually(lambda: namer_port in holders(net))
+    last, _ = peer_at(net, 3, files={})
+    seed.send("quit")
+    assert seed.end().status == 0
+    (list_path.parent / "0").unlink()  # who still tells the name has nothing to send
+    last.send("get aula.iso")
+    last.prints("aula.iso: baixado e verificado")
+    assert (net.folder / "baixados3" / "aula.iso").read_bytes() == DATA
+
+
+def test_without_seeding_what_was_downloaded_stays_with_who_downloaded_it(net):
+    net.tracker()
+    _, seed_port = net.peer("--servir", files={"aula.iso": DATA})
+    eventually(lambda: holders(net) == {seed_port})
+    selfish, selfish_port = peer_at(net, 1, "--nao-semear", files={"meu.txt": b"m"})
+    eventually(lambda: known(net, "meu"))
+    selfish.send("get aula.iso", "status")
+    selfish.prints("aula.iso: baixado e verificado")
+    selfish.says("nada em andamento")
+    refused = converse(beside(net.ip, 1), selfish_port, b'hashes {"root": "%s"}\n' % ROOT.encode())
+    assert b'"not-here"' in refused
+    assert holders(net) == {seed_port}
+
+
+def test_status_tells_what_is_passed_on(net):
+    net.tracker()
+    net.peer("--servir", files={"aula.iso": DATA})
+    eventually(lambda: holders(net))
+    program, _ = peer_at(net, 1, "--json", files={})
+    program.send("get aula.iso", "status")
+    program.prints(rf'"seeding": "{ROOT}"')
+
+
+# Staying in step.
+
+
+def test_the_index_is_whole_again_after_the_tracker_was_killed(net):
+    tracker = net.tracker()
+    _, seed_port = net.peer("--servir", files={"aula.iso": DATA, "a.txt": b"a"})
+    second, second_port = peer_at(net, 1, files={"b.txt": b"b"})
+    eventually(lambda: len(known(net)) == 3)
+    second.send("get aula.iso")
+    second.prints("aula.iso: baixado e verificado")
+    eventually(lambda: holders(net) == {seed_port, second_port})
+    tracker.kill()
+    second.says("não responde: tento de novo sozinho")
+    net.tracker()
+    eventually(
+        lambda: sorted(line["name"] for line in known(net)) == ["a.txt", "aula.iso", "b.txt"]
+    )
+    eventually(lambda: holders(net) == {seed_port, second_port})
+
+
+def test_what_is_shared_later_is_found_and_what_is_gone_is_not(net):
+    net.tracker()
+    list_path = net.sharing({"velho.txt": b"v"})
+    program, _ = net.peer(files=list_path)
+    eventually(lambda: [line["name"] for line in known(net)] == ["velho.txt"])
+    swap = list_path.with_name("outra")
+    swap.write_text("novo.txt 0\n")
+    swap.replace(list_path)
+    eventually(lambda: [line["name"] for line in known(net)] == ["novo.txt"])
+    program.kill()
+    eventually(lambda: not known(net))
