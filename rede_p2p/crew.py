@@ -121,7 +121,7 @@ class Crew:
             self.board.give_back(source)
             self.at_work.remove(source)
             if failure is not None and source not in self._liars:
-                self._losses[source] = self._losses.get(source, 0) + 1
+                self._losses[source] = self._losses.get(source, 0) + _weight(failure)
                 self.failure = failure
             self.changed.notify_all()
 
@@ -220,6 +220,13 @@ class Crew:
     def _note_waiting(self, wait: wire.Wait) -> None:
         self.waiting = wait
         self.moved_at = monotonic()
+
+
+def _weight(failure: RedeError) -> int:
+    """Count a lost connection once; silence, a refusal or a broken rule is not worth another try."""
+    cause = getattr(failure, "cause", None)
+    lost = isinstance(cause, ConnectionLostError) and cause.reason in ("lost", "refused")
+    return 1 if lost else TRIES
 
 
 class _Buffers:
