@@ -74,6 +74,7 @@ class Batch:
         self._full: Queue[list[Fetched]] = Queue(maxsize=WRITERS)  # [] ends a writer
         self._group: list[Fetched] = []
         self._group_size = 0  # bytes
+        self._bug: BaseException | None = None  # what nobody foresaw, in a writer
         self._named_in: set[str] = set()  # folders with new names; one add() is atomic
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
@@ -92,16 +93,7 @@ class Batch:
         for writer in writers:
             writer.start()
         try:
-            left = [wanted for wanted in self._wanted if not self._settle(wanted)]
-            if disk.free_space(self._folder) < sum(w.content.size for w in left) + SPARE:
-                full = DiskError(str(self._folder), "full")
-                while left:
-                    self._report(left.pop(), full)
-            turn = 0
-            while left:
-                left = self._take_turn(left, turn)
-                turn += 1
-            self._hand_over()
+            self._fetch([wanted for wanted in self._wanted if not self._settle(wanted)])
         finally:
             for _ in writers:
                 self._full.put([])
@@ -109,6 +101,20 @@ class Batch:
                 writer.join()
             for folder in self._named_in:
                 disk.sync_folder(Path(folder))
+        if self._bug is not None:
+            raise self._bug
+
+    def _fetch(self, left: list[Wanted]) -> None:
+        """Fetch what is not here, if the disk has room for it."""
+        if disk.free_space(self._folder) < sum(w.content.size for w in left) + SPARE:
+            full = DiskError(str(self._folder), "full")
+            while left:
+                self._report(left.pop(), full)
+        turn = 0
+        while left:
+            left = self._take_turn(left, turn)
+            turn += 1
+        self._hand_over()
 
     def _settle(self, wanted: Wanted) -> bool:
         """Report the file at once if it is here already or may not be written."""
@@ -201,29 +207,36 @@ class Batch:
             self._group, self._group_size = [], 0
 
     def _write(self) -> None:
-        """Write each group, make it durable with one flush, then give its files their names."""
+        """Write each group until the last; an error never leaves the main thread waiting."""
         while group := self._full.get():
-            with ExitStack() as stack:
-                written = []
-                for fetched in group:
-                    try:
-                        partial = Partial(path_of(self._prefix + fetched.wanted.name))
-                    except DiskError as error:
-                        self._report(fetched.wanted, error)
-                        continue
-                    stack.enter_context(partial)
-                    try:
-                        partial.write_whole(fetched.data)
-                        written.append((fetched, partial))
-                    except DiskError as error:
-                        self._give_up(fetched, partial, error)
+            try:
+                self._write_group(group)
+            except BaseException as error:  # noqa: BLE001 - run() raises it
+                self._bug = error
+
+    def _write_group(self, group: list[Fetched]) -> None:
+        """Write files, make them durable with one flush, then give them their names."""
+        with ExitStack() as stack:
+            written = []
+            for fetched in group:
                 try:
-                    disk.sync_all([partial.path for _, partial in written])
+                    partial = Partial(path_of(self._prefix + fetched.wanted.name))
                 except DiskError as error:
-                    for fetched, partial in written:
-                        self._give_up(fetched, partial, error)
-                else:
-                    self._publish(written)
+                    self._report(fetched.wanted, error)
+                    continue
+                stack.enter_context(partial)
+                try:
+                    partial.write_whole(fetched.data)
+                    written.append((fetched, partial))
+                except DiskError as error:
+                    self._give_up(fetched, partial, error)
+            try:
+                disk.sync_all([partial.path for _, partial in written])
+            except DiskError as error:
+                for fetched, partial in written:
+                    self._give_up(fetched, partial, error)
+            else:
+                self._publish(written)
 
     def _give_up(self, fetched: Fetched, partial: Partial, error: RedeError) -> None:
         """Report a file that could not be kept, and leave nothing of it: the disk may be full."""
