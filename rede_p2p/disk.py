@@ -73,6 +73,8 @@ def open_regular(path: Path | str) -> BinaryIO:
     """Open a file for reading; a named pipe or a device is refused, and never waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with border(path):
+        if not hasattr(os, "O_NONBLOCK") and not stat.S_ISREG(Path(path).stat().st_mode):
+            raise DiskError(str(path), "not-file")
         descriptor = os.open(path, flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)  # fdopen() would refuse a folder, and leave it open

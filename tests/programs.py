@@ -29,6 +29,8 @@ from conftest import ROOT
 PATIENCE = 25.0  # seconds for any fact
 UNFORESEEN = re.compile(r"Traceback|erro interno|Warning|Exception")
 
+RUNNER: list[str] = []  # words between Python and a program, such as ``masked.py``
+
 _addresses = itertools.count(random.randrange(2**18))
 _ports = itertools.count(random.randrange(2**12))
 
@@ -179,7 +181,7 @@ class Programs:
 
     def start(self, *words: str, environment: Mapping[str, str] | None = None) -> Program:
         """Start any program of the project: ``Servidor.py …`` or ``Peers.py …``."""
-        command = [*self.prefix, sys.executable, "-W", "default", *words]
+        command = [*self.prefix, sys.executable, "-W", "default", *RUNNER, *words]
         program = Program(command, environment or self.environment())
         self._stack.callback(program.close)
         return program

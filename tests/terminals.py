@@ -11,7 +11,7 @@ from time import monotonic
 import pexpect
 import pyte
 from conftest import ROOT
-from programs import PATIENCE, UNFORESEEN, Programs
+from programs import PATIENCE, RUNNER, UNFORESEEN, Programs
 
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
 PROMPT = b"rede> "
@@ -28,7 +28,7 @@ class Terminal:
         columns: int = 100,
     ) -> None:
         self._child = pexpect.spawn(
-            sys.executable, ["-W", "default", *words], env=environment, cwd=ROOT,
+            sys.executable, ["-W", "default", *RUNNER, *words], env=environment, cwd=ROOT,
             dimensions=(ROWS, columns), timeout=PATIENCE,
         )  # fmt: skip
         self._child.delaybeforesend = None

@@ -9,6 +9,7 @@ from threading import Barrier, Thread
 
 import pytest
 from conftest import ROOT
+from programs import RUNNER
 
 from rede_p2p import partial
 from rede_p2p.errors import DiskError
@@ -209,13 +210,14 @@ def test_a_second_one_is_kept_out_until_the_first_is_closed(tmp_path):
 
 def test_another_program_is_kept_out_until_this_one_dies(tmp_path):
     path = tmp_path / "a.parte"
-    code = (
+    program = tmp_path / "program.py"
+    program.write_text(
         "import sys; from pathlib import Path; from rede_p2p.partial import Partial\n"
         "with Partial(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)],
-        cwd=ROOT,
+        [sys.executable, *RUNNER, str(program), str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

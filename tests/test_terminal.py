@@ -10,6 +10,11 @@ from lies import LARGE, LYING_LISTS, WRONG_COMMANDS, half_of_large, ok
 from programs import PATIENCE, Liar, beside, network
 from terminals import port_of, terminal
 
+from rede_p2p import screens
+
+needs_readline = pytest.mark.skipif(
+    screens.readline is None, reason="without it, events wait for the next prompt"
+)
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
 
@@ -85,6 +90,7 @@ def test_ctrl_c_while_a_peer_says_nothing_brings_the_prompt_back_at_once(net, co
         assert "este peer" in opened.enter("peers")
 
 
+@needs_readline
 def test_an_event_leaves_what_is_being_typed_on_the_screen_and_it_still_runs(net, tmp_path):
     with terminal(net, files={"meu.txt": b"12345"}) as opened:
         opened.press("pee")
@@ -113,6 +119,7 @@ def test_an_event_waits_for_the_next_prompt_while_a_long_line_is_being_typed(net
         assert "um-nome-bem" not in opened.screen()
 
 
+@needs_readline
 def test_what_was_typed_can_be_moved_in_after_an_event(net):
     with terminal(net, files={"meu.txt": b"12345"}) as opened:
         opened.press("pers\x1b[D\x1b[D")

@@ -1,0 +1,39 @@
+"""A part of the tests once more, as on systems that lack what Linux has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from conftest import MASK, ROOT
+
+PART = {
+    "test_disk.py": "",
+    "test_partial.py": "",
+    "test_verifier.py": "",
+    "test_serving.py": "bytes_are_sent or many_buyers",
+    "test_download.py": "damage or changes_half or two_at_once or link or full",
+    "test_batch.py": "hundreds or one_ or dies_half_way or room",
+    "test_programs.py": "fetches_every_name",
+    "test_terminal.py": "four_commands",
+}
+
+
+@pytest.mark.skipif(MASK in sys.argv, reason="all of them are run so")
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing to mask")
+def test_the_programs_work_without_what_linux_alone_has():
+    chosen = " or ".join(
+        f"({name} and ({which}))" if which else name for name, which in PART.items()
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", MASK, "-q", "-x", "-p", "no:cacheprovider"),
+            *("-k", chosen, *(f"tests/{name}" for name in PART)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
