@@ -93,14 +93,7 @@ class Batch:
         for writer in writers:
             writer.start()
         try:
-            left = [wanted for wanted in self._wanted if not self._settle(wanted)]
-            if not self._has_space(left):
-                left = []
-            turn = 0
-            while left:
-                left = self._take_turn(left, turn)
-                turn += 1
-            self._hand_over()
+            self._fetch([wanted for wanted in self._wanted if not self._settle(wanted)])
         finally:
             for _ in writers:
                 self._full.put([])
@@ -111,13 +104,17 @@ class Batch:
         if self._bug is not None:
             raise self._bug
 
-    def _has_space(self, left: list[Wanted]) -> bool:
-        """Tell whether all of these fit on the disk, and report them if not."""
-        if disk.free_space(self._folder) >= sum(one.content.size for one in left) + SPARE:
-            return True
-        for wanted in left:
-            self._report(wanted, DiskError(str(self._folder), "full"))
-        return False
+    def _fetch(self, left: list[Wanted]) -> None:
+        """Fetch what is not here, if the disk has room for it."""
+        if disk.free_space(self._folder) < sum(w.content.size for w in left) + SPARE:
+            full = DiskError(str(self._folder), "full")
+            while left:
+                self._report(left.pop(), full)
+        turn = 0
+        while left:
+            left = self._take_turn(left, turn)
+            turn += 1
+        self._hand_over()
 
     def _settle(self, wanted: Wanted) -> bool:
         """Report the file at once if it is here already or may not be written."""

@@ -223,7 +223,7 @@ class Crew:
 
 
 def _weight(failure: RedeError) -> int:
-    """Count a lost connection once; silence, a refusal or a broken rule is not worth another try."""
+    """Count a lost connection once; silence, a refusal or a broken rule is worth no other try."""
     cause = getattr(failure, "cause", None)
     lost = isinstance(cause, ConnectionLostError) and cause.reason in ("lost", "refused")
     return 1 if lost else TRIES

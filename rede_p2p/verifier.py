@@ -71,15 +71,18 @@ class Verifier:
         self._arrived.put((source, pieces, data, done))
 
     def _run(self) -> None:
-        with self._partial.handle("rb+") as file:
-            while (arrived := self._arrived.get()) is not None:
-                source, pieces, data, done = arrived
-                try:
-                    if self.failure is None:
+        try:
+            with self._partial.handle("rb+") as file:
+                while (arrived := self._arrived.get()) is not None:
+                    source, pieces, data, done = arrived
+                    try:
                         self.settle(file, source, pieces, data)
-                except RedeError as error:
-                    self.failure = error
-                done()
+                    finally:
+                        done()
+        except RedeError as error:
+            self.failure = error
+            while (arrived := self._arrived.get()) is not None:
+                arrived[3]()  # nobody may wait for a buffer that is never given back
 
     def settle(self, file: BinaryIO, source: Address, pieces: range, data: memoryview) -> None:
         """Judge these pieces and write them, through the calling thread's own handle."""

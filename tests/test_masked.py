@@ -11,10 +11,10 @@ from conftest import MASK, ROOT
 PART = {
     "test_disk.py": "",
     "test_partial.py": "",
-    "test_serving.py": "changes or bytes_are_sent or every_run or many_buyers",
-    "test_download.py": "whatever or half_way or at_once or size_that or link or full",
+    "test_serving.py": "bytes_are_sent or many_buyers",
+    "test_download.py": "damage or changes_half or two_at_once or link or full",
     "test_batch.py": "hundreds or one_ or dies_half_way or room",
-    "test_programs.py": "fetches_every_name or list_that_cannot",
+    "test_programs.py": "fetches_every_name",
     "test_terminal.py": "four_commands",
 }
 

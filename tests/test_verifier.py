@@ -1,0 +1,109 @@
+"""Pieces judged, and written where they are right, beside the thread that receives them."""
+
+from __future__ import annotations
+
+import random
+from threading import Event, get_ident
+
+import pytest
+
+from rede_p2p import merkle
+from rede_p2p.errors import Address, DiskError
+from rede_p2p.merkle import FINEST_PIECE
+from rede_p2p.partial import Partial
+from rede_p2p.verifier import Verifier, right_pieces
+
+DATA = random.Random(8).randbytes(5 * FINEST_PIECE + 9)
+HASHES = merkle.split(merkle.layer_of(DATA))
+SOURCE = Address("127.0.0.1", 5455)
+ALL = range(len(HASHES))
+
+
+@pytest.fixture
+def partial(tmp_path):
+    with Partial(tmp_path / "a.parte") as opened:
+        yield opened
+
+
+def piece(pieces, data=DATA):
+    return memoryview(data)[pieces.start * FINEST_PIECE : pieces.stop * FINEST_PIECE]
+
+
+def judged(partial, *arrived, here=()):
+    """Return what is judged of these (pieces, data), in order, and how often a buffer came back."""
+    found, free = [], []
+    with Verifier(
+        partial, len(DATA), HASHES, set(here).__contains__, lambda *one: found.append(one)
+    ) as verifier:
+        for pieces, data in arrived:
+            verifier.take(SOURCE, pieces, data, lambda: free.append(1))
+    assert len(free) == len(arrived)
+    return found, verifier.failure
+
+
+def test_the_end_of_the_block_waits_until_all_is_judged_and_written(partial):
+    found, failure = judged(partial, (range(4, 6), piece(range(4, 6))), (range(4), piece(range(4))))
+    assert found == [(index, SOURCE, True) for index in (4, 5, 0, 1, 2, 3)]
+    assert failure is None
+    assert partial.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("where", [0, FINEST_PIECE - 1, FINEST_PIECE, len(DATA) - 1])
+def test_one_wrong_bit_makes_its_piece_alone_wrong_and_it_is_never_written(partial, where):
+    wrong = bytearray(DATA)
+    wrong[where] ^= 1
+    found, _ = judged(partial, (ALL, memoryview(wrong)))
+    bad = where // FINEST_PIECE
+    assert [index for index, _, right in found if not right] == [bad]
+    assert list(right_pieces(partial, len(DATA), HASHES)) == [i for i in ALL if i != bad]
+    written = partial.path.read_bytes()[bad * FINEST_PIECE :][:FINEST_PIECE]
+    assert not any(written)
+
+
+def test_a_piece_that_is_here_already_is_neither_judged_nor_written_again(partial):
+    partial.write_whole(DATA)
+    found, _ = judged(partial, (ALL, memoryview(bytes(len(DATA)))), here=ALL)
+    assert not found
+    assert partial.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("size", [0, 1, FINEST_PIECE, FINEST_PIECE + 1, len(DATA) - 1])
+def test_a_piece_that_is_not_whole_is_not_right(partial, size):
+    partial.write_whole(DATA[:size])
+    assert list(right_pieces(partial, len(DATA), HASHES)) == list(range(size // FINEST_PIECE))
+
+
+def test_a_hole_is_not_right(partial):
+    partial.write_whole(DATA[:FINEST_PIECE])
+    with partial.handle("rb+") as file:
+        file.truncate(len(DATA))
+    assert list(right_pieces(partial, len(DATA), HASHES)) == [0]
+
+
+@pytest.mark.parametrize("data", [b"", b"x", DATA[:FINEST_PIECE]], ids=len)
+def test_a_content_of_one_piece_is_judged_too(partial, data):
+    partial.write_whole(data)
+    assert list(right_pieces(partial, len(data), merkle.split(merkle.layer_of(data)))) == [0]
+
+
+def test_it_judges_while_the_other_thread_goes_on(partial):
+    seen, threads = Event(), []
+
+    def note(index, source, right):
+        threads.append(get_ident())
+        seen.set()
+
+    with Verifier(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
+        verifier.take(SOURCE, range(1), piece(range(1)), lambda: None)
+        assert seen.wait(20)
+        with verifier.handle() as file:  # a short run is settled by who has received it
+            verifier.settle(file, SOURCE, range(1, 2), piece(range(1, 2)))
+    assert threads[1] == get_ident() != threads[0]
+    assert partial.path.read_bytes() == DATA[: 2 * FINEST_PIECE]
+
+
+def test_a_file_that_is_gone_is_told_and_every_buffer_comes_back(partial):
+    partial.path.unlink()
+    found, failure = judged(partial, *[(range(1), piece(range(1)))] * 5)
+    assert not found
+    assert isinstance(failure, DiskError)
