@@ -182,11 +182,12 @@ class Screen:
             transient=True,
             disable=not self._draws,
         )
-        said = False
+        said = done = False
         with bar, self._background_key() as pressed:
             task = bar.add_task(harmless(name), total=None)
-            while not wait([future], timeout=REFRESH).done and not pressed.is_set():
-                now = progress()
+            while not done and not pressed.is_set():
+                done = bool(wait([future], timeout=REFRESH).done)
+                now = progress()  # once more when it is done: it may have been quick
                 if now.kept and not said:
                     said = True
                     self.note(f"continuando de {100 * now.kept // now.size} %")

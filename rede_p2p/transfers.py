@@ -38,9 +38,9 @@ class Transfer:
         self._folder = folder
         self._connect = connect
         self._roots = roots
-        self._lock = Lock()  # guards the four below
+        self._lock = Lock()  # guards the five below
         self._done: Results = []
-        self._done_bytes = 0
+        self._done_bytes = self._kept = 0
         self._running: Download | Batch | None = None
         self._cancelled = False
 
@@ -55,10 +55,10 @@ class Transfer:
         """Tell how far it is."""
         with self._lock:
             running, have, done = self._running, self._done_bytes, len(self._done)
-        kept = place = 0
+            kept, place = self._kept, 0
         if isinstance(running, Download):
             part = running.progress()
-            have, kept, place = have + part.have, part.kept, running.waiting.place
+            have, kept, place = have + part.have, kept + part.kept, running.waiting.place
         return Progress(min(have, self._size), self._size, kept, done, len(self._wanted), place)
 
     def run(self) -> None:
@@ -94,6 +94,8 @@ class Transfer:
 
     def _adopt(self, running: Download | Batch | None) -> None:
         with self._lock:
+            if isinstance(self._running, Download):
+                self._kept += self._running.progress().kept
             self._running = running
             if self._cancelled and running is not None:
                 running.cancel()
@@ -116,7 +118,9 @@ class Transfers:
         self._roots = roots
         self._tell = tell
         self._next = 1
-        self._running: dict[Transfer, Thread] = {}  # used by the main thread only
+        # Both are used by the main thread only.
+        self._running: dict[Transfer, Thread] = {}
+        self._ended: list[Transfer] = []  # which nobody followed, or waited for since
 
     def start(self, wanted: Sequence[Wanted], *, followed: bool) -> Transfer:
         """Begin a transfer in a thread of its own, which tells its end if nobody follows it."""
@@ -135,6 +139,12 @@ class Transfers:
         self._reap()
         return list(self._running)
 
+    def take_background(self) -> list[Transfer]:
+        """List those that nobody follows, and those of them that ended since the last call."""
+        self._reap()
+        ended, self._ended = self._ended, []
+        return ended + list(self._running)
+
     def close(self) -> None:
         """Cancel what runs, and wait for it."""
         for transfer in self._running:
@@ -148,6 +158,8 @@ class Transfers:
             if transfer.results.done():
                 thread.join()
                 del self._running[transfer]
+                if not transfer.told.is_set():
+                    self._ended.append(transfer)
 
     def _run(self, transfer: Transfer) -> None:
         transfer.run()
