@@ -233,7 +233,7 @@ def wait(session: Session, command: Command) -> None:
     _expect(command, 0)
     failures: list[RedeError] = []
     total = 0
-    for transfer in session.transfers.running():
+    for transfer in session.transfers.take_background():
         session.screen.watch(transfer.title, transfer.results, transfer.progress)
         results = transfer.results.result()
         failures += [error for _, error in results if isinstance(error, RedeError)]

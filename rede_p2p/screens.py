@@ -183,13 +183,13 @@ class Screen:
             transient=True,
             disable=not self._draws,
         )
-        said, pause = False, REFRESH if self._draws else IDLE_REFRESH
+        pause = REFRESH if self._draws else IDLE_REFRESH
+        said = done = False
         with bar, self._background_key() as pressed:
             task = bar.add_task(harmless(name), total=None)
-            ended = False
-            while not (ended or pressed.is_set()):
-                ended = bool(wait([future], timeout=pause).done)
-                now = progress()
+            while not done and not pressed.is_set():
+                done = bool(wait([future], timeout=pause).done)
+                now = progress()  # once more when it is done: it may have been quick
                 if now.kept and not said:
                     said = True
                     self.note(f"continuando de {100 * now.kept // now.size} %")

@@ -48,7 +48,7 @@ class Transfer:
         self._roots = roots
         self._who_has = who_has
         self._holdings = holdings
-        self._lock = Lock()  # guards the four below
+        self._lock = Lock()  # guards the five below
         self._done: Results = []
         self._done_bytes = self._kept = 0
         self._running: Download | Batch | None = None
@@ -102,12 +102,7 @@ class Transfer:
                 wanted, self._folder, self._connect, self._roots, self._who_has, self._holdings
             )
             self._adopt(download)
-            try:
-                return download.run()
-            finally:
-                with self._lock:
-                    self._kept += download.progress().kept
-                    self._running = None
+            return download.run()
         except RedeError as error:
             return error
         finally:
@@ -115,6 +110,8 @@ class Transfer:
 
     def _adopt(self, running: Download | Batch | None) -> None:
         with self._lock:
+            if isinstance(self._running, Download):
+                self._kept += self._running.progress().kept
             self._running = running
             cancelled = self._cancelled
         if cancelled and running is not None:
@@ -146,7 +143,9 @@ class Transfers:
         self._who_has = who_has
         self._holdings = holdings or Holdings()
         self._next = 1
-        self._running: dict[Transfer, Thread] = {}  # used by the main thread only
+        # Both are used by the main thread only.
+        self._running: dict[Transfer, Thread] = {}
+        self._ended: list[Transfer] = []  # which nobody followed, or waited for since
 
     def start(self, wanted: Sequence[Wanted], *, followed: bool) -> Transfer:
         """Begin a transfer in a thread of its own, which tells its end if nobody follows it."""
@@ -173,6 +172,12 @@ class Transfers:
         self._reap()
         return list(self._running)
 
+    def take_background(self) -> list[Transfer]:
+        """List those that nobody follows, and those of them that ended since the last call."""
+        self._reap()
+        ended, self._ended = self._ended, []
+        return ended + list(self._running)
+
     def close(self) -> None:
         """Cancel what runs, and wait for it."""
         for transfer in self._running:
@@ -186,6 +191,8 @@ class Transfers:
             if transfer.results.done():
                 thread.join()
                 del self._running[transfer]
+                if not transfer.told.is_set():
+                    self._ended.append(transfer)
 
     def _run(self, transfer: Transfer) -> None:
         transfer.run()

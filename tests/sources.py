@@ -112,19 +112,29 @@ class Source:
         """Share these files from now on; return what a download needs to know of them."""
         known = []
         for name, data in files.items():
-            path = self.folder / str(next(self._numbers))
-            path.write_bytes(data)
-            os.utime(path, ns=(LONG_AGO, LONG_AGO))
-            content = content_of(data)
+            path, content = self._file(name, data), content_of(data)
             known.append((str(path), Hashed(disk.stamp(path), content, merkle.layer_of(data))))
             self.data[content.root] = data
-            self.paths[name] = path
         self._roots.remember(known)
+        self._write_list()
+        return [Wanted(name, content_of(data), (self.address,)) for name, data in files.items()]
+
+    def share_unhashed(self, name: str, data: bytes) -> None:
+        """Share a file of which nothing is known yet."""
+        self._file(name, data)
+        self._write_list()
+
+    def _file(self, name: str, data: bytes) -> Path:
+        path = self.paths[name] = self.folder / str(next(self._numbers))
+        path.write_bytes(data)
+        os.utime(path, ns=(LONG_AGO, LONG_AGO))
+        return path
+
+    def _write_list(self) -> None:
         new = self._list.with_suffix(".new")
         lines = (f'"{name}" {path.name}\n' for name, path in self.paths.items())
         new.write_text("".join(lines), encoding="utf-8")
         new.replace(self._list)
-        return [Wanted(name, content_of(data), (self.address,)) for name, data in files.items()]
 
     def asked_pieces(self) -> list[int]:
         """List the indices of the pieces it was asked for, in order, since the last call."""

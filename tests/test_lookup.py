@@ -1,0 +1,291 @@
+"""Which content a name means, and who has it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from threading import Event, Thread
+
+import pytest
+from lies import LYING_LISTS, ok
+from sources import Source, connect, content_of, source
+
+from rede_p2p import connection, lookup
+from rede_p2p.download import Wanted
+from rede_p2p.errors import (
+    Address,
+    AmbiguousNameError,
+    NoSuchFileError,
+    PeerUnreachableError,
+    RefusedError,
+    UnsafeNameError,
+)
+from rede_p2p.messages import Ls, Stat
+
+A = {
+    "a.txt": b"a",
+    "b.txt": b"b",
+    "foto.png": b"foto",
+    "fotos/praia.png": b"praia",
+    "fotos/2024/neve.png": b"neve",
+    "[ab].txt": b"brackets",
+    "*": b"star",
+    "comum.txt": b"the same",
+    "disputado.txt": b"one",
+}
+B = {"comum.txt": b"the same", "disputado.txt": b"two", "c.txt": b"c", "fotos/mar.png": b"mar"}
+
+
+@pytest.fixture
+def peers(tmp_path, host):
+    with source(tmp_path / "a", host) as a, source(tmp_path / "b", host) as b:
+        a.share(A)
+        b.share(B)
+        yield a, b
+
+
+def select(patterns, *groups, waiting=lambda _: None):
+    """Return what the patterns mean, by name."""
+    found = lookup.select(
+        patterns, [[peer.address for peer in group] for group in groups], connect, waiting
+    )
+    assert len({wanted.name for wanted in found}) == len(found)
+    return {wanted.name: wanted for wanted in found}
+
+
+ALONE = [
+    (["a.txt"], ["a.txt"]),
+    (["a.txt", "b.txt", "a.txt"], ["a.txt", "b.txt"]),
+    (["*.png"], ["foto.png", "fotos/praia.png", "fotos/2024/neve.png"]),
+    (["?.txt"], ["a.txt", "b.txt"]),
+    (["[!a].txt"], ["b.txt"]),
+    (["fotos/"], ["fotos/praia.png", "fotos/2024/neve.png"]),
+    (["fotos"], ["fotos/praia.png", "fotos/2024/neve.png"]),
+    (["fotos/2024"], ["fotos/2024/neve.png"]),
+    (["fotos/2024/"], ["fotos/2024/neve.png"]),
+    (["fotos/*.png"], ["fotos/praia.png", "fotos/2024/neve.png"]),
+    (["f*", "a.txt"], ["foto.png", "fotos/praia.png", "fotos/2024/neve.png", "a.txt"]),
+    (["a*", "*.txt"], ["a.txt", "b.txt", "[ab].txt", "comum.txt", "disputado.txt"]),
+    (["[ab].txt"], ["[ab].txt"]),  # the name itself comes before what it matches
+    (["*"], ["*"]),
+    (["**"], list(A)),
+]
+
+
+@pytest.mark.parametrize(("patterns", "names"), ALONE, ids=[" ".join(row[0]) for row in ALONE])
+def test_names_globs_and_folders_are_found(peers, patterns, names):
+    a, _ = peers
+    assert select(patterns, [a]) == {
+        name: Wanted(name, content_of(A[name]), (a.address,)) for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [["gone.txt"], ["A.TXT"], ["*.jpg"], ["foto"], ["gone/"], ["/"], ["a.txt", "gone"]],
+    ids=" ".join,
+)
+def test_what_nobody_has_is_told_with_whom_was_asked(peers, host, patterns):
+    a, _ = peers
+    with pytest.raises(NoSuchFileError) as caught:
+        select(patterns, [a])
+    assert (caught.value.name, caught.value.where) == (patterns[-1], host)
+
+
+@pytest.mark.parametrize("name", ["", "../a.txt", "a\\b", "x.parte"])
+def test_an_unsafe_name_is_asked_of_nobody(name):
+    with pytest.raises(UnsafeNameError):
+        lookup.select([name], [[Address("127.0.0.1", 9)]], connect, lambda _: None)
+
+
+def test_nobody_to_ask_has_nothing():
+    with pytest.raises(NoSuchFileError):
+        lookup.select(["a"], [[], []], connect, lambda _: None)
+
+
+@pytest.mark.parametrize("pattern", ["comum.txt", "comu*"])
+def test_all_who_have_a_content_are_its_sources(peers, pattern):
+    a, b = peers
+    wanted = select([pattern], [a, b])["comum.txt"]
+    assert wanted == Wanted("comum.txt", content_of(b"the same"), (a.address, b.address))
+
+
+def test_names_of_several_peers_are_found_together(peers):
+    a, b = peers
+    found = select(["fotos/", "?.txt"], [a, b])
+    assert found["fotos/mar.png"].sources == found["c.txt"].sources == (b.address,)
+    assert found["fotos/praia.png"].sources == found["a.txt"].sources == (a.address,)
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize("pattern", ["disputado.txt", "disp*"])
+def test_different_contents_under_one_name_are_a_question(peers, pattern):
+    a, b = peers
+    with pytest.raises(AmbiguousNameError) as caught:
+        select([pattern], [a, b])
+    assert caught.value.name == "disputado.txt"
+    assert set(caught.value.choices) == {a.address, b.address}
+    assert select([pattern], [b])["disputado.txt"].content == content_of(b"two")
+
+
+def test_the_first_group_that_has_it_is_asked_alone(peers):
+    a, b = peers
+    assert select(["disputado.txt"], [a], [b])["disputado.txt"].sources == (a.address,)
+    assert select(["c.txt"], [a], [b])["c.txt"].sources == (b.address,)
+    assert select(["c.*"], [a], [b])["c.txt"].sources == (b.address,)
+    assert select(["c.txt"], [], [b])["c.txt"].sources == (b.address,)
+
+
+# Peers that do not answer.
+
+
+@contextmanager
+def liar(tmp_path, host, answer):
+    """Answer every request with these bytes, then hang up."""
+
+    def lie(source, connection, request):
+        connection.send(answer)
+        connection.hang_up()
+        return True
+
+    with source(tmp_path / "liar", host, lie) as made:
+        yield made
+
+
+def test_one_that_is_not_there_does_not_hide_the_others(peers, host):
+    a, _ = peers
+    addresses = [Address(host, 9), a.address]
+    for pattern in ("a.txt", "a.*"):
+        (wanted,) = lookup.select([pattern], [addresses], connect, lambda _: None)
+        assert wanted.sources == (a.address,)
+
+
+def test_when_nobody_is_there_the_first_failure_is_told(host):
+    addresses = [Address(host, 9), Address(host, 10)]
+    for pattern in ("a.txt", "a.*"):
+        with pytest.raises(PeerUnreachableError) as caught:
+            lookup.select([pattern], [addresses], connect, lambda _: None)
+        assert caught.value.address == addresses[0]
+
+
+def test_one_that_failed_may_have_had_it(peers, host):
+    """Whoever could not be asked is told, rather than that nobody has it."""
+    a, _ = peers
+    with pytest.raises(PeerUnreachableError):
+        lookup.select(["gone"], [[Address(host, 9)]], connect, lambda _: None)
+    with pytest.raises(PeerUnreachableError):
+        lookup.select(["gone"], [[Address(host, 9), a.address]], connect, lambda _: None)
+
+
+@pytest.mark.parametrize("answer", LYING_LISTS.values(), ids=LYING_LISTS)
+def test_one_that_lies_in_its_list_is_named(tmp_path, host, answer):
+    with liar(tmp_path, host, answer) as made, pytest.raises(PeerUnreachableError) as caught:
+        select(["*.txt"], [made])
+    assert caught.value.address == made.address
+
+
+def test_one_that_refuses_is_named(tmp_path, host):
+    with (
+        liar(tmp_path, host, b'erro {"code": "full"}\n') as made,
+        pytest.raises(PeerUnreachableError) as caught,
+    ):
+        select(["a.txt"], [made])
+    assert isinstance(caught.value.cause, RefusedError)
+
+
+def test_a_listed_content_need_not_have_the_size_it_had(tmp_path, host):
+    """A peer that lists one name twice contradicts itself: that is a question too."""
+    lines = b'{"name": "x", "size": 1, "root": "%s"}\n{"name": "x", "size": 2, "root": "%s"}\n'
+    body = lines % (b"0" * 64, b"0" * 64)
+    with (
+        liar(tmp_path, host, ok({"bytes": len(body), "count": 2}, body)) as made,
+        pytest.raises(AmbiguousNameError),
+    ):
+        select(["x*"], [made])
+
+
+# Files that are not hashed yet.
+
+
+def test_a_file_that_is_not_hashed_yet_is_hashed_first(peers):
+    a, _ = peers
+    a.share_unhashed("novo.txt", b"new")
+    assert select(["novo.txt"], [a])["novo.txt"].content == content_of(b"new")
+    a.share_unhashed("outro novo.txt", b"newer")
+    assert select(["*novo.txt"], [a])["outro novo.txt"].content == content_of(b"newer")
+
+
+@pytest.mark.parametrize("patterns", [["x"], ["x*"], ["x", "a.txt"]], ids=" ".join)
+def test_how_far_the_hashing_is_is_told(tmp_path, host, patterns):
+    said = b'espera {"done": %d, "size": 100}\n'
+    stat = b'ok {"name": "x", "size": 100, "root": "%s"}\n' % (b"0" * 64)
+    body = b'{"name": "x", "size": 100}\n{"name": "a.txt", "size": 1, "root": "%s"}\n' % (b"1" * 64)
+
+    def lie(source, connection, request):
+        if isinstance(request, Stat):
+            connection.send(said % 10 + said % 90 + stat)
+        elif isinstance(request, Ls):
+            connection.send(ok({"bytes": len(body), "count": 2}, body))
+        return True
+
+    heard = []
+    with source(tmp_path / "liar", host, lie) as made:
+        found = select(patterns, [made], waiting=heard.append)
+    assert [wait.done for wait in heard] == [10, 90]
+    assert found["x"].content.size == 100
+
+
+def test_an_interruption_hangs_up_on_those_who_have_not_answered(tmp_path, host):
+    """The main thread waits for all; Ctrl-C there must not wait for the slowest."""
+    asked = Event()
+
+    def lie(source, connection, request):
+        asked.set()
+        return True
+
+    class StopError(Exception):
+        pass
+
+    def stop(wait):
+        raise StopError
+
+    def says_wait(source, connection, request):
+        assert asked.wait(20)
+        connection.send(b"espera\n")
+        return True
+
+    with (
+        source(tmp_path / "one", host, says_wait) as one,
+        source(tmp_path / "two", host, lie) as two,
+    ):
+        ended = Event()
+
+        def run():
+            with pytest.raises(StopError):
+                select(["x"], [one, two], waiting=stop)
+            ended.set()
+
+        thread = Thread(target=run)
+        thread.start()
+        assert ended.wait(connection.REPLY_TIMEOUT - 1)
+        thread.join()
+
+
+def test_many_peers_are_asked_at_once(tmp_path, host):
+    """As many as are asked at once all wait for one another: asked in turn, they would not meet."""
+    met = []
+    everybody = Event()
+
+    def lie(source, connection, request):
+        met.append(request)
+        if len(met) == lookup.AT_ONCE:
+            everybody.set()
+        assert everybody.wait(5)
+        return False
+
+    with ExitStack() as stack:
+        made = []
+        for number in range(lookup.AT_ONCE):
+            one = Source(tmp_path / str(number), host, stack, lie)
+            one.share({"x": b"x"})
+            made.append(one)
+        assert len(select(["x"], made)["x"].sources) == lookup.AT_ONCE
