@@ -121,8 +121,9 @@ def _choose(session: Session, words: tuple[str, ...]) -> list[Wanted]:
 def _find_anywhere(session: Session, name: str) -> Wanted:
     """Find a name in the whole network; raise where it is several contents, or none."""
     contents = {Content(k.root, k.size) for k in session.membership.search(name, exact=True)}
-    sources = {content: session.membership.who_has(content) for content in contents}
-    found = {content: holders for content, holders in sources.items() if holders}
+    own = [Address(m.ip, m.port) for m in session.membership.roster().members if m.you]
+    # What nobody else has is one's own: it comes from there, as with get and one's own IP.
+    found = {content: session.membership.who_has(content) or own for content in contents}
     if not found:
         raise NoSuchFileError(name, "toda a rede")
     if len(found) > 1:

@@ -1,11 +1,12 @@
 """Keeping the tracker's index in step with what this peer has.
 
-A thread compares, every second and whenever it is woken, what is here with what the tracker was
-told, and tells the difference. After joining again it tells everything. Owner: the peer.
+A thread compares what is here with what the tracker was told, whenever either may have changed, and
+tells the difference. After joining again it tells everything. Owner: the peer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from threading import Event, Thread
 
@@ -14,9 +15,10 @@ from rede_p2p.connection import Connection
 from rede_p2p.errors import RedeError
 from rede_p2p.holdings import Holdings
 from rede_p2p.membership import Membership
+from rede_p2p.merkle import Content
 from rede_p2p.messages import Announce, Done, Shared, Withdraw
 
-LOOK_EVERY = 1.0  # seconds
+LOOK_EVERY = 0.2  # seconds
 AT_ONCE = 2000  # lines in one request: a sign of life must not wait behind a long list
 
 
@@ -29,6 +31,7 @@ class Announcer:
         self._holdings = holdings
         self._told: set[Shared] = set()
         self._told_in = -1  # the joining in which it was told
+        self._seen: object = None  # from what it was made
         self._woken = Event()
         self._stopped = False
         self._thread = Thread(target=self._run, name="announcer")
@@ -57,19 +60,24 @@ class Announcer:
         joined = self._membership.joined
         if joined != self._told_in:
             self._told, self._told_in = set(), joined
-        here = self._here()
+            self._seen = None
+        downloads = frozenset(self._holdings.downloads())
+        seen = (self._catalog.version(), downloads)
+        if seen == self._seen:
+            return
+        here = self._here(downloads)
         self._send(Announce, here - self._told)
         self._send(Withdraw, self._told - here)
-        self._told = here
+        self._told, self._seen = here, seen
 
-    def _here(self) -> set[Shared]:
+    def _here(self, downloads: Iterable[Content]) -> set[Shared]:
         """Return what this peer has, as far as its roots are known."""
         here = {
             Shared(share.name, content.size, content.root)
             for share in self._catalog.seen()
             if (content := self._catalog.content(share)) is not None
         }
-        return here | {Shared("", c.size, c.root) for c in self._holdings.downloads()}
+        return here | {Shared("", c.size, c.root) for c in downloads}
 
     def _send(self, kind: type[Announce] | type[Withdraw], entries: set[Shared]) -> None:
         lines = list(entries)

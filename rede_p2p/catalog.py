@@ -112,6 +112,10 @@ class Catalog:
         """List what is shared now, in the order of the list."""
         return list(self._look().shares.values())
 
+    def version(self) -> tuple[float, int]:
+        """Return what changes whenever ``seen`` or a ``content`` may have."""
+        return self._view.looked_at, self._roots.learned
+
     def seen(self) -> list[Share]:
         """List what was shared at the last look, without looking again."""
         return list(self._view.shares.values())

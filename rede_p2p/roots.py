@@ -92,6 +92,7 @@ class Roots:
         self._failed: dict[str, str] = {}
         self._at: tuple[str, int] = ("", 0)  # the path being hashed, the bytes of it so far
         self._stopped = False
+        self.learned = 0  # how many times a root was learnt
         self._database_lock = Lock()  # guards _database
         self._database = _open(database)
         self._load()
@@ -211,6 +212,7 @@ class Roots:
         if path in self._known:
             self._by_root[self._known[path][1]].discard(path)
         self._known[path] = (stamp, root)
+        self.learned += 1
         self._by_root.setdefault(root, set()).add(path)
 
     def _load(self) -> None:
