@@ -111,17 +111,28 @@ def _choose(session: Session, words: tuple[str, ...]) -> list[Wanted]:
     port = None
     if len(patterns) > 1 and patterns[0].isdigit():
         port = options.port(patterns.pop(0))
-    members = _listed(session, options.ip(ip), port)
+    while True:
+        try:
+            return _find_there(session, options.ip(ip), port, patterns)
+        except PeerUnreachableError as error:
+            if error.address in map(_address, session.membership.roster().members):
+                raise
+            # It left after it was listed: those that are still there may have what is wanted.
+
+
+def _find_there(session: Session, ip: str, port: int | None, patterns: list[str]) -> list[Wanted]:
+    """Find what the patterns mean among the peers that have that IP, and that port."""
+    members = _listed(session, ip, port)
     # One's own files come last: who types an address wants what another peer has.
-    own = [Address(m.ip, m.port) for m in members if m.you]
-    others = [Address(m.ip, m.port) for m in members if not m.you]
+    own = [_address(m) for m in members if m.you]
+    others = [_address(m) for m in members if not m.you]
     return lookup.select(patterns, [others, own], session.connect, _teller(session))
 
 
 def _find_anywhere(session: Session, name: str) -> Wanted:
     """Find a name in the whole network; raise where it is several contents, or none."""
     contents = {Content(k.root, k.size) for k in session.membership.search(name, exact=True)}
-    own = [Address(m.ip, m.port) for m in session.membership.roster().members if m.you]
+    own = [_address(m) for m in session.membership.roster().members if m.you]
     # What nobody else has is one's own: it comes from there, as with get and one's own IP.
     found = {content: session.membership.who_has(content) or own for content in contents}
     if not found:
@@ -280,6 +291,10 @@ def _listed(session: Session, ip: str, port: int | None) -> list[Member]:
     if not found:
         raise PeerNotListedError(ip, port)
     return found
+
+
+def _address(member: Member) -> Address:
+    return Address(member.ip, member.port)
 
 
 def _teller(session: Session) -> Callable[[wire.Wait], None]:

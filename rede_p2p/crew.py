@@ -19,6 +19,7 @@ from rede_p2p.connection import Connection
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
+    DiskError,
     PeerUnreachableError,
     ProtocolError,
     RedeError,
@@ -115,6 +116,8 @@ class Crew:
                         self._talking.pop(source, None)
         except (PeerUnreachableError, VerificationError) as error:
             failure = error
+        except DiskError as error:  # our own: no other source can help
+            verifier.failure = error
         except RedeError as error:
             failure = PeerUnreachableError(source, error)
         with self.changed:

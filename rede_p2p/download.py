@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -209,21 +209,23 @@ class Download:
         if not partial.size():
             for other in sorted(path.parent.glob(f"*{names.PARTIAL}")):
                 if other != path and self._has_pieces(other):
-                    # We hold the lock of both names; the empty file goes, its name stays ours.
-                    other.replace(path)
-                    partial.close()
-                    return Partial(path)
+                    with suppress(DiskError):  # somebody is writing it, or it is gone
+                        return partial.replaced_by(other)
         return partial
 
     def _has_pieces(self, other: Path) -> bool:
-        """Tell whether a partial file that nobody is writing has some piece of this content."""
-        size = self._content.size
+        """Tell whether a partial file has some piece of this content, by a look at a few.
+
+        It is not locked for that: whoever comes to write it would find it busy.
+        """
+        size, stamp = self._content.size, disk.stamp(other)
+        if stamp is None:
+            return False
+        step = max(1, min(stamp.size, size) // self._piece // SAMPLES)
         try:
-            with Partial(other) as found:
-                step = max(1, min(found.size(), size) // self._piece // SAMPLES)
-                right = right_pieces(found, size, merkle.split(self._layer), step)
-                return next(right, None) is not None
-        except DiskError:  # busy, or gone
+            right = right_pieces(other, size, merkle.split(self._layer), step)
+            return next(right, None) is not None
+        except DiskError:
             return False
 
     def _fetch(self, partial: Partial) -> Holding:
@@ -247,7 +249,7 @@ class Download:
         board = Board(len(hashes), monotonic)
         partial.cut(size)
         if partial.size():
-            for index in right_pieces(partial, size, hashes):
+            for index in right_pieces(partial.path, size, hashes):
                 board.confirm(index)
                 self._have += self._length(index)
                 self._check_cancelled()

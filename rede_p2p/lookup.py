@@ -17,7 +17,6 @@ from rede_p2p.download import Connect, Wanted
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
-    ConnectionLostError,
     NoSuchFileError,
     PeerUnreachableError,
     RedeError,
@@ -131,26 +130,16 @@ def find(
 
     sources: dict[Content, list[Address]] = {}
     failures: list[PeerUnreachableError] = []
-    answered = False
     for peer, answer in _ask_all(peers, connect, ask):
         if isinstance(answer, Content):
             sources.setdefault(answer, []).append(peer)
-        elif answer.status == NoSuchFileError.status:
-            answered = True
-        else:
+        elif answer.status != NoSuchFileError.status:
             failures.append(answer)
     if sources:
         return _agreed(name, sources)
-    # One that left after it was listed says nothing, unless nobody else said anything either.
-    failures = [error for error in failures if not (answered and _has_left(error))]
     if failures:
         raise failures[0]
     raise NoSuchFileError(name, _places(peers))
-
-
-def _has_left(error: PeerUnreachableError) -> bool:
-    """Tell whether nobody listens there any more: a peer that left after it was listed."""
-    return isinstance(error.cause, ConnectionLostError) and error.cause.reason == "refused"
 
 
 def _ask_all(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import BinaryIO
 
 from rede_p2p import merkle
-from rede_p2p.disk import border
+from rede_p2p.disk import border, open_regular
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.partial import Partial
 
@@ -44,7 +45,7 @@ class Verifier:
         self._is_here = is_here
         self._judge = judge
         self._arrived: SimpleQueue[Arrived | None] = SimpleQueue()
-        self.failure: RedeError | None = None  # what ended the thread, a disk that refuses
+        self.failure: RedeError | None = None  # of a disk that refuses
         self._thread = Thread(target=self._run, name="verifier")
 
     def __enter__(self) -> Verifier:
@@ -100,10 +101,10 @@ class Verifier:
             self._judge(index, source, right)
 
 
-def right_pieces(partial: Partial, size: int, hashes: list[bytes], step: int = 1) -> Iterator[int]:
+def right_pieces(path: Path, size: int, hashes: list[bytes], step: int = 1) -> Iterator[int]:
     """Read every ``step``-th piece of a partial file, and yield the index of each that is right."""
     piece = merkle.piece_length(size)
-    with partial.handle("rb") as file, border(partial.path):
+    with open_regular(path) as file, border(path):
         buffer = memoryview(bytearray(min(piece, max(size, 1))))
         for index in range(0, merkle.piece_count(size), step):
             view = buffer[: min(piece, size - index * piece)]

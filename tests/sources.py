@@ -345,9 +345,11 @@ class Changing(Uploads):
     def __init__(self, change: Callable[[], object]) -> None:
         super().__init__(limit=2**40)  # small chunks, and no waiting
         self._change = change
+        self._sent = 0  # chunks
 
     def chunks(self, upload, length):
-        for number, chunk in enumerate(super().chunks(upload, length)):
-            if number == 50:
+        for chunk in super().chunks(upload, length):
+            self._sent += 1
+            if self._sent == 50:
                 self._change()
             yield chunk

@@ -295,7 +295,9 @@ def test_a_full_disk_is_said_by_publish_and_not_by_the_thread_that_flushes(tmp_p
 
         monkeypatch.setattr(os, "fsync", fail)
         opened.flush_behind()
+        opened.written = partial.FLUSH_SIZE
         opened._flusher.join(10)
+        assert not opened._flusher.is_alive()
         with pytest.raises(DiskError, match="full"):
             opened.publish(finals(final), never)
     assert os.listdir(tmp_path) == ["a.parte"]  # noqa: PTH208

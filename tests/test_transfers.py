@@ -62,7 +62,7 @@ def test_small_files_and_large_ones_all_arrive(transfers, open_source, folder):
     assert outcomes(transfer) == {name: Outcome(folder / name, already=False) for name in FILES}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
     size = sum(map(len, FILES.values()))
-    assert transfer.progress() == Progress(size, size, 0, 3, 3, 0)
+    assert transfer.progress() == Progress(size, size, 0, 3, 3, 0, 0)
 
 
 def test_one_file_gives_the_transfer_its_name(transfers, open_source):

@@ -55,7 +55,7 @@ def test_one_wrong_bit_makes_its_piece_alone_wrong_and_it_is_never_written(parti
     found, _ = judged(partial, (ALL, memoryview(wrong)))
     bad = where // FINEST_PIECE
     assert [index for index, _, right in found if not right] == [bad]
-    assert list(right_pieces(partial, len(DATA), HASHES)) == [i for i in ALL if i != bad]
+    assert list(right_pieces(partial.path, len(DATA), HASHES)) == [i for i in ALL if i != bad]
     written = partial.path.read_bytes()[bad * FINEST_PIECE :][:FINEST_PIECE]
     assert not any(written)
 
@@ -70,20 +70,20 @@ def test_a_piece_that_is_here_already_is_neither_judged_nor_written_again(partia
 @pytest.mark.parametrize("size", [0, 1, FINEST_PIECE, FINEST_PIECE + 1, len(DATA) - 1])
 def test_a_piece_that_is_not_whole_is_not_right(partial, size):
     partial.write_whole(DATA[:size])
-    assert list(right_pieces(partial, len(DATA), HASHES)) == list(range(size // FINEST_PIECE))
+    assert list(right_pieces(partial.path, len(DATA), HASHES)) == list(range(size // FINEST_PIECE))
 
 
 def test_a_hole_is_not_right(partial):
     partial.write_whole(DATA[:FINEST_PIECE])
     with partial.handle("rb+") as file:
         file.truncate(len(DATA))
-    assert list(right_pieces(partial, len(DATA), HASHES)) == [0]
+    assert list(right_pieces(partial.path, len(DATA), HASHES)) == [0]
 
 
 @pytest.mark.parametrize("data", [b"", b"x", DATA[:FINEST_PIECE]], ids=len)
 def test_a_content_of_one_piece_is_judged_too(partial, data):
     partial.write_whole(data)
-    assert list(right_pieces(partial, len(data), merkle.split(merkle.layer_of(data)))) == [0]
+    assert list(right_pieces(partial.path, len(data), merkle.split(merkle.layer_of(data)))) == [0]
 
 
 def test_it_judges_while_the_other_thread_goes_on(partial):
