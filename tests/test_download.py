@@ -261,6 +261,25 @@ def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, fol
     assert found_in(folder) == dict.fromkeys((NAME, "outro.bin", "mais um.bin"), DATA)
 
 
+def test_many_that_go_on_at_once_in_one_folder_are_not_in_each_others_way(honest, fetch, folder):
+    folder.mkdir()
+    files = {f"{number}.bin": bytes([number]) + DATA[: 3 * FINEST_PIECE] for number in range(8)}
+    wanted = honest.share(files)
+    for name, data in files.items():  # each looks for its pieces in those of the others
+        (folder / f"{name}.parte").write_bytes(data[: FINEST_PIECE * (len(name) % 2)])
+    start = Barrier(len(files))
+
+    def race(one):
+        start.wait()
+        return fetch(one)
+
+    running = [in_a_thread(lambda one=one: race(one)) for one in wanted]
+    assert [ended() for ended in running] == [
+        Outcome(folder / name, already=False) for name in files
+    ]
+    assert found_in(folder) == files
+
+
 # Sources that lie or die. Each: the lie, the error, the error within it.
 
 

@@ -88,6 +88,28 @@ def test_it_is_cut_and_never_lengthened(tmp_path):
         assert opened.path.read_bytes() == b"too"
 
 
+def test_another_one_takes_its_place_and_stays_locked(tmp_path):
+    path, other = tmp_path / "a.parte", tmp_path / "b.parte"
+    other.write_bytes(b"found")
+    with Partial(path) as opened, opened.replaced_by(other) as found:
+        assert found.path == path
+        assert not other.exists()
+        assert path.read_bytes() == b"found"
+        with pytest.raises(DiskError, match="busy"):
+            Partial(path)
+        assert found.publish(finals(tmp_path / "a"), never) == tmp_path / "a"
+    assert os.listdir(tmp_path) == ["a"]  # noqa: PTH208
+
+
+def test_one_that_is_being_written_takes_no_other_place(tmp_path):
+    with begun(tmp_path / "b.parte") as other, Partial(tmp_path / "a.parte") as opened:
+        with pytest.raises(DiskError, match="busy"):
+            opened.replaced_by(other.path)
+        assert other.path.read_bytes() == b"whole"
+        with pytest.raises(DiskError, match="busy"):
+            Partial(tmp_path / "a.parte")
+
+
 # Publishing.
 
 
