@@ -47,7 +47,7 @@ class Crew:
         self._connect = connect
         self.changed = Condition(Lock())  # guards all below, and the board
         self.board = board
-        self.failure: RedeError = ConnectionLostError("lost")  # the last one
+        self.failure: RedeError | None = None  # the first one, or a lie
         self.waiting = wire.Wait()  # what a source last said while we wait for our turn
         self.moved_at = monotonic()  # when a piece last came, or a source last told us to wait
         self.at_work: set[Address] = set()
@@ -125,7 +125,7 @@ class Crew:
             self.at_work.remove(source)
             if failure is not None and source not in self._liars:
                 self._losses[source] = self._losses.get(source, 0) + _weight(failure)
-                self.failure = failure
+                self.failure = self.failure or failure
             self.changed.notify_all()
 
     def _enter(self, source: Address, connection: Connection) -> bool:

@@ -45,7 +45,7 @@ FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as goo
 SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
-STUCK = 30.0  # seconds without one piece, after which a download gives up
+STUCK = 15.0  # seconds without one piece, after which a download gives up
 
 Connect = Callable[[Address], Connection]
 WhoHas = Callable[[Content], list[Address]]
@@ -285,7 +285,7 @@ class Download:
         if verifier.failure is not None:
             raise verifier.failure
         if not board.complete:
-            raise self._given_up(crew.failure)
+            raise self._given_up(crew.failure or ConnectionLostError("silent"))
 
     def _gather(self, crew: Crew, verifier: Verifier) -> None:
         """Set sources to work, those known and those that the tracker tells of later."""
