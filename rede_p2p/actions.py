@@ -298,13 +298,16 @@ def _address(member: Member) -> Address:
 
 
 def _teller(session: Session) -> Callable[[wire.Wait], None]:
-    """Return what to do while a peer hashes the file first: say so, once."""
-    said: list[wire.Wait] = []
+    """Return what to do while a peer hashes the file first: say so, and at each tenth of it."""
+    said = -1
 
     def tell(wait: wire.Wait) -> None:
-        if not said:
-            said.append(wait)
+        nonlocal said
+        tenth = 10 * wait.done // max(wait.size, 1)
+        if tenth != said:
+            said = tenth
             session.screen.tell(Preparing(wait.done, wait.size))
+            session.screen.show_events()
 
     return tell
 

@@ -6,9 +6,11 @@ Sources are grouped by root, never by name or size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
 from rede_p2p import names, wire
@@ -25,6 +27,7 @@ from rede_p2p.merkle import Content
 from rede_p2p.messages import Found, Ls, Shared, Stat
 
 AT_ONCE = 8  # peers asked at the same time
+MEANWHILE = 0.2  # seconds between two looks at what was said by those who have not answered
 
 Answer = TypeVar("Answer")
 
@@ -119,18 +122,22 @@ def find(
 ) -> Wanted:
     """Ask the peers what they share under a name; ``waiting`` is told while one hashes it.
 
+    It is told in the calling thread.
+
     Raises NoSuchFileError when those that answer do not have it, AmbiguousNameError when they
     share different contents, PeerUnreachableError when none answers.
     """
     names.check(name)
 
     def ask(connection: Connection) -> Content:
-        found = connection.ask(Stat(name), Found, waiting=waiting)
+        found = connection.ask(Stat(name), Found, waiting=heard.put)
         return Content(found.root, found.size)
+
+    heard: SimpleQueue[wire.Wait] = SimpleQueue()
 
     sources: dict[Content, list[Address]] = {}
     failures: list[PeerUnreachableError] = []
-    for peer, answer in _ask_all(peers, connect, ask):
+    for peer, answer in _ask_all(peers, connect, ask, partial(_pass_on, heard, waiting)):
         if isinstance(answer, Content):
             sources.setdefault(answer, []).append(peer)
         elif answer.status != NoSuchFileError.status:
@@ -142,10 +149,21 @@ def find(
     raise NoSuchFileError(name, _places(peers))
 
 
+def _pass_on(heard: SimpleQueue[wire.Wait], waiting: Callable[[wire.Wait], None]) -> None:
+    while not heard.empty():
+        waiting(heard.get())
+
+
 def _ask_all(
-    peers: Sequence[Address], connect: Connect, ask: Callable[[Connection], Answer]
+    peers: Sequence[Address],
+    connect: Connect,
+    ask: Callable[[Connection], Answer],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[tuple[Address, Answer | PeerUnreachableError]]:
-    """Ask every peer at once; an interruption hangs up on those that have not answered."""
+    """Ask every peer at once, doing ``meanwhile`` now and then until the last has answered.
+
+    An interruption hangs up on those that have not answered.
+    """
     opened: list[Connection] = []  # by any of the threads: one append is atomic
 
     def ask_one(peer: Address) -> Answer | PeerUnreachableError:
@@ -161,6 +179,9 @@ def _ask_all(
     with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
         futures = [pool.submit(ask_one, peer) for peer in peers]
         try:
+            while wait(futures, MEANWHILE).not_done:
+                meanwhile()
+            meanwhile()
             return [(peer, future.result()) for peer, future in zip(peers, futures, strict=True)]
         except BaseException:
             for future in futures:
