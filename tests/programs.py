@@ -323,8 +323,13 @@ class Liar:
         )
         with membership.makefile("rwb", buffering=0) as talk:
             talk.write(b'join {"version": 1}\n')
-            port = json.loads(talk.readline().removeprefix(b"ok "))["port"]
-            liar = cls(ip, answers, fatal, port)
+            liar = None
+            while liar is None:
+                port = json.loads(talk.readline().removeprefix(b"ok "))["port"]
+                try:
+                    liar = cls(ip, answers, fatal, port)
+                except OSError:  # who had it has left the list, and not yet the port
+                    talk.write(b'busy {"port": %d}\n' % port)
             liar._membership = membership
             talk.write(b'ready {"port": %d}\n' % port)
             assert talk.readline() == b"ok\n"

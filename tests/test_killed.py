@@ -66,7 +66,9 @@ class Receiver:
 
     def start(self):
         script = f"get {self.place.address.ip} {NAME}"
-        return self.net.start(*self.net.words("-c", script, downloads=self.folder))
+        # Not to be a source of the other receiver, which fetches the same content meanwhile.
+        words = self.net.words("--nao-semear", "-c", script, downloads=self.folder)
+        return self.net.start(*words)
 
     def is_killed(self):
         """Kill it at a random moment; return whether the download was still on its way."""
