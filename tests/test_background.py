@@ -255,7 +255,7 @@ def test_the_prompt_is_usable_while_downloads_run_and_each_is_cancelled_by_its_n
 
 
 def test_who_waits_in_a_queue_sees_its_place(net):
-    ip, data = beside(net.ip, 2), {"x.bin": LARGE}
+    ip, data = beside(net.ip, 2), {"x.bin": LARGE[::-1]}  # of nobody else
     _, port = net.peer("--servir", "--limite", "16K", ip=ip, files=data)
     peers = [net.peer(ip=net.own_ip, downloads=net.folder / number)[0] for number in "123"]
     for peer in peers:
