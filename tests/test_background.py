@@ -316,7 +316,7 @@ def test_ctrl_z_sends_a_download_to_the_background_and_ctrl_c_ends_the_waiting_o
         opened.interrupt()
         opened.prompts()
         assert "[1] ↓" in opened.enter("status")
-        opened.enter("cancelar 1")
+        opened.press("cancelar 1\r")
         opened.shows(r"\[1\] lento\.bin: interrompido")
         opened.press("quit\r")
         assert opened.end() == 0
