@@ -105,10 +105,17 @@ def silence(tmp_path_factory):
         said["stopped"] = stopped.tracker()
         said["member"], _ = stopped.peer()
         said["stopped"].process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{said['stopped'].process.pid}/task")
+        eventually(lambda: all(state_of(task) == "T" for task in tasks.iterdir()))
         said["member"].send("peers")
         for liar in liars:
             assert liar.asked.wait(PATIENCE)
         yield said
+
+
+def state_of(task: Path) -> str:
+    """Return the state of a thread of another program, as the system writes it: T is stopped."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.fixture
