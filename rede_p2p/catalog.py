@@ -8,7 +8,7 @@ there are only names. Owner: the peer, whose threads share it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Flag
@@ -132,9 +132,15 @@ class Catalog:
 
     def find_content(self, root: bytes) -> Share | None:
         """Return a share that is this content in its state of this moment."""
-        by_path = self._look(only_list=True).by_path
-        for path in self._roots.paths(root):
-            share = _fresh(by_path.get(path))
+        paths = self._roots.paths(root)
+        # A look at the list for each of many small files would cost as much as sending them.
+        return self._find_among(self._view, paths, root) or self._find_among(
+            self._look(only_list=True), paths, root
+        )
+
+    def _find_among(self, view: _View, paths: Iterable[str], root: bytes) -> Share | None:
+        for path in paths:
+            share = _fresh(view.by_path.get(path))
             if share is not None and self._roots.known(path, share.stamp) == root:
                 return share
         return None

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, TypeVar
 
@@ -25,6 +25,7 @@ DIAL_TIMEOUT = 4.0  # seconds for a connection to be made
 REPLY_TIMEOUT = 8.0  # seconds for one whole line of reply
 WAIT_TIMEOUT = 600.0  # seconds in which "not yet" must change, in place or in progress
 STALL_TIMEOUT = 15.0  # seconds in which a body or a send must make some progress
+HELD_LIMIT = 64 * 1024  # bytes of small answers that are sent together
 STALL_SIZE = 64 * 1024  # bytes that are progress: less is a dribble, meant to hold a thread
 
 Message = TypeVar("Message")
@@ -35,14 +36,16 @@ class Connection:
     """One TCP connection that speaks the wire's grammar."""
 
     def __init__(self, sock: socket.socket) -> None:
-        with _border():
+        with _Border():
             self.local = _address(sock.getsockname())
             self.remote = _address(sock.getpeername())
             # Requests are small and answered at once: Nagle would only hold them back.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
-        self._buffer = bytearray()
+        self._buffer = bytearray()  # received, not read yet
+        self._held = bytearray()  # to be sent with what comes next
         self._low_water = 1  # bytes for which a read waits
+        self._timeout: float | None = -1.0  # seconds, that the socket knows of
 
     def __enter__(self) -> Connection:
         return self
@@ -55,20 +58,30 @@ class Connection:
     ) -> None:
         self.close()
 
-    def send(self, data: bytes | memoryview) -> None:
+    def send(self, data: bytes) -> None:
         """Send all of it; the other side must take some every STALL_TIMEOUT."""
+        if self._held:
+            data = bytes(self._held) + data
+            self._held.clear()
         view = memoryview(data)
-        with _border():
-            self._sock.settimeout(STALL_TIMEOUT)
+        with _Border():
+            self._wait_for(STALL_TIMEOUT)
             while view:
                 view = view[self._sock.send(view) :]
+
+    def send_soon(self, data: bytes) -> None:
+        """Send it, together with the answers to the requests that are here already."""
+        self._held += data
+        if len(self._held) >= HELD_LIMIT or b"\n" not in self._buffer:
+            self.send(b"")
 
     def send_file(self, file: BinaryIO, start: int, count: int) -> int:
         """Hand a range of a file to the kernel; return how many bytes went."""
         if count == 0:
             return 0
-        with _border():
-            self._sock.settimeout(STALL_TIMEOUT)
+        self.send(b"")
+        with _Border():
+            self._wait_for(STALL_TIMEOUT)
             return self._sock.sendfile(file, start, count)
 
     def receive_line(self, within: float) -> bytes | None:
@@ -102,8 +115,10 @@ class Connection:
             view[:count] = self._buffer[:count]
             del self._buffer[:count]
             return count
-        with _border():
-            self._sock.settimeout(STALL_TIMEOUT)
+        if self._held:
+            self.send(b"")
+        with _Border():
+            self._wait_for(STALL_TIMEOUT)
             count = self._sock.recv_into(view)
         if not count:
             raise ConnectionLostError("lost")
@@ -244,14 +259,22 @@ class Connection:
         self._sock.close()
 
     def _receive(self, limit: int, within: float) -> bytes:
-        with _border():
-            self._sock.settimeout(within)
+        if self._held:
+            self.send(b"")
+        with _Border():
+            self._wait_for(within)
             return self._sock.recv(limit)
+
+    def _wait_for(self, seconds: float) -> None:
+        """Bound the next call of the socket; the system is told only of what changes."""
+        if seconds != self._timeout:
+            self._timeout = seconds
+            self._sock.settimeout(seconds)
 
 
 def dial(address: Address, source: str | None = None, within: float = DIAL_TIMEOUT) -> Connection:
     """Connect to an address, from this machine's address ``source`` if one is given."""
-    with _border():
+    with _Border():
         sock = socket.create_connection(
             address, within, source_address=(source, 0) if source else None
         )
@@ -326,12 +349,19 @@ _REASONS = {
 }
 
 
-@contextmanager
-def _border() -> Iterator[None]:
-    """Turn the system's errors into ours."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise ConnectionLostError("silent") from error
-    except OSError as error:
-        raise ConnectionLostError(_REASONS.get(error.errno or 0, "lost")) from error
+class _Border:
+    """Turns the system's errors into ours; used by ``with``."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, TimeoutError):
+            raise ConnectionLostError("silent") from error
+        if isinstance(error, OSError):
+            raise ConnectionLostError(_REASONS.get(error.errno or 0, "lost")) from error

@@ -7,9 +7,11 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
 from rede_p2p.errors import DiskError
@@ -57,21 +59,31 @@ def stamp_of_open(file: BinaryIO) -> Stamp:
 
 def stamp(path: Path | str) -> Stamp | None:
     """Return the stamp of a regular file, or None where there is none."""
-    with suppress(OSError, ValueError):
-        status = os.stat(path)  # noqa: PTH116 - ten thousand of these are made in a row
-        if stat.S_ISREG(status.st_mode):
-            return stamp_of(status)
-    return None
-
-
-@contextmanager
-def border(path: Path | str) -> Iterator[None]:
-    """Turn the system's errors about ``path`` into a DiskError."""
     try:
-        yield
-    except OSError as error:
-        kind = _KINDS.get(error.errno or 0, "other")
-        raise DiskError(str(path), kind, error.strerror or str(error)) from error
+        status = os.stat(path)  # noqa: PTH116 - ten thousand of these are made in a row
+    except (OSError, ValueError):
+        return None
+    return stamp_of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+class border:  # noqa: N801 - it is used as a function, many times for each small file
+    """Turn the system's errors about ``path`` into a DiskError; used by ``with``."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            why = _KINDS.get(error.errno or 0, "other")
+            raise DiskError(str(self._path), why, error.strerror or str(error)) from error
 
 
 def open_regular(path: Path | str) -> BinaryIO:
@@ -84,7 +96,14 @@ def open_regular(path: Path | str) -> BinaryIO:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)  # fdopen() would refuse a folder, and leave it open
             raise DiskError(str(path), "not-file")
-        return os.fdopen(descriptor, "rb", buffering=0)
+        return FileIO(descriptor, "rb")  # type: ignore[return-value]
+
+
+def read_at(file: BinaryIO, start: int, count: int) -> bytes:
+    """Read a range of an open file; less of it where the file ends."""
+    with border(file.name):
+        file.seek(start)
+        return file.read(count)
 
 
 def sync_folder(folder: Path) -> None:

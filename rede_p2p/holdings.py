@@ -13,7 +13,7 @@ from threading import Condition, Lock
 from typing import BinaryIO
 
 from rede_p2p import disk, merkle
-from rede_p2p.catalog import Catalog
+from rede_p2p.catalog import Catalog, Share
 from rede_p2p.disk import Stamp
 from rede_p2p.merkle import Content
 from rede_p2p.swarm import Shelf
@@ -108,9 +108,19 @@ class Holdings:
                 del self._downloads[holding.content.root]
         self.changed()
 
+    def find_whole(self, root: bytes) -> Share | None:
+        """Return where a complete content is: a share, else what was fetched."""
+        share = self._find_share(root)
+        if share is None:
+            with self._lock:
+                holding = self._downloads.get(root)
+            if holding is not None and holding.stamp is not None:
+                share = Share(holding.name, str(holding.path), holding.stamp)
+        return share
+
     def find(self, root: bytes) -> Holding | None:
         """Return the holding of a content: what is shared, else what was or is being fetched."""
-        share = self._catalog.find_content(root) if self._catalog is not None else None
+        share = self._find_share(root)
         with self._lock:
             if share is None:
                 return self._downloads.get(root)
@@ -122,6 +132,9 @@ class Holdings:
                 holding = Holding(share.name, content, None, path, share.stamp, pieces)
                 self._shares[root] = holding
             return holding
+
+    def _find_share(self, root: bytes) -> Share | None:
+        return self._catalog.find_content(root) if self._catalog is not None else None
 
     def downloads(self) -> list[Content]:
         """List what is offered beside the shares."""

@@ -19,7 +19,7 @@ AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with it
 
 
 class Sender:
-    """Sends to one connection."""
+    """Sends to one connection; small answers to requests sent ahead leave together."""
 
     def __init__(self, connection: Connection, uploads: Uploads) -> None:
         self._connection = connection
@@ -56,14 +56,12 @@ class Sender:
     ) -> None:
         """Send head and body in one packet, where the body is too small to wait for a slot."""
         try:
-            with disk.border(file.name):
-                file.seek(start)
-                data = file.read(head.bytes)
+            data = disk.read_at(file, start, head.bytes)
         except DiskError as error:
             raise RefusedError("unreadable") from error
         if len(data) != head.bytes or not _is_as(file, stamp):
             raise RefusedError("changed")
-        self._connection.send(wire.encode_reply(head) + data)
+        self._connection.send_soon(wire.encode_reply(head) + data)
 
     def _tell_place(self, place: int) -> None:
         self._connection.reply(wire.Wait(place=place))

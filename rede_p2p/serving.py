@@ -165,10 +165,10 @@ class Guest:
         self._note_sent(share.name, content, length)
 
     def _find_content(self, root: bytes) -> tuple[Share, Content]:
-        holding = self._holdings.find(root)
-        if holding is None or holding.stamp is None:
+        share = self._holdings.find_whole(root)
+        if share is None:
             raise RefusedError("not-here")
-        return Share(holding.name, str(holding.path), holding.stamp), holding.content
+        return share, Content(root, share.stamp.size)
 
     def _send_range(self, share: Share, body: Body, start: int) -> None:
         try:

@@ -22,6 +22,7 @@ from rede_p2p.errors import ProtocolError, RefusedError
 
 LINE_LIMIT = 64 * 1024  # bytes, LF included
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # dumps() would make one each time
 _VERB = re.compile(r"[a-z][a-z-]{0,15}")
 _HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) ")
 
@@ -273,4 +274,4 @@ def _json(message: Any) -> bytes:
         value = getattr(message, name)
         if value != default:
             shown[name] = value.hex() if isinstance(value, bytes) else value
-    return json.dumps(shown, ensure_ascii=False).encode()
+    return _ENCODE(shown).encode()
