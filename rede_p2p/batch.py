@@ -2,7 +2,7 @@
 
 Each file is verified by its own root and gets its final name only when its bytes are on the disk;
 what is shared among them is the waiting: for the network and for the disk. The caller's thread
-receives and verifies; two others write, flush and publish a group while the next ones arrive.
+does everything but to wait for the disk: a second one flushes a group while the next arrives.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import functools
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from queue import Queue
-from threading import Lock, Thread
+from threading import Lock
+from typing import NamedTuple
 
 from rede_p2p import disk, merkle, names, wire
 from rede_p2p.connection import Connection
@@ -34,22 +35,22 @@ from rede_p2p.errors import (
 from rede_p2p.messages import Body, Pieces
 from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.roots import Hashed, Roots
+from rede_p2p.unnamed import Unnamed
 
 SMALL = 1024 * 1024  # bytes; a larger file is a download of its own
-AHEAD = 64  # requests sent before their replies are read
+AHEAD = 256  # requests sent before their replies are read
 GROUP = 256  # files made durable with one flush, and open for so long
-GROUP_SIZE = 8 * 1024 * 1024  # bytes, in memory until they are written
-WRITERS = 2  # one writes while another waits for the disk
+GROUP_SIZE = 32 * 1024 * 1024  # bytes in a group, which is as much as an interruption has to flush
+UNFLUSHED = 2  # groups that may await the disk; more would only be open files
 
 Report = Callable[[Wanted, "Outcome | RedeError"], None]
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """A file that has arrived and is right; its bytes are in memory."""
+class Written(NamedTuple):
+    """A file that has arrived and is right; it is written, but perhaps not on the disk."""
 
     wanted: Wanted
-    data: bytearray
+    file: Unnamed | Partial
     layer: bytes
 
 
@@ -64,18 +65,19 @@ class Batch:
         roots: Roots,
         report: Report,
     ) -> None:
-        """Prepare; ``report`` is told the outcome of each file, from any of the threads."""
+        """Prepare; ``report`` is told the outcome of each file, in the thread that runs."""
         self._wanted = wanted
         self._folder = folder
         self._prefix = os.path.join(folder, "")  # a name after it is a path
         self._connect = connect
         self._roots = roots
         self._report = report
-        self._full: Queue[list[Fetched]] = Queue(maxsize=WRITERS)  # [] ends a writer
-        self._group: list[Fetched] = []
+        self._flusher = ThreadPoolExecutor(1, "flusher")
+        self._flushing: deque[tuple[list[Written], Future[None]]] = deque()
+        self._group: list[Written] = []
         self._group_size = 0  # bytes
-        self._bug: BaseException | None = None  # what nobody foresaw, in a writer
-        self._named_in: set[str] = set()  # folders with new names; one add() is atomic
+        self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
+        self._named_in: set[str] = set()  # folders with new names
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
         self._cancelled = False
@@ -89,20 +91,16 @@ class Batch:
 
     def run(self) -> None:
         """Fetch them all, each from the first of its sources that gives it."""
-        writers = [Thread(target=self._write, name="writer") for _ in range(WRITERS)]
-        for writer in writers:
-            writer.start()
         try:
-            self._fetch([wanted for wanted in self._wanted if not self._settle(wanted)])
+            with self._flusher:
+                self._fetch([wanted for wanted in self._wanted if not self._settle(wanted)])
+                self._flush_group()
+                self._publish_flushed(but=0)
         finally:
-            for _ in writers:
-                self._full.put([])
-            for writer in writers:
-                writer.join()
-            for folder in self._named_in:
-                disk.sync_folder(Path(folder))
-        if self._bug is not None:
-            raise self._bug
+            for written in chain(self._group, *(group for group, _ in self._flushing)):
+                written.file.close()
+        for folder in self._named_in:
+            disk.sync_folder(Path(folder))
 
     def _fetch(self, left: list[Wanted]) -> None:
         """Fetch what is not here, if the disk has room for it."""
@@ -114,7 +112,6 @@ class Batch:
         while left:
             left = self._take_turn(left, turn)
             turn += 1
-        self._hand_over()
 
     def _settle(self, wanted: Wanted) -> bool:
         """Report the file at once if it is here already or may not be written."""
@@ -195,72 +192,75 @@ class Batch:
         layer = merkle.layer_of(data)
         if merkle.root_of(layer, len(data)) != wanted.content.root:
             return VerificationError(wanted.name, source)
-        self._group.append(Fetched(wanted, data, layer))
+        return self._write(wanted, data, layer)
+
+    def _write(self, wanted: Wanted, data: bytearray, layer: bytes) -> DiskError | None:
+        """Write a file that is right; return why it cannot be."""
+        try:
+            file = self._begin(wanted.name)
+        except DiskError as error:
+            return error
+        try:
+            file.write_whole(data)
+        except DiskError as error:
+            _drop(file)
+            return error
+        self._group.append(Written(wanted, file, layer))
         self._group_size += len(data)
         if len(self._group) == GROUP or self._group_size >= GROUP_SIZE:
-            self._hand_over()
+            self._flush_group()
+            self._publish_flushed(but=UNFLUSHED)
         return None
 
-    def _hand_over(self) -> None:
+    def _begin(self, name: str) -> Unnamed | Partial:
+        """Open a new file, or the partial one that an earlier ``get`` has left."""
+        path = self._prefix + name
+        folder, last = os.path.split(path)
+        left = self._left_in.get(folder)
+        if left is None:
+            left = self._left_in[folder] = _partials_in(folder)
+        if not left or names.partial(last) not in left:
+            unnamed = Unnamed.make(path, folder)
+            if unnamed is not None:
+                return unnamed
+        return Partial(path_of(path))
+
+    def _flush_group(self) -> None:
+        """Begin to make what has been written durable."""
         if self._group:
-            self._full.put(self._group)
+            files = [written.file for written in self._group]
+            self._flushing.append((self._group, self._flusher.submit(_flush_all, files)))
             self._group, self._group_size = [], 0
 
-    def _write(self) -> None:
-        """Write each group until the last; an error never leaves the main thread waiting."""
-        while group := self._full.get():
+    def _publish_flushed(self, but: int) -> None:
+        """Publish what is on the disk, waiting until no more than ``but`` groups are not."""
+        while self._flushing and (self._flushing[0][1].done() or len(self._flushing) > but):
+            group, flushed = self._flushing[0]
             try:
-                self._write_group(group)
-            except BaseException as error:  # noqa: BLE001 - run() raises it
-                self._bug = error
-
-    def _write_group(self, group: list[Fetched]) -> None:
-        """Write files, make them durable with one flush, then give them their names."""
-        with ExitStack() as stack:
-            written = []
-            for fetched in group:
-                try:
-                    partial = Partial(path_of(self._prefix + fetched.wanted.name))
-                except DiskError as error:
-                    self._report(fetched.wanted, error)
-                    continue
-                stack.enter_context(partial)
-                try:
-                    partial.write_whole(fetched.data)
-                    written.append((fetched, partial))
-                except DiskError as error:
-                    self._give_up(fetched, partial, error)
-            try:
-                disk.sync_all([partial.path for _, partial in written])
+                flushed.result()
             except DiskError as error:
-                for fetched, partial in written:
-                    self._give_up(fetched, partial, error)
+                for written in group:
+                    _drop(written.file)
+                    self._report(written.wanted, error)
             else:
-                self._publish(written)
+                self._publish(group)
+            self._flushing.popleft()
 
-    def _give_up(self, fetched: Fetched, partial: Partial, error: RedeError) -> None:
-        """Report a file that could not be kept, and leave nothing of it: the disk may be full."""
-        with suppress(DiskError):
-            partial.discard()
-        self._report(fetched.wanted, error)
-
-    def _publish(self, written: list[tuple[Fetched, Partial]]) -> None:
+    def _publish(self, group: list[Written]) -> None:
         """Give files whose bytes are on the disk their names, then report them."""
-        named: list[tuple[Wanted, str, bytes]] = []
-        for fetched, partial in written:
-            wanted = fetched.wanted
+        named: list[tuple[Wanted, str, Hashed]] = []
+        for wanted, file, layer in group:
             is_same = functools.partial(self._is_content, wanted)
             try:
-                path = partial.publish(finals(self._prefix + wanted.name), is_same, flushed=True)
-                named.append((wanted, path, fetched.layer))
+                hashed = Hashed(file.stamp(), wanted.content, layer)
+                path = file.publish(finals(self._prefix + wanted.name), is_same, flushed=True)
+                named.append((wanted, path, hashed))
                 self._named_in.add(os.path.dirname(path))
+                file.close()
             except RedeError as error:
-                self._give_up(fetched, partial, error)
-        self._roots.remember(
-            (path, Hashed(stamp, wanted.content, layer))
-            for wanted, path, layer in named
-            if (stamp := disk.stamp(path)) is not None
-        )
+                _drop(file)
+                self._report(wanted, error)
+        self._roots.remember((path, hashed) for _, path, hashed in named)
         for wanted, path, _ in named:
             self._report(wanted, Outcome(Path(path), already=False))
 
@@ -275,3 +275,23 @@ class Batch:
     def _check_cancelled(self) -> None:
         if self._cancelled:
             raise InterruptedByUserError
+
+
+def _partials_in(folder: str) -> set[str]:
+    with suppress(OSError):
+        return {name for name in os.listdir(folder) if name.endswith(names.PARTIAL)}
+    return set()
+
+
+def _flush_all(files: Sequence[Unnamed | Partial]) -> None:
+    """Make the content of many small files durable, with one flush where the system has one."""
+    if not disk.sync_everything():
+        for file in files:
+            file.flush()
+
+
+def _drop(file: Unnamed | Partial) -> None:
+    """Leave nothing of a file that could not be kept: the disk may be full."""
+    with suppress(DiskError):
+        file.discard()
+    file.close()

@@ -228,10 +228,10 @@ def _expand_folder(top: str, line: Line) -> Iterator[Share | Problem]:
         prefix = line.name if within == "." else f"{line.name}/{within}"
         for entry in sorted(files):
             path = os.path.join(folder, entry)  # noqa: PTH118
-            if entry.startswith(".") or os.path.islink(path):  # noqa: PTH114
+            name, stamp = f"{prefix}/{entry}", disk.stamp(path, links=False)
+            if entry.startswith(".") or stamp is None:
                 continue
-            name, stamp = f"{prefix}/{entry}", disk.stamp(path)
             if not names.is_safe(name):
                 yield Problem(line.number, "name-unsafe", name)
-            elif stamp is not None:
+            else:
                 yield Share(name, path, stamp)

@@ -148,6 +148,10 @@ class Connection:
 
     def receive_exactly(self, count: int) -> bytearray:
         """Return ``count`` bytes, which the caller has bounded."""
+        if count <= len(self._buffer):
+            data = self._buffer[:count]
+            del self._buffer[:count]
+            return data
         data = bytearray(count)
         self.receive_all(memoryview(data))
         return data

@@ -55,6 +55,8 @@ def piece_hash(data: bytes | bytearray | memoryview, size: int) -> bytes:
     Where the content has several pieces, a short last one is filled up with absent leaves to the
     height of the others (BEP 52).
     """
+    if size <= BLOCK:
+        return sha256(data).digest()
     piece = piece_length(size)
     view = memoryview(data)
     leaves = [sha256(view[at : at + BLOCK]).digest() for at in range(0, max(len(view), 1), BLOCK)]
@@ -65,6 +67,8 @@ def piece_hash(data: bytes | bytearray | memoryview, size: int) -> bytes:
 def layer_of(data: bytes | bytearray | memoryview) -> bytes:
     """Return the layer of a whole content that is in memory."""
     view, size = memoryview(data), len(data)
+    if size <= FINEST_PIECE:
+        return piece_hash(view, size)
     return b"".join(
         piece_hash(view[start : start + length], size)
         for start, length in cut(size, piece_length(size))
@@ -73,9 +77,9 @@ def layer_of(data: bytes | bytearray | memoryview) -> bytes:
 
 def root_of(layer: bytes, size: int) -> bytes:
     """Return the root above a whole layer; a content of one piece has that piece's hash."""
+    if size <= FINEST_PIECE:
+        return layer
     hashes, piece = split(layer), piece_length(size)
-    if size <= piece:
-        return hashes[0]
     return _fold(hashes, _power_of_two(len(hashes)), height=(piece // BLOCK).bit_length() - 1)
 
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import BinaryIO, TypeVar, cast
 
 from rede_p2p import names
-from rede_p2p.disk import border, sync_folder
+from rede_p2p.disk import Stamp, border, stamp_of_open, sync_folder
 from rede_p2p.errors import DiskError
 
 try:
@@ -45,11 +45,10 @@ class Partial:
         Raises DiskError: ``busy`` when another download is writing it, ``link`` when it is a
         symbolic link, which is never followed.
         """
-        self.path = Path(path)
         self._name = os.fspath(path)
         self._file = _open_locked(self._name)
         self.written = 0  # bytes, by whoever has a handle
-        self._stop = Event()
+        self._stop: Event | None = None  # set when the flusher is to end
         self._flusher: Thread | None = None
 
     def __enter__(self) -> Partial:
@@ -63,6 +62,15 @@ class Partial:
     ) -> None:
         self.close()
 
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self._name)
+
+    def stamp(self) -> Stamp:
+        """Return its state, which a new name does not change."""
+        return stamp_of_open(self._file)
+
     def size(self) -> int:
         """Return its length in bytes."""
         return os.fstat(self._file.fileno()).st_size
@@ -74,7 +82,7 @@ class Partial:
 
     def cut(self, size: int) -> None:
         """Make it no longer than ``size`` bytes."""
-        with border(self.path):
+        with border(self._name):
             if self.size() > size:
                 self._file.truncate(size)
 
@@ -100,22 +108,28 @@ class Partial:
         self.close()
         if os.name == "nt":
             return Partial(self.path)
-        found.path, found._name = self.path, self._name
+        found._name = self._name
         return found
 
     def flush_behind(self) -> None:
         """Begin to write to the disk what arrives, beside the one who receives it."""
-        self._flusher = Thread(target=self._flush, name="flush")
+        self._stop = Event()
+        self._flusher = Thread(target=self._flush, args=(self._stop,), name="flush")
         self._flusher.start()
 
     def write_whole(self, data: bytes | bytearray) -> None:
         """Make these bytes all that it holds."""
-        with border(self.path):
+        with border(self._name):
             self._file.seek(0)
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
         self.cut(len(data))
+
+    def flush(self) -> None:
+        """Make its content durable."""
+        with border(self._name):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close it, and let other programs have it."""
@@ -136,7 +150,7 @@ class Partial:
         that path is returned. No existing entry is ever replaced, not even a broken link.
         """
         self._stop_flushing()
-        with border(self.path):
+        with border(self._name):
             if not flushed:
                 os.fsync(self._file.fileno())
             if os.name == "nt":
@@ -158,9 +172,9 @@ class Partial:
         with border(self.path):
             self.path.unlink(missing_ok=True)
 
-    def _flush(self) -> None:
+    def _flush(self, stop: Event) -> None:
         flushed = 0
-        while not self._stop.wait(FLUSH_EVERY):
+        while not stop.wait(FLUSH_EVERY):
             if self.written - flushed < FLUSH_SIZE:
                 continue
             flushed = self.written
@@ -170,7 +184,7 @@ class Partial:
                 return  # the last flush, in publish(), will meet the same error and tell it
 
     def _stop_flushing(self) -> None:
-        if self._flusher is not None:
+        if self._flusher is not None and self._stop is not None:
             self._stop.set()
             self._flusher.join()
             self._flusher = None

@@ -23,6 +23,7 @@ from rede_p2p.errors import ProtocolError, RefusedError
 LINE_LIMIT = 64 * 1024  # bytes, LF included
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # dumps() would make one each time
+_DECODE = json.JSONDecoder().decode
 _VERB = re.compile(r"[a-z][a-z-]{0,15}")
 _HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) ")
 
@@ -223,7 +224,7 @@ def _words(line: bytes) -> tuple[str, bytes]:
 def _object(text: bytes) -> dict[str, object]:
     """Parse a JSON object; nothing at all is an empty one."""
     try:
-        value = json.loads(text.decode()) if text else {}  # of bytes, it would take UTF-16 too
+        value = _DECODE(text.decode()) if text else {}  # of bytes, it would take UTF-16 too
     except (ValueError, RecursionError) as error:  # "[[[[…" is a RecursionError on some Pythons
         raise ProtocolError("not-json") from error
     if not isinstance(value, dict):

@@ -21,7 +21,7 @@ HIDDEN = frozenset(
     {
         *("sendfile", "splice", "pwrite", "pwritev", "pread", "preadv", "copy_file_range"),
         *("posix_fallocate", "posix_fadvise", "sync"),
-        *("O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "O_CLOEXEC"),
+        *("O_TMPFILE", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "O_CLOEXEC"),
     }
 )
 ABSENT = ("readline", "fcntl", "mmap")

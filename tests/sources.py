@@ -260,6 +260,7 @@ def refuses(code: str) -> Lie:
 
 
 def hangs_up_at_once(source: Source, connection: Connection, request: AnyRequest) -> bool:
+    connection.send(b"")  # with what it has answered before
     connection.hang_up()
     return True
 

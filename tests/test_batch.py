@@ -14,7 +14,7 @@ import sources
 from programs import network
 from sources import about_pieces, connect, source
 
-from rede_p2p import batch, disk
+from rede_p2p import batch, disk, unnamed
 from rede_p2p.batch import Batch
 from rede_p2p.download import Outcome
 from rede_p2p.errors import (
@@ -33,6 +33,7 @@ from rede_p2p.merkle import Content
 from rede_p2p.messages import Pieces
 from rede_p2p.partial import Partial
 from rede_p2p.roots import Roots
+from rede_p2p.unnamed import Unnamed
 
 COUNT = 300
 RANDOM = random.Random(11)
@@ -414,24 +415,49 @@ def test_files_that_the_disk_has_no_room_for_are_told_and_leave_nothing(honest, 
 def test_a_flush_that_fails_is_told_for_its_group_and_nothing_gets_its_name(
     honest, run, folder, monkeypatch
 ):
-    def fail(paths):
+    def fail():
         raise DiskError(str(folder), "full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(disk, "sync_all", fail)
+        patched.setattr(disk, "sync_everything", fail)
         told = run(honest.share(FEW))
     assert len(told.failures()) == len(FEW)
-    assert not [name for name in found_in(folder) if not name.endswith(".parte")]
+    assert not found_in(folder)
+    run(honest.share(FEW))
+    assert found_in(folder) == FEW
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_without_one_flush_for_all_each_file_is_flushed(honest, run, folder, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(disk, "sync_everything", lambda: False)
+    monkeypatch.setattr(Unnamed, "flush", lambda file: flushed.append(file))
+    monkeypatch.setattr(Partial, "flush", lambda file: flushed.append(file))
+    run(honest.share(FEW))
+    assert len(set(flushed)) == len(FEW)
+    assert found_in(folder) == FEW
+
+
+def test_a_partial_file_of_an_earlier_get_is_taken_over(honest, run, folder):
+    with Partial(folder / f"{ODD}.parte") as other:
+        other.write_whole(b"half")
+    run(honest.share(FEW))
+    assert found_in(folder) == FEW
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_system_without_unnamed_files_fetches_them_all_the_same(honest, run, folder, monkeypatch):
+    monkeypatch.setattr(unnamed, "_KNOWN", False)
     run(honest.share(FEW))
     assert found_in(folder) == FEW
 
 
 @pytest.mark.usefixtures("small_groups")
 def test_an_error_that_nobody_foresaw_ends_the_batch_and_is_raised(honest, run, monkeypatch):
-    def fail(paths):
+    def fail():
         raise ZeroDivisionError
 
-    monkeypatch.setattr(disk, "sync_all", fail)
+    monkeypatch.setattr(disk, "sync_everything", fail)
     with pytest.raises(ZeroDivisionError):
         run(honest.share(FILES))
 

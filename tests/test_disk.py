@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 import pytest
 
@@ -101,12 +102,17 @@ def test_syncing_a_folder_that_is_gone_is_no_error(tmp_path):
     disk.sync_folder(tmp_path)
 
 
-def test_many_files_are_made_durable_at_once(tmp_path):
-    paths = [tmp_path / name for name in "abc"]
-    for path in paths:
-        path.write_bytes(b"x")
-    disk.sync_all(paths)
-    assert [path.read_bytes() for path in paths] == [b"x"] * 3
+def test_all_is_made_durable_at_once_where_the_system_waits_for_it(monkeypatch):
+    assert disk.sync_everything() == (sys.platform == "linux" and hasattr(disk.os, "sync"))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not disk.sync_everything()
+
+
+def test_the_stamp_of_a_link_is_that_of_its_file_or_none(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("file")
+    assert disk.stamp(tmp_path / "link") == disk.stamp(tmp_path / "file") is not None
+    assert disk.stamp(tmp_path / "link", links=False) is None
 
 
 def test_as_many_descriptors_are_taken_as_the_system_grants():

@@ -11,7 +11,7 @@ FLOORS = (
     {"errors"},
     {"events", "merkle", "names", "swarm", "wire"},
     {"messages", "disk", "commands", "sentences", "manual", "torrent"},
-    {"registry", "roots", "connection", "partial", "uploads"},
+    {"registry", "roots", "connection", "partial", "unnamed", "uploads"},
     {"catalog", "index", "listener", "discovery", "verifier", "sending"},
     {"options", "holdings", "membership", "crew"},
     {"offering", "announcer", "download"},

@@ -51,7 +51,7 @@ COMPUTED = {
         "lost",
     },
     ("listener", "reason"): {*listener._REASONS.values(), "other"},
-    ("disk", "kind"): OF_THE_DISK,
+    ("disk", "why"): OF_THE_DISK,
     ("roots", "self._failed[path]"): OF_THE_DISK,
     ("catalog", "error.kind"): set(),  # of the list itself: a table of its own, below
     ("names", "kind"): keys_of_faults(),

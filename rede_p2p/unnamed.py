@@ -1,0 +1,93 @@
+"""A small file on its way, without a name until it is whole: nothing of it outlives a crash.
+
+Linux alone lets a file be written before it has a name (``O_TMPFILE``, open(2)). That spares two
+changes of the folder, a lock, and whatever could be found half-written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rede_p2p.disk import Stamp, border, stamp_of
+from rede_p2p.errors import DiskError
+
+_ITSELF = "/proc/self/fd"
+_FLAGS = os.O_RDWR | getattr(os, "O_TMPFILE", 0)
+_KNOWN = hasattr(os, "O_TMPFILE") and Path(_ITSELF).is_dir()
+
+
+class Unnamed:
+    """An open file that is on a disk, but in no folder; used as a new Partial is."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        """``make`` makes them."""
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def make(cls, path: str, folder: str) -> Unnamed | None:
+        """Open what will be ``path``, making its folder; None where the system has no such files.
+
+        Raises DiskError.
+        """
+        if not _KNOWN:
+            return None
+        with border(path):
+            while True:
+                try:
+                    return cls(path, os.open(folder, _FLAGS, 0o666))
+                except FileNotFoundError:
+                    Path(folder).mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                        return None
+                    raise
+
+    def write_whole(self, data: bytes | bytearray) -> None:
+        """Make these bytes all that it holds."""
+        with border(self._path):
+            written = os.write(self._descriptor, data)
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:])
+
+    def stamp(self) -> Stamp:
+        """Return its state, which a name does not change."""
+        return stamp_of(os.fstat(self._descriptor))
+
+    def flush(self) -> None:
+        """Make its content durable."""
+        with border(self._path):
+            os.fsync(self._descriptor)
+
+    def publish(
+        self, finals: Iterator[str], is_same: Callable[[str], bool], *, flushed: bool
+    ) -> str:
+        """Give it the first final name that is free, as ``Partial.publish`` does."""
+        if not flushed:
+            self.flush()
+        itself = f"{_ITSELF}/{self._descriptor}"
+        for final in finals:
+            with border(final):
+                try:
+                    # Only where a folder is given does Python have the link followed; the system
+                    # does not look at it, for the path is absolute.
+                    os.link(itself, final, src_dir_fd=self._descriptor, follow_symlinks=True)
+                except FileExistsError:
+                    pass
+                else:
+                    return final
+            if is_same(final):
+                return final
+        raise DiskError(self._path, "name")
+
+    def discard(self) -> None:
+        """Do nothing: without a name, it is gone when it is closed."""
+
+    def close(self) -> None:
+        """Close it, once."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
