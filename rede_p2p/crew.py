@@ -12,10 +12,10 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from time import monotonic
-from typing import BinaryIO
 
 from rede_p2p import merkle, wire
 from rede_p2p.connection import Connection
+from rede_p2p.disk import Writer, page_aligned
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -28,9 +28,12 @@ from rede_p2p.errors import (
 from rede_p2p.merkle import Content
 from rede_p2p.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board
-from rede_p2p.verifier import Verifier
+from rede_p2p.verifier import Arrived, Found, Verifier
 
-CHUNK = 512 * 1024  # bytes received before they are handed on
+LONG = 1024 * 1024  # bytes; a run as long is verified and written beside receiving
+PART = 512 * 1024  # bytes of a run that are verified and written together, to begin with
+LONGEST_PART = 4 * 1024 * 1024  # bytes; where a run goes on, its parts double up to here
+BUFFERS = 3  # of one source, each of LONGEST_PART bytes or of one piece
 TRIES = 3  # times that a source may be lost before it is given up
 LOOK_AGAIN = 0.1  # seconds between two looks at who is slow, with nothing else to do
 
@@ -75,19 +78,31 @@ class Crew:
         """Return how many sources are at work."""
         return len(self.at_work)
 
-    def judge(self, index: int, source: Address, right: bool) -> None:
-        """Take the verifier's word: count the piece, or be rid of who sent it."""
+    def judge(self, source: Address, found: Found) -> list[int]:
+        """Take the verifier's word: list the pieces that are right and new; be rid of a liar."""
         with self.changed:
-            if right:
-                self.board.confirm(index, source)
-                self.moved_at = monotonic()
-                if self.board.complete:
-                    self.changed.notify_all()
-            else:
+            self.moved_at = monotonic()
+            lied = not all(found.values())
+            if lied:
                 self._liars.add(source)
                 self.failure = VerificationError(self._name, source)
                 if source in self._talking:
                     self._talking[source].hang_up()
+            new = [i for i, right in found.items() if right and self.board.confirm(i, source)]
+            if lied or self.board.complete:
+                self.changed.notify_all()
+            return new
+
+    def note_left(self, found: Found) -> None:
+        """Take it that pieces of an earlier download were looked at."""
+        with self.changed:
+            self.moved_at = monotonic()
+            for index, right in found.items():
+                if right:
+                    self.board.confirm(index)
+                else:
+                    self.board.lack(index)
+            if self.board.complete or not all(found.values()):
                 self.changed.notify_all()
 
     def stop(self) -> None:
@@ -143,8 +158,8 @@ class Crew:
             bitmap, told = self.board.wanted()
         offer = connection.ask(Want(self._content.root, bitmap), Choice)
         taken, told = self._take(source, connection, offer, told)
-        with verifier.handle() as file:
-            buffers = _Buffers(max(self._piece, CHUNK // self._piece * self._piece))
+        with verifier.writer() as writer:
+            buffers = _Buffers(max(self._piece, LONGEST_PART))
             while True:
                 while taken:
                     head = connection.receive_reply(Run, waiting=self._note_waiting)
@@ -154,7 +169,7 @@ class Crew:
                     coming = taken
                     offer = Choice(head.first, head.count)
                     taken, told = self._take(source, connection, offer, told)
-                    self._receive(source, connection, coming, verifier, file, buffers)
+                    self._receive(source, connection, coming, verifier, writer, buffers)
                 late = self._await_work(source)
                 if late is None:
                     return
@@ -200,21 +215,23 @@ class Crew:
         connection: Connection,
         pieces: range,
         verifier: Verifier,
-        file: BinaryIO,
+        writer: Writer,
         buffers: _Buffers,
     ) -> None:
         """Receive a run, and have it verified and written: here, or beside if it is long."""
-        step = max(1, CHUNK // self._piece)
-        for first in range(pieces.start, pieces.stop, step):
-            some = range(first, min(first + step, pieces.stop))
+        is_long = self._bytes_in(pieces) >= LONG
+        part = max(1, PART // self._piece)
+        while pieces:
+            some, pieces = pieces[:part], pieces[part:]
+            part = min(2 * part, max(1, LONGEST_PART // self._piece))
             buffer = buffers.take()
             data = buffer[: self._bytes_in(some)]
             connection.receive_all(data)
-            if len(pieces) < step:
-                verifier.settle(file, source, some, data)
-                buffers.give(buffer)
+            arrived = Arrived(source, some, data, partial(buffers.give, buffer))
+            if is_long:
+                verifier.take(arrived)
             else:
-                verifier.take(source, some, data, partial(buffers.give, buffer))
+                verifier.settle(writer, arrived)
 
     def _bytes_in(self, pieces: range) -> int:
         start = pieces.start * self._piece
@@ -233,7 +250,7 @@ def _weight(failure: RedeError) -> int:
 
 
 class _Buffers:
-    """Two buffers of one source: one fills while the other is verified."""
+    """The buffers of one source: one fills while the others are verified."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -241,9 +258,9 @@ class _Buffers:
         self._free: SimpleQueue[memoryview] = SimpleQueue()
 
     def take(self) -> memoryview:
-        if self._made < 2 and self._free.empty():
+        if self._made < BUFFERS and self._free.empty():
             self._made += 1
-            return memoryview(bytearray(self._size))
+            return page_aligned(self._size)
         return self._free.get()
 
     def give(self, buffer: memoryview) -> None:

@@ -19,7 +19,14 @@ try:
     import resource
 except ModuleNotFoundError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
+try:
+    import mmap
+except ModuleNotFoundError:  # it is no part of every Python
+    mmap = None  # type: ignore[assignment]
 
+_pread, _pwrite = getattr(os, "pread", None), getattr(os, "pwrite", None)  # Windows has neither
+DIRECT_UNIT = 4096  # bytes; the offset, length and memory of a direct write are multiples of it
+DIRECT_LEAST = 512 * 1024  # bytes; with less, waiting for the disk costs more than the cache
 DESCRIPTORS = 4096  # open at once: connections, and files that await one flush together
 
 _KINDS = {
@@ -102,8 +109,83 @@ def open_regular(path: Path | str) -> BinaryIO:
 def read_at(file: BinaryIO, start: int, count: int) -> bytes:
     """Read a range of an open file; less of it where the file ends."""
     with border(file.name):
+        if _pread is not None:
+            return bytes(_pread(file.fileno(), count, start))
         file.seek(start)
         return file.read(count)
+
+
+class Writer:
+    """Writes ranges of one file, for one thread; ``close`` it.
+
+    Much at once goes past the cache of the system, where that can be done. What arrives as fast as
+    the disk takes it gains nothing by the cache, and pays for it twice: a page for every 4 KiB,
+    which can cost more than receiving and checking what it holds, and a flush at the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file that is there; raise DiskError."""
+        self._path = path
+        self.cached = 0  # bytes written through the cache, which await a flush
+        with border(path):
+            self._file = FileIO(path, "rb+")
+        self._direct: BinaryIO | None = None  # opened when there is use for it
+        self._may_be_direct = True
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if self._direct is not None:
+            self._direct.close()
+
+    def write(self, start: int, data: memoryview) -> None:
+        """Write all of the data at an offset; raise DiskError."""
+        with border(self._path):
+            while data:
+                count = self._write_direct(start, data)
+                if not count:
+                    count = _write_some(self._file, start, data)
+                    self.cached += count
+                start, data = start + count, data[count:]
+
+    def _write_direct(self, start: int, data: memoryview) -> int:
+        """Write past the cache; return how many bytes went, 0 where that cannot be done."""
+        aligned = len(data) % DIRECT_UNIT == start % DIRECT_UNIT == 0
+        if not (aligned and len(data) >= DIRECT_LEAST and self._may_be_direct):
+            return 0
+        try:
+            self._direct = self._direct or _open_direct(self._path)
+            return _write_some(self._direct, start, data) if self._direct else 0
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # This file system is all cache, or wants another unit, or another kind of memory.
+            self._may_be_direct = False
+            return 0
+
+
+def _open_direct(path: Path) -> BinaryIO | None:
+    flag = getattr(os, "O_DIRECT", None)
+    return None if flag is None else FileIO(os.open(path, os.O_WRONLY | flag), "wb")
+
+
+def _write_some(file: BinaryIO, start: int, data: memoryview) -> int:
+    if _pwrite is not None:
+        return int(_pwrite(file.fileno(), data, start))
+    file.seek(start)
+    return file.write(data)
+
+
+def page_aligned(size: int) -> memoryview:
+    """Return a buffer as a Writer likes it, where the system can give one."""
+    return memoryview(bytearray(size) if mmap is None else mmap.mmap(-1, size))
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """One file from whoever has it: resumable, verified piece by piece, never over what exists.
 
 The life of a download: is the content here already? – get its piece hashes from any source – open
-``NAME.parte`` and keep every piece of it that is right – let a crew of sources bring the rest, and
-offer what is here to others meanwhile – flush to the disk – give it a free final name. The partial
+``NAME.parte`` – keep every piece of it that is right, while a crew of sources brings the rest and
+what is here is offered to others – flush to the disk – give it a free final name. The partial
 file is its own resume state: there is no journal to disagree with it.
 
 ``run`` belongs to one thread; ``cancel`` and ``progress`` may be called from any.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from time import monotonic
 from typing import NamedTuple
 
@@ -39,9 +39,10 @@ from rede_p2p.messages import Body, Hashes
 from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.roots import Hashed, Roots
 from rede_p2p.swarm import Board
-from rede_p2p.verifier import Verifier, right_pieces
+from rede_p2p.verifier import Found, Verifier, look_at
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
+LOOK_SIZE = 1024 * 1024  # bytes read at once of what an earlier download left
 SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
@@ -104,8 +105,9 @@ class Download:
         self._holdings = holdings or Holdings()
         self._piece = merkle.piece_length(wanted.content.size)
         self._layer = b""
-        self._have = self._kept = 0  # verified bytes, in all and from an earlier attempt
-        self._lock = Lock()  # guards the two below
+        self._kept: int | None = None  # bytes left by an earlier attempt, once all were looked at
+        self._lock = Lock()  # guards the three below
+        self._fetched = 0  # verified bytes from sources
         self._crew: Crew | None = None
         self._asking: Connection | None = None
         self._cancelled = False
@@ -113,7 +115,11 @@ class Download:
     def progress(self) -> Progress:
         """Tell how far it is."""
         sources = self._crew.size() if self._crew else 0
-        return Progress(self._have, self._content.size, self._kept, sources)
+        return Progress(self._have, self._content.size, self._kept or 0, sources)
+
+    @property
+    def _have(self) -> int:
+        return self._fetched + (self._kept or 0)
 
     @property
     def waiting(self) -> wire.Wait:
@@ -148,7 +154,7 @@ class Download:
             try:
                 holding = self._fetch(partial)
             except RedeError:
-                if not self._have:
+                if self._kept is not None and not self._have:
                     partial.discard()
                 raise
             path = partial.publish(finals(self._target), self._is_here)
@@ -221,40 +227,50 @@ class Download:
         size, stamp = self._content.size, disk.stamp(other)
         if stamp is None:
             return False
-        step = max(1, min(stamp.size, size) // self._piece // SAMPLES)
+        count = min(stamp.size, size) // self._piece
+        samples = (range(i, i + 1) for i in range(0, count, max(1, count // SAMPLES)))
         try:
-            right = right_pieces(other, size, merkle.split(self._layer), step)
-            return next(right, None) is not None
+            found = look_at(other, size, merkle.split(self._layer), samples)
+            return any(right for one in found for right in one.values())
         except DiskError:
             return False
 
     def _fetch(self, partial: Partial) -> Holding:
         """Bring every missing piece, offering to others what is here."""
-        board = self._keep_what_is_right(partial)
+        partial.cut(self._content.size)
+        count = merkle.piece_count(self._content.size)
+        left = range(min(count, -(-partial.size() // self._piece)))
+        self._kept = None if left else 0
         self._check_space(partial)
-        here = [index for index in range(board.count) if board.is_here(index)]
+        board = Board(count, monotonic, left)
         holding = self._holdings.begin(
-            self._wanted.name, self._content, self._layer, partial.path, here
+            self._wanted.name, self._content, self._layer, partial.path, ()
         )
         try:
-            self._lead(partial, board, holding)
+            self._lead(partial, board, holding, left)
         except BaseException:
             self._holdings.finish(holding, None)
             raise
         return holding
 
-    def _keep_what_is_right(self, partial: Partial) -> Board:
-        """Hash what an earlier download left, and note what is missing."""
-        size, hashes = self._content.size, merkle.split(self._layer)
-        board = Board(len(hashes), monotonic)
-        partial.cut(size)
-        if partial.size():
-            for index in right_pieces(partial.path, size, hashes):
-                board.confirm(index)
-                self._have += self._length(index)
-                self._check_cancelled()
-        self._kept = self._have
-        return board
+    def _look_at_left(
+        self, left: range, partial: Partial, crew: Crew, holding: Holding, verifier: Verifier
+    ) -> None:
+        """Hash what an earlier download left; in a thread beside those that fetch the rest."""
+        size, kept = self._content.size, 0
+        step = max(1, LOOK_SIZE // self._piece)
+        runs = (left[at : at + step] for at in range(0, len(left), step))
+        try:
+            for found in look_at(partial.path, size, merkle.split(self._layer), runs):
+                right = [index for index in found if found[index]]
+                kept += sum(map(self._length, right))
+                holding.add(right)
+                crew.note_left(found)
+                if self._cancelled or verifier.failure:
+                    return
+            self._kept = kept
+        except RedeError as error:
+            verifier.failure = error
 
     def _check_space(self, partial: Partial) -> None:
         needed = self._content.size - partial.allocated()
@@ -263,24 +279,31 @@ class Download:
         if self._content.size >= FLUSH_BEHIND:
             partial.flush_behind()
 
-    def _lead(self, partial: Partial, board: Board, holding: Holding) -> None:
+    def _lead(self, partial: Partial, board: Board, holding: Holding, left: range) -> None:
         """Gather sources until every piece is here, or there is nobody left to ask."""
         crew = Crew(self._wanted.name, self._content, board, self._connect)
         with self._lock:
             self._crew = crew
 
-        def judge(index: int, source: Address, right: bool) -> None:
-            if right:
-                self._have += self._length(index)
-                holding.add(index)
-            crew.judge(index, source, right)
+        def judge(source: Address, found: Found) -> None:
+            holding.add(index for index in found if found[index])
+            length = sum(map(self._length, crew.judge(source, found)))
+            with self._lock:
+                self._fetched += length
 
         hashes = merkle.split(self._layer)
         with Verifier(partial, self._content.size, hashes, board.is_here, judge) as verifier:
+            looking = Thread(
+                target=self._look_at_left,
+                args=(left, partial, crew, holding, verifier),
+                name="look",
+            )
+            looking.start()
             try:
                 self._gather(crew, verifier)
             finally:
                 crew.close()
+                looking.join()
         self._check_cancelled()
         if verifier.failure is not None:
             raise verifier.failure

@@ -49,13 +49,14 @@ class Holding:
         """Tell whether the open file is still in the state that was offered."""
         return self.stamp is None or disk.stamp_of_open(file) == self.stamp
 
-    def add(self, index: int) -> None:
-        """Offer one more piece, which is verified and written."""
+    def add(self, pieces: Iterable[int]) -> None:
+        """Offer more pieces, which are verified and written."""
         with self._lock:
-            self._shelf.add(index)
-            for wanted, arrival in self._waiting:
-                if index in wanted:
-                    arrival.notify()
+            for index in pieces:
+                self._shelf.add(index)
+                for wanted, arrival in self._waiting:
+                    if index in wanted:
+                        arrival.notify()
 
     def offer(self, wanted: set[int], after: int, most: int, within: float) -> range:
         """Choose pieces that are wanted, waiting some seconds for one to come; maybe none."""

@@ -49,38 +49,43 @@ def cut(size: int, step: int) -> Iterator[tuple[int, int]]:
         yield offset, min(step, size - offset)
 
 
-def piece_hash(data: bytes | bytearray | memoryview, size: int) -> bytes:
-    """Hash one piece of a content of ``size`` bytes, as it stands in the layer.
+def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]:
+    """Hash the pieces that stand side by side in ``data``, of a content of ``size`` bytes.
 
     Where the content has several pieces, a short last one is filled up with absent leaves to the
-    height of the others (BEP 52).
+    height of the others (BEP 52). All leaves come first: while they are hashed other threads may
+    run, and to stop them for a moment after each piece would cost more than the hashing.
     """
     if size <= BLOCK:
-        return sha256(data).digest()
-    piece = piece_length(size)
-    view = memoryview(data)
-    leaves = [sha256(view[at : at + BLOCK]).digest() for at in range(0, max(len(view), 1), BLOCK)]
-    width = piece // BLOCK if size > piece else _power_of_two(len(leaves))
-    return _fold(leaves, width, height=0)
+        return [sha256(data).digest()]
+    piece, view = piece_length(size), memoryview(data)
+    hashes = [sha256(view[at : at + BLOCK]).digest() for at in range(0, max(len(view), 1), BLOCK)]
+    width = piece // BLOCK if size > piece else _power_of_two(len(hashes))
+    hashes += [bytes(HASH)] * (-len(hashes) % width)
+    while width > 1:
+        hashes = _pairs(hashes)
+        width //= 2
+    return hashes
 
 
 def layer_of(data: bytes | bytearray | memoryview) -> bytes:
     """Return the layer of a whole content that is in memory."""
-    view, size = memoryview(data), len(data)
-    if size <= FINEST_PIECE:
-        return piece_hash(view, size)
-    return b"".join(
-        piece_hash(view[start : start + length], size)
-        for start, length in cut(size, piece_length(size))
-    )
+    return b"".join(piece_hashes(data, len(data)))
 
 
 def root_of(layer: bytes, size: int) -> bytes:
     """Return the root above a whole layer; a content of one piece has that piece's hash."""
     if size <= FINEST_PIECE:
         return layer
-    hashes, piece = split(layer), piece_length(size)
-    return _fold(hashes, _power_of_two(len(hashes)), height=(piece // BLOCK).bit_length() - 1)
+    hashes, absent = split(layer), bytes(HASH)
+    for _ in range((piece_length(size) // BLOCK).bit_length() - 1):
+        absent = sha256(absent + absent).digest()
+    while len(hashes) > 1:
+        if len(hashes) % 2:
+            hashes.append(absent)
+        hashes = _pairs(hashes)
+        absent = sha256(absent + absent).digest()
+    return hashes[0]
 
 
 def split(layer: bytes) -> list[bytes]:
@@ -88,18 +93,9 @@ def split(layer: bytes) -> list[bytes]:
     return [layer[at : at + HASH] for at in range(0, len(layer), HASH)]
 
 
-def _fold(hashes: list[bytes], width: int, height: int) -> bytes:
-    """Hash pairs up to one root, as if ``width`` hashes stood at ``height`` levels above leaves."""
-    absent = bytes(HASH)
-    for _ in range(height):
-        absent = sha256(absent + absent).digest()
-    while width > 1:
-        if len(hashes) % 2:
-            hashes = [*hashes, absent]
-        hashes = [sha256(a + b).digest() for a, b in zip(hashes[::2], hashes[1::2], strict=True)]
-        absent = sha256(absent + absent).digest()
-        width //= 2
-    return hashes[0]
+def _pairs(hashes: list[bytes]) -> list[bytes]:
+    """Hash each two neighbours into their parent."""
+    return [sha256(a + b).digest() for a, b in zip(hashes[::2], hashes[1::2], strict=True)]
 
 
 def _power_of_two(count: int) -> int:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import FileIO
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import BinaryIO, TypeVar, cast
+from typing import TypeVar
 
 from rede_p2p import names
-from rede_p2p.disk import Stamp, border, stamp_of_open, sync_folder
+from rede_p2p.disk import Stamp, Writer, border, stamp_of_open, sync_folder
 from rede_p2p.errors import DiskError
 
 try:
@@ -37,7 +36,7 @@ FLUSH_SIZE = 4 * 1024 * 1024  # bytes; less is not worth a flush
 
 
 class Partial:
-    """An open ``NAME.parte``. Used by ``with``, by one thread; ``reader`` serves another."""
+    """An open ``NAME.parte``. Used by ``with``, by one thread; a ``writer`` serves another."""
 
     def __init__(self, path: Path | str) -> None:
         """Open it, making it and its folder if they are not there.
@@ -47,7 +46,7 @@ class Partial:
         """
         self._name = os.fspath(path)
         self._file = _open_locked(self._name)
-        self.written = 0  # bytes, by whoever has a handle
+        self._writers: list[Writer] = []
         self._stop: Event | None = None  # set when the flusher is to end
         self._flusher: Thread | None = None
 
@@ -86,13 +85,11 @@ class Partial:
             if self.size() > size:
                 self._file.truncate(size)
 
-    @contextmanager
-    def handle(self, mode: str) -> Iterator[BinaryIO]:
-        """Open it once more, with a position of its own, for another thread."""
-        with border(self.path):
-            file = cast("BinaryIO", self.path.open(mode, buffering=0))
-        with file:
-            yield file
+    def writer(self) -> Writer:
+        """Open it once more, for the writing of another thread; raise DiskError."""
+        writer = Writer(self.path)
+        self._writers.append(writer)
+        return writer
 
     def replaced_by(self, other: Path) -> Partial:
         """Give its name to another partial file that nobody is writing, and return that one.
@@ -175,9 +172,10 @@ class Partial:
     def _flush(self, stop: Event) -> None:
         flushed = 0
         while not stop.wait(FLUSH_EVERY):
-            if self.written - flushed < FLUSH_SIZE:
+            written = sum(writer.cached for writer in self._writers)
+            if written - flushed < FLUSH_SIZE:
                 continue
-            flushed = self.written
+            flushed = written
             try:
                 os.fsync(self._file.fileno())
             except OSError:

@@ -55,14 +55,13 @@ def hash_file(
         stamp = disk.stamp_of(os.fstat(file.fileno()))
         piece = merkle.piece_length(stamp.size)
         view = memoryview(bytearray(max(READ_SIZE, piece)))
-        hashes, done = [], 0
+        hashes: list[bytes] = []
+        done = 0
         for _ in merkle.cut(stamp.size, len(view)):
             if stopped():
                 raise DiskError(str(path), "stopped")
             filled = _fill(file.readinto, view[: stamp.size - done])  # type: ignore[attr-defined]
-            for offset, length in merkle.cut(filled, piece):
-                data = view[offset : offset + length]
-                hashes.append(merkle.piece_hash(data, stamp.size))
+            hashes += merkle.piece_hashes(view[:filled], stamp.size)
             done += filled
             report(done)
         if done != stamp.size or disk.stamp_of(os.fstat(file.fileno())) != stamp:

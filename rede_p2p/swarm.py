@@ -1,9 +1,10 @@
 """Who fetches which piece from whom: one plain object on each side. No I/O, no thread, no lock.
 
-The Board is the requester's truth. Invariant: every piece is in exactly one state, MISSING,
-RESERVED (by one source; by two at the very end) or HERE; HERE is for ever. The Shelf is the
-source's memory of what it has and how often it offered each piece: it picks the one offered least,
-so that a lone seed sends every piece once before any twice. Their owners hold a lock around them.
+The Board is the requester's truth. Invariant: every piece is in exactly one state, DOUBTFUL (left
+by an earlier download, not looked at yet), MISSING, RESERVED (by one source; by two at the very
+end) or HERE; HERE is for ever. The Shelf is the source's memory of what it has and how often it
+offered each piece: it picks the one offered least, so that a lone seed sends every piece once
+before any twice. Their owners hold a lock around them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ LEAST_PATIENCE = 0.3  # seconds
 class Board:
     """What one download has, what it has asked for, and what it lacks."""
 
-    def __init__(self, count: int, clock: Callable[[], float]) -> None:
-        """``clock`` tells the time in seconds; all ``count`` pieces are missing."""
+    def __init__(self, count: int, clock: Callable[[], float], doubtful: range = range(0)) -> None:
+        """``clock`` tells the time in seconds; all pieces are missing but the ``doubtful``."""
         self.count = count
         self._clock = clock
         self._here = bytearray(count)
-        self._missing = set(range(count))
+        self._doubtful = set(doubtful)
+        self._missing = set(range(count)) - self._doubtful
         self._reserved: dict[int, dict[Hashable, float]] = {}  # piece → source → since when
         self._news: list[int] = []  # index: wanted no more; ~index: wanted again
         self._usual = 0.0  # seconds from reserving a piece to having it, smoothed
@@ -32,7 +34,7 @@ class Board:
     @property
     def complete(self) -> bool:
         """Whether every piece is here."""
-        return not self._missing and not self._reserved
+        return not (self._missing or self._reserved or self._doubtful)
 
     @property
     def idle(self) -> bool:
@@ -84,11 +86,19 @@ class Board:
         if since is not None:
             spent = self._clock() - since
             self._usual = spent if not self._usual else 0.9 * self._usual + 0.1 * spent
+        self._doubtful.discard(index)
         if index in self._missing:
             self._missing.remove(index)
             self._news.append(index)
         self._here[index] = 1
         return True
+
+    def lack(self, index: int) -> None:
+        """Note that a doubtful piece is wrong."""
+        if index in self._doubtful:
+            self._doubtful.remove(index)
+            self._missing.add(index)
+            self._news.append(~index)
 
     def give_back(self, source: Hashable) -> None:
         """Let others have what this source had reserved."""
@@ -108,7 +118,9 @@ class Board:
         if index in self._missing:
             return True
         holders = self._reserved.get(index)
-        if holders is None or source in holders or len(holders) > 1 or self._missing:
+        if holders is None or source in holders or len(holders) > 1:
+            return False
+        if self._missing or self._doubtful:  # it is not the end yet
             return False
         patience = max(LEAST_PATIENCE, PATIENCE * self._usual)
         return self._clock() - min(holders.values()) > patience

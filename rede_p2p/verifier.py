@@ -1,13 +1,15 @@
 """Checking pieces, then writing them: nothing that is not right reaches the partial file.
 
-A long run of pieces is handed to a thread beside the one that receives, so that a fast source is
-never kept waiting; a short one is settled where it is, which is cheaper than waking another thread.
+A long run of pieces is handed to two threads beside the one that receives, so that a fast source is
+never kept waiting: one hashes, the other waits for the disk. A short run is settled where it is,
+which is cheaper than waking another thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -15,16 +17,26 @@ from types import TracebackType
 from typing import BinaryIO
 
 from rede_p2p import merkle
-from rede_p2p.disk import border, open_regular
+from rede_p2p.disk import Writer, border, open_regular
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.partial import Partial
 
-Judge = Callable[[int, Address, bool], None]
-Arrived = tuple[Address, range, memoryview, Callable[[], None]]
+Found = dict[int, bool]  # piece → whether it is right
+Judge = Callable[[Address, Found], None]
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A run of pieces that came; ``done`` is called when ``data`` is free again."""
+
+    source: Address
+    pieces: range
+    data: memoryview
+    done: Callable[[], None]
 
 
 class Verifier:
-    """One thread that verifies and writes; used by ``with``, which waits until all is judged."""
+    """Threads that verify and write; used by ``with``, which waits until all is judged."""
 
     def __init__(
         self,
@@ -34,7 +46,7 @@ class Verifier:
         is_here: Callable[[int], bool],
         judge: Judge,
     ) -> None:
-        """``judge(index, source, right)`` is called after a right piece has been written.
+        """``judge(source, found)`` is called, in any thread, when what is right has been written.
 
         A piece for which ``is_here`` says yes came twice, and is passed over.
         """
@@ -45,11 +57,16 @@ class Verifier:
         self._is_here = is_here
         self._judge = judge
         self._arrived: SimpleQueue[Arrived | None] = SimpleQueue()
+        self._hashed: SimpleQueue[tuple[Arrived, Found] | None] = SimpleQueue()
         self.failure: RedeError | None = None  # of a disk that refuses
-        self._thread = Thread(target=self._run, name="verifier")
+        self._threads = [
+            Thread(target=self._hash_all, name="verifier"),
+            Thread(target=self._write_all, name="writer"),
+        ]
 
     def __enter__(self) -> Verifier:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -59,64 +76,88 @@ class Verifier:
         trace: TracebackType | None,
     ) -> None:
         self._arrived.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def handle(self) -> AbstractContextManager[BinaryIO]:
+    def writer(self) -> Writer:
         """Open the partial file once more, for the ``settle`` of another thread."""
-        return self._partial.handle("rb+")
+        return self._partial.writer()
 
-    def take(
-        self, source: Address, pieces: range, data: memoryview, done: Callable[[], None]
-    ) -> None:
-        """Have these pieces judged and written; ``done`` is called when ``data`` is free again."""
-        self._arrived.put((source, pieces, data, done))
+    def take(self, arrived: Arrived) -> None:
+        """Have these pieces judged and written."""
+        self._arrived.put(arrived)
 
-    def _run(self) -> None:
+    def settle(self, writer: Writer, arrived: Arrived) -> None:
+        """Judge these pieces and write them, through the calling thread's own writer."""
+        self._write(writer, arrived, self._check(arrived))
+
+    def _hash_all(self) -> None:
+        while (arrived := self._arrived.get()) is not None:
+            self._hashed.put((arrived, self._check(arrived)))
+        self._hashed.put(None)
+
+    def _write_all(self) -> None:
         try:
-            with self._partial.handle("rb+") as file:
-                while (arrived := self._arrived.get()) is not None:
-                    source, pieces, data, done = arrived
-                    try:
-                        self.settle(file, source, pieces, data)
-                    finally:
-                        done()
+            with self._partial.writer() as writer:
+                while (hashed := self._hashed.get()) is not None:
+                    self._write(writer, *hashed)
         except RedeError as error:
             self.failure = error
-            while (arrived := self._arrived.get()) is not None:
-                arrived[3]()  # nobody may wait for a buffer that is never given back
+            while (hashed := self._hashed.get()) is not None:
+                hashed[0].done()  # nobody may wait for a buffer that is never given back
 
-    def settle(self, file: BinaryIO, source: Address, pieces: range, data: memoryview) -> None:
-        """Judge these pieces and write them, through the calling thread's own handle."""
-        for number, index in enumerate(pieces):
-            if self._is_here(index):
-                continue
-            view = data[number * self._piece : (number + 1) * self._piece]
-            right = merkle.piece_hash(view, self._size) == self._hashes[index]
-            if right:
-                with border(self._partial.path):
-                    file.seek(index * self._piece)
-                    while view:
-                        view = view[file.write(view) :]
-                self._partial.written += self._piece
-            self._judge(index, source, right)
+    def _check(self, arrived: Arrived) -> Found:
+        """Tell of each piece that is not here yet whether it is right."""
+        digests = merkle.piece_hashes(arrived.data, self._size)
+        return {
+            index: digest == self._hashes[index]
+            for index, digest in zip(arrived.pieces, digests, strict=True)
+            if not self._is_here(index)
+        }
+
+    def _write(self, writer: Writer, arrived: Arrived, found: Found) -> None:
+        """Write what is right, then tell of all."""
+        try:
+            first = arrived.pieces.start
+            for run in _runs([index for index, right in found.items() if right]):
+                start, stop = ((i - first) * self._piece for i in (run.start, run.stop))
+                writer.write(run.start * self._piece, arrived.data[start:stop])
+        finally:
+            arrived.done()
+        self._judge(arrived.source, found)
 
 
-def right_pieces(path: Path, size: int, hashes: list[bytes], step: int = 1) -> Iterator[int]:
-    """Read every ``step``-th piece of a partial file, and yield the index of each that is right."""
+def _runs(indexes: list[int]) -> Iterator[range]:
+    """Join neighbours, so that what is written together costs one call."""
+    start = 0
+    for end in range(1, len(indexes) + 1):
+        if end == len(indexes) or indexes[end] != indexes[end - 1] + 1:
+            yield range(indexes[start], indexes[end - 1] + 1)
+            start = end
+
+
+def look_at(path: Path, size: int, hashes: list[bytes], runs: Iterable[range]) -> Iterator[Found]:
+    """Read runs of pieces of a partial file, and yield what is right of each.
+
+    Raises DiskError. A piece that the file does not hold whole is not right.
+    """
     piece = merkle.piece_length(size)
     with open_regular(path) as file, border(path):
-        buffer = memoryview(bytearray(min(piece, max(size, 1))))
-        for index in range(0, merkle.piece_count(size), step):
-            view = buffer[: min(piece, size - index * piece)]
-            file.seek(index * piece)
-            if not _fill(file, view):
-                return  # the file ends here
-            if merkle.piece_hash(view, size) == hashes[index]:
-                yield index
+        buffer = memoryview(bytearray())
+        for run in runs:
+            length = min(len(run) * piece, size - run.start * piece)
+            if length > len(buffer):
+                buffer = memoryview(bytearray(length))
+            file.seek(run.start * piece)
+            filled = _fill(file, buffer[:length])
+            whole = length if filled == length else filled // piece * piece
+            digests = merkle.piece_hashes(buffer[:whole], size) if whole or not size else []
+            yield {index: digest == hashes[index] for index, digest in zip_longest(run, digests)}
 
 
-def _fill(file: BinaryIO, view: memoryview) -> bool:
-    """Fill the view from the file; False when the file ends before."""
-    while view and (count := file.readinto(view)):  # type: ignore[attr-defined]
-        view = view[count:]
-    return not view
+def _fill(file: BinaryIO, view: memoryview) -> int:
+    """Fill the view from the file; return how many bytes there were."""
+    filled = 0
+    while filled < len(view) and (count := file.readinto(view[filled:])):  # type: ignore[attr-defined]
+        filled += count
+    return filled

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HIDDEN = frozenset(
     {
         *("sendfile", "splice", "pwrite", "pwritev", "pread", "preadv", "copy_file_range"),
-        *("posix_fallocate", "posix_fadvise", "sync"),
+        *("posix_fallocate", "posix_fadvise", "sync", "O_DIRECT"),
         *("O_TMPFILE", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "O_CLOEXEC"),
     }
 )

@@ -108,7 +108,7 @@ def shop(tmp_path):
 
 def root_of(data):
     assert len(data) <= merkle.FINEST_PIECE
-    return merkle.piece_hash(data, len(data))
+    return merkle.layer_of(data)
 
 
 def test_the_shares_stand_in_the_order_of_the_list(shop):

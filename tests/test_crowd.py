@@ -146,7 +146,7 @@ def test_a_sparse_file_over_4_gib_arrives_whole(spacious):
 def root_of_sparse(size, marks):
     """Return the root of a file of zeros but for some marks, as it is written in JSON."""
     piece = merkle.piece_length(size)
-    blank = merkle.piece_hash(bytes(piece), size)
+    [blank] = merkle.piece_hashes(bytes(piece), size)
     hashes = []
     for at, length in merkle.cut(size, piece):
         within = {m: mark for m, mark in marks.items() if at - len(mark) < m < at + length}
@@ -158,5 +158,5 @@ def root_of_sparse(size, marks):
             for offset, byte in enumerate(mark, start=m - at):
                 if 0 <= offset < length:
                     data[offset] = byte
-        hashes.append(merkle.piece_hash(data, size))
+        hashes += merkle.piece_hashes(data, size)
     return merkle.root_of(b"".join(hashes), size).hex()

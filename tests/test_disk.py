@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import sys
 
 import pytest
 
 from rede_p2p import disk
+from rede_p2p.disk import DIRECT_LEAST, Writer
 from rede_p2p.errors import DiskError
+
+MIB = 2**20
 
 
 def test_a_stamp_changes_with_every_state_of_a_file(tmp_path):
@@ -127,3 +131,109 @@ def test_as_many_descriptors_are_taken_as_the_system_grants():
         assert soft == min(disk.DESCRIPTORS, hard if hard > 0 else disk.DESCRIPTORS)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+# Writing ranges.
+
+
+def written(path, *ranges):
+    """Write (offset, data) one after the other; return how many bytes went through the cache."""
+    with Writer(path) as writer:
+        for start, data in ranges:
+            writer.write(start, data)
+        return writer.cached
+
+
+def aligned(count, chance):
+    """Return so many random bytes in memory as a direct write wants it."""
+    view = disk.page_aligned(count)
+    view[:] = chance.randbytes(count)
+    return view
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / "a.parte"
+    path.write_bytes(b"")
+    return path
+
+
+def test_what_is_written_much_or_little_at_once_is_there_and_the_rest_is_as_it_was(target):
+    chance = random.Random(3)
+    expected = bytearray(5 * MIB)
+    ranges = []
+    for start, count in [
+        (2 * MIB, MIB),
+        (0, DIRECT_LEAST),
+        (DIRECT_LEAST, 1),
+        (4 * MIB, DIRECT_LEAST + 1),
+        (3 * MIB + 4096, DIRECT_LEAST - 4096),
+        (2 * MIB + 4096, DIRECT_LEAST),
+    ]:
+        data = aligned(count, chance)
+        expected[start : start + count] = data
+        ranges.append((start, data))
+    written(target, *ranges)
+    size = 4 * MIB + DIRECT_LEAST + 1
+    assert target.read_bytes() == expected[:size]
+
+
+def test_much_at_once_goes_past_the_cache_where_the_system_lets_it(target):
+    if not disk_takes_direct_writes(target):
+        pytest.skip("this file system is all cache")
+    data = aligned(DIRECT_LEAST, random.Random(4))
+    assert written(target, (0, data)) == 0
+    assert written(target, (0, data[:4096])) == 4096
+    assert written(target, (1, data)) == len(data)  # no multiple of the disk's unit
+    assert target.read_bytes()[1:] == data
+
+
+def disk_takes_direct_writes(path):
+    flag = getattr(os, "O_DIRECT", None)
+    if flag is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_WRONLY | flag)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, disk.page_aligned(4096))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+@pytest.mark.parametrize("call", ["open", "pwrite"])
+def test_a_disk_that_wants_none_of_it_is_written_through_the_cache(target, monkeypatch, call):
+    if getattr(os, "O_DIRECT", None) is None or disk._pwrite is None:
+        pytest.skip("this system has no direct writes")
+    real = {"open": os.open, "pwrite": disk._pwrite}[call]
+
+    def refuse(what, *words):
+        direct = words[0] & os.O_DIRECT if call == "open" else is_direct(what)
+        if direct:
+            raise OSError(errno.EINVAL, "no direct writes here")
+        return real(what, *words)
+
+    monkeypatch.setattr(*((os, "open") if call == "open" else (disk, "_pwrite")), refuse)
+    data = aligned(DIRECT_LEAST, random.Random(5))
+    assert written(target, (0, data), (len(data), data)) == 2 * len(data)
+    assert target.read_bytes() == bytes(data) * 2
+
+
+def is_direct(descriptor):
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT
+
+
+def test_a_disk_that_is_full_is_said_by_whoever_writes(target, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "_write_some", fail)
+    for count in (4096, DIRECT_LEAST):
+        with pytest.raises(DiskError, match="full"):
+            written(target, (0, aligned(count, random.Random(6))))

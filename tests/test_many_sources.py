@@ -125,7 +125,7 @@ class Growing:
     def grow(self, pieces):
         self._write(pieces)
         for index in pieces:
-            self._holding.add(index)
+            self._holding.add([index])
 
 
 def together(parties, then=None):

@@ -258,7 +258,7 @@ def test_json_gives_one_object_a_line(standing, tmp_path):
         "name": "a.txt",
         "path": str(tmp_path / "a.txt"),
         "size": len(A["a.txt"]),
-        "root": merkle.piece_hash(A["a.txt"], len(A["a.txt"])).hex(),
+        "root": merkle.layer_of(A["a.txt"]).hex(),
         "already": False,
     }
     assert second == {**first, "already": True}
@@ -646,7 +646,7 @@ def on_unsafe_names(rede, tmp_path_factory):
     def run(name):
         data = b"mal"
         answers = {
-            "stat": stat(len(data), merkle.piece_hash(data, len(data)), name),
+            "stat": stat(len(data), merkle.layer_of(data), name),
             "pieces": ok({"bytes": len(data)}, data),
         }
         folder = tmp_path_factory.mktemp("inseguro")

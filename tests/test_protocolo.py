@@ -279,11 +279,11 @@ def test_the_roots_in_the_examples_are_those_of_their_bytes():
     assert hashlib.sha256(sample).hexdigest() in PAGE
     zeros, size = bytes(merkle.FINEST_PIECE), 200_000
     layer = b"".join(
-        merkle.piece_hash(zeros[:length], size)
+        merkle.piece_hashes(zeros[:length], size)[0]
         for _, length in merkle.cut(size, merkle.piece_length(size))
     )
     assert merkle.root_of(layer, size).hex() in PAGE
-    assert merkle.root_of(merkle.piece_hash(b"", 0), 0).hex() in PAGE
+    assert merkle.root_of(merkle.layer_of(b""), 0).hex() in PAGE
 
 
 # The vocabulary.

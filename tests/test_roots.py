@@ -36,7 +36,7 @@ def sparse(path, size):
 def layer_and_root(data):
     step = merkle.piece_length(len(data))
     layer = b"".join(
-        merkle.piece_hash(data[at : at + length], len(data))
+        merkle.piece_hashes(data[at : at + length], len(data))[0]
         for at, length in merkle.cut(len(data), step)
     )
     return layer, merkle.root_of(layer, len(data))

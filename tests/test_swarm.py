@@ -38,11 +38,12 @@ class Time:
 class BoardMachine(RuleBasedStateMachine):
     """One board beside its model, and one source who hears the news in parts."""
 
-    @initialize(count=st.sampled_from([1, 2, 8, 9, PIECES]))
-    def begin(self, count):
+    @initialize(count=st.sampled_from([1, 2, 8, 9, PIECES]), left=st.integers(0, PIECES))
+    def begin(self, count, left):
         self.time = Time()
-        self.board = Board(count, self.time)
-        self.missing = set(range(count))
+        self.doubtful = set(range(min(count, left)))
+        self.board = Board(count, self.time, range(len(self.doubtful)))
+        self.missing = set(range(count)) - self.doubtful
         self.reserved: dict[int, dict[str, float]] = {}
         self.here: set[int] = set()
         self.longest = 0.0  # that a piece has taken
@@ -52,7 +53,8 @@ class BoardMachine(RuleBasedStateMachine):
     def may_be_doubled(self, source, piece):
         """Tell whether this source could fetch what another one is slow to bring."""
         holders = self.reserved.get(piece, {})
-        return not self.missing and len(holders) == 1 and source not in holders
+        at_the_end = not self.missing and not self.doubtful
+        return at_the_end and len(holders) == 1 and source not in holders
 
     @rule(source=SOURCES, first=st.integers(0, PIECES), length=st.integers(0, 12))
     def claim(self, source, first, length):
@@ -81,13 +83,24 @@ class BoardMachine(RuleBasedStateMachine):
         del self.reserved[piece]
         self.here.add(piece)
 
-    @rule(piece=st.integers(0, PIECES - 1))
-    def a_piece_is_found_on_the_disk(self, piece):
-        if piece < self.board.count:
-            assert self.board.confirm(piece) is (piece not in self.here)
-            self.missing.discard(piece)
-            self.reserved.pop(piece, None)
+    @precondition(lambda self: self.doubtful)
+    @rule(right=st.booleans())
+    def a_piece_left_on_the_disk_is_looked_at(self, right):
+        piece = min(self.doubtful)
+        self.doubtful.remove(piece)
+        if right:
+            assert self.board.confirm(piece) is True
             self.here.add(piece)
+        else:
+            self.board.lack(piece)
+            self.missing.add(piece)
+
+    @precondition(lambda self: self.here)
+    @rule(data=st.data())
+    def a_piece_comes_twice(self, data):
+        piece = data.draw(st.sampled_from(sorted(self.here)))
+        assert self.board.confirm(piece) is False
+        self.board.lack(piece)  # here is for ever
 
     @rule(source=SOURCES)
     def a_source_leaves(self, source):
@@ -162,6 +175,19 @@ def test_a_piece_is_fetched_twice_only_at_the_end_and_by_two_at_most():
     assert board.idle  # one of the two is still at it
     assert board.confirm(0, "a") is True
     assert board.confirm(0, "slow") is False
+
+
+def test_nothing_is_fetched_twice_while_something_is_left_to_look_at():
+    time = Time()
+    board = Board(3, time, range(1, 3))
+    assert board.wanted()[0] == b"\x80"
+    assert board.claim("slow", range(3)) == range(0, 1)
+    time.now += 100
+    assert board.idle and not board.overdue("b")
+    board.confirm(1)
+    board.lack(2)
+    assert board.claim("b", range(3)) == range(2, 3)
+    assert board.overdue("b") == [0]
 
 
 def test_what_is_offered_and_not_wanted_is_passed_over():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from threading import Event, get_ident
 
@@ -11,7 +12,7 @@ from rede_p2p import merkle
 from rede_p2p.errors import Address, DiskError
 from rede_p2p.merkle import FINEST_PIECE
 from rede_p2p.partial import Partial
-from rede_p2p.verifier import Verifier, right_pieces
+from rede_p2p.verifier import Arrived, Verifier, look_at
 
 DATA = random.Random(8).randbytes(5 * FINEST_PIECE + 9)
 HASHES = merkle.split(merkle.layer_of(DATA))
@@ -29,14 +30,26 @@ def piece(pieces, data=DATA):
     return memoryview(data)[pieces.start * FINEST_PIECE : pieces.stop * FINEST_PIECE]
 
 
+def right_in(path, data=DATA, step=2):
+    """Return the pieces of the file that are right, looked at two by two."""
+    hashes = merkle.split(merkle.layer_of(data))
+    every = range(len(hashes))
+    runs = [every[at : at + step] for at in range(0, len(every), step)]
+    found = {i: right for one in look_at(path, len(data), hashes, runs) for i, right in one.items()}
+    assert list(found) == list(every)
+    return [index for index in found if found[index]]
+
+
 def judged(partial, *arrived, here=()):
     """Return what is judged of these (pieces, data), in order, and how often a buffer came back."""
     found, free = [], []
-    with Verifier(
-        partial, len(DATA), HASHES, set(here).__contains__, lambda *one: found.append(one)
-    ) as verifier:
+
+    def note(source, judgement):
+        found.extend((index, source, right) for index, right in judgement.items())
+
+    with Verifier(partial, len(DATA), HASHES, set(here).__contains__, note) as verifier:
         for pieces, data in arrived:
-            verifier.take(SOURCE, pieces, data, lambda: free.append(1))
+            verifier.take(Arrived(SOURCE, pieces, data, lambda: free.append(1)))
     assert len(free) == len(arrived)
     return found, verifier.failure
 
@@ -55,7 +68,7 @@ def test_one_wrong_bit_makes_its_piece_alone_wrong_and_it_is_never_written(parti
     found, _ = judged(partial, (ALL, memoryview(wrong)))
     bad = where // FINEST_PIECE
     assert [index for index, _, right in found if not right] == [bad]
-    assert list(right_pieces(partial.path, len(DATA), HASHES)) == [i for i in ALL if i != bad]
+    assert right_in(partial.path) == [i for i in ALL if i != bad]
     written = partial.path.read_bytes()[bad * FINEST_PIECE :][:FINEST_PIECE]
     assert not any(written)
 
@@ -70,34 +83,33 @@ def test_a_piece_that_is_here_already_is_neither_judged_nor_written_again(partia
 @pytest.mark.parametrize("size", [0, 1, FINEST_PIECE, FINEST_PIECE + 1, len(DATA) - 1])
 def test_a_piece_that_is_not_whole_is_not_right(partial, size):
     partial.write_whole(DATA[:size])
-    assert list(right_pieces(partial.path, len(DATA), HASHES)) == list(range(size // FINEST_PIECE))
+    assert right_in(partial.path) == list(range(size // FINEST_PIECE))
 
 
 def test_a_hole_is_not_right(partial):
     partial.write_whole(DATA[:FINEST_PIECE])
-    with partial.handle("rb+") as file:
-        file.truncate(len(DATA))
-    assert list(right_pieces(partial.path, len(DATA), HASHES)) == [0]
+    os.truncate(partial.path, len(DATA))
+    assert right_in(partial.path) == [0]
 
 
 @pytest.mark.parametrize("data", [b"", b"x", DATA[:FINEST_PIECE]], ids=len)
 def test_a_content_of_one_piece_is_judged_too(partial, data):
     partial.write_whole(data)
-    assert list(right_pieces(partial.path, len(data), merkle.split(merkle.layer_of(data)))) == [0]
+    assert right_in(partial.path, data) == [0]
 
 
 def test_it_judges_while_the_other_thread_goes_on(partial):
     seen, threads = Event(), []
 
-    def note(index, source, right):
+    def note(source, found):
         threads.append(get_ident())
         seen.set()
 
     with Verifier(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
-        verifier.take(SOURCE, range(1), piece(range(1)), lambda: None)
+        verifier.take(Arrived(SOURCE, range(1), piece(range(1)), lambda: None))
         assert seen.wait(20)
-        with verifier.handle() as file:  # a short run is settled by who has received it
-            verifier.settle(file, SOURCE, range(1, 2), piece(range(1, 2)))
+        with verifier.writer() as writer:  # a short run is settled by who has received it
+            verifier.settle(writer, Arrived(SOURCE, range(1, 2), piece(range(1, 2)), lambda: None))
     assert threads[1] == get_ident() != threads[0]
     assert partial.path.read_bytes() == DATA[: 2 * FINEST_PIECE]
 
