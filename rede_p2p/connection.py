@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
-from rede_p2p import wire
+from rede_p2p import disk, wire
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError
 from rede_p2p.messages import Listing, Quit
 
@@ -42,7 +42,10 @@ class Connection:
             # Requests are small and answered at once: Nagle would only hold them back.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
-        self._buffer = bytearray()  # received, not read yet
+        # Kept: memory taken anew for each message would cost more than what it holds.
+        self._view = disk.pages(wire.LINE_LIMIT)
+        self._buffer: Any = self._view.obj  # the same, which can be searched
+        self._start = self._end = 0  # between them, what was received and not read yet
         self._held = bytearray()  # to be sent with what comes next
         self._low_water = 1  # bytes for which a read waits
         self._timeout: float | None = -1.0  # seconds, that the socket knows of
@@ -58,22 +61,22 @@ class Connection:
     ) -> None:
         self.close()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Send all of it; the other side must take some every STALL_TIMEOUT."""
-        if self._held:
-            data = bytes(self._held) + data
-            self._held.clear()
         view = memoryview(data)
+        if self._held:
+            view, self._held = memoryview(self._held + data), bytearray()
         with _Border():
             self._wait_for(STALL_TIMEOUT)
             while view:
                 view = view[self._sock.send(view) :]
 
-    def send_soon(self, data: bytes) -> None:
+    def send_soon(self, data: bytes | memoryview) -> None:
         """Send it, together with the answers to the requests that are here already."""
-        self._held += data
-        if len(self._held) >= HELD_LIMIT or b"\n" not in self._buffer:
-            self.send(b"")
+        if len(self._held) + len(data) >= HELD_LIMIT or self._find_line_end(self._start) < 0:
+            self.send(data)
+        else:
+            self._held += data
 
     def send_file(self, file: BinaryIO, start: int, count: int) -> int:
         """Hand a range of a file to the kernel; return how many bytes went."""
@@ -89,37 +92,50 @@ class Connection:
 
         ``within`` seconds bound the whole line, so that one dribbled byte by byte holds nobody.
         """
-        end = time.monotonic() + within
-        while (at := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) >= wire.LINE_LIMIT:
+        end, left, looked = time.monotonic() + within, within, self._start
+        while (at := self._find_line_end(looked)) < 0:
+            if self._end - self._start == wire.LINE_LIMIT:
                 raise ProtocolError("long-line")
-            left = end - time.monotonic()
             if left <= 0:
                 raise ConnectionLostError("silent")
-            chunk = self._receive(wire.LINE_LIMIT, left)
-            if not chunk:
-                if self._buffer:
+            if self._end == wire.LINE_LIMIT:
+                self._make_room()
+            looked = self._end
+            count = self._receive(self._view[self._end :], left)
+            if not count:
+                if self._start < self._end:
                     raise ConnectionLostError("lost")
                 return None
-            self._buffer += chunk
-        if at >= wire.LINE_LIMIT:
-            raise ProtocolError("long-line")
-        line = bytes(self._buffer[: at + 1])
-        del self._buffer[: at + 1]
+            self._end += count
+            left = end - time.monotonic()
+        line = bytes(self._view[self._start : at + 1])
+        self._skip(len(line))
         return line
+
+    def _find_line_end(self, looked: int) -> int:
+        """Return where the LF of the next line is, or -1; what comes before ``looked`` is known."""
+        return int(self._buffer.find(b"\n", looked, self._end))
+
+    def _make_room(self) -> None:
+        """Move what is left to the front of the buffer, which was filled to its end."""
+        left = bytes(self._view[self._start : self._end])
+        self._view[: len(left)] = left
+        self._start, self._end = 0, len(left)
+
+    def _skip(self, count: int) -> None:
+        """Note that so many bytes were read."""
+        self._start += count
+        if self._start == self._end:
+            self._start = self._end = 0
 
     def receive_into(self, view: memoryview) -> int:
         """Fill some of ``view``, at least one byte, within STALL_TIMEOUT; return how many."""
-        if self._buffer:
-            count = min(len(view), len(self._buffer))
-            view[:count] = self._buffer[:count]
-            del self._buffer[:count]
+        count = min(len(view), self._end - self._start)
+        if count:
+            view[:count] = self._view[self._start : self._start + count]
+            self._skip(count)
             return count
-        if self._held:
-            self.send(b"")
-        with _Border():
-            self._wait_for(STALL_TIMEOUT)
-            count = self._sock.recv_into(view)
+        count = self._receive(view, STALL_TIMEOUT)
         if not count:
             raise ConnectionLostError("lost")
         return count
@@ -148,10 +164,6 @@ class Connection:
 
     def receive_exactly(self, count: int) -> bytearray:
         """Return ``count`` bytes, which the caller has bounded."""
-        if count <= len(self._buffer):
-            data = self._buffer[:count]
-            del self._buffer[:count]
-            return data
         data = bytearray(count)
         self.receive_all(memoryview(data))
         return data
@@ -262,12 +274,13 @@ class Connection:
         """Free the socket; only the owner does it."""
         self._sock.close()
 
-    def _receive(self, limit: int, within: float) -> bytes:
+    def _receive(self, view: memoryview, within: float) -> int:
+        """Fill some of ``view`` from the socket; return how many bytes, 0 at the end."""
         if self._held:
             self.send(b"")
         with _Border():
             self._wait_for(within)
-            return self._sock.recv(limit)
+            return self._sock.recv_into(view)
 
     def _wait_for(self, seconds: float) -> None:
         """Bound the next call of the socket; the system is told only of what changes."""

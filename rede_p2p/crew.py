@@ -15,7 +15,7 @@ from time import monotonic
 
 from rede_p2p import merkle, wire
 from rede_p2p.connection import Connection
-from rede_p2p.disk import Writer, page_aligned
+from rede_p2p.disk import Writer, pages
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -260,7 +260,7 @@ class _Buffers:
     def take(self) -> memoryview:
         if self._made < BUFFERS and self._free.empty():
             self._made += 1
-            return page_aligned(self._size)
+            return pages(self._size)
         return self._free.get()
 
     def give(self, buffer: memoryview) -> None:

@@ -24,7 +24,7 @@ try:
 except ModuleNotFoundError:  # it is no part of every Python
     mmap = None  # type: ignore[assignment]
 
-_pread, _pwrite = getattr(os, "pread", None), getattr(os, "pwrite", None)  # Windows has neither
+_pwrite = getattr(os, "pwrite", None)  # Windows has none
 DIRECT_UNIT = 4096  # bytes; the offset, length and memory of a direct write are multiples of it
 DIRECT_LEAST = 512 * 1024  # bytes; with less, waiting for the disk costs more than the cache
 DESCRIPTORS = 4096  # open at once: connections, and files that await one flush together
@@ -106,13 +106,14 @@ def open_regular(path: Path | str) -> BinaryIO:
         return FileIO(descriptor, "rb")
 
 
-def read_at(file: BinaryIO, start: int, count: int) -> bytes:
-    """Read a range of an open file; less of it where the file ends."""
+def read_into(file: BinaryIO, start: int, view: memoryview) -> int:
+    """Fill a buffer from an open file; return how many bytes, fewer where the file ends."""
+    filled = 0
     with border(file.name):
-        if _pread is not None:
-            return bytes(_pread(file.fileno(), count, start))
         file.seek(start)
-        return file.read(count)
+        while filled < len(view) and (count := file.readinto(view[filled:])):  # type: ignore[attr-defined]
+            filled += count
+    return filled
 
 
 class Writer:
@@ -183,8 +184,11 @@ def _write_some(file: BinaryIO, start: int, data: memoryview) -> int:
     return file.write(data)
 
 
-def page_aligned(size: int) -> memoryview:
-    """Return a buffer as a Writer likes it, where the system can give one."""
+def pages(size: int) -> memoryview:
+    """Return a buffer as a Writer likes it: whole pages, that take memory once they are used.
+
+    Where the system gives none, it is any memory.
+    """
     return memoryview(bytearray(size) if mmap is None else mmap.mmap(-1, size))
 
 

@@ -60,7 +60,7 @@ def hash_file(
         for _ in merkle.cut(stamp.size, len(view)):
             if stopped():
                 raise DiskError(str(path), "stopped")
-            filled = _fill(file.readinto, view[: stamp.size - done])  # type: ignore[attr-defined]
+            filled = disk.read_into(file, done, view[: stamp.size - done])
             hashes += merkle.piece_hashes(view[:filled], stamp.size)
             done += filled
             report(done)
@@ -68,14 +68,6 @@ def hash_file(
             raise DiskError(str(path), "changed")
     layer = b"".join(hashes)
     return Hashed(stamp, Content(merkle.root_of(layer, stamp.size), stamp.size), layer)
-
-
-def _fill(read_into: Callable[[memoryview], int], view: memoryview) -> int:
-    """Read until the view is full or the file ends; return how many bytes came."""
-    filled = 0
-    while filled < len(view) and (count := read_into(view[filled:])):
-        filled += count
-    return filled
 
 
 class Roots:

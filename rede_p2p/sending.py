@@ -16,6 +16,7 @@ from rede_p2p.messages import Body, Run
 from rede_p2p.uploads import Uploads
 
 AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
+HEAD_ROOM = 512  # bytes, more than any head takes
 
 
 class Sender:
@@ -24,6 +25,7 @@ class Sender:
     def __init__(self, connection: Connection, uploads: Uploads) -> None:
         self._connection = connection
         self._uploads = uploads
+        self._small: memoryview | None = None  # kept, as most answers fit in it
 
     def send(
         self, file: BinaryIO, name: str, stamp: Stamp | None, head: Body | Run, start: int
@@ -55,13 +57,17 @@ class Sender:
         self, file: BinaryIO, stamp: Stamp | None, head: Body | Run, start: int
     ) -> None:
         """Send head and body in one packet, where the body is too small to wait for a slot."""
+        line = wire.encode_reply(head)
+        self._small = self._small or disk.pages(HEAD_ROOM + AT_ONCE)
+        answer = self._small[: len(line) + head.bytes]
+        answer[: len(line)] = line
         try:
-            data = disk.read_at(file, start, head.bytes)
+            count = disk.read_into(file, start, answer[len(line) :])
         except DiskError as error:
             raise RefusedError("unreadable") from error
-        if len(data) != head.bytes or not _is_as(file, stamp):
+        if count != head.bytes or not _is_as(file, stamp):
             raise RefusedError("changed")
-        self._connection.send_soon(wire.encode_reply(head) + data)
+        self._connection.send_soon(answer)
 
     def _tell_place(self, place: int) -> None:
         self._connection.reply(wire.Wait(place=place))

@@ -14,10 +14,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import BinaryIO
 
-from rede_p2p import merkle
-from rede_p2p.disk import Writer, border, open_regular
+from rede_p2p import disk, merkle
+from rede_p2p.disk import Writer
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.partial import Partial
 
@@ -142,22 +141,13 @@ def look_at(path: Path, size: int, hashes: list[bytes], runs: Iterable[range]) -
     Raises DiskError. A piece that the file does not hold whole is not right.
     """
     piece = merkle.piece_length(size)
-    with open_regular(path) as file, border(path):
+    with disk.open_regular(path) as file:
         buffer = memoryview(bytearray())
         for run in runs:
             length = min(len(run) * piece, size - run.start * piece)
             if length > len(buffer):
                 buffer = memoryview(bytearray(length))
-            file.seek(run.start * piece)
-            filled = _fill(file, buffer[:length])
+            filled = disk.read_into(file, run.start * piece, buffer[:length])
             whole = length if filled == length else filled // piece * piece
             digests = merkle.piece_hashes(buffer[:whole], size) if whole or not size else []
             yield {index: digest == hashes[index] for index, digest in zip_longest(run, digests)}
-
-
-def _fill(file: BinaryIO, view: memoryview) -> int:
-    """Fill the view from the file; return how many bytes there were."""
-    filled = 0
-    while filled < len(view) and (count := file.readinto(view[filled:])):  # type: ignore[attr-defined]
-        filled += count
-    return filled

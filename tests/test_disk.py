@@ -146,7 +146,7 @@ def written(path, *ranges):
 
 def aligned(count, chance):
     """Return so many random bytes in memory as a direct write wants it."""
-    view = disk.page_aligned(count)
+    view = disk.pages(count)
     view[:] = chance.randbytes(count)
     return view
 
@@ -197,7 +197,7 @@ def disk_takes_direct_writes(path):
     except OSError:
         return False
     try:
-        os.write(descriptor, disk.page_aligned(4096))
+        os.write(descriptor, disk.pages(4096))
     except OSError:
         return False
     finally:
