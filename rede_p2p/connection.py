@@ -25,6 +25,8 @@ DIAL_TIMEOUT = 4.0  # seconds for a connection to be made
 REPLY_TIMEOUT = 8.0  # seconds for one whole line of reply
 WAIT_TIMEOUT = 600.0  # seconds in which "not yet" must change, in place or in progress
 STALL_TIMEOUT = 15.0  # seconds in which a body or a send must make some progress
+TOGETHER = 0.5  # seconds that a head waits for its body to be read with it
+BUFFER = wire.LINE_LIMIT + 64 * 1024  # bytes; a line of any length, and a small body behind it
 HELD_LIMIT = 64 * 1024  # bytes of small answers that are sent together
 STALL_SIZE = 64 * 1024  # bytes that are progress: less is a dribble, meant to hold a thread
 
@@ -43,7 +45,7 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         # Kept: memory taken anew for each message would cost more than what it holds.
-        self._view = disk.pages(wire.LINE_LIMIT)
+        self._view = disk.pages(BUFFER)
         self._buffer: Any = self._view.obj  # the same, which can be searched
         self._start = self._end = 0  # between them, what was received and not read yet
         self._held = bytearray()  # to be sent with what comes next
@@ -94,11 +96,11 @@ class Connection:
         """
         end, left, looked = time.monotonic() + within, within, self._start
         while (at := self._find_line_end(looked)) < 0:
-            if self._end - self._start == wire.LINE_LIMIT:
+            if self._end - self._start >= wire.LINE_LIMIT:
                 raise ProtocolError("long-line")
             if left <= 0:
                 raise ConnectionLostError("silent")
-            if self._end == wire.LINE_LIMIT:
+            if self._end == BUFFER:
                 self._make_room()
             looked = self._end
             count = self._receive(self._view[self._end :], left)
@@ -108,6 +110,8 @@ class Connection:
                 return None
             self._end += count
             left = end - time.monotonic()
+        if at - self._start >= wire.LINE_LIMIT:
+            raise ProtocolError("long-line")
         line = bytes(self._view[self._start : at + 1])
         self._skip(len(line))
         return line
@@ -117,7 +121,7 @@ class Connection:
         return int(self._buffer.find(b"\n", looked, self._end))
 
     def _make_room(self) -> None:
-        """Move what is left to the front of the buffer, which was filled to its end."""
+        """Move what is left to the front of the buffer."""
         left = bytes(self._view[self._start : self._end])
         self._view[: len(left)] = left
         self._start, self._end = 0, len(left)
@@ -128,14 +132,17 @@ class Connection:
         if self._start == self._end:
             self._start = self._end = 0
 
-    def receive_into(self, view: memoryview) -> int:
-        """Fill some of ``view``, at least one byte, within STALL_TIMEOUT; return how many."""
+    def receive_into(self, view: memoryview, low_water: int = 1) -> int:
+        """Fill some of ``view``, at least one byte, within STALL_TIMEOUT; return how many.
+
+        Where the system can, it waits for ``low_water`` bytes.
+        """
         count = min(len(view), self._end - self._start)
         if count:
             view[:count] = self._view[self._start : self._start + count]
             self._skip(count)
             return count
-        count = self._receive(view, STALL_TIMEOUT)
+        count = self._receive(view, STALL_TIMEOUT, low_water)
         if not count:
             raise ConnectionLostError("lost")
         return count
@@ -143,24 +150,27 @@ class Connection:
     def receive_all(self, view: memoryview) -> None:
         """Fill the whole view; each 64 KiB of it must arrive within STALL_TIMEOUT."""
         end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
-        try:
-            while view:
-                # Be woken once for 64 KiB, and not for each packet of a slow network.
-                self._wake_for(min(len(view), STALL_SIZE))
-                view = view[self.receive_into(view) :]
-                if len(view) <= due:
-                    end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
-                elif time.monotonic() > end:
-                    raise ConnectionLostError("silent")
-        finally:
-            self._wake_for(1)
+        while view:
+            # Be woken once for 64 KiB, and not for each packet of a slow network.
+            view = view[self.receive_into(view, min(len(view), STALL_SIZE)) :]
+            if len(view) <= due:
+                end, due = time.monotonic() + STALL_TIMEOUT, len(view) - STALL_SIZE
+            elif time.monotonic() > end:
+                raise ConnectionLostError("silent")
 
-    def _wake_for(self, count: int) -> None:
-        """Have a read wait for ``count`` bytes, where the system knows how to."""
-        if count != self._low_water:
-            self._low_water = count
-            with suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+    def await_together(self, count: int) -> None:
+        """Wait until ``count`` bytes are here, or for TOGETHER seconds: be woken once for them.
+
+        A head is then read with its body, and a network of many sources wakes us half as often.
+        What goes wrong is told to whoever reads next.
+        """
+        missing = min(count, BUFFER) - (self._end - self._start)
+        if missing <= 0:
+            return
+        if BUFFER - self._end < missing:
+            self._make_room()
+        with suppress(ConnectionLostError):
+            self._end += self._receive(self._view[self._end :], TOGETHER, missing)
 
     def receive_exactly(self, count: int) -> bytearray:
         """Return ``count`` bytes, which the caller has bounded."""
@@ -274,10 +284,14 @@ class Connection:
         """Free the socket; only the owner does it."""
         self._sock.close()
 
-    def _receive(self, view: memoryview, within: float) -> int:
+    def _receive(self, view: memoryview, within: float, low_water: int = 1) -> int:
         """Fill some of ``view`` from the socket; return how many bytes, 0 at the end."""
         if self._held:
             self.send(b"")
+        if low_water != self._low_water:
+            self._low_water = low_water
+            with suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low_water)
         with _Border():
             self._wait_for(within)
             return self._sock.recv_into(view)

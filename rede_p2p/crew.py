@@ -34,6 +34,8 @@ LONG = 1024 * 1024  # bytes; a run as long is verified and written beside receiv
 PART = 512 * 1024  # bytes of a run that are verified and written together, to begin with
 LONGEST_PART = 4 * 1024 * 1024  # bytes; where a run goes on, its parts double up to here
 BUFFERS = 3  # of one source, each of LONGEST_PART bytes or of one piece
+FEW = 4  # sources; with fewer, the next request leaves as soon as a head comes
+SHORTEST_HEAD = 8  # bytes of a reply before its body
 TRIES = 3  # times that a source may be lost before it is given up
 LOOK_AGAIN = 0.1  # seconds between two looks at who is slow, with nothing else to do
 
@@ -162,12 +164,14 @@ class Crew:
             buffers = _Buffers(max(self._piece, LONGEST_PART))
             while True:
                 while taken:
+                    if len(self.at_work) >= FEW:
+                        connection.await_together(self._bytes_in(taken) + SHORTEST_HEAD)
                     head = connection.receive_reply(Run, waiting=self._note_waiting)
                     self.waiting = wire.Wait()
                     if head.bytes != self._bytes_in(taken):
                         raise ProtocolError("bad-length")
                     coming = taken
-                    offer = Choice(head.first, head.count)
+                    offer = Choice(head.first, head.count, head.others)
                     taken, told = self._take(source, connection, offer, told)
                     self._receive(source, connection, coming, verifier, writer, buffers)
                 late = self._await_work(source)
@@ -184,18 +188,20 @@ class Crew:
         self, source: Address, connection: Connection, offer: Choice, told: int
     ) -> tuple[range, int]:
         """Reserve what is of use in an offer, ask for it, and tell the news since ``told``."""
-        if offer.first + offer.count > self.board.count:
+        offers = [range(offer.first, offer.first + offer.count)]
+        offers += [range(other, other + 1) for other in offer.others]
+        if any(offered.stop > self.board.count for offered in offers):
             raise ProtocolError("bad-length")
         with self.changed:
-            taken = self.board.claim(source, range(offer.first, offer.first + offer.count))
-            if not taken:
-                return taken, told
+            taken = next(filter(None, (self.board.claim(source, some) for some in offers)), None)
+            if taken is None:
+                return range(0), told
             got, lost, told = self.board.news(told, RANGES_LIMIT)
         connection.send(wire.encode_request(Take(taken.start, len(taken), tuple(got), tuple(lost))))
         return taken, told
 
     def _unwanted(self, offer: Choice, told: list[int]) -> list[int]:
-        offered = range(offer.first, offer.first + offer.count)
+        offered = (*range(offer.first, offer.first + offer.count), *offer.others)
         return [i for i in offered if not self.board.is_missing(i) and i not in told]
 
     def _await_work(self, source: Address) -> list[int] | None:
@@ -227,11 +233,11 @@ class Crew:
             buffer = buffers.take()
             data = buffer[: self._bytes_in(some)]
             connection.receive_all(data)
-            arrived = Arrived(source, some, data, partial(buffers.give, buffer))
             if is_long:
-                verifier.take(arrived)
+                verifier.take(Arrived(source, some, data, partial(buffers.give, buffer)))
             else:
-                verifier.settle(writer, arrived)
+                verifier.settle(writer, source, some, data)
+                buffers.give(buffer)
 
     def _bytes_in(self, pieces: range) -> int:
         start = pieces.start * self._piece

@@ -18,6 +18,8 @@ from rede_p2p.disk import Stamp
 from rede_p2p.merkle import Content
 from rede_p2p.swarm import Shelf
 
+OTHERS = 3  # pieces named beside the one that is offered
+
 
 class Holding:
     """One content, and the pieces of it that are here."""
@@ -58,8 +60,14 @@ class Holding:
                     if index in wanted:
                         arrival.notify()
 
-    def offer(self, wanted: set[int], after: int, most: int, within: float) -> range:
-        """Choose pieces that are wanted, waiting some seconds for one to come; maybe none."""
+    def offer(
+        self, wanted: set[int], after: int, most: int, within: float
+    ) -> tuple[range, list[int]]:
+        """Choose pieces that are wanted, waiting some seconds for one to come; maybe none.
+
+        Where a run would be of one piece, name others too: while it is on its way, another source
+        may have promised that one.
+        """
         with self._lock:
             chosen = self._shelf.pick(wanted, after, most)
             if not chosen and within:
@@ -68,7 +76,13 @@ class Holding:
                 if waiting[1].wait(within):
                     chosen = self._shelf.pick(wanted, after, most)
                 self._waiting.remove(waiting)
-            return chosen
+            others = self._shelf.others(wanted, chosen, OTHERS) if most == 1 and chosen else []
+            return chosen, others
+
+    def count(self, piece: int) -> None:
+        """Count as offered what was taken from among the others."""
+        with self._lock:
+            self._shelf.count(piece)
 
     def take_back(self, pieces: range) -> None:
         """Count as not offered what was not taken."""

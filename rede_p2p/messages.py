@@ -15,6 +15,7 @@ VERSION = 1  # of this protocol; a tracker refuses a peer that says another
 LISTING_LIMIT = 64 * 1024 * 1024  # bytes in a body of JSON lines
 COUNT_LIMIT = 500_000  # lines in such a body
 RANGES_LIMIT = 4096  # indexes told in one ``next``; what is over waits for the one after
+OTHERS_LIMIT = 8  # indexes offered beside the first choice
 FIRST_PUBLIC_PORT = 1024  # a tracker may not send its peers to a machine's system services
 
 Port = Annotated[int, Integer(1, 65535)]
@@ -30,6 +31,7 @@ Ip = Annotated[str, IpAddress()]
 Flag = Annotated[bool, Boolean()]
 Bitmap = Annotated[bytes, Hexadecimal(merkle.MAX_PIECES // 8)]
 Ranges = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, RANGES_LIMIT)]
+Others = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, OTHERS_LIMIT)]
 BodySize = Annotated[int, Integer(0, LISTING_LIMIT)]
 
 
@@ -268,19 +270,24 @@ class Found:
 
 @dataclass(frozen=True)
 class Choice:
-    """These pieces can be had now; none, after a moment, when there is nothing new to offer."""
+    """These pieces can be had now; none, after a moment, when there is nothing new to offer.
+
+    ``others`` can be had in their place, one of them, where these are of no use any more.
+    """
 
     first: Index
     count: Index = 0
+    others: Others = ()
 
 
 @dataclass(frozen=True)
 class Run:
-    """``bytes`` raw bytes follow; meanwhile, the next offer: ``count`` pieces from ``first`` on."""
+    """``bytes`` raw bytes follow; meanwhile, the next offer, as in Choice."""
 
     bytes: Size
     first: Index = 0
     count: Index = 0
+    others: Others = ()
 
 
 @dataclass(frozen=True)

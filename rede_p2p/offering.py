@@ -35,6 +35,7 @@ class Offering:
             i for i in range(min(count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128
         }
         self._offered = range(0)
+        self._others: list[int] = []
         self._after = 0  # the piece after the last one sent
         self._run = 1  # pieces in an offer
         self._sent_at = 0.0  # when the last run began, on the monotonic clock
@@ -44,24 +45,28 @@ class Offering:
         """Take note of the news, and offer what has been offered least, waiting for it a while."""
         self._return_offer()
         self._note(news)
-        offered = self._offer(OFFER_WAIT)
-        return Choice(offered.start, len(offered))
+        offered, others = self._offer(OFFER_WAIT)
+        return Choice(offered.start, len(offered), tuple(others))
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next one; return their bytes."""
         taken = range(request.first, request.first + request.count)
-        if not taken or taken[0] not in self._offered or taken[-1] not in self._offered:
+        if taken and taken[0] in self._offered and taken[-1] in self._offered:
+            self.holding.take_back(range(self._offered.start, taken.start))
+            self.holding.take_back(range(taken.stop, self._offered.stop))
+        elif len(taken) == 1 and taken[0] in self._others:
+            self.holding.take_back(self._offered)
+            self.holding.count(taken[0])
+        else:
             raise RefusedError("bad-range")
-        self.holding.take_back(range(self._offered.start, taken.start))
-        self.holding.take_back(range(taken.stop, self._offered.stop))
         self._wanted.difference_update(taken)
         self._note(request)
         start = taken.start * self._piece
         length = min(len(taken) * self._piece, self.holding.content.size - start)
         self._adapt(length)
         self._after = taken.stop
-        offered = self._offer(within=0)
-        head = Run(length, offered.start, len(offered))
+        offered, others = self._offer(within=0)
+        head = Run(length, offered.start, len(offered), tuple(others))
         self._sender.send(self.file, self.holding.name, self.holding.stamp, head, start)
         return length
 
@@ -70,9 +75,11 @@ class Offering:
         count = merkle.piece_count(self.holding.content.size)
         self._wanted.update(index for index in news.lost if index < count)
 
-    def _offer(self, within: float) -> range:
-        self._offered = self.holding.offer(self._wanted, self._after, self._run, within)
-        return self._offered
+    def _offer(self, within: float) -> tuple[range, list[int]]:
+        self._offered, self._others = self.holding.offer(
+            self._wanted, self._after, self._run, within
+        )
+        return self._offered, self._others
 
     def close(self) -> None:
         """Forget what was offered and not taken."""
@@ -81,7 +88,7 @@ class Offering:
 
     def _return_offer(self) -> None:
         self.holding.take_back(self._offered)
-        self._offered = range(0)
+        self._offered, self._others = range(0), []
 
     def _adapt(self, length: int) -> None:
         """Choose the next run's length: a request comes when what was sent before has arrived."""

@@ -10,8 +10,8 @@ before any twice. Their owners hold a lock around them.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Iterable
-from itertools import chain
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import chain, islice
 
 PATIENCE = 4.0  # times the usual time of a piece, after which another source may fetch it too
 LEAST_PATIENCE = 0.3  # seconds
@@ -162,9 +162,12 @@ class Shelf:
         Among equals the piece after the last one sent comes first, so that files are read in
         order; else chance decides. Each piece of the run counts as offered. Empty if there is none.
         """
-        first = self._least_offered(wanted, after)
-        if first is None:
-            return range(0)
+        if after in wanted and self._offers.get(after) == self._lowest():
+            first = after
+        else:
+            first = next(self._least_offered(wanted), -1)
+            if first < 0:
+                return range(0)
         level, end = self._offers[first], first + 1
         while end - first < most and end in wanted and self._offers.get(end, level + 1) <= level:
             end += 1
@@ -172,21 +175,33 @@ class Shelf:
             self._move_up(piece)
         return range(first, end)
 
+    def others(self, wanted: set[int], chosen: range, most: int) -> list[int]:
+        """Name up to ``most`` wanted pieces beside the chosen ones, the least offered first."""
+        found = (piece for piece in self._least_offered(wanted) if piece not in chosen)
+        return list(islice(found, most))
+
+    def count(self, piece: int) -> None:
+        """Count a piece as offered once more."""
+        self._move_up(piece)
+
     def take_back(self, pieces: Iterable[int]) -> None:
         """Count as not offered what the requester did not take."""
         for piece in pieces:
             self._move_down(piece)
 
-    def _least_offered(self, wanted: set[int], after: int) -> int | None:
-        ends = [*self._starts[1:], len(self._order)]
-        lowest = next((n for n, end in enumerate(ends) if self._starts[n] < end), 0)
-        if after in wanted and self._offers.get(after) == lowest:
-            return after
+    def _lowest(self) -> int:
+        """Return how often the least offered of all was offered."""
+        ends = chain(self._starts[1:], (len(self._order),))
+        return next((n for n, end in enumerate(ends) if self._starts[n] < end), 0)
+
+    def _least_offered(self, wanted: set[int]) -> Iterator[int]:
+        """Yield the wanted pieces, the least offered first, equals in the order of chance."""
         if len(wanted) * 64 < len(self._order):  # few are left to send: look at those alone
             here = [piece for piece in wanted if piece in self._offers]
-            least = min(map(self._offers.__getitem__, here), default=0)
-            equals = [piece for piece in here if self._offers[piece] == least]
-            return equals[self._choose.randrange(len(equals))] if equals else None
+            self._choose.shuffle(here)
+            yield from sorted(here, key=self._offers.__getitem__)
+            return
+        ends = [*self._starts[1:], len(self._order)]
         for start, end in zip(self._starts, ends, strict=True):
             if start == end:
                 continue
@@ -194,8 +209,7 @@ class Shelf:
             for place in chain(range(turn, end), range(start, turn)):
                 piece = self._order[place]
                 if piece in wanted:
-                    return piece
-        return None
+                    yield piece
 
     def _move_up(self, piece: int) -> None:
         """Count one offer more: swap with the last of its level, and move the border before it."""

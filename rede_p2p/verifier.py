@@ -86,44 +86,45 @@ class Verifier:
         """Have these pieces judged and written."""
         self._arrived.put(arrived)
 
-    def settle(self, writer: Writer, arrived: Arrived) -> None:
+    def settle(self, writer: Writer, source: Address, pieces: range, data: memoryview) -> None:
         """Judge these pieces and write them, through the calling thread's own writer."""
-        self._write(writer, arrived, self._check(arrived))
+        found = self._check(pieces, data)
+        self._write(writer, pieces, data, found)
+        self._judge(source, found)
 
     def _hash_all(self) -> None:
         while (arrived := self._arrived.get()) is not None:
-            self._hashed.put((arrived, self._check(arrived)))
+            self._hashed.put((arrived, self._check(arrived.pieces, arrived.data)))
         self._hashed.put(None)
 
     def _write_all(self) -> None:
         try:
             with self._partial.writer() as writer:
                 while (hashed := self._hashed.get()) is not None:
-                    self._write(writer, *hashed)
+                    arrived, found = hashed
+                    try:
+                        self._write(writer, arrived.pieces, arrived.data, found)
+                    finally:
+                        arrived.done()
+                    self._judge(arrived.source, found)
         except RedeError as error:
             self.failure = error
             while (hashed := self._hashed.get()) is not None:
                 hashed[0].done()  # nobody may wait for a buffer that is never given back
 
-    def _check(self, arrived: Arrived) -> Found:
+    def _check(self, pieces: range, data: memoryview) -> Found:
         """Tell of each piece that is not here yet whether it is right."""
-        digests = merkle.piece_hashes(arrived.data, self._size)
+        digests = merkle.piece_hashes(data, self._size)
         return {
             index: digest == self._hashes[index]
-            for index, digest in zip(arrived.pieces, digests, strict=True)
+            for index, digest in zip(pieces, digests, strict=True)
             if not self._is_here(index)
         }
 
-    def _write(self, writer: Writer, arrived: Arrived, found: Found) -> None:
-        """Write what is right, then tell of all."""
-        try:
-            first = arrived.pieces.start
-            for run in _runs([index for index, right in found.items() if right]):
-                start, stop = ((i - first) * self._piece for i in (run.start, run.stop))
-                writer.write(run.start * self._piece, arrived.data[start:stop])
-        finally:
-            arrived.done()
-        self._judge(arrived.source, found)
+    def _write(self, writer: Writer, pieces: range, data: memoryview, found: Found) -> None:
+        for run in _runs([index for index, right in found.items() if right]):
+            start, stop = ((i - pieces.start) * self._piece for i in (run.start, run.stop))
+            writer.write(run.start * self._piece, data[start:stop])
 
 
 def _runs(indexes: list[int]) -> Iterator[range]:

@@ -162,6 +162,34 @@ def test_a_body_that_is_dribbled_is_given_up(pair, monkeypatch):
         dribbler.join()
 
 
+def test_a_head_is_read_with_its_body_where_that_comes_soon(pair, monkeypatch):
+    bare, connection = pair
+    monkeypatch.setattr("rede_p2p.connection.TOGETHER", SOON)
+    body = bytes(range(256)) * 256
+    halves = b"ok\n" + body[:30_000], body[30_000:]
+    bare.sendall(halves[0])
+    thread = Thread(target=connection.await_together, args=(3 + len(body),))
+    thread.start()
+    bare.sendall(halves[1])
+    thread.join(SOON / 2)
+    assert not thread.is_alive()
+    assert connection.receive_line(SOON) == b"ok\n"
+    assert connection.receive_exactly(len(body)) == body
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_comes_alone_is_not_waited_with_for_long(pair, monkeypatch, ends):
+    bare, connection = pair
+    monkeypatch.setattr("rede_p2p.connection.TOGETHER", 0.05)
+    bare.sendall(b"espera\n")
+    if ends:
+        bare.close()
+    connection.await_together(1_000_000)
+    assert connection.receive_line(SOON) == b"espera\n"
+    if ends:
+        assert connection.receive_line(SOON) is None
+
+
 def test_a_body_of_nothing_waits_for_nothing(pair):
     _, connection = pair
     assert connection.receive_exactly(0) == b""

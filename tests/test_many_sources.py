@@ -16,12 +16,12 @@ from listening import SOON
 from programs import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
-from rede_p2p import connection, download, merkle, swarm
+from rede_p2p import connection, download, merkle, swarm, wire
 from rede_p2p.download import Download, Outcome, Wanted
-from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError
+from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import FINEST_PIECE
-from rede_p2p.messages import Choice, Next, Take, Want
+from rede_p2p.messages import Choice, Next, Run, Take, Want
 from rede_p2p.roots import Roots
 
 DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)
@@ -339,6 +339,50 @@ def test_when_nobody_has_the_rest_it_gives_up_and_keeps_what_came(
     fetching(growing.source).run()
     assert arrived(folder)
     assert sorted(growing.source.asked_pieces()) == sorted(ALL - HALF)
+
+
+class Stubborn:
+    """A source that always offers the first piece, and names the others beside it."""
+
+    def __init__(self):
+        self.taken = []
+
+    def lie(self, source, connection, request):
+        choice = Choice(0, 1, tuple(range(1, 6)))
+        if isinstance(request, Want | Next):
+            connection.reply(choice)
+        elif isinstance(request, Take):
+            assert request.count == 1
+            self.taken.append(request.first)
+            body = source.body(connection, request)
+            connection.send(wire.encode_reply(Run(len(body), 0, 1, choice.others)) + body)
+        return isinstance(request, Want | Next | Take)
+
+
+def test_one_of_the_others_is_taken_where_the_offer_is_of_no_use(opened, folder, roots):
+    data, stubborn = DATA[: 6 * FINEST_PIECE], Stubborn()
+    source = opened(stubborn.lie)
+    (wanted,) = source.share({NAME: data})
+    Download(wanted, folder, connect, roots).run()
+    assert (folder / NAME).read_bytes() == data
+    assert stubborn.taken == list(range(6))
+
+
+def test_a_source_names_others_and_gives_one_of_them_in_place_of_its_offer(opened):
+    source = opened()
+    source.share({NAME: DATA})
+    missing = bytes([0xFF] * 5 + [0x80])
+    with connect(source.address) as buyer:
+        offer = buyer.ask(Want(CONTENT.root, missing), Choice)
+        choices = [offer.first, *offer.others]
+        assert offer.count == 1 and len(set(choices)) == len(choices) == 4
+        for stranger in sorted(ALL - set(choices))[:2]:
+            with pytest.raises(RefusedError, match="bad-range"):
+                buyer.ask(Take(stranger, 1), Run)
+        run = buyer.ask(Take(offer.others[-1], 1), Run)
+        assert buyer.receive_exactly(run.bytes) == pieces_of(DATA)[offer.others[-1]]
+        # What was offered first was not taken, so it may come again; the other one does not.
+        assert offer.others[-1] not in (run.first, *run.others)
 
 
 # The last pieces.

@@ -247,6 +247,25 @@ class ShelfMachine(RuleBasedStateMachine):
             self.offers[piece] += 1
         self.out.append(run)
 
+    @rule(wanted=st.sets(st.integers(0, 45)), first=st.integers(0, 45), most=st.integers(0, 4))
+    def name_others(self, wanted, first, most):
+        chosen = range(first, first + 1)
+        others = self.shelf.others(wanted, chosen, most)
+        legal = self.offers.keys() & wanted - {first}
+        assert len(others) == len(set(others)) == min(most, len(legal))
+        assert set(others) <= legal
+        counts = [self.offers[piece] for piece in others]
+        left = [self.offers[piece] for piece in legal - set(others)]
+        assert counts == sorted(counts)
+        assert not counts or not left or counts[-1] <= min(left)
+
+    @precondition(lambda self: self.offers)
+    @rule(data=st.data())
+    def one_of_the_others_is_taken(self, data):
+        piece = data.draw(st.sampled_from(sorted(self.offers)))
+        self.shelf.count(piece)
+        self.offers[piece] += 1
+
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def take_back(self, data):

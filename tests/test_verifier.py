@@ -109,7 +109,7 @@ def test_it_judges_while_the_other_thread_goes_on(partial):
         verifier.take(Arrived(SOURCE, range(1), piece(range(1)), lambda: None))
         assert seen.wait(20)
         with verifier.writer() as writer:  # a short run is settled by who has received it
-            verifier.settle(writer, Arrived(SOURCE, range(1, 2), piece(range(1, 2)), lambda: None))
+            verifier.settle(writer, SOURCE, range(1, 2), piece(range(1, 2)))
     assert threads[1] == get_ident() != threads[0]
     assert partial.path.read_bytes() == DATA[: 2 * FINEST_PIECE]
 

@@ -113,6 +113,8 @@ CASES = [
     (Found("a", 0, ROOT), b'ok {"name": "a", "size": 0, "root": "' + HEX + b'"}\n'),
     (Choice(2, 9), b'ok {"first": 2, "count": 9}\n'),
     (Choice(0), b'ok {"first": 0}\n'),
+    (Choice(2, 1, (3, 0)), b'ok {"first": 2, "count": 1, "others": [3, 0]}\n'),
+    (Run(7, 3, 1, (9,)), b'ok {"bytes": 7, "first": 3, "count": 1, "others": [9]}\n'),
     (Run(7), b'ok {"bytes": 7}\n'),
     (Run(7, 65535, 1), b'ok {"bytes": 7, "first": 65535, "count": 1}\n'),
     (
