@@ -13,7 +13,7 @@ from functools import partial
 from threading import Thread
 
 from rede_p2p import commands, disk, manual, options, sentences
-from rede_p2p.actions import ACTIONS, Session
+from rede_p2p.actions import ACTIONS
 from rede_p2p.announcer import Announcer
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection, dial
@@ -38,6 +38,7 @@ from rede_p2p.registry import FIRST_PORT
 from rede_p2p.roots import Roots, default_database
 from rede_p2p.screens import Screen
 from rede_p2p.serving import Guest
+from rede_p2p.session import Session
 from rede_p2p.transfers import Transfers
 from rede_p2p.uploads import Uploads
 from Servidor import Tracker

@@ -12,8 +12,9 @@ import pytest
 
 from rede_p2p import connection as room
 from rede_p2p import wire
-from rede_p2p.connection import Connection, dial, own_addresses
+from rede_p2p.connection import Connection, dial
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RefusedError
+from rede_p2p.interfaces import own_addresses
 from rede_p2p.messages import TO_PEER, Body, Done, Listing, Ls, Quit, Shared, Stat
 
 SOON = 10.0  # seconds; a bound on what takes milliseconds

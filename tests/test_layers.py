@@ -12,16 +12,18 @@ FLOORS = (
     {"events", "merkle", "names", "swarm", "wire"},
     {"messages", "disk", "commands", "sentences", "manual", "torrent"},
     {"registry", "roots", "connection", "partial", "unnamed", "uploads"},
-    {"catalog", "index", "listener", "discovery", "verifier", "sending"},
+    {"catalog", "index", "listener", "discovery", "interfaces", "verifier", "sending"},
     {"options", "holdings", "membership", "crew"},
     {"offering", "announcer", "download"},
     {"serving", "lookup", "batch", "screens"},
     {"transfers"},
+    {"session"},
+    {"getting"},
     {"actions"},
 )
 ROOMS = sorted((ROOT / "rede_p2p").glob("[!_]*.py"))
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
-BORDER = {"socket": {"connection", "listener", "discovery"}, "rich": {"screens"}}
+BORDER = {"socket": {"connection", "listener", "discovery", "interfaces"}, "rich": {"screens"}}
 
 
 def imported(path):

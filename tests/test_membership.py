@@ -12,7 +12,7 @@ import pytest
 from listening import SOON, running
 
 from rede_p2p import discovery, membership
-from rede_p2p.connection import REPLY_TIMEOUT, Connection, own_addresses
+from rede_p2p.connection import REPLY_TIMEOUT, Connection
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -22,6 +22,7 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost
+from rede_p2p.interfaces import own_addresses
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
 from rede_p2p.messages import TO_PEER, TO_TRACKER, Busy, Done, Join, Member, Offer, Peers, Ready

@@ -1,0 +1,167 @@
+"""The command ``get``: what its words mean, following the download, telling how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rede_p2p import lookup, options, sentences, wire
+from rede_p2p.commands import Command
+from rede_p2p.download import Outcome, Wanted
+from rede_p2p.errors import (
+    Address,
+    AmbiguousNameError,
+    BadUsageError,
+    NoSuchFileError,
+    PartlyFailedError,
+    PeerUnreachableError,
+    RedeError,
+)
+from rede_p2p.events import Preparing
+from rede_p2p.merkle import Content
+from rede_p2p.messages import Member
+from rede_p2p.session import Session, listed
+from rede_p2p.transfers import Transfer
+
+MANY = 50  # rows; of a longer list of results only the failures are shown
+
+
+def get(session: Session, command: Command) -> None:
+    """Fetch files: whoever has that IP, and that port if one is given, is asked for them."""
+    if not command.words:
+        raise BadUsageError("get")
+    wanted = _choose(session, command.words)
+    transfer = session.transfers.start(wanted, followed=not command.background)
+    if command.background:
+        _leave_in_background(session, transfer)
+    else:
+        _follow(session, transfer)
+
+
+def _choose(session: Session, words: tuple[str, ...]) -> list[Wanted]:
+    """Find what the words of a ``get`` mean."""
+    if len(words) == 1:
+        if options.is_ip(words[0]):  # the name is missing
+            raise BadUsageError("get")
+        return [_find_anywhere(session, words[0])]
+    ip, *patterns = words
+    port = None
+    if len(patterns) > 1 and patterns[0].isdigit():
+        port = options.port(patterns.pop(0))
+    while True:
+        try:
+            return _find_there(session, options.ip(ip), port, patterns)
+        except PeerUnreachableError as error:
+            if error.address in map(_address, session.membership.roster().members):
+                raise
+            # It left after it was listed: those that are still there may have what is wanted.
+
+
+def _find_there(session: Session, ip: str, port: int | None, patterns: list[str]) -> list[Wanted]:
+    """Find what the patterns mean among the peers that have that IP, and that port."""
+    members = listed(session, ip, port)
+    # One's own files come last: who types an address wants what another peer has.
+    own = [_address(m) for m in members if m.you]
+    others = [_address(m) for m in members if not m.you]
+    return lookup.select(patterns, [others, own], session.connect, _teller(session))
+
+
+def _find_anywhere(session: Session, name: str) -> Wanted:
+    """Find a name in the whole network; raise where it is several contents, or none."""
+    contents = {Content(k.root, k.size) for k in session.membership.search(name, exact=True)}
+    own = [_address(m) for m in session.membership.roster().members if m.you]
+    # What nobody else has is one's own: it comes from there, as with get and one's own IP.
+    found = {content: session.membership.who_has(content) or own for content in contents}
+    if not found:
+        raise NoSuchFileError(name, "toda a rede")
+    if len(found) > 1:
+        places = (holder for holders in found.values() for holder in holders)
+        raise AmbiguousNameError(name, tuple(dict.fromkeys(places)))
+    ((content, holders),) = found.items()
+    return Wanted(name, content, tuple(holders))
+
+
+def _address(member: Member) -> Address:
+    return Address(member.ip, member.port)
+
+
+def _teller(session: Session) -> Callable[[wire.Wait], None]:
+    """Return what to do while a peer hashes the file first: say so, and at each tenth of it."""
+    said = -1
+
+    def tell(wait: wire.Wait) -> None:
+        nonlocal said
+        tenth = 10 * wait.done // max(wait.size, 1)
+        if tenth != said:
+            said = tenth
+            session.screen.tell(Preparing(wait.done, wait.size))
+            session.screen.show_events()
+
+    return tell
+
+
+def _follow(session: Session, transfer: Transfer) -> None:
+    """Show a download until its end; Ctrl-C ends it, Ctrl-Z sends it to the background."""
+    try:
+        ended = session.screen.watch(transfer.title, transfer.results, transfer.progress)
+    except KeyboardInterrupt:
+        transfer.cancel()
+        ended = True
+    if not ended:
+        transfer.told.clear()
+        ended = transfer.results.done()  # perhaps just before that, and nobody has told
+    if not ended:
+        _leave_in_background(session, transfer)
+        return
+    _show(session, transfer.results.result())
+
+
+def _leave_in_background(session: Session, transfer: Transfer) -> None:
+    number = transfer.number
+    session.screen.note(
+        f"[{number}] {transfer.title} em segundo plano: status, esperar, cancelar {number}"
+    )
+
+
+def _show(session: Session, results: list[tuple[Wanted, Outcome | RedeError]]) -> None:
+    """Show how a download ended; raise its error, or that some of its files failed."""
+    failures = [error for _, error in results if isinstance(error, RedeError)]
+    if len(results) == 1:
+        if failures:
+            raise failures[0]
+        wanted, outcome = results[0]
+        session.screen.data(f"{wanted.name}: {_said(wanted, outcome)}", _fact(wanted, outcome))
+        return
+    shown = [
+        (wanted, outcome)
+        for wanted, outcome in results
+        if len(results) <= MANY or isinstance(outcome, RedeError)
+    ]
+    session.screen.table(
+        ("Arquivo", "Resultado"),
+        [(wanted.name, _said(wanted, outcome)) for wanted, outcome in shown],
+        (_fact(wanted, outcome) for wanted, outcome in results),
+    )
+    already = sum(isinstance(o, Outcome) and o.already for _, o in results)
+    fresh = len(results) - already - len(failures)
+    session.screen.note(f"{fresh} baixados e verificados, {already} já estavam aqui")
+    if failures:
+        raise PartlyFailedError(len(failures), len(results), failures[0])
+
+
+def _said(wanted: Wanted, outcome: Outcome | RedeError) -> str:
+    if isinstance(outcome, RedeError):
+        return sentences.tell(outcome)
+    if outcome.already:
+        return f"já estava em {outcome.path}"
+    return f"baixado e verificado, {sentences.size(wanted.content.size)}: {outcome.path}"
+
+
+def _fact(wanted: Wanted, outcome: Outcome | RedeError) -> dict[str, object]:
+    fact: dict[str, object] = {
+        "name": wanted.name,
+        "size": wanted.content.size,
+        "root": wanted.content.root.hex(),
+    }
+    if isinstance(outcome, RedeError):
+        return fact | {"error": sentences.tell(outcome), "status": outcome.status}
+    return fact | {"path": str(outcome.path), "already": outcome.already}

@@ -1,0 +1,52 @@
+"""By which addresses other machines know this one."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from contextlib import suppress
+
+from rede_p2p.connection import address_of
+
+_SIOCGIFADDR = 0x8915  # netdevice(7): asks an interface for its IPv4 address
+
+
+def own_addresses() -> list[str]:
+    """List the addresses by which other machines may know this one, the likeliest first.
+
+    A UDP socket that is connected sends nothing, but tells which address the system would use to
+    leave this network; the interfaces and the machine's name tell of more. An empty list means that
+    no network was found.
+    """
+    found = []
+    for family, beyond in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((beyond, 9))
+            found.append(address_of(probe.getsockname()).ip)
+    found += _interface_addresses()
+    with suppress(OSError):
+        infos = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
+        found += [address_of(info[4]).ip for info in infos]
+    return [ip for ip in dict.fromkeys(found) if _is_public(ip)]
+
+
+def _interface_addresses() -> list[str]:
+    """List the IPv4 address of each interface: on a cable without a router, nothing else tells."""
+    if sys.platform != "linux":
+        return []
+    import fcntl
+
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):  # an interface without an address
+                answer = fcntl.ioctl(probe, _SIOCGIFADDR, name.encode().ljust(256, b"\0"))
+                found.append(socket.inet_ntoa(answer[20:24]))
+    return found
+
+
+def _is_public(ip: str) -> bool:
+    """Tell whether another machine can use this address as it is written."""
+    address = ipaddress.ip_address(ip)
+    return not (address.is_loopback or address.is_link_local or address.is_unspecified)

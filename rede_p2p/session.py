@@ -1,0 +1,46 @@
+"""What the commands act on, and what several of them begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rede_p2p.catalog import Catalog
+from rede_p2p.commands import Command
+from rede_p2p.download import Connect
+from rede_p2p.errors import BadUsageError, PeerNotListedError
+from rede_p2p.holdings import Holdings
+from rede_p2p.membership import Membership
+from rede_p2p.messages import Member
+from rede_p2p.roots import Roots
+from rede_p2p.screens import Screen
+from rede_p2p.transfers import Transfers
+from rede_p2p.uploads import Uploads
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the commands act on."""
+
+    screen: Screen
+    membership: Membership
+    connect: Connect
+    transfers: Transfers
+    uploads: Uploads
+    roots: Roots
+    catalog: Catalog
+    holdings: Holdings
+
+
+def expect(command: Command, count: int) -> None:
+    """Raise BadUsageError unless a command has so many words, and no ``&``."""
+    if len(command.words) != count or command.background:
+        raise BadUsageError(command.name, " ".join(command.words))
+
+
+def listed(session: Session, ip: str, port: int | None) -> list[Member]:
+    """Find in the tracker's list who has that IP, and that port if one is given."""
+    members = session.membership.roster().members
+    found = [m for m in members if m.ip == ip and port in (None, m.port)]
+    if not found:
+        raise PeerNotListedError(ip, port)
+    return found
