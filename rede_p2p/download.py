@@ -312,7 +312,7 @@ class Download:
 
     def _gather(self, crew: Crew, verifier: Verifier) -> None:
         """Set sources to work, those known and those that the tracker tells of later."""
-        pause = FIRST_LOOK
+        pause = 0.0  # those that are known are at work before the tracker is asked for others
         sources = list(self._wanted.sources)
         while True:
             for source in sources:
@@ -327,7 +327,7 @@ class Download:
             sources = [*self._wanted.sources, *self._who_has(self._content)]
             if not crew.at_work and not any(map(crew.may_join, sources)):
                 return
-            pause = min(pause * 2, LAST_LOOK)
+            pause = min(max(FIRST_LOOK, pause * 2), LAST_LOOK)
 
     def _given_up(self, failure: RedeError) -> RedeError:
         """Return what to raise when no source is left."""

@@ -16,7 +16,7 @@ from rede_p2p.holdings import Holding
 from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.sending import Sender
 
-RUN_TIME = 0.01  # seconds that a run should take
+RUN_TIME = 0.02  # seconds that a run should take
 LONGEST_RUN = 64 * 1024 * 1024  # bytes
 OFFER_WAIT = 0.5  # seconds to wait for something new to offer
 
