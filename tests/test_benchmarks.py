@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from programs import machines
+from programs import eventually, machines
 
 PATIENCE = 60.0  # seconds for a run of one second
 BENCH = ROOT / "tests" / "benchmarks" / "swarm.py"
@@ -32,32 +33,90 @@ def no_bench() -> str:
 
 
 NO_BENCH = no_bench()
+pytestmark = pytest.mark.skipif(bool(NO_BENCH), reason=NO_BENCH)
 
 
 def namespaces() -> str:
     return subprocess.run(["ip", "netns"], capture_output=True, check=True, text=True).stdout
 
 
-@pytest.mark.skipif(bool(NO_BENCH), reason=NO_BENCH)
-def test_two_peers_get_a_file_from_one_and_the_seed_hardly_sends_it_twice(tmp_path):
-    bench = subprocess.Popen(
-        [sys.executable, BENCH, "--n", "2", "--rate", "20mbit", "--size", "2M", "--runs", "1"],
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, BENCH, "--size", "2M", "--runs", "1", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=dict(os.environ, TMPDIR=str(tmp_path)),
+        env=dict(os.environ, TMPDIR=str(folder)),
     )
+
+
+def measure(folder: Path, *words: str) -> str:
+    """Run the bench; return what it said, once it has left nothing behind."""
+    bench = start(folder, *words)
     try:
         said, _ = bench.communicate(timeout=PATIENCE)
     finally:
         bench.send_signal(signal.SIGINT)  # so that it takes its machines down
         bench.communicate(timeout=PATIENCE)
     assert bench.returncode == 0, said
+    assert_clean(bench, folder)
+    return said
+
+
+def assert_clean(bench: subprocess.Popen[str], folder: Path) -> None:
+    assert mark_of(bench) not in namespaces()
+    assert not list(folder.iterdir())
+
+
+def mark_of(bench: subprocess.Popen[str]) -> str:
+    return f"r{bench.pid % 100000}n"
+
+
+def test_two_peers_get_a_file_from_one_and_the_seed_hardly_sends_it_twice(tmp_path):
+    said = measure(tmp_path, "--n", "2", "--rate", "20mbit")
     found = re.search(r"last/bound ([\d.]+) .* seed sent ([\d.]+) F", said)
     assert found, said
     ratio, seed = map(float, found.groups())
     # The bound is 0.84 s; a loaded machine may take longer, but no seed may serve both alone.
     assert 0.9 < ratio < 4, said
     assert 0.9 < seed < 1.7, said
-    assert f"r{bench.pid % 100000}" not in namespaces()
-    assert not list(tmp_path.iterdir())
+
+
+def test_a_swarm_ends_in_spite_of_one_who_dies_one_who_lies_and_one_who_is_slow(tmp_path):
+    odd = ("--killed", "1", "--liars", "1", "--slow", "1")
+    said = measure(tmp_path, "--n", "5", "--rate", "20mbit", *odd)
+    assert re.search(r"peer killed at 0\.\d.* lies told: \d", said), said
+    found = re.search(r"of whom 2 count.* = ([\d.]+) of the bound", said)
+    assert found, said
+    assert 0.9 < float(found[1]) < 5, said  # the slow one would take 10
+
+
+def test_a_swarm_ends_without_its_seed(tmp_path):
+    said = measure(tmp_path, "--n", "2", "--rate", "20mbit", "--seed-rate", "80mbit",
+                   "--seed-leaves")  # fmt: skip
+    assert "seed killed" in said
+
+
+def test_a_swarm_of_several_sources_is_compared_with_one(tmp_path):
+    said = measure(tmp_path, "--sources", "2", "--rate", "20mbit", "--down", "80mbit")
+    found = re.search(r"from 1 source / from 2: ([\d.]+) .*at most 2.00", said)
+    assert found, said
+    assert 0.5 < float(found[1]) < 4, said
+
+
+def test_a_swarm_without_limits_is_compared_with_curls(tmp_path):
+    said = measure(tmp_path, "--n", "2", "--rate", "none", "--curls")
+    assert "the comparison is left out" in said or "median of the ratios" in said, said
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_swarm_leaves_nothing_behind(tmp_path, how):
+    bench = start(tmp_path, "--n", "2", "--rate", "20mbit")
+    try:
+        eventually(lambda: f"{mark_of(bench)}2" in namespaces())
+    finally:
+        bench.send_signal(how)
+        bench.send_signal(how)
+        bench.communicate(timeout=PATIENCE)
+    assert bench.returncode != 0
+    assert_clean(bench, tmp_path)

@@ -2,6 +2,11 @@
 """The swarm on a bench of network namespaces: how long until the last peer has the file.
 
     python3 tests/benchmarks/swarm.py --n 8 --rate 100mbit --size 64M
+    python3 tests/benchmarks/swarm.py --n 8 --seed-rate 400mbit --down 200mbit    # goal: 1.15
+    python3 tests/benchmarks/swarm.py --n 8 --killed 1 --liars 1 --slow 1         # goal: 1.25
+    python3 tests/benchmarks/swarm.py --n 8 --seed-rate 400mbit --seed-leaves
+    python3 tests/benchmarks/swarm.py --sources 3 --down 1gbit                    # goal: 2.8 times
+    python3 tests/benchmarks/swarm.py --n 8 --rate none --curls                   # goal: 1.3
 
 Every machine is a namespace on one bridge, its cable limited in both directions by ``tbf``. The
 real programs are started and joined before the clock starts; the clock stops when the last one has
@@ -13,28 +18,41 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import shutil
+import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from time import monotonic
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-NET = "10.77.0"
+from netbench import (
+    RIVALS,
+    ROOT,
+    STOPPERS,
+    Network,
+    Peer,
+    bench,
+    cpu_of,
+    fetch_with_curls,
+    no_bench,
+    read_until,
+    rival,
+    sent_from,
+    start_network,
+    start_nginx,
+)
+
 HEADERS = 1.046  # bytes on an Ethernet cable for each byte in TCP, at 1,500 bytes a packet
-BURST = "128kb"  # a 64 KiB sendfile is one packet until the cable cuts it
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
-
-
-def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, check=check, capture_output=True, text=True)
+RATES = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+LOOK_EVERY = 0.02  # seconds between two looks at whether it is time for a mishap
+SLOWER = 10  # times that a slow peer's cable is slower
 
 
 def bytes_of(text: str) -> int:
@@ -42,231 +60,301 @@ def bytes_of(text: str) -> int:
 
 
 def bits_of(rate: str) -> float:
-    for unit, factor in (("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)):
-        if rate.endswith(unit):
-            return float(rate[: -len(unit)]) * factor
-    raise SystemExit(f"a rate is 100mbit or 1gbit, not {rate}")
+    """Read bits a second; ``none`` is a cable without a limit."""
+    if rate == "none":
+        return math.inf
+    if rate[-4:] in RATES:
+        return float(rate[:-4]) * RATES[rate[-4:]]
+    raise argparse.ArgumentTypeError(f"a rate is 100mbit, 1gbit or none, not {rate}")
+
+
+# Who takes part.
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A file, and the role and the cable (up, down) of each machine: the sources come first."""
+
+    size: int
+    roles: list[str]  # source, honest, slow, liar, killed
+    rates: list[tuple[float, float]]
+
+    def bound(self) -> float:
+        """Return the seconds that the last honest peer needs at least; 0 without any limit.
+
+        Counted are the sources and the honest alone. What the others take from them is part of what
+        is measured; what they give may, where N·F/(u_s + Σu_i) decides, even beat the bound.
+        """
+        bits = self.size * 8
+        up = sum(rates[0] for role, rates in self._all if role == "source")
+        honest = [rates for role, rates in self._all if role == "honest"]
+        slowest = min(down for _, down in honest)
+        return max(
+            bits / up, bits / slowest, len(honest) * bits / (up + sum(up for up, _ in honest))
+        )
+
+    @property
+    def _all(self) -> list[tuple[str, tuple[float, float]]]:
+        return list(zip(self.roles, self.rates, strict=True))
+
+
+def scene_of(arguments: argparse.Namespace, sources: int, peers: int) -> Scene:
+    up, down = arguments.rate, arguments.down or arguments.rate
+    odd = {"slow": arguments.slow, "liar": arguments.liars, "killed": arguments.killed}
+    counts = {"source": sources, "honest": peers - sum(odd.values()), **odd}
+    rates = dict.fromkeys(counts, (up, down))
+    rates["source"] = (arguments.seed_rate or up, down)
+    rates["slow"] = (up / SLOWER, down / SLOWER)
+    roles = [role for role, count in counts.items() for _ in range(count)]
+    return Scene(arguments.size, roles, [rates[role] for role in roles])
+
+
+# What befalls them.
 
 
 @dataclass
-class Machine:
-    """One namespace: its name, its address, and its cable's rates in bits a second."""
+class Mishap:
+    """The death of a peer, at a moment that is told by the seconds since the start."""
 
-    name: str
-    ip: str
-    up: str | None
-    down: str | None
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    peer: Peer
+    due: Callable[[float], bool]
+    at: float | None = None
 
-    def start(self, *words: str, folder: Path) -> subprocess.Popen[str]:
-        environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"))
-        process = subprocess.Popen(
-            ["ip", "netns", "exec", self.name, *words],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, bufsize=1, env=environment,
-        )  # fmt: skip
-        self.processes.append(process)
-        return process
+    def look(self, now: float) -> None:
+        if self.at is None and self.due(now):
+            self.peer.process.kill()
+            self.at = now
 
-    def sent(self) -> int:
-        """Return the bytes that left this machine's cable."""
-        path = "/sys/class/net/eth0/statistics/tx_bytes"
-        return int(run("ip", "netns", "exec", self.name, "cat", path).stdout)
+    def __str__(self) -> str:
+        when = "never: too late" if self.at is None else f"at {self.at:.2f} s"
+        return f"{'seed' if self.peer.role == 'source' else 'peer'} killed {when}"
 
 
-@contextmanager
-def bench(rates: list[tuple[str | None, str | None]]) -> Iterator[list[Machine]]:
-    """Make one bridge and a machine for each (up, down)."""
-    mark = f"r{os.getpid() % 100000}"
-    bridge = f"{mark}b"
-    machines = [
-        Machine(f"{mark}n{number}", f"{NET}.{number + 1}", up, down)
-        for number, (up, down) in enumerate(rates)
+def mishaps_of(arguments: argparse.Namespace, scene: Scene, network: Network) -> list[Mishap]:
+    half = scene.bound() / 2
+    mishaps = [
+        Mishap(peer, lambda now: now >= half) for peer in network.peers if peer.role == "killed"
     ]
-    try:
-        run("ip", "netns", "add", bridge)
-        run("ip", "-n", bridge, "link", "add", "br0", "type", "bridge")
-        run("ip", "-n", bridge, "link", "set", "br0", "up")
-        for number, machine in enumerate(machines):
-            plug = f"p{number}"
-            run("ip", "netns", "add", machine.name)
-            run("ip", "link", "add", "eth0", "netns", machine.name, "type", "veth",
-                "peer", "name", plug, "netns", bridge)  # fmt: skip
-            run("ip", "-n", bridge, "link", "set", plug, "master", "br0", "up")
-            run("ip", "-n", machine.name, "addr", "add", f"{machine.ip}/24", "dev", "eth0")
-            run("ip", "-n", machine.name, "link", "set", "lo", "up")
-            run("ip", "-n", machine.name, "link", "set", "eth0", "up")
-            run("ip", "-n", machine.name, "route", "replace", f"{NET}.0/24", "dev", "eth0",
-                "congctl", "cubic", check=False)  # fmt: skip
-            limit(machine.name, "eth0", machine.up)
-            limit(bridge, plug, machine.down)
-        yield machines
-    finally:
-        for machine in machines:
-            for process in machine.processes:
-                process.kill()
-                process.wait()
-            run("ip", "netns", "del", machine.name, check=False)
-        run("ip", "netns", "del", bridge, check=False)
+    if arguments.seed_leaves:
+        enough = sent_from(network.tracker) + arguments.seed_leaves * scene.size
+        mishaps.append(Mishap(network.seed, lambda _now: sent_from(network.tracker) >= enough))
+    return mishaps
 
 
-def limit(namespace: str, device: str, rate: str | None) -> None:
-    if rate is not None:
-        run("tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "tbf",
-            "rate", rate, "burst", BURST, "latency", "50ms")  # fmt: skip
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if words in line:
-            return line
-    raise SystemExit(f"ended before saying {words!r}")
-
-
-def cpu_of(process: subprocess.Popen[str]) -> float:
-    """Return the seconds of processor that a running process has used."""
-    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def drain(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    Thread(target=process.stdout.read, daemon=True).start()
+# What is measured.
 
 
 @dataclass
-class Peer:
-    """A running Peers.py on one machine."""
+class Result:
+    """What one run took: seconds until each honest peer had the file; what was sent, in files."""
 
-    machine: Machine
-    process: subprocess.Popen[str]
-    folder: Path
+    ends: list[float]
+    seed: float
+    each: float
+    cpu: tuple[float, float]  # seconds of the seed's, and of an honest peer's
+    notes: list[str] = field(default_factory=list)
+    curls: float = 0.0  # seconds until the last curl had it
 
-    def type(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
+    @property
+    def last(self) -> float:
+        return max(self.ends)
 
-
-def start_network(
-    machines: list[Machine], work: Path, shared: Path
-) -> tuple[subprocess.Popen[str], list[Peer]]:
-    """Start the tracker and the seed on the first machine, a peer on every other."""
-    first, *others = machines
-    (work / "list.txt").write_text(f"shared.bin {shared}\n")
-    tracker = first.start(sys.executable, "Servidor.py", "9450", folder=work / "t")
-    read_until(tracker, "9450")
-    drain(tracker)
-    seed = first.start(
-        sys.executable, "Peers.py", first.ip, "9450", "--ip", first.ip,
-        "--arquivos", str(work / "list.txt"), folder=work / "seed",
-    )  # fmt: skip
-    read_until(seed, "minha porta")
-    drain(seed)
-    peers = []
-    for machine in others:
-        folder = Path(tempfile.mkdtemp(dir=work))
-        process = machine.start(
-            sys.executable, "Peers.py", first.ip, "9450", "--ip", machine.ip,
-            "--arquivos", str(work / "none.txt"), "--pasta", str(folder), folder=folder,
-        )  # fmt: skip
-        read_until(process, "minha porta")
-        peers.append(Peer(machine, process, folder))
-    while True:  # until the seed knows the root
-        peers[0].type(f"ls {first.ip} 5455")
-        if "calculando" not in read_until(peers[0].process, "shared.bin"):
-            return seed, peers
+    def describe(self, bound: float) -> str:
+        words = [f"last {self.last:.2f} s", f"mean {statistics.mean(self.ends):.2f} s"]
+        if bound:
+            ratio = self.last / bound
+            words += [f"last/bound {ratio:.3f}", f"of the TCP floor {ratio / HEADERS:.3f}"]
+        words += [f"seed sent {self.seed:.2f} F", f"sent for each peer {self.each:.2f} F"]
+        words += [f"processor: seed {self.cpu[0]:.2f} s, a peer {self.cpu[1]:.2f} s"]
+        if self.curls:
+            words += [f"last curl {self.curls:.2f} s, ratio {self.last / self.curls:.2f}"]
+        return "  ".join(words + self.notes)
 
 
-def fetch_all(peers: list[Peer], seed_ip: str) -> list[float]:
-    """Let every peer fetch the file at once; return the seconds that each took."""
-    began = time.monotonic()
+def fetch(arguments: argparse.Namespace, scene: Scene, network: Network) -> Result:
+    """Let every peer fetch the file at once, until the honest have it."""
+    everyone = network.sources + network.peers
+    before = [peer.machine.sent() for peer in everyone]
+    mishaps = mishaps_of(arguments, scene, network)
+    ends = fetch_all(network, mishaps)
+    sent = [peer.machine.sent() - was for peer, was in zip(everyone, before, strict=True)]
+    notes = [str(mishap) for mishap in mishaps]
+    if lies := [peer.lies for peer in network.peers if peer.role == "liar"]:
+        notes.append(f"lies told: {sum(lies)}")
+    return Result(
+        ends,
+        sum(sent[: len(network.sources)]) / scene.size,
+        sum(sent) / scene.size / len(network.peers),
+        (
+            cpu_of(network.seed.process),
+            statistics.mean(cpu_of(peer.process) for peer in network.honest),
+        ),
+        notes,
+    )
+
+
+def fetch_all(network: Network, mishaps: list[Mishap]) -> list[float]:
+    """Type the ``get`` at every peer; return the seconds that each of the honest took."""
     ends: list[float] = []
+    failures: list[str] = []
+    began = monotonic()
 
     def wait_for(peer: Peer) -> None:
-        line = read_until(peer.process, "shared.bin: ")
-        ends.append(time.monotonic() - began)
-        if "verificado" not in line:
-            print(line)
+        try:
+            read_until(peer.process, "shared.bin: baixado e verificado")
+            ends.append(monotonic() - began)
+        except SystemExit as end:
+            failures.append(f"{peer.machine.ip} {end}")
 
-    threads = [Thread(target=wait_for, args=(peer,)) for peer in peers]
-    for peer in peers:
-        peer.type(f"get {seed_ip} shared.bin")
+    for peer in network.peers:
+        peer.type(f"get {network.seed.machine.ip} shared.bin")
+    threads = [Thread(target=wait_for, args=(peer,)) for peer in network.honest]
     for thread in threads:
         thread.start()
+    await_mishaps(mishaps, began, threads)
     for thread in threads:
         thread.join()
+    if failures:
+        raise SystemExit("; ".join(failures))
     return ends
 
 
-def one_run(arguments: argparse.Namespace, work: Path) -> dict[str, float]:
-    size = bytes_of(arguments.size)
+def await_mishaps(mishaps: list[Mishap], began: float, threads: list[Thread]) -> None:
+    """Let happen what is due, until all has happened or nobody is left to see it."""
+    pause = Event()
+    while any(mishap.at is None for mishap in mishaps) and any(t.is_alive() for t in threads):
+        for mishap in mishaps:
+            mishap.look(monotonic() - began)
+        pause.wait(LOOK_EVERY)
+
+
+def race(
+    arguments: argparse.Namespace, scene: Scene, network: Network, work: Path, turn: int
+) -> Result:
+    """Let the peers and as many curls fetch the file, in turn: every other time the curls first."""
+    url = start_nginx(network.seed.machine, work / "shared.bin", work)
+    curls = partial(fetch_with_curls, url, [peer.machine for peer in network.honest], work)
+    os.sync()  # so that neither writes what others left
+    seconds = curls() if turn % 2 else 0.0
+    os.sync()
+    result = fetch(arguments, scene, network)
+    os.sync()
+    result.curls = seconds or curls()
+    return result
+
+
+def one_run(arguments: argparse.Namespace, scene: Scene, work: Path, turn: int = 0) -> Result:
+    """Set up a bench, fetch the file on it, and see that the honest have that very file."""
     shared = work / "shared.bin"
     if not shared.exists():
-        shared.write_bytes(os.urandom(size))
-    digest = hashlib.sha256(shared.read_bytes()).digest()
-    down = arguments.down or arguments.rate
-    rates = [(arguments.seed_rate or arguments.rate, down)]
-    rates += [(arguments.rate, down)] * arguments.n
-    with bench(rates) as machines:
-        seed, peers = start_network(machines, work, shared)
-        before = [machine.sent() for machine in machines]
-        ends = fetch_all(peers, machines[0].ip)
-        seconds = [cpu_of(process) for process in (seed, *(peer.process for peer in peers))]
-        sent = [m.sent() - was for m, was in zip(machines, before, strict=True)]
-        for peer in peers:
-            got = hashlib.sha256((peer.folder / "shared.bin").read_bytes()).digest()
-            assert got == digest, "a peer has another file"
-            shutil.rmtree(peer.folder)
-    return {
-        "last": max(ends),
-        "mean": statistics.mean(ends),
-        "seed": sent[0] / size,
-        "all": sum(sent) / size / arguments.n,
-        "cpu_seed": seconds[0],
-        "cpu_peer": statistics.mean(seconds[1:]),
-    }
+        shared.write_bytes(os.urandom(scene.size))
+    with bench(scene.rates) as machines:
+        network = start_network(machines, scene.roles, work, shared)
+        if arguments.curls:
+            result = race(arguments, scene, network, work, turn)
+        else:
+            result = fetch(arguments, scene, network)
+        for peer in network.honest:
+            if digest_of(peer.folder / shared.name) != digest_of(shared):
+                raise SystemExit(f"{peer.machine.ip} has another file")
+    for peer in network.sources + network.peers:
+        shutil.rmtree(peer.folder)
+    print(result.describe(scene.bound()), flush=True)
+    return result
 
 
-def bound_of(arguments: argparse.Namespace) -> float:
-    bits, n = bytes_of(arguments.size) * 8, arguments.n
-    up = bits_of(arguments.rate)
-    seed = bits_of(arguments.seed_rate or arguments.rate)
-    down = bits_of(arguments.down or arguments.rate)
-    return max(bits / seed, bits / down, n * bits / (seed + n * up))
+def digest_of(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+# The command line.
+
+
+def measure_swarm(arguments: argparse.Namespace, work: Path) -> None:
+    """Measure N peers around one seed."""
+    scene = scene_of(arguments, 1, arguments.n)
+    results = [one_run(arguments, scene, work, turn) for turn in range(arguments.runs)]
+    last, bound = statistics.median(result.last for result in results), scene.bound()
+    who = f"N = {arguments.n}"
+    if (honest := scene.roles.count("honest")) < arguments.n:
+        who += f", of whom {honest} count"
+    words = f"{who}, bound {bound:.2f} s: median of the last {last:.2f} s"
+    if bound:
+        ratio = last / bound
+        words += f" = {ratio:.3f} of the bound, {ratio / HEADERS:.3f} of the TCP floor"
+    print(words)
+    if arguments.curls:
+        curls = statistics.median(result.curls for result in results)
+        ratio = statistics.median(result.last / result.curls for result in results)
+        print(f"median of the last curl {curls:.2f} s; median of the ratios {ratio:.2f}")
+
+
+def measure_sources(arguments: argparse.Namespace, work: Path) -> None:
+    """Measure one receiver, from one source and from several, in turn."""
+    one, many = (scene_of(arguments, count, 1) for count in (1, arguments.sources))
+    ratios = [
+        one_run(arguments, one, work).last / one_run(arguments, many, work).last
+        for _ in range(arguments.runs)
+    ]
+    words = f"from 1 source / from {arguments.sources}: {statistics.median(ratios):.2f} (median)"
+    if many.bound():
+        words += f", at most {one.bound() / many.bound():.2f}"
+    print(words)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--n", type=int, default=8, help="peers that fetch")
+    parser.add_argument(
+        "--rate", type=bits_of, default="100mbit", help="of every peer's cable, or none"
+    )
+    parser.add_argument("--seed-rate", type=bits_of, help="of the seed's uplink, if it is another")
+    parser.add_argument("--down", type=bits_of, help="of the downlinks, if it is another")
+    parser.add_argument("--size", type=bytes_of, default="64M")
+    parser.add_argument("--runs", type=int, default=3)
+    odd = parser.add_argument_group("some of the N, who do not count for the last")
+    odd.add_argument("--killed", type=int, default=0, help="die after half of the bound")
+    odd.add_argument("--liars", type=int, default=0, help="send a wrong byte in every tenth piece")
+    odd.add_argument("--slow", type=int, default=0, help="have a tenth of the rate")
+    parser.add_argument(
+        "--seed-leaves", type=float, nargs="?", const=1.05, metavar="FILES",
+        help="the seed dies when so many times the file has left its cable (1.05)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sources", type=int, default=1, help="compare as many with one; N is then one receiver"
+    )
+    parser.add_argument("--curls", action="store_true", help="compare with N curls and nginx")
+    arguments = parser.parse_args()
+    odd_ones = arguments.killed + arguments.liars + arguments.slow
+    if odd_ones >= arguments.n:
+        parser.error("somebody must be left to count")
+    if arguments.sources > 1 and (odd_ones or arguments.seed_leaves or arguments.curls):
+        parser.error("--sources is measured alone")
+    return arguments
+
+
+def stop(number: int, _frame: object) -> None:
+    """End on a signal as on an error, cleaning up, which no other signal may interrupt."""
+    for one in STOPPERS:
+        signal.signal(one, signal.SIG_IGN)
+    raise SystemExit(f"ended by {signal.Signals(number).name}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=8)
-    parser.add_argument("--rate", default="100mbit", help="of every peer's cable")
-    parser.add_argument("--seed-rate", help="of the seed's uplink, if it is another")
-    parser.add_argument("--down", help="of the downlinks, if it is another")
-    parser.add_argument("--size", default="64M")
-    parser.add_argument("--runs", type=int, default=3)
-    arguments = parser.parse_args()
-    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("tc") is None:
-        raise SystemExit("skipped: it needs root and iproute2 to make network namespaces")
+    arguments = parse()
+    if reason := no_bench():
+        raise SystemExit(f"skipped: {reason}")
+    if arguments.curls and (missing := [name for name in RIVALS if not rival(name)]):
+        print(f"{', '.join(missing)}: not here; the comparison is left out")
+        arguments.curls = False
     os.chdir(ROOT)
-    bound = bound_of(arguments)
-    results = []
+    for number in STOPPERS:
+        signal.signal(number, stop)
+    measure = measure_sources if arguments.sources > 1 else measure_swarm
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(arguments.runs):
-            result = one_run(arguments, Path(folder))
-            results.append(result)
-            print(
-                f"last {result['last']:.2f} s  mean {result['mean']:.2f} s  "
-                f"last/bound {result['last'] / bound:.3f}  of the TCP floor "
-                f"{result['last'] / bound / HEADERS:.3f}  seed sent {result['seed']:.2f} F  "
-                f"sent for each peer {result['all']:.2f} F  "
-                f"processor: seed {result['cpu_seed']:.2f} s, a peer {result['cpu_peer']:.2f} s",
-                flush=True,
-            )
-    last = statistics.median(result["last"] for result in results)
-    print(
-        f"N = {arguments.n}, bound {bound:.2f} s: median of the last {last:.2f} s = "
-        f"{last / bound:.3f} of the bound, {last / bound / HEADERS:.3f} of the TCP floor"
-    )
+        measure(arguments, Path(folder))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,333 @@
+"""A bench of network namespaces: machines on one bridge, each with a cable of its own rates.
+
+It needs root and iproute2; whatever happens, it leaves no namespace and no process behind.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+
+HERE = Path(__file__).resolve()
+ROOT = HERE.parent.parent.parent
+NET = "10.77.0"
+BURST = "128kb"  # a 64 KiB sendfile is one packet until the cable cuts it
+RIVALS = ("nginx", "curl")
+TRACKER = "9450"
+LIE_EVERY = 10  # pieces that a liar sends, of which the last is wrong
+PIECE = 64 * 1024  # bytes of a piece, in files up to 4 GiB
+AS_LIAR = "--as-liar"
+STOPPERS = {signal.SIGINT, signal.SIGTERM}
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;
+events {{ worker_connections 256; }}
+http {{
+    access_log off; sendfile on; tcp_nopush on;
+    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+    server {{ listen {ip}:8080; root {root}; }}
+}}
+"""
+
+
+def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if check and done.returncode:
+        raise SystemExit(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done
+
+
+def no_bench() -> str:
+    """Return why no bench can be set up here, or an empty word."""
+    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("tc") is None:
+        return "it needs root and iproute2 to make network namespaces"
+    tried = f"r{os.getpid() % 100000}try"
+    made = run("ip", "netns", "add", tried, check=False)
+    run("ip", "netns", "del", tried, check=False)
+    return made.stderr.strip() if made.returncode else ""
+
+
+@dataclass
+class Machine:
+    """One namespace: its name, its address, and its cable's rates in bits a second."""
+
+    name: str
+    ip: str
+    up: float
+    down: float
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, *words: str, folder: Path) -> subprocess.Popen[str]:
+        environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"))
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", self.name, *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, bufsize=1, env=environment,
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def sent(self) -> int:
+        """Return the bytes that left this machine's cable."""
+        path = "/sys/class/net/eth0/statistics/tx_bytes"
+        return int(run("ip", "netns", "exec", self.name, "cat", path).stdout)
+
+
+@contextmanager
+def bench(rates: list[tuple[float, float]]) -> Iterator[list[Machine]]:
+    """Make one bridge and a machine for each (up, down); infinity is a cable without limit."""
+    mark = f"r{os.getpid() % 100000}"
+    bridge = f"{mark}b"
+    machines = [
+        Machine(f"{mark}n{number}", f"{NET}.{number + 1}", up, down)
+        for number, (up, down) in enumerate(rates)
+    ]
+    try:
+        run("ip", "netns", "add", bridge)
+        run("ip", "-n", bridge, "link", "add", "br0", "type", "bridge")
+        run("ip", "-n", bridge, "link", "set", "br0", "up")
+        for number, machine in enumerate(machines):
+            _plug_in(machine, bridge, f"p{number}")
+        yield machines
+    finally:
+        # A Ctrl-C just now must not leave half of it; it is heard when all is gone.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPERS)
+        for machine in machines:
+            for process in machine.processes:
+                process.kill()
+                process.wait()
+            run("ip", "netns", "del", machine.name, check=False)
+        run("ip", "netns", "del", bridge, check=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _plug_in(machine: Machine, bridge: str, plug: str) -> None:
+    run("ip", "netns", "add", machine.name)
+    run("ip", "link", "add", "eth0", "netns", machine.name, "type", "veth",
+        "peer", "name", plug, "netns", bridge)  # fmt: skip
+    run("ip", "-n", bridge, "link", "set", plug, "master", "br0", "up")
+    run("ip", "-n", machine.name, "addr", "add", f"{machine.ip}/24", "dev", "eth0")
+    run("ip", "-n", machine.name, "link", "set", "lo", "up")
+    run("ip", "-n", machine.name, "link", "set", "eth0", "up")
+    run("ip", "-n", machine.name, "route", "replace", f"{NET}.0/24", "dev", "eth0",
+        "congctl", "cubic", check=False)  # fmt: skip
+    limit(machine.name, "eth0", machine.up)
+    limit(bridge, plug, machine.down)
+
+
+def limit(namespace: str, device: str, rate: float) -> None:
+    if not math.isinf(rate):
+        run("tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "tbf",
+            "rate", f"{rate:.0f}bit", "burst", BURST, "latency", "50ms")  # fmt: skip
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    assert process.stdout is not None
+    line = ""
+    for line in process.stdout:
+        if words in line:
+            return line
+    raise SystemExit(f"ended before saying {words!r}; its last words: {line.strip()}")
+
+
+def drain(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    Thread(target=process.stdout.read, daemon=True).start()
+
+
+def cpu_of(process: subprocess.Popen[str]) -> float:
+    """Return the seconds of processor that a process has used, which nobody has waited for."""
+    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def sent_from(process: subprocess.Popen[str]) -> int:
+    """Return the bytes that left the cable of a running process's machine.
+
+    What ``Machine.sent`` tells, without a process for each look: for who looks all the time.
+    """
+    for line in Path(f"/proc/{process.pid}/net/dev").read_text().splitlines():
+        name, _, counts = line.partition(":")
+        if name.strip() == "eth0":
+            return int(counts.split()[8])
+    raise SystemExit("there is no eth0 where it should be")
+
+
+# The programs on it.
+
+
+@dataclass
+class Peer:
+    """A running Peers.py on one machine."""
+
+    machine: Machine
+    role: str
+    process: subprocess.Popen[str]
+    folder: Path
+    lies: int = 0
+
+    def type(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+
+    def hear(self) -> None:
+        """Let it say what it wants, so that it never waits for us, and count its lies."""
+
+        def count() -> None:
+            assert self.process.stdout is not None
+            for line in self.process.stdout:
+                self.lies += line == "lie\n"
+
+        Thread(target=count, daemon=True).start()
+
+
+@dataclass
+class Network:
+    """The programs on a bench: the tracker, the sources, and those who fetch."""
+
+    tracker: subprocess.Popen[str]
+    sources: list[Peer]
+    peers: list[Peer]
+
+    @property
+    def seed(self) -> Peer:
+        return self.sources[0]
+
+    @property
+    def honest(self) -> list[Peer]:
+        return [peer for peer in self.peers if peer.role == "honest"]
+
+
+def start_network(machines: list[Machine], roles: list[str], work: Path, shared: Path) -> Network:
+    """Start the tracker on the first machine, and on each the peer of that role."""
+    first = machines[0]
+    (work / "list.txt").write_text(f"shared.bin {shared}\n")
+    (work / "none.txt").touch()
+    tracker = first.start(sys.executable, "Servidor.py", TRACKER, folder=work / "t")
+    read_until(tracker, TRACKER)
+    drain(tracker)
+    everyone = [
+        start_peer(machine, role, first.ip, work)
+        for machine, role in zip(machines, roles, strict=True)
+    ]
+    count = roles.count("source")
+    network = Network(tracker, everyone[:count], everyone[count:])
+    for peer in everyone:
+        if peer.role != "honest":
+            peer.hear()
+    pause = Event()
+    while holders(network.honest[0]) != count:  # until they know the root, and the tracker too
+        pause.wait(0.1)
+    return network
+
+
+def start_peer(machine: Machine, role: str, tracker: str, work: Path) -> Peer:
+    folder = Path(tempfile.mkdtemp(dir=work))
+    shares = work / ("list.txt" if role == "source" else "none.txt")
+    program = [str(HERE), AS_LIAR] if role == "liar" else ["Peers.py"]
+    process = machine.start(
+        sys.executable, *program, tracker, TRACKER, "--ip", machine.ip,
+        "--arquivos", str(shares), "--pasta", str(folder), folder=folder,
+    )  # fmt: skip
+    read_until(process, "minha porta")
+    return Peer(machine, role, process, folder)
+
+
+def holders(peer: Peer) -> int:
+    """Return how many peers have the file, as the tracker tells."""
+    peer.type("buscar shared.bin")
+    peer.type("peers")  # its table comes after, whether or not there was anything to find
+    assert peer.process.stdout is not None
+    count = 0
+    for line in peer.process.stdout:
+        if line.startswith("shared.bin\t"):
+            count = int(line.split("\t")[2])
+        if "\tPorta" in line:
+            return count
+    raise SystemExit("a peer ended before it began")
+
+
+def be_a_liar(words: list[str]) -> int:
+    """Be Peers.py in all but this: every tenth piece that leaves has a wrong bit."""
+    sys.path.insert(0, str(ROOT))
+    import Peers
+    from rede_p2p import disk, sending
+
+    send = sending.Sender.send
+    pieces = itertools.count(1)  # of all connections together
+
+    def lie(self, file, name, stamp, head, start) -> None:  # type: ignore[no-untyped-def]
+        told = bytearray(head.bytes)
+        disk.read_into(file, start, memoryview(told))
+        for at in range(0, head.bytes, PIECE):
+            if next(pieces) % LIE_EVERY == 0:
+                told[at] ^= 1
+                os.write(1, b"lie\n")
+        with open(os.memfd_create("told"), "w+b") as forged:  # noqa: PTH123 - it has no path
+            forged.write(told)
+            forged.flush()
+            send(self, forged, name, None, head, 0)
+
+    sending.Sender.send = lie
+    return Peers.main(words)
+
+
+# Their rivals.
+
+
+def fetch_with_curls(url: str, machines: list[Machine], work: Path) -> float:
+    """Let a curl on every machine fetch the file at once; return the seconds of the last."""
+    folder = Path(tempfile.mkdtemp(dir=work))
+    curls = [
+        machine.start("curl", "-sS", "--fail", "--config", "-", folder=folder)
+        for machine in machines
+    ]
+    Event().wait(0.5)  # they have started, as the peers have, and wait for what to fetch
+    began = monotonic()
+    for number, curl in enumerate(curls):
+        assert curl.stdin is not None
+        curl.stdin.write(f'url="{url}"\noutput="{folder}/{number}/shared.bin"\ncreate-dirs\n')
+        curl.stdin.close()
+    if any([curl.wait() for curl in curls]):  # noqa: C419 - all must end
+        raise SystemExit("a curl failed")
+    seconds = monotonic() - began
+    shutil.rmtree(folder)
+    return seconds
+
+
+def start_nginx(machine: Machine, shared: Path, work: Path) -> str:
+    """Start nginx; return the address of the file."""
+    folder = Path(tempfile.mkdtemp(dir=work))
+    conf = folder / "nginx.conf"
+    conf.write_text(NGINX.format(folder=folder, root=shared.parent, ip=machine.ip))
+    nginx = machine.start(
+        rival("nginx"), "-p", str(folder), "-c", str(conf), "-e", f"{folder}/errors", folder=folder
+    )
+    pause = Event()
+    while not (folder / "pid").exists():  # it is written once the port is open
+        if nginx.poll() is not None:
+            raise SystemExit(f"nginx did not start: {nginx.communicate()[0]}")
+        pause.wait(0.02)
+    return f"http://{machine.ip}:8080/{shared.name}"
+
+
+def rival(name: str) -> str:
+    """Return where a rival is installed, or an empty word."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin") or ""
+
+
+if __name__ == "__main__" and sys.argv[1:2] == [AS_LIAR]:
+    sys.exit(be_a_liar(sys.argv[2:]))
