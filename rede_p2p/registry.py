@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import Lock
 
 from rede_p2p.errors import Address, RefusedError
@@ -17,6 +18,7 @@ from rede_p2p.messages import Member
 
 FIRST_PORT = 5455
 LAST_PORT = 65535
+KNOWN_ADDRESSES = 16_384  # twice the connections of a tracker: those of the last network, too
 
 
 @dataclass(eq=False)
@@ -119,10 +121,13 @@ class Registry:
         seat.port, seat.listed = 0, False
 
 
+# Remembered: to read addresses again for each list would take most of the time of making it.
+@lru_cache(KNOWN_ADDRESSES)
 def _is_loopback(ip: str) -> bool:
     return ipaddress.ip_address(ip).is_loopback
 
 
+@lru_cache(KNOWN_ADDRESSES)
 def _order(ip: str) -> tuple[int, int]:
     address = ipaddress.ip_address(ip)
     return address.version, int(address)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from threading import Event
+from time import monotonic
 
 import libtorrent
 import pytest
-from programs import PATIENCE
+from programs import eventually
 
 from rede_p2p import merkle, torrent
 from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
 from rede_p2p.torrent import bencode
 
 DATA = random.Random(8).randbytes(9 * FINEST_PIECE + 5)
+LOOPBACK = "127.0.0.1"
+LONG_PATIENCE = 60.0  # seconds for an engine that does things in its own time
+ALONE = {"enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False}
 SIZES = (1, BLOCK, BLOCK + 1, FINEST_PIECE - 1, FINEST_PIECE, FINEST_PIECE + 1, len(DATA))
 
 
@@ -53,18 +58,48 @@ def test_an_empty_file_has_no_root_as_the_standard_wants():
 @pytest.mark.parametrize("size", SIZES)
 def test_libtorrent_finds_every_piece_of_the_file_right(tmp_path, host, size):
     (tmp_path / "dados.bin").write_bytes(DATA[:size])
-    chosen = libtorrent.load_torrent_buffer(described("dados.bin", DATA[:size]))
-    chosen.save_path = str(tmp_path)
-    alone = {"enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False}
-    session = libtorrent.session({**alone, "listen_interfaces": f"{host}:0"})
-    handle = session.add_torrent(chosen)
-    never, waited = Event(), 0.0
-    while not (status := handle.status()).is_seeding:
-        assert not status.errc.value() and waited < PATIENCE, status.errc.message()
-        waited += 0.02
-        never.wait(0.02)
-    assert status.total_done == size
+    session = session_at(host)
+    handle = session.add_torrent(saved_in(tmp_path, DATA[:size]))
+    assert complete(handle).total_done == size
     session.remove_torrent(handle)
+
+
+def test_one_libtorrent_seeds_the_shared_file_and_another_fetches_the_same_bytes(tmp_path):
+    shared, fetched = tmp_path / "shared" / "dados.bin", tmp_path / "fetched" / "dados.bin"
+    shared.parent.mkdir()
+    shared.write_bytes(DATA)
+    seeder, fetcher = session_at(LOOPBACK), session_at(LOOPBACK)
+    seed = seeder.add_torrent(saved_in(shared.parent, DATA))
+    assert complete(seed).total_done == len(DATA)
+    wanted = fetcher.add_torrent(saved_in(fetched.parent, DATA))
+    wanted.connect_peer((LOOPBACK, seeder.listen_port()))
+    assert complete(wanted).total_payload_download >= len(DATA)
+    eventually(lambda: fetched.read_bytes() == DATA)  # it is complete before it is all written
+    assert shared.read_bytes() == DATA
+    seeder.remove_torrent(seed)
+    fetcher.remove_torrent(wanted)
+
+
+def session_at(ip: str) -> libtorrent.session:
+    """Start an engine that looks for nobody by itself, and is not found."""
+    return libtorrent.session({**ALONE, "listen_interfaces": f"{ip}:0"})
+
+
+def saved_in(folder: Path, data: bytes) -> libtorrent.add_torrent_params:
+    """Describe data as dados.bin, to be found, or saved, in a folder."""
+    chosen = libtorrent.load_torrent_buffer(described("dados.bin", data))
+    chosen.save_path = str(folder)
+    return chosen
+
+
+def complete(handle: libtorrent.torrent_handle) -> libtorrent.torrent_status:
+    """Wait until every piece is there and right; return what is told of it then."""
+    never, end = Event(), monotonic() + LONG_PATIENCE
+    while not (status := handle.status()).is_seeding:
+        assert not status.errc.value(), status.errc.message()
+        assert monotonic() < end, f"{status.state}, {status.total_done} bytes"
+        never.wait(0.02)
+    return status
 
 
 @pytest.mark.parametrize(

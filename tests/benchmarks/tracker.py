@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""A tracker with thousands of peers: how long one of them waits for an answer.
+
+    python3 tests/benchmarks/tracker.py --peers 2000 --shares 100 --finds 2000
+
+The tracker is the real Servidor.py, on loopback. Another process speaks for all the peers, each
+from an address of its own, in the order of a real one: join, ready, peers, announce, and then a
+ping every 5 s. All come at once, as they may when a tracker starts again. Once each of them has
+pinged, one asker, in this process, sends requests one after another; its clock runs from a request
+to the last byte of the answer. The ``find`` are spread over two rounds of pings, for a burst of
+pings is when an answer is late. The peers pick their shares among ``peers * shares / 10`` contents,
+so about ten have each. Needs Linux; leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import random
+import resource
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from time import perf_counter
+from typing import Any
+
+from bench import cpu_of, network
+
+from rede_p2p.connection import DIAL_TIMEOUT, REPLY_TIMEOUT
+from rede_p2p.membership import FIRST_PAUSE, HEARTBEAT, LONGEST_PAUSE
+
+GOAL = 0.005  # seconds in which 99 of 100 ``find`` are answered
+HOLDERS = 10  # peers that have each content
+SPREAD = 2 * HEARTBEAT  # seconds over which the ``find`` are asked
+FEW = 100  # ``find`` for each of the other requests
+
+
+# What is said.
+
+
+def root(number: int) -> str:
+    return hashlib.sha256(b"%d" % number).hexdigest()
+
+
+def announcement(numbers: Sequence[int]) -> bytes:
+    lines = [
+        {"name": f"aula {number:06}.pdf", "size": 100_000 + number, "root": root(number)}
+        for number in numbers
+    ]
+    body = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    return b'announce {"bytes": %d, "count": %d}\n' % (len(body), len(lines)) + body
+
+
+def read_head(line: bytes) -> dict[str, int]:
+    """Read the line of an answer; the bench ends if it is a no, or if nobody is there."""
+    word, _, rest = line.partition(b" ")
+    if word.strip() != b"ok":
+        raise SystemExit(f"o tracker disse {line!r}")
+    return json.loads(rest or b"{}")
+
+
+# The peers: a process of their own, so that their work is not the asker's wait.
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Peers to come, and the tracker they come to."""
+
+    ip: str
+    port: int
+    peers: int
+    shares: int
+    together: int  # how many may be coming at the same time
+
+    @property
+    def contents(self) -> int:
+        """How many contents are shared by them all."""
+        return max(self.shares, self.peers * self.shares // HOLDERS)
+
+
+@dataclass(frozen=True)
+class Coming:
+    """How a crowd came: seconds until all were there, the longest wait, and who gave up on it."""
+
+    seconds: float
+    longest: float
+    failures: int
+
+
+class Talk:
+    """One peer's conversation with the tracker, and the longest it waited for an answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self.longest = 0.0
+        self.pinged = asyncio.Event()
+
+    async def ask(self, said: bytes) -> dict[str, int]:
+        began = perf_counter()
+        self._writer.write(said)
+        head = read_head(await asyncio.wait_for(self._reader.readline(), REPLY_TIMEOUT))
+        await self._reader.readexactly(head.get("bytes", 0))
+        self.longest = max(self.longest, perf_counter() - began)
+        return head
+
+    def hang_up(self) -> None:
+        self._writer.close()
+
+
+async def come(crowd: Crowd, number: int, door: asyncio.Semaphore) -> tuple[Talk, int]:
+    """Join as a real peer does, with its deadlines and pauses; tell how often it gave up, too."""
+    pause, failures = FIRST_PAUSE, 0
+    while True:
+        try:
+            async with door:
+                return await join(crowd, number), failures
+        except (asyncio.TimeoutError, OSError):
+            failures += 1
+            await asyncio.sleep(pause * random.uniform(0.7, 1.3))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def join(crowd: Crowd, number: int) -> Talk:
+    """Take a port, be listed, see who is here, tell what one has."""
+    own_ip = f"127.32.{number // 250}.{number % 250 + 1}"
+    picked = random.Random(number).sample(range(crowd.contents), crowd.shares)
+    dialled = asyncio.open_connection(crowd.ip, crowd.port, local_addr=(own_ip, 0))
+    talk = Talk(*await asyncio.wait_for(dialled, DIAL_TIMEOUT))
+    try:
+        port = (await talk.ask(b'join {"version": 1}\n'))["port"]
+        await talk.ask(b'ready {"port": %d}\n' % port)
+        await talk.ask(b"peers\n")
+        await talk.ask(announcement(picked))
+    except BaseException:
+        talk.hang_up()
+        raise
+    return talk
+
+
+async def stay(talk: Talk, leaving: asyncio.Event) -> None:
+    """Give signs of life until all leave."""
+    while not leaving.is_set():
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(leaving.wait(), HEARTBEAT)
+            return
+        await talk.ask(b"ping\n")
+        talk.pinged.set()
+
+
+async def be_crowd(crowd: Crowd, boss: Connection) -> None:
+    """Bring all the peers; tell when they came, when each has pinged, and the longest ping."""
+    door, leaving = asyncio.Semaphore(crowd.together), asyncio.Event()
+    asyncio.get_running_loop().add_reader(boss.fileno(), leaving.set)
+    talks: list[Talk] = []
+    failures: list[int] = []
+    staying: list[asyncio.Task[None]] = []
+
+    async def live(number: int) -> None:
+        talk, failed = await come(crowd, number, door)
+        talks.append(talk)
+        failures.append(failed)
+        staying.append(asyncio.create_task(stay(talk, leaving)))
+
+    began = perf_counter()
+    await asyncio.gather(*(live(number) for number in range(crowd.peers)))
+    longest = max(talk.longest for talk in talks)
+    boss.send(Coming(perf_counter() - began, longest, sum(failures)))
+    await asyncio.gather(*(talk.pinged.wait() for talk in talks))
+    boss.send(len(talks))
+    for talk in talks:
+        talk.longest = 0.0
+    await asyncio.gather(*staying)
+    boss.send(max(talk.longest for talk in talks))
+
+
+def run_crowd(crowd: Crowd, boss: Connection) -> None:
+    allow_descriptors(crowd.peers)
+    asyncio.run(be_crowd(crowd, boss))
+
+
+def allow_descriptors(count: int) -> None:
+    wanted, (_, hard) = count + 64, resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise SystemExit(f"o sistema deixa abrir {hard} descritores, e são precisos {wanted}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+# The asker.
+
+
+class Asker:
+    """A connection that asks, one request after another."""
+
+    def __init__(self, ip: str, port: int) -> None:
+        self._sock = socket.create_connection((ip, port))
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._sock.makefile("rb")
+        self.last: dict[str, int] = {}
+
+    def close(self) -> None:
+        self._file.close()
+        self._sock.close()
+
+    def times(self, requests: Sequence[bytes], pause: float) -> list[float]:
+        """Return the seconds that each request waited for its whole answer."""
+        never, taken = Event(), []
+        for said in requests:
+            taken.append(self._time(said))
+            never.wait(pause)
+        return taken
+
+    def _time(self, said: bytes) -> float:
+        began = perf_counter()
+        self._sock.sendall(said)
+        self.last = read_head(self._file.readline())
+        self._file.read(self.last.get("bytes", 0))
+        return perf_counter() - began
+
+
+@contextmanager
+def another_asks(crowd: Crowd, said: bytes) -> Iterator[None]:
+    """Let another ask without a pause what has a long answer: it is then that others may wait."""
+    asker, enough = Asker(crowd.ip, crowd.port), Event()
+
+    def ask() -> None:
+        while not enough.is_set():
+            asker.times([said], 0)
+
+    thread = Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+        asker.close()
+
+
+def questions(crowd: Crowd, finds: int) -> dict[str, list[bytes]]:
+    """Make the requests of each kind, about contents picked at random."""
+    picked = [random.randrange(crowd.contents) for _ in range(finds)]
+    few = picked[: max(1, finds // FEW)]
+    return {
+        "find": [b'find {"root": "%s"}\n' % root(number).encode() for number in picked],
+        "ping": [b"ping\n"] * len(few),
+        "search, o nome": [
+            b'search {"text": "aula %06d.pdf", "exact": true}\n' % number for number in few
+        ],
+        "search, um pedaço": [b'search {"text": "%05d"}\n' % (number // 10) for number in few],
+        "search, tudo": [b'search {"text": ""}\n'] * len(few),
+        "peers": [b"peers\n"] * len(few),
+    }
+
+
+# What is told.
+
+
+def percentile(seconds: Sequence[float], of_100: int) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, len(seconds) * of_100 // 100)]
+
+
+def of_status(pid: int, field: str) -> int:
+    """Read a number that the system knows of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1])
+    raise SystemExit(f"não há {field} em /proc/{pid}/status")
+
+
+def tell(what: str, seconds: Sequence[float], lines: int) -> None:
+    in_ms = [
+        f"{value * 1000:>9.2f}"
+        for value in (median(seconds), percentile(seconds, 99), max(seconds))
+    ]
+    print(f"{what:<24} {len(seconds):>6} {' '.join(in_ms)} {lines:>7}", flush=True)
+
+
+def tell_all(asker: Asker, crowd: Crowd, kinds: dict[str, list[bytes]]) -> float:
+    """Ask and tell; return the p99 of ``find``."""
+    pause = SPREAD / len(kinds["find"])
+    taken = {}
+    print(f"{'pedido (ms)':<24} {'vezes':>6} {'mediana':>9} {'p99':>9} {'máximo':>9} {'linhas':>7}")
+    for kind, requests in kinds.items():
+        taken[kind] = asker.times(requests, pause)
+        tell(kind, taken[kind], asker.last.get("count", 0))
+    for other in (b"peers\n", b'search {"text": ""}\n'):
+        with another_asks(crowd, other):
+            seconds = asker.times(kinds["find"][: len(kinds["find"]) // 10], pause)
+        tell(f"find, e outro: {other.split()[0].decode()}", seconds, asker.last.get("count", 0))
+    return percentile(taken["find"], 99)
+
+
+def measure(crowd: Crowd, finds: int, pid: int, told: Callable[[], Any]) -> bool:
+    """Bring the crowd, ask, and tell; return whether the goal was reached."""
+    print(f"tracker sozinho: {of_status(pid, 'VmRSS') // 1024} MiB", flush=True)
+    coming: Coming = told()
+    print(
+        f"{crowd.peers} peers na lista, cada um com {crowd.shares} anúncios, em "
+        f"{coming.seconds:.1f} s; a resposta mais lenta levou {coming.longest:.2f} s, e "
+        f"{coming.failures} tentativas passaram do prazo"
+    )
+    print(
+        f"tracker: {of_status(pid, 'VmRSS') // 1024} MiB, {of_status(pid, 'Threads')} threads; "
+        f"{cpu_of(pid):.1f} s de CPU até aqui",
+        flush=True,
+    )
+    told()  # that each has pinged
+    asker = Asker(crowd.ip, crowd.port)
+    try:
+        p99 = tell_all(asker, crowd, questions(crowd, finds))
+    finally:
+        asker.close()
+    print(f"find, p99: {p99 * 1000:.2f} ms (meta: menos de {GOAL * 1000:.0f} ms)")
+    return p99 < GOAL
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=int, default=2000)
+    parser.add_argument("--shares", type=int, default=100, help="announced by each peer")
+    parser.add_argument("--finds", type=int, default=2000)
+    parser.add_argument("--together", type=int, help="peers that join at once (default: all)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    chosen = arguments()
+    processes = get_context("spawn")  # a fork would take the threads of this one half with it
+    with tempfile.TemporaryDirectory() as folder, network(Path(folder)) as net:
+        tracker = net.tracker()
+        crowd = Crowd(
+            net.ip, net.port, chosen.peers, chosen.shares, chosen.together or chosen.peers
+        )
+        boss, theirs = processes.Pipe()
+        process = processes.Process(target=run_crowd, args=(crowd, theirs))
+        process.start()
+        theirs.close()  # so that a crowd that fails is not waited for
+        try:
+            reached = measure(crowd, chosen.finds, tracker.pid, boss.recv)
+            boss.send("leave")
+            print(f"o ping mais lento, entretanto: {boss.recv() * 1000:.1f} ms")
+        except EOFError:
+            raise SystemExit("os peers não conseguiram entrar, ou ficar") from None
+        finally:
+            process.terminate()
+            process.join()
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
