@@ -37,11 +37,13 @@ class Connection:
     """One TCP connection that speaks the wire's grammar."""
 
     def __init__(self, sock: socket.socket) -> None:
-        with _Border():
+        try:
             self.local = address_of(sock.getsockname())
             self.remote = address_of(sock.getpeername())
             # Requests are small and answered at once: Nagle would only hold them back.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            raise _lost(error) from error
         self._sock = sock
         # Kept: memory taken anew for each message would cost more than what it holds.
         self._view = disk.pages(BUFFER)
@@ -67,10 +69,12 @@ class Connection:
         view = memoryview(data)
         if self._held:
             view, self._held = memoryview(self._held + data), bytearray()
-        with _Border():
+        try:
             self._wait_for(STALL_TIMEOUT)
             while view:
                 view = view[self._sock.send(view) :]
+        except OSError as error:
+            raise _lost(error) from error
 
     def send_soon(self, data: bytes | memoryview) -> None:
         """Send it, together with the answers to the requests that are here already."""
@@ -84,9 +88,11 @@ class Connection:
         if count == 0:
             return 0
         self.send(b"")
-        with _Border():
+        try:
             self._wait_for(STALL_TIMEOUT)
             return self._sock.sendfile(file, start, count)
+        except OSError as error:
+            raise _lost(error) from error
 
     def receive_line(self, within: float) -> bytes | None:
         """Return one line with its LF, or None at a clean end.
@@ -291,9 +297,11 @@ class Connection:
             self._low_water = low_water
             with suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low_water)
-        with _Border():
+        try:
             self._wait_for(within)
             return self._sock.recv_into(view)
+        except OSError as error:
+            raise _lost(error) from error
 
     def _wait_for(self, seconds: float) -> None:
         """Bound the next call of the socket; the system is told only of what changes."""
@@ -304,10 +312,12 @@ class Connection:
 
 def dial(address: Address, source: str | None = None, within: float = DIAL_TIMEOUT) -> Connection:
     """Connect to an address, from this machine's address ``source`` if one is given."""
-    with _Border():
+    try:
         sock = socket.create_connection(
             address, within, source_address=(source, 0) if source else None
         )
+    except OSError as error:
+        raise _lost(error) from error
     try:
         connection = Connection(sock)
         if connection.local == connection.remote:
@@ -337,19 +347,8 @@ _REASONS = {
 }
 
 
-class _Border:
-    """Turns the system's errors into ours; used by ``with``."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, TimeoutError):
-            raise ConnectionLostError("silent") from error
-        if isinstance(error, OSError):
-            raise ConnectionLostError(_REASONS.get(error.errno or 0, "lost")) from error
+def _lost(error: OSError) -> ConnectionLostError:
+    """Turn an error of the system into ours."""
+    if isinstance(error, TimeoutError):
+        return ConnectionLostError("silent")
+    return ConnectionLostError(_REASONS.get(error.errno or 0, "lost"))

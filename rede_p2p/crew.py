@@ -188,14 +188,15 @@ class Crew:
         self, source: Address, connection: Connection, offer: Choice, told: int
     ) -> tuple[range, int]:
         """Reserve what is of use in an offer, ask for it, and tell the news since ``told``."""
-        offers = [range(offer.first, offer.first + offer.count)]
-        offers += [range(other, other + 1) for other in offer.others]
-        if any(offered.stop > self.board.count for offered in offers):
+        offered = range(offer.first, offer.first + offer.count)
+        if max(offered.stop - 1, *offer.others, -1) >= self.board.count:
             raise ProtocolError("bad-length")
         with self.changed:
-            taken = next(filter(None, (self.board.claim(source, some) for some in offers)), None)
-            if taken is None:
-                return range(0), told
+            taken = self.board.claim(source, offered)
+            for other in offer.others:
+                taken = taken or self.board.claim(source, range(other, other + 1))
+            if not taken:
+                return taken, told
             got, lost, told = self.board.news(told, RANGES_LIMIT)
         connection.send(wire.encode_request(Take(taken.start, len(taken), tuple(got), tuple(lost))))
         return taken, told

@@ -30,9 +30,9 @@ class Offering:
         self.file = file
         self._sender = sender
         self._piece = merkle.piece_length(holding.content.size)
-        count = merkle.piece_count(holding.content.size)
+        self._count = merkle.piece_count(holding.content.size)
         self._wanted = {
-            i for i in range(min(count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128
+            i for i in range(min(self._count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128
         }
         self._offered = range(0)
         self._others: list[int] = []
@@ -72,8 +72,8 @@ class Offering:
 
     def _note(self, news: Next | Take) -> None:
         self._wanted.difference_update(news.got)
-        count = merkle.piece_count(self.holding.content.size)
-        self._wanted.update(index for index in news.lost if index < count)
+        if news.lost:
+            self._wanted.update(index for index in news.lost if index < self._count)
 
     def _offer(self, within: float) -> tuple[range, list[int]]:
         self._offered, self._others = self.holding.offer(

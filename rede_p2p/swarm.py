@@ -151,10 +151,16 @@ class Shelf:
         if piece in self._offers:
             return
         self._order.append(piece)
-        self._place[piece] = len(self._order) - 1
-        self._offers[piece] = len(self._starts) - 1  # at the end, so among the most offered
-        while self._offers[piece]:
-            self._move_down(piece)
+        place = len(self._order) - 1
+        for level in range(len(self._starts) - 1, 0, -1):  # the first of each makes room at its end
+            first = self._starts[level]
+            if first != place:  # it is not empty
+                self._order[place] = moved = self._order[first]
+                self._place[moved] = place
+            self._starts[level], place = first + 1, first
+        self._order[place] = piece
+        self._place[piece] = place
+        self._offers[piece] = 0
 
     def pick(self, wanted: set[int], after: int, most: int) -> range:
         """Choose what to offer: the least offered of the wanted, as a run of at most ``most``.
