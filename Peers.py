@@ -6,6 +6,7 @@ peers, and peer_connected() attends each in a thread of its own; menu() reads wh
 types; connect_to_peer() is how a command reaches another peer. The rules are in rede_p2p/.
 """
 
+import gc
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -207,6 +208,7 @@ def main(words: "list[str]") -> int:
     """Run a peer; return the exit status."""
     screen = Screen(as_json="--json" in words)
     screen.catch_bugs()
+    gc.freeze()  # what was imported stays: the collector of garbage need not look through it
     disk.allow_descriptors()
     try:
         chosen = options.parse_peer(words)

@@ -6,6 +6,7 @@ listens to one peer until it leaves; answer() is what it says. The rules are in 
 (who is here), messages (what is said), listener (sockets and threads), screens (what is read).
 """
 
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -179,6 +180,7 @@ def main(words: "list[str]") -> int:
     """Run the tracker until Ctrl-C; return the exit status."""
     screen = Screen()
     screen.catch_bugs()
+    gc.freeze()  # what was imported stays: the collector of garbage need not look through it
     disk.allow_descriptors()
     try:
         chosen = options.parse_tracker(words)

@@ -32,7 +32,7 @@ except ModuleNotFoundError:  # everywhere else
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 Place = TypeVar("Place", str, Path)  # of thousands of files, a Path takes longer than the disk
 FLUSH_EVERY = 0.05  # seconds between two looks at how much there is to flush
-FLUSH_SIZE = 4 * 1024 * 1024  # bytes; less is not worth a flush
+FLUSH_SIZE = 16 * 1024 * 1024  # bytes; less is not worth a flush
 
 
 class Partial:

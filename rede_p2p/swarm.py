@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import chain, islice
 
-PATIENCE = 4.0  # times the usual time of a piece, after which another source may fetch it too
-LEAST_PATIENCE = 0.3  # seconds
+PATIENCE = 2.0  # times the usual time of a piece, after which another source may fetch it too
+LEAST_PATIENCE = 0.1  # seconds
 
 
 class Board:
