@@ -11,6 +11,7 @@ file is its own resume state: there is no journal to disagree with it.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from rede_p2p import disk, merkle, names, wire
-from rede_p2p.connection import Connection
+from rede_p2p.connection import REPLY_TIMEOUT, Connection
 from rede_p2p.crew import Crew
 from rede_p2p.errors import (
     Address,
@@ -31,6 +32,7 @@ from rede_p2p.errors import (
     PeerUnreachableError,
     ProtocolError,
     RedeError,
+    RefusedError,
     VerificationError,
 )
 from rede_p2p.holdings import Holding, Holdings
@@ -46,6 +48,7 @@ LOOK_SIZE = 1024 * 1024  # bytes read at once of what an earlier download left
 SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
+HURRY = 1.0  # seconds for the piece hashes to come from one of several sources
 STUCK = 15.0  # seconds without one piece, after which a download gives up
 
 Connect = Callable[[Address], Connection]
@@ -157,7 +160,11 @@ class Download:
                 if self._kept is not None and not self._have:
                     partial.discard()
                 raise
-            path = partial.publish(finals(self._target), self._is_here)
+            try:
+                path = partial.publish(finals(self._target), self._is_here)
+            except BaseException:
+                self._holdings.finish(holding, None)
+                raise
         stamp = disk.stamp(path)
         if stamp is not None:
             self._roots.remember([(str(path), Hashed(stamp, self._content, self._layer))])
@@ -172,38 +179,45 @@ class Download:
             raise InterruptedByUserError
 
     def _find_layer(self) -> bytes:
-        """Get the piece hashes, proved by the root, from any source; one piece needs none."""
+        """Get the piece hashes, proved by the root, from any source; one piece needs none.
+
+        A source that does not answer soon is passed over, and asked again if no other one answers.
+        """
         if merkle.piece_count(self._content.size) == 1:
             return self._content.root
-        failure: RedeError = ConnectionLostError("lost")
         known = self._wanted.sources
-        for source in (
-            *known,
-            *(peer for peer in self._who_has(self._content) if peer not in known),
-        ):
+        others = (peer for peer in self._who_has(self._content) if peer not in known)
+        waiting = deque((source, HURRY) for source in (*known, *others))
+        failure: RedeError = ConnectionLostError("lost")
+        while waiting:
+            source, within = waiting.popleft()
             try:
-                with self._connect(source) as connection:
-                    with self._lock:
-                        self._asking = connection
-                    self._check_cancelled()
-                    return self._ask_layer(connection, source)
-            except (PeerUnreachableError, VerificationError) as error:
-                failure = error
+                return self._ask_layer(source, within if waiting else REPLY_TIMEOUT)
             except InterruptedByUserError:
                 raise
             except RedeError as error:
-                failure = PeerUnreachableError(source, error)
+                failure = error
+                if waiting and within == HURRY and _is_silence(error):
+                    waiting.append((source, REPLY_TIMEOUT))
             finally:
                 with self._lock:
                     self._asking = None
             self._check_cancelled()
         raise failure
 
-    def _ask_layer(self, connection: Connection, source: Address) -> bytes:
-        body = connection.ask(Hashes(self._content.root), Body)
-        if body.bytes != merkle.piece_count(self._content.size) * merkle.HASH:
-            raise ProtocolError("bad-length")
-        layer = bytes(connection.receive_exactly(body.bytes))
+    def _ask_layer(self, source: Address, within: float) -> bytes:
+        """Ask one source; raise PeerUnreachableError or VerificationError."""
+        try:
+            with self._connect(source) as connection:
+                with self._lock:
+                    self._asking = connection
+                self._check_cancelled()
+                body = connection.ask(Hashes(self._content.root), Body, within)
+                if body.bytes != merkle.piece_count(self._content.size) * merkle.HASH:
+                    raise ProtocolError("bad-length")
+                layer = bytes(connection.receive_exactly(body.bytes))
+        except (ConnectionLostError, ProtocolError, RefusedError) as error:
+            raise PeerUnreachableError(source, error) from error
         if merkle.root_of(layer, self._content.size) != self._content.root:
             raise VerificationError(self._wanted.name, source)
         return layer
@@ -337,3 +351,8 @@ class Download:
 
     def _length(self, index: int) -> int:
         return min(self._piece, self._content.size - index * self._piece)
+
+
+def _is_silence(error: RedeError) -> bool:
+    cause = getattr(error, "cause", None)
+    return isinstance(cause, ConnectionLostError) and cause.reason == "silent"

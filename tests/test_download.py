@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 import sources
@@ -30,7 +30,7 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, disk, merkle
+from rede_p2p import connection, disk, download, merkle
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -46,6 +46,7 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
+from rede_p2p.messages import Hashes
 from rede_p2p.partial import Partial
 from rede_p2p.roots import Roots
 from rede_p2p.uploads import Uploads
@@ -727,6 +728,39 @@ def test_cancelled_while_a_source_is_silent_it_ends(lying, folder, roots):
     assert isinstance(found(), InterruptedByUserError)
     gate.open.set()
     assert only_what_is_right_is_kept(folder)
+
+
+class Slow:
+    """Says nothing of the piece hashes when it is first asked for them, for as long as it takes."""
+
+    def __init__(self):
+        self.asked = 0
+        self.end = Event()
+
+    def __call__(self, _source, connection, request):
+        if not isinstance(request, Hashes):
+            return False
+        self.asked += 1
+        if self.asked > 1:
+            return False
+        self.end.wait(20)
+        connection.hang_up()
+        return True
+
+
+@pytest.mark.parametrize("other", ["has them", "refuses"])
+def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
+    lying, honest, fetch, folder, monkeypatch, other
+):
+    monkeypatch.setattr(download, "HURRY", 0.05)
+    slow = Slow()
+    (first,) = lying(slow).share({NAME: DATA})
+    second = honest.address if other == "has them" else Address(honest.address.ip, 1)
+    honest.share({NAME: DATA})
+    fetch(Wanted(NAME, first.content, (*first.sources, second)))
+    assert found_in(folder) == {NAME: DATA}
+    assert slow.asked == (1 if other == "has them" else 2)
+    slow.end.set()
 
 
 def test_cancelled_while_it_connects_it_ends(honest, folder, roots):
