@@ -172,18 +172,20 @@ class Screen:
         progress: Callable[[], Progress],
     ) -> bool:
         """Show a bar until the future is done; False if Ctrl-Z came before."""
+        draws = self._draws and self._err.is_terminal
+        # On the console of the notes, which then go above the bar and not into it.
         bar = bars.Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=self._out,
+            console=self._err,
             auto_refresh=False,
             transient=True,
-            disable=not self._draws,
+            disable=not draws,
         )
-        pause = REFRESH if self._draws else IDLE_REFRESH
+        pause = REFRESH if draws else IDLE_REFRESH
         said = done = False
         with bar, self._background_key() as pressed:
             task = bar.add_task(harmless(name), total=None)

@@ -61,6 +61,20 @@ def test_every_way_out_frees_the_port(net, keys, status):
         pass
 
 
+def test_what_is_told_during_a_get_stands_above_its_bar(net):
+    with (
+        terminal(net, files={"meu.txt": b"m"}) as opened,
+        Liar.listed(net, half_of_large()) as liar,
+    ):
+        opened.prompts()
+        opened.press(f"get {liar.ip} maior.bin\r")
+        opened.shows(r"^maior\.bin.*MiB")
+        assert net.run(f"get {net.ip} {port_of(opened)} meu.txt", ip=beside(net.ip)).status == 0
+        opened.shows(r"^\S+ baixou meu\.txt \(1 B\)\nmaior\.bin.*MiB")
+        opened.interrupt()
+        opened.prompts()
+
+
 def test_ctrl_c_during_a_get_ends_that_download_only(net):
     with terminal(net) as opened, Liar.listed(net, half_of_large()) as liar:
         opened.prompts()
