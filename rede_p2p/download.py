@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
@@ -36,6 +36,7 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.holdings import Holding, Holdings
+from rede_p2p.look import look_beside
 from rede_p2p.merkle import Content
 from rede_p2p.messages import Body, Hashes
 from rede_p2p.partial import Partial, finals, path_of
@@ -44,7 +45,6 @@ from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier, look_at
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
-LOOK_SIZE = 1024 * 1024  # bytes read at once of what an earlier download left
 SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
@@ -270,18 +270,20 @@ class Download:
     def _look_at_left(
         self, left: range, partial: Partial, crew: Crew, holding: Holding, verifier: Verifier
     ) -> None:
-        """Hash what an earlier download left; in a thread beside those that fetch the rest."""
-        size, kept = self._content.size, 0
-        step = max(1, LOOK_SIZE // self._piece)
-        runs = (left[at : at + step] for at in range(0, len(left), step))
+        """Take note of what an earlier download left, beside those that fetch the rest."""
+        if not left:
+            return
+        kept = 0
         try:
-            for found in look_at(partial.path, size, merkle.split(self._layer), runs):
-                right = [index for index in found if found[index]]
-                kept += sum(map(self._length, right))
-                holding.add(right)
-                crew.note_left(found)
-                if self._cancelled or verifier.failure:
-                    return
+            looked = look_beside(partial.path, self._content.size, self._layer, len(left))
+            with closing(looked):  # on the way out, its process ends
+                for found in looked:
+                    right = [index for index in found if found[index]]
+                    kept += sum(map(self._length, right))
+                    holding.add(right)
+                    crew.note_left(found)
+                    if self._cancelled or verifier.failure:
+                        return
             self._kept = kept
         except RedeError as error:
             verifier.failure = error

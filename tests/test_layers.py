@@ -13,7 +13,7 @@ FLOORS = (
     {"messages", "disk", "commands", "sentences", "manual", "torrent"},
     {"registry", "roots", "connection", "partial", "unnamed", "uploads"},
     {"catalog", "index", "listener", "discovery", "interfaces", "verifier", "sending"},
-    {"options", "holdings", "membership", "crew"},
+    {"options", "holdings", "membership", "crew", "look"},
     {"offering", "announcer", "download"},
     {"serving", "lookup", "batch", "screens"},
     {"transfers"},

@@ -1,0 +1,80 @@
+"""Looking at what an earlier download left, in a process of its own.
+
+In this process its hashing would take turns with that of what arrives: each of its many small steps
+would stop the other, and two processors would do the work of one. The other process is told the
+file, its size and its piece hashes, answers one byte for each piece, and ends with this one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+from rede_p2p import disk, merkle
+from rede_p2p.errors import DiskError
+from rede_p2p.verifier import Found, look_at
+
+TOGETHER = 256 * 1024  # bytes read at once: what is hashed next is still near the processor
+TOLD_EVERY = 4 * 1024 * 1024  # bytes looked at between two answers
+
+_PROJECT = Path(__file__).resolve().parent.parent
+_PROGRAM = f"""
+import sys
+sys.path.insert(0, {str(_PROJECT)!r})
+from rede_p2p.look import main
+main()
+"""
+
+
+def look_beside(path: Path, size: int, layer: bytes, count: int) -> Generator[Found, None, None]:
+    """Tell which of the first ``count`` pieces of a partial file are right, some at a time.
+
+    The process ends when the iterator is closed. Raises DiskError when it cannot tell of them all.
+    """
+    command = [sys.executable, "-c", _PROGRAM, str(path), str(size), str(count)]
+    with (
+        disk.border(path),
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us, who end it
+        ) as process,
+    ):
+        assert process.stdin is not None and process.stdout is not None  # they are pipes
+        try:
+            process.stdin.write(layer)
+            process.stdin.close()
+            index = 0
+            while index < count:
+                answers = process.stdout.read1()  # type: ignore[attr-defined]
+                if not answers:
+                    raise DiskError(str(path), "other", "")
+                yield {index + number: right == 1 for number, right in enumerate(answers)}
+                index += len(answers)
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    """Be that process."""
+    path, size, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    hashes = merkle.split(sys.stdin.buffer.read())
+    piece = merkle.piece_length(size)
+    step = max(1, TOGETHER // piece)
+    runs = (range(at, min(at + step, count)) for at in range(0, count, step))
+    answers = bytearray()
+    for found in look_at(path, size, hashes, runs):
+        answers += bytes(found.values())
+        if len(answers) * piece >= TOLD_EVERY:
+            _tell(answers)
+    _tell(answers)
+
+
+def _tell(answers: bytearray) -> None:
+    sys.stdout.buffer.write(answers)
+    sys.stdout.buffer.flush()
+    answers.clear()

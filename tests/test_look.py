@@ -1,0 +1,77 @@
+"""What an earlier download left, looked at in another process."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from programs import eventually
+
+from rede_p2p import look, merkle
+from rede_p2p.errors import DiskError
+from rede_p2p.look import look_beside
+from rede_p2p.merkle import FINEST_PIECE
+
+DATA = random.Random(9).randbytes(100 * FINEST_PIECE + 5)
+LAYER = merkle.layer_of(DATA)
+COUNT = 101
+
+
+def looked_at(path, count=COUNT):
+    """Return the pieces that are told to be right, of those that are told of."""
+    told = {}
+    with closing(look_beside(path, len(DATA), LAYER, count)) as looked:
+        for found in looked:
+            assert not told.keys() & found.keys()
+            told.update(found)
+    assert list(told) == list(range(count))
+    return {index for index, right in told.items() if right}
+
+
+@pytest.fixture
+def left(tmp_path):
+    path = tmp_path / "um nome [com] 'tudo'.parte"
+    path.write_bytes(DATA)
+    return path
+
+
+def test_what_is_right_is_told_and_nothing_else(left):
+    assert looked_at(left) == set(range(COUNT))
+    with left.open("rb+") as file:
+        for wrong in (0, 63, 64, 99):
+            file.seek(wrong * FINEST_PIECE + 7)
+            file.write(b"\0wrong\0")
+    assert looked_at(left) == set(range(COUNT)) - {0, 63, 64, 99}
+    os.truncate(left, 70 * FINEST_PIECE - 1)
+    assert looked_at(left, 70) == set(range(69)) - {0, 63, 64}
+
+
+def test_a_file_that_is_gone_is_an_error_of_the_disk(tmp_path):
+    with pytest.raises(DiskError):
+        looked_at(tmp_path / "gone.parte")
+
+
+@pytest.mark.parametrize("program", ["", "raise SystemExit(3)", "print('x', end='')"])
+def test_a_process_that_ends_before_its_time_is_an_error_too(left, monkeypatch, program):
+    monkeypatch.setattr(look, "_PROGRAM", program)
+    with pytest.raises(DiskError):
+        looked_at(left)
+
+
+def test_a_process_that_cannot_be_started_is_an_error_too(left, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with pytest.raises(DiskError):
+        looked_at(left)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="its children are not told here")
+def test_who_stops_listening_leaves_no_process_behind(left):
+    looked = look_beside(left, len(DATA), LAYER, COUNT)
+    assert next(looked)
+    looked.close()
+    task = Path(f"/proc/self/task/{os.getpid()}/children")
+    eventually(lambda: not task.read_text().split())
