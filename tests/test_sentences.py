@@ -58,8 +58,8 @@ COMPUTED = {
     ("catalog", "f'name-{error.kind}'"): {
         f"name-{kind}" for kind in (*keys_of_faults(), "control", "long")
     },
-    ("actions", "command.name"): {
-        name for name, action in ACTIONS.items() if "_expect(" in inspect.getsource(action)
+    ("session", "command.name"): {
+        name for name, action in ACTIONS.items() if "expect(command" in inspect.getsource(action)
     },
     ("wire", "refusal.code"): {"a-code-of-tomorrow"},  # the other side's word
 }
