@@ -99,11 +99,7 @@ class Crew:
         """Take it that pieces of an earlier download were looked at."""
         with self.changed:
             self.moved_at = monotonic()
-            for index, right in found.items():
-                if right:
-                    self.board.confirm(index)
-                else:
-                    self.board.lack(index)
+            self.board.settle(found)
             if self.board.complete or not all(found.values()):
                 self.changed.notify_all()
 

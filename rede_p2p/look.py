@@ -7,7 +7,6 @@ file, its size and its piece hashes, answers one byte for each piece, and ends w
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -33,7 +32,9 @@ def look_beside(path: Path, size: int, layer: bytes, count: int) -> Generator[Fo
 
     The process ends when the iterator is closed. Raises DiskError when it cannot tell of them all.
     """
-    command = [sys.executable, "-c", _PROGRAM, str(path), str(size), str(count)]
+    import subprocess  # here, for the other process would spend a third of its start on it
+
+    command = [sys.executable, "-I", "-c", _PROGRAM, str(path), str(size), str(count)]
     with (
         disk.border(path),
         subprocess.Popen(

@@ -86,19 +86,21 @@ class Board:
         if since is not None:
             spent = self._clock() - since
             self._usual = spent if not self._usual else 0.9 * self._usual + 0.1 * spent
-        self._doubtful.discard(index)
         if index in self._missing:
             self._missing.remove(index)
             self._news.append(index)
         self._here[index] = 1
         return True
 
-    def lack(self, index: int) -> None:
-        """Note that a doubtful piece is wrong."""
-        if index in self._doubtful:
-            self._doubtful.remove(index)
-            self._missing.add(index)
-            self._news.append(~index)
+    def settle(self, found: dict[int, bool]) -> None:
+        """Note of doubtful pieces whether they are right."""
+        self._doubtful.difference_update(found)
+        for index, right in found.items():
+            if right:
+                self._here[index] = 1
+            else:
+                self._missing.add(index)
+                self._news.append(~index)
 
     def give_back(self, source: Hashable) -> None:
         """Let others have what this source had reserved."""

@@ -88,19 +88,14 @@ class BoardMachine(RuleBasedStateMachine):
     def a_piece_left_on_the_disk_is_looked_at(self, right):
         piece = min(self.doubtful)
         self.doubtful.remove(piece)
-        if right:
-            assert self.board.confirm(piece) is True
-            self.here.add(piece)
-        else:
-            self.board.lack(piece)
-            self.missing.add(piece)
+        self.board.settle({piece: right})
+        (self.here if right else self.missing).add(piece)
 
     @precondition(lambda self: self.here)
     @rule(data=st.data())
     def a_piece_comes_twice(self, data):
         piece = data.draw(st.sampled_from(sorted(self.here)))
         assert self.board.confirm(piece) is False
-        self.board.lack(piece)  # here is for ever
 
     @rule(source=SOURCES)
     def a_source_leaves(self, source):
@@ -184,8 +179,7 @@ def test_nothing_is_fetched_twice_while_something_is_left_to_look_at():
     assert board.claim("slow", range(3)) == range(0, 1)
     time.now += 100
     assert board.idle and not board.overdue("b")
-    board.confirm(1)
-    board.lack(2)
+    board.settle({1: True, 2: False})
     assert board.claim("b", range(3)) == range(2, 3)
     assert board.overdue("b") == [0]
 
