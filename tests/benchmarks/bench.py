@@ -31,25 +31,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import programs  # noqa: E402
 from programs import Program, Programs, network, private_address, private_port  # noqa: E402
+from rivals import cpu_of, nginx_words  # noqa: E402
 
 programs.PATIENCE = 900.0  # seconds for any fact: nothing fails on time here
 MIB = 1024 * 1024
 SAMPLE_EVERY = 0.05  # seconds between two looks at a program's memory
 RIVALS = ("nginx", "curl", "sync")
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-_NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;
-events {{ worker_connections 64; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
-    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-    server {{ listen {ip}:{port}; root {root}; }}
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -173,10 +162,8 @@ def nginx(folder: Path, root: Path) -> Iterator[tuple[int, str]]:
     """Serve a folder; give the process and the address to put before a name."""
     folder.mkdir()
     ip, port = private_address(), private_port()
-    conf = folder / "nginx.conf"
-    conf.write_text(_NGINX.format(folder=folder, root=root, ip=ip, port=port))
     command = shutil.which("nginx", path=_PATH) or "nginx"
-    process = subprocess.Popen([command, "-p", folder, "-c", conf, "-e", folder / "errors"])
+    process = subprocess.Popen([command, *nginx_words(folder, root, ip, port)])
     try:
         programs.eventually(lambda: _answers(ip, port))
         yield process.pid, f"http://{ip}:{port}"
@@ -242,12 +229,6 @@ def timed_discard(path: Path) -> Run:
 def sync() -> None:
     """Leave the disk nothing to write, so that every run starts alike."""
     os.sync()
-
-
-def cpu_of(pid: int) -> float:
-    """Return the seconds of CPU that a living process and its threads have used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 @contextmanager

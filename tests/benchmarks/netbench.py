@@ -20,27 +20,19 @@ from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 
+from rivals import nginx_words
+
 HERE = Path(__file__).resolve()
 ROOT = HERE.parent.parent.parent
 NET = "10.77.0"
 BURST = "128kb"  # a 64 KiB sendfile is one packet until the cable cuts it
 RIVALS = ("nginx", "curl")
 TRACKER = "9450"
+NGINX_PORT = 8080
 LIE_EVERY = 10  # pieces that a liar sends, of which the last is wrong
 PIECE = 64 * 1024  # bytes of a piece, in files up to 4 GiB
 AS_LIAR = "--as-liar"
 STOPPERS = {signal.SIGINT, signal.SIGTERM}
-
-NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;
-events {{ worker_connections 256; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on;
-    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-    server {{ listen {ip}:8080; root {root}; }}
-}}
-"""
 
 
 def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -146,12 +138,6 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
 def drain(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     Thread(target=process.stdout.read, daemon=True).start()
-
-
-def cpu_of(process: subprocess.Popen[str]) -> float:
-    """Return the seconds of processor that a process has used, which nobody has waited for."""
-    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def sent_from(process: subprocess.Popen[str]) -> int:
@@ -311,17 +297,14 @@ def fetch_with_curls(url: str, machines: list[Machine], work: Path) -> float:
 def start_nginx(machine: Machine, shared: Path, work: Path) -> str:
     """Start nginx; return the address of the file."""
     folder = Path(tempfile.mkdtemp(dir=work))
-    conf = folder / "nginx.conf"
-    conf.write_text(NGINX.format(folder=folder, root=shared.parent, ip=machine.ip))
-    nginx = machine.start(
-        rival("nginx"), "-p", str(folder), "-c", str(conf), "-e", f"{folder}/errors", folder=folder
-    )
+    words = nginx_words(folder, shared.parent, machine.ip, NGINX_PORT)
+    nginx = machine.start(rival("nginx"), *words, folder=folder)
     pause = Event()
     while not (folder / "pid").exists():  # it is written once the port is open
         if nginx.poll() is not None:
             raise SystemExit(f"nginx did not start: {nginx.communicate()[0]}")
         pause.wait(0.02)
-    return f"http://{machine.ip}:8080/{shared.name}"
+    return f"http://{machine.ip}:{NGINX_PORT}/{shared.name}"
 
 
 def rival(name: str) -> str:

@@ -38,7 +38,6 @@ from netbench import (
     Network,
     Peer,
     bench,
-    cpu_of,
     fetch_with_curls,
     no_bench,
     read_until,
@@ -47,6 +46,7 @@ from netbench import (
     start_network,
     start_nginx,
 )
+from rivals import cpu_of
 
 HEADERS = 1.046  # bytes on an Ethernet cable for each byte in TCP, at 1,500 bytes a packet
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -186,8 +186,8 @@ def fetch(arguments: argparse.Namespace, scene: Scene, network: Network) -> Resu
         sum(sent[: len(network.sources)]) / scene.size,
         sum(sent) / scene.size / len(network.peers),
         (
-            cpu_of(network.seed.process),
-            statistics.mean(cpu_of(peer.process) for peer in network.honest),
+            cpu_of(network.seed.process.pid),
+            statistics.mean(cpu_of(peer.process.pid) for peer in network.honest),
         ),
         notes,
     )

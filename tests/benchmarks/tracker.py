@@ -34,7 +34,8 @@ from threading import Event, Thread
 from time import perf_counter
 from typing import Any
 
-from bench import cpu_of, network
+from bench import network
+from rivals import cpu_of
 
 from rede_p2p.connection import DIAL_TIMEOUT, REPLY_TIMEOUT
 from rede_p2p.membership import FIRST_PAUSE, HEARTBEAT, LONGEST_PAUSE
