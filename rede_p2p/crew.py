@@ -149,8 +149,9 @@ class Crew:
     def _converse(self, source: Address, connection: Connection, verifier: Verifier) -> None:
         """Take what the source offers until nothing is missing any more.
 
-        Each answer brings the next offer in its head, so the next request leaves before the bytes
-        of this one have come, and the source never waits for us.
+        Each answer brings the next offer in its head. With few sources the next request leaves
+        before the bytes of this one have come, so that the source never waits for us; with many,
+        the others fill that gap, and we are woken once for the head and its bytes.
         """
         with self.changed:
             bitmap, told = self.board.wanted()

@@ -47,10 +47,6 @@ class Holding:
         """Open the file for one reader; raise DiskError."""
         return disk.open_regular(self.path)
 
-    def is_unchanged(self, file: BinaryIO) -> bool:
-        """Tell whether the open file is still in the state that was offered."""
-        return self.stamp is None or disk.stamp_of_open(file) == self.stamp
-
     def add(self, pieces: Iterable[int]) -> None:
         """Offer more pieces, which are verified and written."""
         with self._lock:

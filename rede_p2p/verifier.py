@@ -93,9 +93,11 @@ class Verifier:
         self._judge(source, found)
 
     def _hash_all(self) -> None:
-        while (arrived := self._arrived.get()) is not None:
-            self._hashed.put((arrived, self._check(arrived.pieces, arrived.data)))
-        self._hashed.put(None)
+        try:
+            while (arrived := self._arrived.get()) is not None:
+                self._hashed.put((arrived, self._check(arrived.pieces, arrived.data)))
+        finally:
+            self._hashed.put(None)  # whatever happened, the other thread ends too
 
     def _write_all(self) -> None:
         try:
