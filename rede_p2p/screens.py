@@ -1,15 +1,14 @@
 """The terminal: tables, bars, the prompt, and lines that other threads have to tell.
 
 The only room that imports rich. Only the main thread writes; other threads ``tell`` an event,
-which is queued and shown when the main thread is free. While somebody types, a signal lets the
-main thread show it above the prompt, and what was typed survives. Data goes to stdout, all else
-to stderr; away from a terminal there is no colour, no bar, no prompt and no wrapping.
+which is queued and shown when the main thread is free, or above the prompt while somebody types.
+Data goes to stdout, all else to stderr; away from a terminal there is no colour, no bar, no
+prompt and no wrapping.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -35,18 +34,12 @@ from rich.text import Text
 
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, InternalError, Progress
+from rede_p2p.prompt import Prompt
 from rede_p2p.sentences import tell
 
-try:
-    import readline
-except ModuleNotFoundError:  # Windows
-    readline = None  # type: ignore[assignment]
-
-PROMPT = "rede> "
 REFRESH = 0.1  # seconds between two states of a bar
 IDLE_REFRESH = 1.0  # seconds between two looks where there is no bar
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-_WAKE = getattr(signal, "SIGUSR1", None)
 _STOP = getattr(signal, "SIGTSTP", None)
 Result = TypeVar("Result")
 
@@ -75,11 +68,9 @@ class Screen:
         self._draws = sys.stdout.isatty() and not as_json
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._events: SimpleQueue[Event] = SimpleQueue()
-        self._main = threading.get_ident()
-        self._typing = False
-        if self.interactive and readline is not None and _WAKE is not None:
-            signal.signal(_WAKE, lambda *_: self._show_above_prompt())
-            readline.set_pre_input_hook(self._begin_typing)
+        colours = self._err.is_terminal and not self._err.no_color
+        above = self._queued if self._err.is_terminal else None
+        self._prompt = Prompt(above, cell_len, colours=colours) if self.interactive else None
 
     def catch_bugs(self) -> None:
         """Let an error that nobody foresaw be one line, in any thread, and not a traceback."""
@@ -95,8 +86,14 @@ class Screen:
     def tell(self, event: Event) -> None:
         """Queue an event, from any thread."""
         self._events.put(event)
-        if self._typing and _WAKE is not None:
-            signal.pthread_kill(self._main, _WAKE)
+        if self._prompt is not None:
+            self._prompt.wake()
+
+    def _queued(self) -> Iterator[str]:
+        """Take the events that are queued, as lines."""
+        with suppress(Empty):
+            while True:
+                yield harmless(tell(self._events.get_nowait()))
 
     def show_events(self, within: float = 0.0) -> None:
         """Show what is queued, waiting some seconds for the first."""
@@ -227,42 +224,6 @@ class Screen:
         Ctrl-C raises KeyboardInterrupt.
         """
         self.show_events()
-        if not self.interactive:
-            line = sys.stdin.readline()
-            return line or None
-        try:
-            return input(PROMPT)
-        except EOFError:
-            sys.stdout.write("\n")
-            return None
-        finally:
-            self._typing = False
-
-    def _begin_typing(self) -> None:
-        self._typing = True
-        if not self._events.empty():
-            self._show_above_prompt()
-
-    def _show_above_prompt(self) -> None:
-        """Show the events in lines opened above the prompt, which moves down as it stands.
-
-        Nothing that was typed is written again, and the cursor keeps its column. A line so long
-        that it takes several rows is left alone: the events wait for the next prompt.
-        """
-        if not self._typing or readline is None or not self._err.is_terminal:
-            return
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-        if cell_len(PROMPT + readline.get_line_buffer()) >= columns:
-            return
-        lines = []
-        with suppress(Empty):
-            while True:
-                lines.append(harmless(tell(self._events.get_nowait())))
-        if lines:
-            rows = sum(-(-cell_len(line) // columns) for line in lines)
-            text = "\r\n".join(lines)
-            shown = text if self._err.no_color else f"\x1b[2m{text}\x1b[0m"
-            # Down and up again, so that there is room below; then open lines, fill them, come back.
-            room = "\x1bD" * rows + f"\x1b[{rows}A"
-            sys.stdout.write(f"{room}\x1b7\r\x1b[{rows}L{shown}\x1b8\x1b[{rows}B")
-            sys.stdout.flush()
+        if self._prompt is not None:
+            return self._prompt.ask()
+        return sys.stdin.readline() or None

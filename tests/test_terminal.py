@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+from contextlib import closing
 
 import pytest
 from lies import LARGE, LYING_LISTS, WRONG_COMMANDS, half_of_large, ok
 from programs import PATIENCE, Liar, beside, network
-from terminals import port_of, terminal
+from terminals import Terminal, port_of, terminal
 
-from rede_p2p import screens
+from rede_p2p import prompt
 
 needs_readline = pytest.mark.skipif(
-    screens.readline is None, reason="without it, events wait for the next prompt"
+    prompt.readline is None, reason="without it, events wait for the next prompt"
 )
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
@@ -59,6 +61,21 @@ def test_every_way_out_frees_the_port(net, keys, status):
         assert opened.end() == status
     with socket.create_server((net.ip, port)):
         pass
+
+
+@needs_readline
+def test_no_ctrl_c_is_lost_at_the_moment_the_prompt_appears():
+    with closing(Terminal(["tests/asking.py"], {**os.environ, "TERM": "xterm"})) as opened:
+        for count in range(1, 41):
+            opened.prompts()
+            opened.interrupt()
+            opened.shows(rf"^(rede> )?(\^C)?{count}: interrompido$")
+        opened.prompts()
+        opened.press("peers\r")
+        opened.shows("41: linha peers")
+        opened.prompts()
+        opened.press("\x04")
+        assert opened.end() == 0
 
 
 def test_what_is_told_during_a_get_stands_above_its_bar(net):

@@ -1,0 +1,41 @@
+"""A prompt beside a thread that never rests, so that every moment of drawing the prompt is long.
+
+``test_terminal`` runs it in a terminal; each Ctrl-C and each line is answered with its number.
+"""
+
+import sys
+from pathlib import Path
+from threading import Event, Thread
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from rede_p2p.screens import Screen
+
+
+def busy(ended: Event) -> None:
+    while not ended.is_set():
+        pass
+
+
+def main() -> None:
+    ended = Event()
+    Thread(target=busy, args=(ended,)).start()
+    screen = Screen()
+    count = 0
+    try:
+        while count < 1000:
+            try:
+                line = screen.ask()
+                said = None if line is None else f"linha {line.strip()}"
+            except KeyboardInterrupt:
+                said = "interrompido"
+            if said is None:
+                return
+            count += 1
+            screen.page(f"{count}: {said}")
+    finally:
+        ended.set()
+
+
+if __name__ == "__main__":
+    main()
