@@ -1,8 +1,8 @@
 """Looking at what an earlier download left, in a process of its own.
 
 In this process its hashing would take turns with that of what arrives: each of its many small steps
-would stop the other, and two processors would do the work of one. The other process is told the
-file, its size and its piece hashes, answers one byte for each piece, and ends with this one.
+would stop the other, and two processors would do the work of one. The other process (``recheck``)
+is told the file, its size and its piece hashes, answers for each piece, and ends with this one.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
-from rede_p2p import disk, merkle
+from rede_p2p import disk
 from rede_p2p.errors import DiskError
-from rede_p2p.verifier import Found, look_at
-
-TOGETHER = 256 * 1024  # bytes read at once: what is hashed next is still near the processor
-TOLD_EVERY = 4 * 1024 * 1024  # bytes looked at between two answers
+from rede_p2p.verifier import Found
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(_PROJECT)!r})
-from rede_p2p.look import main
+from rede_p2p.recheck import main
 main()
 """
 
@@ -58,24 +55,3 @@ def look_beside(path: Path, size: int, layer: bytes, count: int) -> Generator[Fo
                 index += len(answers)
         finally:
             process.kill()
-
-
-def main() -> None:
-    """Be that process."""
-    path, size, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    hashes = merkle.split(sys.stdin.buffer.read())
-    piece = merkle.piece_length(size)
-    step = max(1, TOGETHER // piece)
-    runs = (range(at, min(at + step, count)) for at in range(0, count, step))
-    answers = bytearray()
-    for found in look_at(path, size, hashes, runs):
-        answers += bytes(found.values())
-        if len(answers) * piece >= TOLD_EVERY:
-            _tell(answers)
-    _tell(answers)
-
-
-def _tell(answers: bytearray) -> None:
-    sys.stdout.buffer.write(answers)
-    sys.stdout.buffer.flush()
-    answers.clear()

@@ -12,8 +12,9 @@ against the root, it lets every piece be verified alone. No I/O, no state.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
+from itertools import zip_longest
+from typing import NamedTuple
 
 BLOCK = 16 * 1024  # bytes a leaf; BEP 52
 HASH = 32  # bytes a SHA-256 digest
@@ -22,8 +23,7 @@ MAX_PIECES = 64 * 1024  # pieces in one layer, so that a layer is at most 2 MiB 
 MAX_SIZE = 2**50  # bytes a file; 1 PiB, where a piece of 16 GiB is the smallest
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):  # a dataclass would be a third of the start of ``recheck``
     """What a file is, whatever its name: its root and its size in bytes."""
 
     root: bytes
@@ -66,6 +66,16 @@ def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]
         hashes = _pairs(hashes)
         width //= 2
     return hashes
+
+
+def compare(data: bytes | bytearray | memoryview, size: int, expected: list[bytes]) -> list[bool]:
+    """Tell which of the pieces expected to stand side by side in ``data`` are right.
+
+    Those for which there is no data are not.
+    """
+    digests = piece_hashes(data, size) if data or not size else []
+    pairs = zip_longest(digests, expected)
+    return [digest == right for digest, right in pairs]
 
 
 def layer_of(data: bytes | bytearray | memoryview) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -116,10 +115,10 @@ class Verifier:
 
     def _check(self, pieces: range, data: memoryview) -> Found:
         """Tell of each piece that is not here yet whether it is right."""
-        digests = merkle.piece_hashes(data, self._size)
+        right = merkle.compare(data, self._size, self._hashes[pieces.start : pieces.stop])
         return {
-            index: digest == self._hashes[index]
-            for index, digest in zip(pieces, digests, strict=True)
+            index: is_right
+            for index, is_right in zip(pieces, right, strict=True)
             if not self._is_here(index)
         }
 
@@ -152,5 +151,5 @@ def look_at(path: Path, size: int, hashes: list[bytes], runs: Iterable[range]) -
                 buffer = memoryview(bytearray(length))
             filled = disk.read_into(file, run.start * piece, buffer[:length])
             whole = length if filled == length else filled // piece * piece
-            digests = merkle.piece_hashes(buffer[:whole], size) if whole or not size else []
-            yield {index: digest == hashes[index] for index, digest in zip_longest(run, digests)}
+            right = merkle.compare(buffer[:whole], size, hashes[run.start : run.stop])
+            yield dict(zip(run, right, strict=True))

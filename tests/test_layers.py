@@ -10,7 +10,7 @@ from conftest import ROOT
 FLOORS = (
     {"errors"},
     {"events", "merkle", "names", "swarm", "wire"},
-    {"messages", "disk", "commands", "sentences", "manual", "torrent"},
+    {"messages", "disk", "recheck", "commands", "sentences", "manual", "torrent"},
     {"registry", "roots", "connection", "partial", "unnamed", "uploads"},
     {"catalog", "index", "listener", "discovery", "interfaces", "verifier", "sending"},
     {"options", "holdings", "membership", "crew", "look"},
