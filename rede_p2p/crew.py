@@ -1,8 +1,8 @@
 """The sources of one download, one thread each, around one Board.
 
 A source offers pieces; its thread reserves on the board those that nobody else brings, takes them,
-and hands them to the verifier. Then it tells the source what the others got meanwhile. The life of
-a piece: missing → reserved by a source → here, or back to missing when its source lies or leaves.
+has them verified and written, and tells the source what the others got meanwhile. The life of a
+piece: missing → reserved by a source → here, or back to missing when its source lies or leaves.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from rede_p2p.errors import (
 from rede_p2p.merkle import Content
 from rede_p2p.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board
-from rede_p2p.verifier import Arrived, Found, Verifier
+from rede_p2p.verifier import Found, Verifier
 
-LONG = 1024 * 1024  # bytes; a run as long is verified and written beside receiving
+LONG = 1024 * 1024  # bytes; a run as long is written beside receiving
 PART = 512 * 1024  # bytes of a run that are verified and written together, to begin with
-LONGEST_PART = 4 * 1024 * 1024  # bytes; where a run goes on, its parts double up to here
+LONGEST_PART = 2 * 1024 * 1024  # bytes; where a run goes on, its parts double up to here
 BUFFERS = 3  # of one source, each of LONGEST_PART bytes or of one piece
 FEW = 4  # sources; with fewer, the next request leaves as soon as a head comes
 SHORTEST_HEAD = 8  # bytes of a reply before its body
@@ -222,7 +222,7 @@ class Crew:
         writer: Writer,
         buffers: _Buffers,
     ) -> None:
-        """Receive a run, and have it verified and written: here, or beside if it is long."""
+        """Receive a run and verify it, part by part; a long one is written beside."""
         is_long = self._bytes_in(pieces) >= LONG
         part = max(1, PART // self._piece)
         while pieces:
@@ -232,7 +232,7 @@ class Crew:
             data = buffer[: self._bytes_in(some)]
             connection.receive_all(data)
             if is_long:
-                verifier.take(Arrived(source, some, data, partial(buffers.give, buffer)))
+                verifier.settle_beside(source, some, data, partial(buffers.give, buffer))
             else:
                 verifier.settle(writer, source, some, data)
                 buffers.give(buffer)

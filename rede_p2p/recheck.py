@@ -1,19 +1,17 @@
 """The process that looks at what an earlier download left; ``look`` starts it and listens to it.
 
-It imports little, for until it has started there is one processor too few at work. It maps the
-file, as only a process may that has nothing to lose: it dies if somebody cuts the file short.
+It imports little, for until it has started there is one processor too few at work.
 """
 
 from __future__ import annotations
 
 import sys
-from io import FileIO
-from mmap import ACCESS_READ, mmap
+from io import BufferedReader, FileIO
 
 from rede_p2p import merkle
 
-TOGETHER = 1024 * 1024  # bytes hashed at once
-TOLD_EVERY = 4 * 1024 * 1024  # bytes looked at between two answers
+TOGETHER = 256 * 1024  # bytes read at once: what is hashed next is still near the processor
+TOLD_EVERY = 16 * 1024 * 1024  # bytes looked at between two answers
 
 
 def main() -> None:
@@ -26,13 +24,14 @@ def main() -> None:
     piece = merkle.piece_length(size)
     step = max(1, TOGETHER // piece)
     answers = bytearray()
-    with FileIO(path, "rb") as file:
-        view = memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
-    for first in range(0, count, step):
-        stop = min(first + step, count)
-        data = view[first * piece : min(stop * piece, size)]
-        answers += bytes(merkle.compare(data, size, hashes[first:stop]))
-        if len(answers) * piece >= TOLD_EVERY or stop == count:
-            sys.stdout.buffer.write(answers)
-            sys.stdout.buffer.flush()
-            answers.clear()
+    buffer = memoryview(bytearray(step * piece))  # kept: new memory would cost more than the copy
+    with BufferedReader(FileIO(path, "rb")) as file:  # which never reads less than is there
+        for first in range(0, count, step):
+            stop = min(first + step, count)
+            wanted = min(stop * piece, size) - first * piece
+            data = buffer[: file.readinto(buffer[:wanted])]
+            answers += bytes(merkle.compare(data, size, hashes[first:stop]))
+            if len(answers) * piece >= TOLD_EVERY or stop == count:
+                sys.stdout.buffer.write(answers)
+                sys.stdout.buffer.flush()
+                answers.clear()

@@ -1,18 +1,19 @@
 """Checking pieces, then writing them: nothing that is not right reaches the partial file.
 
-A long run of pieces is handed to two threads beside the one that receives, so that a fast source is
-never kept waiting: one hashes, the other waits for the disk. A short run is settled where it is,
-which is cheaper than waking another thread.
+Who receives a run of pieces hashes it too, while it is still near the processor: handed to another
+thread, it would have to be fetched from there again, which takes as long as half of the hashing.
+What is right of a long run is written by a thread of its own, so that a fast source need not wait
+for the disk; to wake it for a short run would cost more than to write that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
+from typing import NamedTuple
 
 from rede_p2p import disk, merkle
 from rede_p2p.disk import Writer
@@ -23,18 +24,18 @@ Found = dict[int, bool]  # piece → whether it is right
 Judge = Callable[[Address, Found], None]
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """A run of pieces that came; ``done`` is called when ``data`` is free again."""
+class _Checked(NamedTuple):
+    """What the writing thread is handed; ``done`` is called when ``data`` is free again."""
 
     source: Address
     pieces: range
     data: memoryview
+    found: Found
     done: Callable[[], None]
 
 
 class Verifier:
-    """Threads that verify and write; used by ``with``, which waits until all is judged."""
+    """Verifies, and writes what is right; used by ``with``, which waits until all is judged."""
 
     def __init__(
         self,
@@ -54,17 +55,12 @@ class Verifier:
         self._hashes = hashes
         self._is_here = is_here
         self._judge = judge
-        self._arrived: SimpleQueue[Arrived | None] = SimpleQueue()
-        self._hashed: SimpleQueue[tuple[Arrived, Found] | None] = SimpleQueue()
+        self._checked: SimpleQueue[_Checked | None] = SimpleQueue()
         self.failure: RedeError | None = None  # of a disk that refuses
-        self._threads = [
-            Thread(target=self._hash_all, name="verifier"),
-            Thread(target=self._write_all, name="writer"),
-        ]
+        self._thread = Thread(target=self._write_all, name="writer")
 
     def __enter__(self) -> Verifier:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -73,17 +69,12 @@ class Verifier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._arrived.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._checked.put(None)
+        self._thread.join()
 
     def writer(self) -> Writer:
         """Open the partial file once more, for the ``settle`` of another thread."""
         return self._partial.writer()
-
-    def take(self, arrived: Arrived) -> None:
-        """Have these pieces judged and written."""
-        self._arrived.put(arrived)
 
     def settle(self, writer: Writer, source: Address, pieces: range, data: memoryview) -> None:
         """Judge these pieces and write them, through the calling thread's own writer."""
@@ -91,27 +82,27 @@ class Verifier:
         self._write(writer, pieces, data, found)
         self._judge(source, found)
 
-    def _hash_all(self) -> None:
-        try:
-            while (arrived := self._arrived.get()) is not None:
-                self._hashed.put((arrived, self._check(arrived.pieces, arrived.data)))
-        finally:
-            self._hashed.put(None)  # whatever happened, the other thread ends too
+    def settle_beside(
+        self, source: Address, pieces: range, data: memoryview, done: Callable[[], None]
+    ) -> None:
+        """Judge these pieces, and have them written; ``done`` is called when ``data`` is free."""
+        self._checked.put(_Checked(source, pieces, data, self._check(pieces, data), done))
 
     def _write_all(self) -> None:
+        handed = iter(self._checked.get, None)
         try:
             with self._partial.writer() as writer:
-                while (hashed := self._hashed.get()) is not None:
-                    arrived, found = hashed
+                for checked in handed:
                     try:
-                        self._write(writer, arrived.pieces, arrived.data, found)
+                        self._write(writer, checked.pieces, checked.data, checked.found)
                     finally:
-                        arrived.done()
-                    self._judge(arrived.source, found)
+                        checked.done()
+                    self._judge(checked.source, checked.found)
         except RedeError as error:
             self.failure = error
-            while (hashed := self._hashed.get()) is not None:
-                hashed[0].done()  # nobody may wait for a buffer that is never given back
+        finally:
+            for checked in handed:  # nobody may wait for a buffer that is never given back
+                checked.done()
 
     def _check(self, pieces: range, data: memoryview) -> Found:
         """Tell of each piece that is not here yet whether it is right."""

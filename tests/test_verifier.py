@@ -1,9 +1,10 @@
-"""Pieces judged, and written where they are right, beside the thread that receives them."""
+"""Pieces judged, and written where they are right, by who receives them or beside."""
 
 from __future__ import annotations
 
 import os
 import random
+import threading
 from threading import Event, get_ident
 
 import pytest
@@ -12,7 +13,7 @@ from rede_p2p import merkle
 from rede_p2p.errors import Address, DiskError
 from rede_p2p.merkle import FINEST_PIECE
 from rede_p2p.partial import Partial
-from rede_p2p.verifier import Arrived, Verifier, look_at
+from rede_p2p.verifier import Verifier, look_at
 
 DATA = random.Random(8).randbytes(5 * FINEST_PIECE + 9)
 HASHES = merkle.split(merkle.layer_of(DATA))
@@ -49,7 +50,7 @@ def judged(partial, *arrived, here=()):
 
     with Verifier(partial, len(DATA), HASHES, set(here).__contains__, note) as verifier:
         for pieces, data in arrived:
-            verifier.take(Arrived(SOURCE, pieces, data, lambda: free.append(1)))
+            verifier.settle_beside(SOURCE, pieces, data, lambda: free.append(1))
     assert len(free) == len(arrived)
     return found, verifier.failure
 
@@ -98,7 +99,7 @@ def test_a_content_of_one_piece_is_judged_too(partial, data):
     assert right_in(partial.path, data) == [0]
 
 
-def test_it_judges_while_the_other_thread_goes_on(partial):
+def test_it_writes_while_the_other_thread_goes_on(partial):
     seen, threads = Event(), []
 
     def note(source, found):
@@ -106,7 +107,7 @@ def test_it_judges_while_the_other_thread_goes_on(partial):
         seen.set()
 
     with Verifier(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
-        verifier.take(Arrived(SOURCE, range(1), piece(range(1)), lambda: None))
+        verifier.settle_beside(SOURCE, range(1), piece(range(1)), lambda: None)
         assert seen.wait(20)
         with verifier.writer() as writer:  # a short run is settled by who has received it
             verifier.settle(writer, SOURCE, range(1, 2), piece(range(1, 2)))
@@ -119,3 +120,18 @@ def test_a_file_that_is_gone_is_told_and_every_buffer_comes_back(partial):
     found, failure = judged(partial, *[(range(1), piece(range(1)))] * 5)
     assert not found
     assert isinstance(failure, DiskError)
+
+
+def test_an_error_that_nobody_foresaw_gives_every_buffer_back_too(partial, monkeypatch):
+    caught = []
+    monkeypatch.setattr(threading, "excepthook", caught.append)
+
+    def note(source, found):
+        raise RuntimeError
+
+    free = []
+    with Verifier(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
+        for _ in range(5):
+            verifier.settle_beside(SOURCE, range(1), piece(range(1)), lambda: free.append(1))
+    assert len(free) == 5
+    assert [args.exc_type for args in caught] == [RuntimeError]
