@@ -7,7 +7,7 @@ threads share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from threading import Condition, Lock
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from rede_p2p import disk, merkle
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.disk import Stamp
 from rede_p2p.merkle import Content
-from rede_p2p.swarm import Shelf
+from rede_p2p.swarm import Shelf, handicap
 
 OTHERS = 3  # pieces named beside the one that is offered
 
@@ -39,8 +39,9 @@ class Holding:
         self.layer = layer
         self.path = path
         self.stamp = stamp
-        self._lock = Lock()  # guards the two below
+        self._lock = Lock()  # guards the three below
         self._shelf = Shelf(pieces)
+        self._lacking: dict[Hashable, int] = {}  # pieces, of each requester
         self._waiting: list[tuple[set[int], Condition]] = []  # what those who wait want
 
     def open(self) -> BinaryIO:
@@ -74,6 +75,17 @@ class Holding:
                 self._waiting.remove(waiting)
             others = self._shelf.others(wanted, chosen, OTHERS) if most == 1 and chosen else []
             return chosen, others
+
+    def handicap(self, requester: Hashable, lacking: int) -> float:
+        """Note how many pieces a requester lacks; tell how long it should wait (``handicap``)."""
+        with self._lock:
+            self._lacking[requester] = lacking
+            return handicap(lacking, self._lacking.values(), merkle.piece_count(self.content.size))
+
+    def forget(self, requester: Hashable) -> None:
+        """Take it that a requester is gone."""
+        with self._lock:
+            self._lacking.pop(requester, None)
 
     def count(self, piece: int) -> None:
         """Count as offered what was taken from among the others."""

@@ -19,6 +19,7 @@ from rede_p2p.sending import Sender
 RUN_TIME = 0.02  # seconds that a run should take
 LONGEST_RUN = 64 * 1024 * 1024  # bytes
 OFFER_WAIT = 0.5  # seconds to wait for something new to offer
+LONGEST_PAUSE = 0.05  # seconds that who is before the others waits
 
 
 class Offering:
@@ -63,6 +64,7 @@ class Offering:
         self._note(request)
         start = taken.start * self._piece
         length = min(len(taken) * self._piece, self.holding.content.size - start)
+        self._give_way()
         self._adapt(length)
         self._after = taken.stop
         offered, others = self._offer(within=0)
@@ -84,11 +86,18 @@ class Offering:
     def close(self) -> None:
         """Forget what was offered and not taken."""
         self._return_offer()
+        self.holding.forget(self)
         self.file.close()
 
     def _return_offer(self) -> None:
         self.holding.take_back(self._offered)
         self._offered, self._others = range(0), []
+
+    def _give_way(self) -> None:
+        """Let those that lack more go first."""
+        share = self.holding.handicap(self, len(self._wanted))
+        if share and self._sent_size:
+            self._sender.pause(min(share * (monotonic() - self._sent_at), LONGEST_PAUSE))
 
     def _adapt(self, length: int) -> None:
         """Choose the next run's length: a request comes when what was sent before has arrived."""

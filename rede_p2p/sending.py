@@ -53,6 +53,10 @@ class Sender:
             if self._connection.send_file(file, last, held_back) != held_back:
                 raise ConnectionLostError("changed")
 
+    def pause(self, seconds: float) -> None:
+        """Send nothing for a while; raise ConnectionLostError if this peer leaves meanwhile."""
+        self._uploads.pause(seconds)
+
     def _send_small(
         self, file: BinaryIO, stamp: Stamp | None, head: Body | Run, start: int
     ) -> None:

@@ -10,11 +10,14 @@ before any twice. Their owners hold a lock around them.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from itertools import chain, islice
 
 PATIENCE = 2.0  # times the usual time of a piece, after which another source may fetch it too
 LEAST_PATIENCE = 0.1  # seconds
+LEAD = 0.015  # of a content; who is so far before the others is served at half its pace
+OUTRUN = 0.1  # of a content; those so far behind are slower, and to wait for them helps nobody
+CLOSE = 2  # pieces; a lead that chance gives and takes
 
 
 class Board:
@@ -126,6 +129,17 @@ class Board:
             return False
         patience = max(LEAST_PATIENCE, PATIENCE * self._usual)
         return self._clock() - min(holders.values()) > patience
+
+
+def handicap(lacking: int, all_lacking: Collection[int], count: int) -> float:
+    """Tell how long a requester should wait for its next run: times what the last one took.
+
+    TCP shares a cable unevenly. Who is served more ends early, and who ends last has nothing but
+    his own cable's rate left to catch up with; so those before the middle one let the others go
+    first. ``all_lacking`` tells how many of ``count`` pieces each requester lacks, this one too.
+    """
+    lead = sorted(all_lacking)[len(all_lacking) // 2] - lacking
+    return min(1.0, lead / count / LEAD) if CLOSE < lead < OUTRUN * count else 0.0
 
 
 class Shelf:

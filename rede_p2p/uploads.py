@@ -123,5 +123,9 @@ class Uploads:
             now = monotonic()
             due = max(now, self._due)
             self._due = due + seconds
-        if self._closed.wait(due - now):
+        self.pause(due - now)
+
+    def pause(self, seconds: float) -> None:
+        """Let some time pass; raise ConnectionLostError when nobody may wait any more."""
+        if self._closed.wait(seconds):
             raise ConnectionLostError("lost")

@@ -1,0 +1,92 @@
+"""What a source offers to each of several requesters, and whom it lets go first."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rede_p2p import merkle
+from rede_p2p.holdings import Holding
+from rede_p2p.merkle import FINEST_PIECE, Content
+from rede_p2p.messages import Next, Take
+from rede_p2p.offering import LONGEST_PAUSE, Offering
+from rede_p2p.swarm import CLOSE, LEAD, OUTRUN, handicap
+
+COUNT = 200
+DATA = random.Random(12).randbytes(FINEST_PIECE) * COUNT
+EVERY = bytes([255] * (COUNT // 8))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "others", "count", "expected"),
+    [
+        (100, [], 1000, 0),
+        (100, [100, 100], 1000, 0),
+        (1000, [1, 1], 1000, 0),
+        (500, [500 + CLOSE, 500 + CLOSE], 1000, 0),
+        (500, [503, 503], 1000, 0.003 / LEAD),
+        (500, [515, 515], 1000, 1),
+        (500, [599, 599], 1000, 1),
+        (500, [600, 600], 1000, 0),
+        # Whoever is slower than all others counts for nothing, and so does who is nearly done.
+        (500, [500, 500, 1000], 1000, 0),
+        (500, [10, 503, 503, 503], 1000, 0.003 / LEAD),
+        (0, [3, 3], 4, 0),
+    ],
+)
+def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
+    lacking, others, count, expected
+):
+    assert OUTRUN == 0.1
+    assert handicap(lacking, [lacking, *others], count) == pytest.approx(expected)
+
+
+class Sent:
+    """A sender that only takes note."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def send(self, *_: object) -> None:
+        pass
+
+    def pause(self, seconds):
+        self.pauses.append(seconds)
+
+
+@pytest.fixture
+def holding(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(DATA)
+    layer = merkle.layer_of(DATA)
+    content = Content(merkle.root_of(layer, len(DATA)), len(DATA))
+    return Holding("a", content, layer, path, None, range(COUNT))
+
+
+def take_once(offering, *got):
+    """Tell what has come from elsewhere, and take what is offered."""
+    choice = offering.choose(Next(got))
+    offering.give(Take(choice.first, choice.count))
+
+
+def test_who_lacks_less_than_most_waits_between_its_runs_and_no_longer_when_they_are_gone(holding):
+    senders = [Sent() for _ in range(4)]
+    offerings = [Offering(holding, holding.open(), EVERY, sender) for sender in senders]
+    for offering in offerings:
+        take_once(offering)
+    assert not any(sender.pauses for sender in senders)
+    first, *others = offerings
+    # Other sources have brought it some, which it tells.
+    take_once(first, *[piece for piece in range(COUNT) if piece in first._wanted][: 2 * CLOSE])
+    for _ in range(2):
+        take_once(first)
+    assert len(senders[0].pauses) == 3
+    assert all(0 < pause <= LONGEST_PAUSE for pause in senders[0].pauses)
+    for other, sender in zip(others, senders[1:], strict=True):
+        take_once(other)
+        assert not sender.pauses
+        other.close()
+    take_once(first)
+    assert len(senders[0].pauses) == 3
+    first.close()
