@@ -65,16 +65,16 @@ class Holding:
         Where a run would be of one piece, name others too: while it is on its way, another source
         may have promised that one.
         """
+        others = OTHERS if most == 1 else 0
         with self._lock:
-            chosen = self._shelf.pick(wanted, after, most)
+            chosen, beside = self._shelf.pick(wanted, after, most, others)
             if not chosen and within:
                 waiting = (wanted, Condition(self._lock))
                 self._waiting.append(waiting)
                 if waiting[1].wait(within):
-                    chosen = self._shelf.pick(wanted, after, most)
+                    chosen, beside = self._shelf.pick(wanted, after, most, others)
                 self._waiting.remove(waiting)
-            others = self._shelf.others(wanted, chosen, OTHERS) if most == 1 and chosen else []
-            return chosen, others
+            return chosen, beside
 
     def handicap(self, requester: Hashable, lacking: int) -> float:
         """Note how many pieces a requester lacks; tell how long it should wait (``handicap``)."""

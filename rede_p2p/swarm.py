@@ -17,7 +17,8 @@ PATIENCE = 2.0  # times the usual time of a piece, after which another source ma
 LEAST_PATIENCE = 0.1  # seconds
 LEAD = 0.015  # of a content; who is so far before the others is served at half its pace
 OUTRUN = 0.1  # of a content; those so far behind are slower, and to wait for them helps nobody
-CLOSE = 2  # pieces; a lead that chance gives and takes
+CLOSE = 0.008  # of a content; a lead that chance gives and takes
+LEAST_LEAD = 8  # pieces
 
 
 class Board:
@@ -139,7 +140,9 @@ def handicap(lacking: int, all_lacking: Collection[int], count: int) -> float:
     first. ``all_lacking`` tells how many of ``count`` pieces each requester lacks, this one too.
     """
     lead = sorted(all_lacking)[len(all_lacking) // 2] - lacking
-    return min(1.0, lead / count / LEAD) if CLOSE < lead < OUTRUN * count else 0.0
+    if not max(LEAST_LEAD, CLOSE * count) < lead < OUTRUN * count:
+        return 0.0
+    return min(1.0, lead / count / LEAD)
 
 
 class Shelf:
@@ -178,29 +181,28 @@ class Shelf:
         self._place[piece] = place
         self._offers[piece] = 0
 
-    def pick(self, wanted: set[int], after: int, most: int) -> range:
+    def pick(
+        self, wanted: set[int], after: int, most: int, others: int = 0
+    ) -> tuple[range, list[int]]:
         """Choose what to offer: the least offered of the wanted, as a run of at most ``most``.
 
         Among equals the piece after the last one sent comes first, so that files are read in
         order; else chance decides. Each piece of the run counts as offered. Empty if there is none.
+        Beside it name up to ``others`` wanted pieces more, the least offered first.
         """
-        if after in wanted and self._offers.get(after) == self._lowest():
-            first = after
-        else:
-            first = next(self._least_offered(wanted), -1)
-            if first < 0:
-                return range(0)
+        follows = after in wanted and self._offers.get(after) == self._lowest()
+        needed = 0 if follows and not others else others + 1
+        found = list(islice(self._least_offered(wanted), needed))
+        if not follows and not found:
+            return range(0), []
+        first = after if follows else found[0]
         level, end = self._offers[first], first + 1
         while end - first < most and end in wanted and self._offers.get(end, level + 1) <= level:
             end += 1
         for piece in range(first, end):
             self._move_up(piece)
-        return range(first, end)
-
-    def others(self, wanted: set[int], chosen: range, most: int) -> list[int]:
-        """Name up to ``most`` wanted pieces beside the chosen ones, the least offered first."""
-        found = (piece for piece in self._least_offered(wanted) if piece not in chosen)
-        return list(islice(found, most))
+        run = range(first, end)
+        return run, [piece for piece in found if piece not in run][:others]
 
     def count(self, piece: int) -> None:
         """Count a piece as offered once more."""
@@ -217,11 +219,14 @@ class Shelf:
         return next((n for n, end in enumerate(ends) if self._starts[n] < end), 0)
 
     def _least_offered(self, wanted: set[int]) -> Iterator[int]:
-        """Yield the wanted pieces, the least offered first, equals in the order of chance."""
-        if len(wanted) * 64 < len(self._order):  # few are left to send: look at those alone
+        """Yield the wanted pieces, the least offered first, equals from a place that chance says.
+
+        Where few are wanted of many, those are looked at, else what is here.
+        """
+        if len(wanted) ** 2 < len(self._order):
             here = [piece for piece in wanted if piece in self._offers]
-            self._choose.shuffle(here)
-            yield from sorted(here, key=self._offers.__getitem__)
+            turn = self._choose.randrange(len(here)) if here else 0
+            yield from sorted(here[turn:] + here[:turn], key=self._offers.__getitem__)
             return
         ends = [*self._starts[1:], len(self._order)]
         for start, end in zip(self._starts, ends, strict=True):

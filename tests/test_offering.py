@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from rede_p2p import merkle
 from rede_p2p.holdings import Holding
 from rede_p2p.merkle import FINEST_PIECE, Content
 from rede_p2p.messages import Next, Take
 from rede_p2p.offering import LONGEST_PAUSE, Offering
-from rede_p2p.swarm import CLOSE, LEAD, OUTRUN, handicap
+from rede_p2p.swarm import CLOSE, LEAD, LEAST_LEAD, OUTRUN, handicap
 
-COUNT = 200
-DATA = random.Random(12).randbytes(FINEST_PIECE) * COUNT
+COUNT = 2000
 EVERY = bytes([255] * (COUNT // 8))
 
 
@@ -24,21 +20,23 @@ EVERY = bytes([255] * (COUNT // 8))
         (100, [], 1000, 0),
         (100, [100, 100], 1000, 0),
         (1000, [1, 1], 1000, 0),
-        (500, [500 + CLOSE, 500 + CLOSE], 1000, 0),
-        (500, [503, 503], 1000, 0.003 / LEAD),
+        (500, [508, 508], 1000, 0),
+        (500, [509, 509], 1000, 0.009 / LEAD),
         (500, [515, 515], 1000, 1),
         (500, [599, 599], 1000, 1),
         (500, [600, 600], 1000, 0),
         # Whoever is slower than all others counts for nothing, and so does who is nearly done.
         (500, [500, 500, 1000], 1000, 0),
-        (500, [10, 503, 503, 503], 1000, 0.003 / LEAD),
-        (0, [3, 3], 4, 0),
+        (500, [10, 509, 509, 509], 1000, 0.009 / LEAD),
+        (0, [8, 8], 100, 0),
+        (0, [9, 9], 100, 1),
+        (50_000, [50_100, 50_100], 100_000, 0),
     ],
 )
 def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
     lacking, others, count, expected
 ):
-    assert OUTRUN == 0.1
+    assert (CLOSE, LEAST_LEAD, OUTRUN) == (0.008, 8, 0.1)
     assert handicap(lacking, [lacking, *others], count) == pytest.approx(expected)
 
 
@@ -58,10 +56,9 @@ class Sent:
 @pytest.fixture
 def holding(tmp_path):
     path = tmp_path / "a"
-    path.write_bytes(DATA)
-    layer = merkle.layer_of(DATA)
-    content = Content(merkle.root_of(layer, len(DATA)), len(DATA))
-    return Holding("a", content, layer, path, None, range(COUNT))
+    path.touch()
+    content = Content(bytes(32), COUNT * FINEST_PIECE)
+    return Holding("a", content, b"", path, None, range(COUNT))
 
 
 def take_once(offering, *got):
@@ -78,7 +75,7 @@ def test_who_lacks_less_than_most_waits_between_its_runs_and_no_longer_when_they
     assert not any(sender.pauses for sender in senders)
     first, *others = offerings
     # Other sources have brought it some, which it tells.
-    take_once(first, *[piece for piece in range(COUNT) if piece in first._wanted][: 2 * CLOSE])
+    take_once(first, *[piece for piece in range(COUNT) if piece in first._wanted][: 2 * LEAST_LEAD])
     for _ in range(2):
         take_once(first)
     assert len(senders[0].pauses) == 3

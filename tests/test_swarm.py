@@ -225,33 +225,32 @@ class ShelfMachine(RuleBasedStateMachine):
         wanted=st.one_of(st.sets(st.integers(0, 45)), st.just(set(range(46)))),
         after=st.integers(0, 45),
         most=st.integers(1, 8),
+        others=st.integers(0, 4),
     )
-    def pick(self, wanted, after, most):
-        run = self.shelf.pick(wanted, after, most)
+    def pick(self, wanted, after, most, others):
+        run, beside = self.shelf.pick(wanted, after, most, others)
         here = {piece: n for piece, n in self.offers.items() if piece in wanted}
         assert bool(run) == bool(here)
         if not run:
+            assert not beside
             return
         assert len(run) <= most and set(run) <= here.keys()
         assert here[run[0]] == min(here.values())
         assert all(here[piece] <= here[run[0]] for piece in run)
         if here.get(after) == min(self.offers.values()):
             assert run[0] == after
+        self.check_others(here.keys() - set(run), beside, others if most == 1 else 0)
         for piece in run:
             self.offers[piece] += 1
         self.out.append(run)
 
-    @rule(wanted=st.sets(st.integers(0, 45)), first=st.integers(0, 45), most=st.integers(0, 4))
-    def name_others(self, wanted, first, most):
-        chosen = range(first, first + 1)
-        others = self.shelf.others(wanted, chosen, most)
-        legal = self.offers.keys() & wanted - {first}
-        assert len(others) == len(set(others)) == min(most, len(legal))
-        assert set(others) <= legal
+    def check_others(self, legal, others, least):
+        assert set(others) <= legal and len(others) == len(set(others))
+        assert len(others) >= min(least, len(legal))
         counts = [self.offers[piece] for piece in others]
         left = [self.offers[piece] for piece in legal - set(others)]
         assert counts == sorted(counts)
-        assert not counts or not left or counts[-1] <= min(left)
+        assert not least or not counts or not left or counts[-1] <= min(left)
 
     @precondition(lambda self: self.offers)
     @rule(data=st.data())
@@ -280,7 +279,7 @@ class ShelfMachine(RuleBasedStateMachine):
             return
         wanted, order = set(self.offers), []
         while wanted:
-            (piece,) = self.shelf.pick(wanted, 0, 1)
+            ((piece,), _) = self.shelf.pick(wanted, 0, 1)
             wanted.remove(piece)
             order.append(self.offers[piece])
         assert order == sorted(order)
@@ -304,7 +303,7 @@ def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters
     sent: list[int] = []
     while any(wanted):
         turn = chance.choice([n for n in range(requesters) if wanted[n]])
-        run = shelf.pick(wanted[turn], after[turn], most)
+        run, _ = shelf.pick(wanted[turn], after[turn], most)
         assert run
         wanted[turn].difference_update(run)
         after[turn] = run.stop
@@ -317,16 +316,16 @@ def test_few_wanted_of_many_are_found_and_the_least_offered_comes_first():
     shelf = Shelf(range(10_000), random.Random(1))
     for _ in range(3):
         shelf.pick({9000}, 0, 1)
-    assert shelf.pick({9000, 70_000}, 0, 1) == range(9000, 9001)
-    assert shelf.pick({9000, 77}, 0, 1) == range(77, 78)
-    assert shelf.pick({70_000}, 0, 1) == range(0)
-    assert shelf.pick(set(), 0, 1) == range(0)
+    assert shelf.pick({9000, 70_000}, 0, 1) == (range(9000, 9001), [])
+    assert shelf.pick({9000, 77}, 0, 1) == (range(77, 78), [])
+    assert shelf.pick({70_000}, 0, 1) == (range(0), [])
+    assert shelf.pick(set(), 0, 1) == (range(0), [])
 
 
 def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
     shelf = Shelf(range(50))
     wanted, after, order = set(range(50)), 0, []
-    while run := shelf.pick(wanted, after, 4):
+    while run := shelf.pick(wanted, after, 4)[0]:
         wanted.difference_update(run)
         after = run.stop
         order.extend(run)
