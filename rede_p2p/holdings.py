@@ -7,7 +7,7 @@ threads share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Condition, Lock
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from rede_p2p import disk, merkle
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.disk import Stamp
 from rede_p2p.merkle import Content
-from rede_p2p.swarm import Shelf, handicap
+from rede_p2p.swarm import Shelf, Wish
 
 OTHERS = 3  # pieces named beside the one that is offered
 
@@ -39,10 +39,9 @@ class Holding:
         self.layer = layer
         self.path = path
         self.stamp = stamp
-        self._lock = Lock()  # guards the three below
+        self._lock = Lock()  # guards the two below, and the wishes of the shelf
         self._shelf = Shelf(pieces)
-        self._lacking: dict[Hashable, int] = {}  # pieces, of each requester
-        self._waiting: list[tuple[set[int], Condition]] = []  # what those who wait want
+        self._waiting: list[tuple[Wish, Condition]] = []  # those who wait for a piece
 
     def open(self) -> BinaryIO:
         """Open the file for one reader; raise DiskError."""
@@ -53,39 +52,46 @@ class Holding:
         with self._lock:
             for index in pieces:
                 self._shelf.add(index)
-                for wanted, arrival in self._waiting:
-                    if index in wanted:
+                for wish, arrival in self._waiting:
+                    if index in wish.here:
                         arrival.notify()
 
-    def offer(
-        self, wanted: set[int], after: int, most: int, within: float
-    ) -> tuple[range, list[int]]:
-        """Choose pieces that are wanted, waiting some seconds for one to come; maybe none.
+    def enter(self, lacking: set[int]) -> Wish:
+        """Begin to serve a requester, who lacks these pieces."""
+        with self._lock:
+            return self._shelf.enter(lacking)
+
+    def leave(self, wish: Wish) -> None:
+        """Serve a requester no more."""
+        with self._lock:
+            self._shelf.leave(wish)
+
+    def note(self, wish: Wish, got: Iterable[int], lost: Iterable[int]) -> None:
+        """Take it that a requester lacks some pieces no more, and others again."""
+        with self._lock:
+            self._shelf.note(wish, got, lost)
+
+    def handicap(self, wish: Wish) -> float:
+        """Tell how long a requester should wait, for others to catch up (``Shelf.handicap``)."""
+        with self._lock:
+            return self._shelf.handicap(wish, merkle.piece_count(self.content.size))
+
+    def offer(self, wish: Wish, after: int, most: int, within: float) -> tuple[range, list[int]]:
+        """Choose pieces that are wished, waiting some seconds for one to come; maybe none.
 
         Where a run would be of one piece, name others too: while it is on its way, another source
         may have promised that one.
         """
         others = OTHERS if most == 1 else 0
         with self._lock:
-            chosen, beside = self._shelf.pick(wanted, after, most, others)
+            chosen, beside = self._shelf.pick(wish, after, most, others)
             if not chosen and within:
-                waiting = (wanted, Condition(self._lock))
+                waiting = (wish, Condition(self._lock))
                 self._waiting.append(waiting)
                 if waiting[1].wait(within):
-                    chosen, beside = self._shelf.pick(wanted, after, most, others)
+                    chosen, beside = self._shelf.pick(wish, after, most, others)
                 self._waiting.remove(waiting)
             return chosen, beside
-
-    def handicap(self, requester: Hashable, lacking: int) -> float:
-        """Note how many pieces a requester lacks; tell how long it should wait (``handicap``)."""
-        with self._lock:
-            self._lacking[requester] = lacking
-            return handicap(lacking, self._lacking.values(), merkle.piece_count(self.content.size))
-
-    def forget(self, requester: Hashable) -> None:
-        """Take it that a requester is gone."""
-        with self._lock:
-            self._lacking.pop(requester, None)
 
     def count(self, piece: int) -> None:
         """Count as offered what was taken from among the others."""

@@ -32,9 +32,9 @@ class Offering:
         self._sender = sender
         self._piece = merkle.piece_length(holding.content.size)
         self._count = merkle.piece_count(holding.content.size)
-        self._wanted = {
-            i for i in range(min(self._count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128
-        }
+        self._wish = holding.enter(
+            {i for i in range(min(self._count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128}
+        )
         self._offered = range(0)
         self._others: list[int] = []
         self._after = 0  # the piece after the last one sent
@@ -45,7 +45,7 @@ class Offering:
     def choose(self, news: Next) -> Choice:
         """Take note of the news, and offer what has been offered least, waiting for it a while."""
         self._return_offer()
-        self._note(news)
+        self._note(news.got, news.lost)
         offered, others = self._offer(OFFER_WAIT)
         return Choice(offered.start, len(offered), tuple(others))
 
@@ -60,8 +60,7 @@ class Offering:
             self.holding.count(taken[0])
         else:
             raise RefusedError("bad-range")
-        self._wanted.difference_update(taken)
-        self._note(request)
+        self._note((*taken, *request.got), request.lost)
         start = taken.start * self._piece
         length = min(len(taken) * self._piece, self.holding.content.size - start)
         self._give_way()
@@ -72,21 +71,17 @@ class Offering:
         self._sender.send(self.file, self.holding.name, self.holding.stamp, head, start)
         return length
 
-    def _note(self, news: Next | Take) -> None:
-        self._wanted.difference_update(news.got)
-        if news.lost:
-            self._wanted.update(index for index in news.lost if index < self._count)
+    def _note(self, got: tuple[int, ...], lost: tuple[int, ...]) -> None:
+        self.holding.note(self._wish, got, [index for index in lost if index < self._count])
 
     def _offer(self, within: float) -> tuple[range, list[int]]:
-        self._offered, self._others = self.holding.offer(
-            self._wanted, self._after, self._run, within
-        )
+        self._offered, self._others = self.holding.offer(self._wish, self._after, self._run, within)
         return self._offered, self._others
 
     def close(self) -> None:
         """Forget what was offered and not taken."""
         self._return_offer()
-        self.holding.forget(self)
+        self.holding.leave(self._wish)
         self.file.close()
 
     def _return_offer(self) -> None:
@@ -95,7 +90,7 @@ class Offering:
 
     def _give_way(self) -> None:
         """Let those that lack more go first."""
-        share = self.holding.handicap(self, len(self._wanted))
+        share = self.holding.handicap(self._wish)
         if share and self._sent_size:
             self._sender.pause(min(share * (monotonic() - self._sent_at), LONGEST_PAUSE))
 

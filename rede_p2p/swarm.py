@@ -10,7 +10,7 @@ before any twice. Their owners hold a lock around them.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import chain, islice
 
 PATIENCE = 2.0  # times the usual time of a piece, after which another source may fetch it too
@@ -132,24 +132,20 @@ class Board:
         return self._clock() - min(holders.values()) > patience
 
 
-def handicap(lacking: int, all_lacking: Collection[int], count: int) -> float:
-    """Tell how long a requester should wait for its next run: times what the last one took.
+class Wish:
+    """What one requester lacks of a content, and what of that a Shelf has, which keeps it so."""
 
-    TCP shares a cable unevenly. Who is served more ends early, and who ends last has nothing but
-    his own cable's rate left to catch up with; so those before the middle one let the others go
-    first. ``all_lacking`` tells how many of ``count`` pieces each requester lacks, this one too.
-    """
-    lead = sorted(all_lacking)[len(all_lacking) // 2] - lacking
-    if not max(LEAST_LEAD, CLOSE * count) < lead < OUTRUN * count:
-        return 0.0
-    return min(1.0, lead / count / LEAD)
+    def __init__(self, lacking: set[int]) -> None:
+        self.lacking = lacking
+        self.here: set[int] = set()
 
 
 class Shelf:
     """What one source has of a content, ordered by how often each piece was offered.
 
     ``_order`` holds the pieces, those offered least first; ``_starts[n]`` is where those offered
-    n times begin, so that counting an offer is one swap and not a sort.
+    n times begin, so that counting an offer is one swap and not a sort. ``_wishes`` are those of
+    the requesters; of each, ``here`` is what it lacks and is on the shelf.
     """
 
     def __init__(self, pieces: Iterable[int], choose: random.Random | None = None) -> None:
@@ -158,6 +154,38 @@ class Shelf:
         self._place = {piece: place for place, piece in enumerate(self._order)}
         self._offers = dict.fromkeys(self._order, 0)
         self._starts = [0]
+        self._wishes: set[Wish] = set()
+
+    def enter(self, lacking: set[int]) -> Wish:
+        """Begin to serve a requester."""
+        wish = Wish(lacking)
+        wish.here = lacking & self._offers.keys()
+        self._wishes.add(wish)
+        return wish
+
+    def leave(self, wish: Wish) -> None:
+        """Serve a requester no more."""
+        self._wishes.discard(wish)
+
+    def note(self, wish: Wish, got: Iterable[int], lost: Iterable[int]) -> None:
+        """Take it that a requester lacks some pieces no more, and others again."""
+        wish.lacking.difference_update(got)
+        wish.here.difference_update(got)
+        wish.lacking.update(lost)
+        wish.here.update(piece for piece in lost if piece in self._offers)
+
+    def handicap(self, wish: Wish, count: int) -> float:
+        """Tell how long a requester should wait for its next run: times what the last one took.
+
+        TCP shares a cable unevenly. Who is served more ends early, and who ends last has nothing
+        but his own cable's rate left to catch up with; so those before the middle one, of a content
+        of ``count`` pieces, let the others go first.
+        """
+        lacking = sorted(len(one.lacking) for one in self._wishes)
+        lead = lacking[len(lacking) // 2] - len(wish.lacking)
+        if not max(LEAST_LEAD, CLOSE * count) < lead < OUTRUN * count:
+            return 0.0
+        return min(1.0, lead / count / LEAD)
 
     def __contains__(self, piece: int) -> bool:
         return piece in self._offers
@@ -180,24 +208,25 @@ class Shelf:
         self._order[place] = piece
         self._place[piece] = place
         self._offers[piece] = 0
+        for wish in self._wishes:
+            if piece in wish.lacking:
+                wish.here.add(piece)
 
-    def pick(
-        self, wanted: set[int], after: int, most: int, others: int = 0
-    ) -> tuple[range, list[int]]:
-        """Choose what to offer: the least offered of the wanted, as a run of at most ``most``.
+    def pick(self, wish: Wish, after: int, most: int, others: int = 0) -> tuple[range, list[int]]:
+        """Choose what to offer: the least offered of what is wished, a run of at most ``most``.
 
         Among equals the piece after the last one sent comes first, so that files are read in
         order; else chance decides. Each piece of the run counts as offered. Empty if there is none.
-        Beside it name up to ``others`` wanted pieces more, the least offered first.
+        Beside it name up to ``others`` pieces more, the least offered first.
         """
-        follows = after in wanted and self._offers.get(after) == self._lowest()
+        follows = after in wish.here and self._offers[after] == self._lowest()
         needed = 0 if follows and not others else others + 1
-        found = list(islice(self._least_offered(wanted), needed))
+        found = list(islice(self._least_offered(wish.here), needed))
         if not follows and not found:
             return range(0), []
         first = after if follows else found[0]
         level, end = self._offers[first], first + 1
-        while end - first < most and end in wanted and self._offers.get(end, level + 1) <= level:
+        while end - first < most and end in wish.here and self._offers[end] <= level:
             end += 1
         for piece in range(first, end):
             self._move_up(piece)
@@ -218,15 +247,15 @@ class Shelf:
         ends = chain(self._starts[1:], (len(self._order),))
         return next((n for n, end in enumerate(ends) if self._starts[n] < end), 0)
 
-    def _least_offered(self, wanted: set[int]) -> Iterator[int]:
-        """Yield the wanted pieces, the least offered first, equals from a place that chance says.
+    def _least_offered(self, wished: set[int]) -> Iterator[int]:
+        """Yield wished pieces, the least offered first, equals from a place that chance says.
 
-        Where few are wanted of many, those are looked at, else what is here.
+        Where they are few those are looked at, else all that is here, of which the first will do.
         """
-        if len(wanted) ** 2 < len(self._order):
-            here = [piece for piece in wanted if piece in self._offers]
-            turn = self._choose.randrange(len(here)) if here else 0
-            yield from sorted(here[turn:] + here[:turn], key=self._offers.__getitem__)
+        if len(wished) ** 2 < len(self._order):
+            some = list(wished)
+            turn = self._choose.randrange(len(some)) if some else 0
+            yield from sorted(some[turn:] + some[:turn], key=self._offers.__getitem__)
             return
         ends = [*self._starts[1:], len(self._order)]
         for start, end in zip(self._starts, ends, strict=True):
@@ -235,7 +264,7 @@ class Shelf:
             turn = self._choose.randrange(start, end)
             for place in chain(range(turn, end), range(start, turn)):
                 piece = self._order[place]
-                if piece in wanted:
+                if piece in wished:
                     yield piece
 
     def _move_up(self, piece: int) -> None:

@@ -15,7 +15,17 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rede_p2p.swarm import LEAST_PATIENCE, PATIENCE, Board, Shelf
+from rede_p2p.swarm import (
+    CLOSE,
+    LEAD,
+    LEAST_LEAD,
+    LEAST_PATIENCE,
+    OUTRUN,
+    PATIENCE,
+    Board,
+    Shelf,
+    Wish,
+)
 
 SOURCES = st.sampled_from("abcd")
 PIECES = 70  # in the largest board: more than eight bytes of bitmap
@@ -207,29 +217,53 @@ def test_who_is_slow_is_measured_by_how_long_a_piece_usually_takes(usual):
     assert board.overdue("b") == [1]
 
 
+PIECES_OR_MORE = st.integers(0, 45)  # some of them never on the shelf
+
+
 class ShelfMachine(RuleBasedStateMachine):
-    """One shelf beside a table of how often each piece was offered."""
+    """One shelf beside a table of how often each piece was offered, and what each one lacks."""
 
     @initialize(pieces=st.sets(st.integers(0, 40)), chance=st.integers(0, 9))
     def begin(self, pieces, chance):
         self.shelf = Shelf(sorted(pieces), random.Random(chance))
         self.offers = dict.fromkeys(pieces, 0)
         self.out: list[range] = []  # what was offered and may be taken back
+        self.lacking: dict[Wish, set[int]] = {}
 
     @rule(piece=st.integers(0, 40))
     def add(self, piece):
         self.shelf.add(piece)
         self.offers.setdefault(piece, 0)
 
+    @rule(lacking=st.one_of(st.sets(PIECES_OR_MORE), st.just(set(range(46)))))
+    def enter(self, lacking):
+        self.lacking[self.shelf.enter(set(lacking))] = set(lacking)
+
+    @precondition(lambda self: self.lacking)
+    @rule(data=st.data())
+    def leave(self, data):
+        wish = data.draw(st.sampled_from(list(self.lacking)))
+        self.shelf.leave(wish)
+        del self.lacking[wish]
+
+    @precondition(lambda self: self.lacking)
+    @rule(data=st.data(), got=st.sets(PIECES_OR_MORE), lost=st.sets(PIECES_OR_MORE))
+    def note(self, data, got, lost):
+        wish = data.draw(st.sampled_from(list(self.lacking)))
+        self.shelf.note(wish, got, lost)
+        self.lacking[wish] = (self.lacking[wish] - got) | lost
+
+    @precondition(lambda self: self.lacking)
     @rule(
-        wanted=st.one_of(st.sets(st.integers(0, 45)), st.just(set(range(46)))),
-        after=st.integers(0, 45),
+        data=st.data(),
+        after=PIECES_OR_MORE,
         most=st.integers(1, 8),
         others=st.integers(0, 4),
     )
-    def pick(self, wanted, after, most, others):
-        run, beside = self.shelf.pick(wanted, after, most, others)
-        here = {piece: n for piece, n in self.offers.items() if piece in wanted}
+    def pick(self, data, after, most, others):
+        wish = data.draw(st.sampled_from(list(self.lacking)))
+        run, beside = self.shelf.pick(wish, after, most, others)
+        here = {piece: n for piece, n in self.offers.items() if piece in self.lacking[wish]}
         assert bool(run) == bool(here)
         if not run:
             assert not beside
@@ -269,6 +303,12 @@ class ShelfMachine(RuleBasedStateMachine):
             self.offers[piece] -= 1
 
     @invariant()
+    def it_knows_what_each_one_lacks_and_could_have(self):
+        for wish, lacking in self.lacking.items():
+            assert wish.lacking == lacking
+            assert wish.here == lacking & self.offers.keys()
+
+    @invariant()
     def it_holds_what_was_put_there(self):
         assert len(self.shelf) == len(self.offers)
         assert {piece for piece in range(50) if piece in self.shelf} == self.offers.keys()
@@ -277,10 +317,10 @@ class ShelfMachine(RuleBasedStateMachine):
         """Take everything once more: it comes in the order of how often it was offered."""
         if not hasattr(self, "shelf"):
             return
-        wanted, order = set(self.offers), []
-        while wanted:
-            ((piece,), _) = self.shelf.pick(wanted, 0, 1)
-            wanted.remove(piece)
+        wish, order = self.shelf.enter(set(self.offers)), []
+        while wish.here:
+            ((piece,), _) = self.shelf.pick(wish, 0, 1)
+            self.shelf.note(wish, [piece], [])
             order.append(self.offers[piece])
         assert order == sorted(order)
 
@@ -298,35 +338,70 @@ TestShelf.settings = settings(max_examples=80, stateful_step_count=50, deadline=
 @settings(max_examples=60, deadline=None)
 def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters, most, chance):
     shelf = Shelf(range(count), chance)
-    wanted = [set(range(count)) for _ in range(requesters)]
+    wishes = [shelf.enter(set(range(count))) for _ in range(requesters)]
     after = [0] * requesters
     sent: list[int] = []
-    while any(wanted):
-        turn = chance.choice([n for n in range(requesters) if wanted[n]])
-        run, _ = shelf.pick(wanted[turn], after[turn], most)
+    while any(wish.here for wish in wishes):
+        turn = chance.choice([n for n in range(requesters) if wishes[n].here])
+        run, _ = shelf.pick(wishes[turn], after[turn], most)
         assert run
-        wanted[turn].difference_update(run)
+        shelf.note(wishes[turn], run, [])
         after[turn] = run.stop
         sent.extend(run)
     assert sorted(sent[:count]) == list(range(count))
     assert sorted(sent) == sorted(list(range(count)) * requesters)
 
 
-def test_few_wanted_of_many_are_found_and_the_least_offered_comes_first():
+def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
     shelf = Shelf(range(10_000), random.Random(1))
+
+    def picked(*lacking):
+        return shelf.pick(shelf.enter(set(lacking)), 0, 1)
+
     for _ in range(3):
-        shelf.pick({9000}, 0, 1)
-    assert shelf.pick({9000, 70_000}, 0, 1) == (range(9000, 9001), [])
-    assert shelf.pick({9000, 77}, 0, 1) == (range(77, 78), [])
-    assert shelf.pick({70_000}, 0, 1) == (range(0), [])
-    assert shelf.pick(set(), 0, 1) == (range(0), [])
+        picked(9000)
+    assert picked(9000, 70_000) == (range(9000, 9001), [])
+    assert picked(9000, 77) == (range(77, 78), [])
+    assert picked(70_000) == (range(0), [])
+    assert picked() == (range(0), [])
 
 
 def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
     shelf = Shelf(range(50))
-    wanted, after, order = set(range(50)), 0, []
-    while run := shelf.pick(wanted, after, 4)[0]:
-        wanted.difference_update(run)
+    wish, after, order = shelf.enter(set(range(50))), 0, []
+    while run := shelf.pick(wish, after, 4)[0]:
+        shelf.note(wish, run, [])
         after = run.stop
         order.extend(run)
     assert order == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "others", "count", "expected"),
+    [
+        (100, [], 1000, 0),
+        (100, [100, 100], 1000, 0),
+        (1000, [1, 1], 1000, 0),
+        (500, [508, 508], 1000, 0),
+        (500, [509, 509], 1000, 0.009 / LEAD),
+        (500, [515, 515], 1000, 1),
+        (500, [599, 599], 1000, 1),
+        (500, [600, 600], 1000, 0),
+        # Whoever is slower than all others counts for nothing, and so does who is nearly done.
+        (500, [500, 500, 1000], 1000, 0),
+        (500, [10, 509, 509, 509], 1000, 0.009 / LEAD),
+        (0, [8, 8], 100, 0),
+        (0, [9, 9], 100, 1),
+        (5000, [5010, 5010], 10_000, 0),
+    ],
+)
+def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
+    lacking, others, count, expected
+):
+    assert (CLOSE, LEAST_LEAD, OUTRUN) == (0.008, 8, 0.1)
+    shelf = Shelf(range(count))
+    wish, *rest = [shelf.enter(set(range(number))) for number in (lacking, *others)]
+    assert shelf.handicap(wish, count) == pytest.approx(expected)
+    for other in rest:
+        shelf.leave(other)
+    assert shelf.handicap(wish, count) == 0
