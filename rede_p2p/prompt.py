@@ -58,6 +58,7 @@ class Prompt:
             signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
             signal.signal(signal.SIGINT, self._on_interrupt)
             signal.signal(_WAKE, self._on_wake)
+            signal.siginterrupt(_WAKE, False)  # or it would cut short the echo of what is typed
             readline.set_pre_input_hook(self._on_drawn)
             # It lives as long as the program and holds nothing, so nobody need join it.
             threading.Thread(target=self._nudge, args=(heard,), name="nudge", daemon=True).start()

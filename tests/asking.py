@@ -1,8 +1,11 @@
 """A prompt beside a thread that never rests, so that every moment of drawing the prompt is long.
 
 ``test_terminal`` runs it in a terminal; each Ctrl-C and each line is answered with its number.
+With ``--acordar`` that thread wakes the prompt without pause, as events do now and then.
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
 from threading import Event, Thread
@@ -13,14 +16,16 @@ from rede_p2p.screens import Screen
 
 
 def busy(ended: Event) -> None:
+    wakes = "--acordar" in sys.argv
     while not ended.is_set():
-        pass
+        if wakes:
+            os.kill(os.getpid(), signal.SIGUSR1)
 
 
 def main() -> None:
     ended = Event()
-    Thread(target=busy, args=(ended,)).start()
     screen = Screen()
+    Thread(target=busy, args=(ended,)).start()
     count = 0
     try:
         while count < 1000:

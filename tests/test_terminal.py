@@ -78,6 +78,21 @@ def test_no_ctrl_c_is_lost_at_the_moment_the_prompt_appears():
         assert opened.end() == 0
 
 
+@needs_readline
+def test_no_letter_is_lost_on_the_screen_when_the_prompt_is_woken():
+    words = ["tests/asking.py", "--acordar"]
+    with closing(Terminal(words, {**os.environ, "TERM": "xterm"})) as opened:
+        opened.prompts()
+        for length in range(1, 61):
+            opened.press("x")
+            opened.prompts("x" * length)
+        opened.press("\r")
+        opened.shows("^1: linha x{60}$")
+        opened.prompts()
+        opened.press("\x04")
+        assert opened.end() == 0
+
+
 def test_what_is_told_during_a_get_stands_above_its_bar(net):
     with (
         terminal(net, files={"meu.txt": b"m"}) as opened,
