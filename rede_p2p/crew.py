@@ -254,7 +254,7 @@ def _weight(failure: RedeError) -> int:
 
 
 class _Buffers:
-    """The buffers of one source: one fills while the others are verified."""
+    """The buffers of one source: one fills while the others are written."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -7,6 +7,7 @@ is told the file, its size and its piece hashes, answers for each piece, and end
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -16,9 +17,10 @@ from rede_p2p.errors import DiskError
 from rede_p2p.verifier import Found
 
 _PROJECT = Path(__file__).resolve().parent.parent
+# It has our own path, wherever that came from: without it the package would miss what it needs.
 _PROGRAM = f"""
 import sys
-sys.path.insert(0, {str(_PROJECT)!r})
+sys.path[:] = {[str(_PROJECT), *sys.path]!r}
 from rede_p2p.recheck import main
 main()
 """
@@ -29,9 +31,7 @@ def look_beside(path: Path, size: int, layer: bytes, count: int) -> Generator[Fo
 
     The process ends when the iterator is closed. Raises DiskError when it cannot tell of them all.
     """
-    import subprocess  # here, for the other process would spend a third of its start on it
-
-    command = [sys.executable, "-I", "-c", _PROGRAM, str(path), str(size), str(count)]
+    command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(path), str(size), str(count)]
     with (
         disk.border(path),
         subprocess.Popen(

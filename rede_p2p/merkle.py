@@ -68,14 +68,20 @@ def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]
     return hashes
 
 
-def compare(data: bytes | bytearray | memoryview, size: int, expected: list[bytes]) -> list[bool]:
-    """Tell which of the pieces expected to stand side by side in ``data`` are right.
+def compare(
+    data: bytes | bytearray | memoryview, size: int, pieces: range, hashes: list[bytes]
+) -> list[bool]:
+    """Tell which of these pieces, of those whose ``hashes`` are known, stand right in ``data``.
 
-    Those for which there is no data are not.
+    One of which ``data`` has only a part is not: with its padding, a part of a tree could have the
+    hash of the whole.
     """
+    piece = piece_length(size)
+    if len(data) < min(pieces.stop * piece, size) - pieces.start * piece:
+        data = memoryview(data)[: len(data) // piece * piece]
     digests = piece_hashes(data, size) if data or not size else []
-    pairs = zip_longest(digests, expected)
-    return [digest == right for digest, right in pairs]
+    expected = hashes[pieces.start : pieces.stop]
+    return [digest == right for digest, right in zip_longest(digests, expected)]
 
 
 def layer_of(data: bytes | bytearray | memoryview) -> bytes:

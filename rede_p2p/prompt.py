@@ -70,7 +70,10 @@ class Prompt:
         """
         try:
             self._asking = True
-            return input(PROMPT)
+            line = input(PROMPT)
+            if self._interrupted:  # it came before Enter
+                raise KeyboardInterrupt
+            return line
         except EOFError:
             sys.stdout.write("\n")
             return None
@@ -105,7 +108,7 @@ class Prompt:
             if not os.read(heard, 1024).strip(own):
                 continue
             self._woken = False
-            while self._asking and not self._woken:
+            while self._asking and (self._interrupted or not self._woken):
                 signal.pthread_kill(self._main, _WAKE)
                 pause.wait(NUDGE)
 

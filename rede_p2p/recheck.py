@@ -27,11 +27,11 @@ def main() -> None:
     buffer = memoryview(bytearray(step * piece))  # kept: new memory would cost more than the copy
     with BufferedReader(FileIO(path, "rb")) as file:  # which never reads less than is there
         for first in range(0, count, step):
-            stop = min(first + step, count)
-            wanted = min(stop * piece, size) - first * piece
+            run = range(first, min(first + step, count))
+            wanted = min(run.stop * piece, size) - first * piece
             data = buffer[: file.readinto(buffer[:wanted])]
-            answers += bytes(merkle.compare(data, size, hashes[first:stop]))
-            if len(answers) * piece >= TOLD_EVERY or stop == count:
+            answers += bytes(merkle.compare(data, size, run, hashes))
+            if len(answers) * piece >= TOLD_EVERY or run.stop == count:
                 sys.stdout.buffer.write(answers)
                 sys.stdout.buffer.flush()
                 answers.clear()

@@ -252,7 +252,7 @@ class Shelf:
 
         Where they are few those are looked at, else all that is here, of which the first will do.
         """
-        if len(wished) ** 2 < len(self._order):
+        if len(wished) * min(len(wished), 64) < len(self._order):
             some = list(wished)
             turn = self._choose.randrange(len(some)) if some else 0
             yield from sorted(some[turn:] + some[:turn], key=self._offers.__getitem__)

@@ -106,7 +106,7 @@ class Verifier:
 
     def _check(self, pieces: range, data: memoryview) -> Found:
         """Tell of each piece that is not here yet whether it is right."""
-        right = merkle.compare(data, self._size, self._hashes[pieces.start : pieces.stop])
+        right = merkle.compare(data, self._size, pieces, self._hashes)
         return {
             index: is_right
             for index, is_right in zip(pieces, right, strict=True)
@@ -141,6 +141,5 @@ def look_at(path: Path, size: int, hashes: list[bytes], runs: Iterable[range]) -
             if length > len(buffer):
                 buffer = memoryview(bytearray(length))
             filled = disk.read_into(file, run.start * piece, buffer[:length])
-            whole = length if filled == length else filled // piece * piece
-            right = merkle.compare(buffer[:whole], size, hashes[run.start : run.stop])
+            right = merkle.compare(buffer[:filled], size, run, hashes)
             yield dict(zip(run, right, strict=True))

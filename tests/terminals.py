@@ -35,6 +35,7 @@ class Terminal:
         self._screen = pyte.Screen(columns, ROWS)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
+        self._ended = False
 
     def until(self, fact: Callable[[], object], within: float = PATIENCE) -> None:
         """Read until a fact is true."""
@@ -44,6 +45,7 @@ class Terminal:
             try:
                 some = self._child.read_nonblocking(65536, max(0.01, end - monotonic()))
             except pexpect.EOF:
+                self._ended = True
                 assert fact(), f"it ended:\n{self.screen()}"
                 return
             except pexpect.TIMEOUT:
@@ -88,7 +90,8 @@ class Terminal:
 
     def end(self) -> int:
         """Wait until it ends by itself; return its exit status."""
-        self.until(lambda: not self._child.isalive())
+        self.until(lambda: self._ended)  # all that it wrote has been read
+        self._child.wait()
         return self._child.exitstatus
 
     def close(self) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import sys
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from programs import eventually
 
 from rede_p2p import look, merkle
 from rede_p2p.errors import DiskError
 from rede_p2p.look import look_beside
-from rede_p2p.merkle import FINEST_PIECE
+from rede_p2p.merkle import BLOCK, FINEST_PIECE
+from rede_p2p.verifier import look_at
 
 DATA = random.Random(9).randbytes(100 * FINEST_PIECE + 5)
 LAYER = merkle.layer_of(DATA)
@@ -48,6 +52,45 @@ def test_what_is_right_is_told_and_nothing_else(left):
     assert looked_at(left) == set(range(COUNT)) - {0, 63, 64, 99}
     os.truncate(left, 70 * FINEST_PIECE - 1)
     assert looked_at(left, 70) == set(range(69)) - {0, 63, 64}
+
+
+def test_what_libraries_need_is_found_wherever_this_process_found_it(left, tmp_path):
+    elsewhere = tmp_path / "rich"
+    elsewhere.mkdir()
+    (elsewhere / "__init__.py").touch()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-S", "-c"),
+            "import sys; from pathlib import Path; from rede_p2p.look import look_beside\n"
+            "layer = bytes.fromhex(sys.argv[2])\n"
+            "print(sum(map(len, look_beside(Path(sys.argv[1]), int(sys.argv[3]), layer, 101))))",
+            *(str(left), LAYER.hex(), str(len(DATA))),
+        ],
+        env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("101\n", "")
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 4])
+def test_the_nodes_of_a_tree_are_not_taken_for_its_leaves(tmp_path, blocks):
+    data = random.Random(blocks).randbytes(blocks * BLOCK)
+    leaves = [sha256(data[at : at + BLOCK]).digest() for at in range(0, len(data), BLOCK)]
+    nodes = [*leaves, bytes(32)][: blocks + blocks % 2]
+    while len(nodes) > 2:
+        nodes = [sha256(a + b).digest() for a, b in zip(nodes[::2], nodes[1::2], strict=True)]
+    layer = merkle.layer_of(data)
+    assert sha256(b"".join(nodes)).digest() == layer  # so this would pass for the whole
+    path = tmp_path / "a.parte"
+    path.write_bytes(b"".join(nodes))
+    with closing(look_beside(path, len(data), layer, 1)) as looked:
+        assert list(looked) == [{0: False}]
+    assert list(look_at(path, len(data), [layer], [range(1)])) == [{0: False}]
+    path.write_bytes(data)
+    with closing(look_beside(path, len(data), layer, 1)) as looked:
+        assert list(looked) == [{0: True}]
 
 
 def test_a_file_that_is_gone_is_an_error_of_the_disk(tmp_path):

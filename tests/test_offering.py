@@ -6,7 +6,7 @@ import pytest
 
 from rede_p2p.holdings import Holding
 from rede_p2p.merkle import FINEST_PIECE, Content
-from rede_p2p.messages import Next, Take
+from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.offering import LONGEST_PAUSE, Offering
 from rede_p2p.swarm import LEAST_LEAD
 
@@ -19,9 +19,10 @@ class Sent:
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
+        self.offer: Choice | Run | None = None  # that came in the last head
 
-    def send(self, *_: object) -> None:
-        pass
+    def send(self, file, name, stamp, head, start):  # noqa: ARG002
+        self.offer = head
 
     def pause(self, seconds):
         self.pauses.append(seconds)
@@ -35,29 +36,30 @@ def holding(tmp_path):
     return Holding("a", content, b"", path, None, range(COUNT))
 
 
-def take_once(offering, *got):
-    """Tell what has come from elsewhere, and take what is offered."""
-    choice = offering.choose(Next(got))
-    offering.give(Take(choice.first, choice.count))
+def take_once(offering, sender, *got):
+    """Take what is offered, and tell what has come from elsewhere."""
+    offer = sender.offer or offering.choose(Next())
+    offering.give(Take(offer.first, offer.count, got))
 
 
 def test_who_lacks_less_than_most_waits_between_its_runs_and_no_longer_when_they_are_gone(holding):
     senders = [Sent() for _ in range(4)]
     offerings = [Offering(holding, holding.open(), EVERY, sender) for sender in senders]
-    for offering in offerings:
-        take_once(offering)
+    for offering, sender in zip(offerings, senders, strict=True):
+        take_once(offering, sender)
     assert not any(sender.pauses for sender in senders)
     first, *others = offerings
     # Other sources have brought it some, which it tells.
-    take_once(first, *range(COUNT - 2 * LEAST_LEAD, COUNT))
-    for _ in range(2):
-        take_once(first)
+    take_once(first, senders[0], *range(COUNT - 3 * LEAST_LEAD, COUNT))
+    assert not senders[0].pauses
+    for _ in range(3):
+        take_once(first, senders[0])
     assert len(senders[0].pauses) == 3
     assert all(0 < pause <= LONGEST_PAUSE for pause in senders[0].pauses)
     for other, sender in zip(others, senders[1:], strict=True):
-        take_once(other)
+        take_once(other, sender)
         assert not sender.pauses
         other.close()
-    take_once(first)
+    take_once(first, senders[0])
     assert len(senders[0].pauses) == 3
     first.close()
