@@ -45,14 +45,12 @@ class Offering:
     def choose(self, news: Next) -> Choice:
         """Take note of the news, and offer what has been offered least, waiting for it a while."""
         self._return_offer()
-        self._sent_size = 0  # what the requester did since then is no measure of the network
         self._note(news.got, news.lost)
         offered, others = self._offer(OFFER_WAIT)
         return Choice(offered.start, len(offered), tuple(others))
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next one; return their bytes."""
-        self._give_way()
         taken = range(request.first, request.first + request.count)
         if taken and taken[0] in self._offered and taken[-1] in self._offered:
             self.holding.take_back(range(self._offered.start, taken.start))
@@ -62,9 +60,11 @@ class Offering:
             self.holding.count(taken[0])
         else:
             raise RefusedError("bad-range")
+        self._offered, self._others = range(0), []  # nothing of it is left to take back
         self._note((*taken, *request.got), request.lost)
         start = taken.start * self._piece
         length = min(len(taken) * self._piece, self.holding.content.size - start)
+        self._give_way()
         self._adapt(length)
         self._after = taken.stop
         offered, others = self._offer(within=0)
