@@ -21,7 +21,8 @@ SLOTS = 32  # uploads at once
 TELL_EVERY = 2.0  # seconds between two tellings of one's place
 FREE_CHUNK = 4 * 1024 * 1024  # bytes handed to the kernel at once, where there is no limit
 LEAST_RATE = 16 * 1024  # bytes a second for one upload; a receiver gives up below about 4 KiB
-PACED_CHUNK = 16 * 1024  # bytes, where there is
+PACED_CHUNK = 16 * 1024  # bytes, where there is, or more:
+PACE = 0.005  # seconds that a chunk takes at least; to wait for less takes longer than asked for
 
 
 @dataclass(eq=False)
@@ -93,7 +94,9 @@ class Uploads:
 
     def chunks(self, upload: Upload, length: int) -> Iterator[tuple[int, int]]:
         """Yield (offset, length) of each chunk of an upload when its moment has come."""
-        step = PACED_CHUNK if self._limit else FREE_CHUNK
+        step = FREE_CHUNK
+        if self._limit:
+            step = min(step, max(PACED_CHUNK, int(self._limit * PACE)))
         for offset, count in merkle.cut(length, step):
             if self._limit:
                 self._pace(count / self._limit)

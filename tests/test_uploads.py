@@ -11,7 +11,7 @@ import pytest
 
 from rede_p2p import uploads
 from rede_p2p.errors import ConnectionLostError
-from rede_p2p.uploads import LEAST_RATE, PACED_CHUNK, Uploads
+from rede_p2p.uploads import FREE_CHUNK, LEAST_RATE, PACE, PACED_CHUNK, Uploads
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 
@@ -130,7 +130,7 @@ def test_without_a_limit_nobody_is_held_back():
 
 
 def test_chunks_cover_an_upload_without_a_gap():
-    slots = Uploads(limit=2**40)
+    slots = Uploads(limit=3 * 2**20)
     with slots.slot("a", "b", 100_000, pytest.fail) as upload:
         chunks = list(slots.chunks(upload, 100_000))
     assert [offset for offset, _ in chunks] == list(range(0, 100_000, PACED_CHUNK))
@@ -169,11 +169,22 @@ def clock(monkeypatch):
 @pytest.mark.parametrize("limit", [LEAST_RATE, 500_000, 5 * 2**20, 10**9])
 def test_a_limit_is_what_is_sent_in_a_second(clock, limit):
     slots = Uploads(limit=limit)
+    most = max(PACED_CHUNK, int(limit * PACE))
     with slots.slot("a", "b", 3 * limit, pytest.fail) as upload:
         began = clock.now
         for _ in slots.chunks(upload, 3 * limit):
-            assert upload.sent <= limit * (clock.now - began) + PACED_CHUNK
-    assert clock.now - began == pytest.approx(3, abs=2 * PACED_CHUNK / limit)
+            assert upload.sent <= limit * (clock.now - began) + most
+    assert clock.now - began == pytest.approx(3, abs=2 * most / limit)
+
+
+@pytest.mark.parametrize(
+    ("limit", "chunk"),
+    [(LEAST_RATE, PACED_CHUNK), (5 * 2**20, 26_214), (10**9, FREE_CHUNK), (200 * 10**6, 10**6)],
+)
+def test_a_chunk_is_never_so_short_that_its_moment_would_be_missed(clock, limit, chunk):
+    slots = Uploads(limit=limit)
+    with slots.slot("a", "b", 10 * chunk, pytest.fail) as upload:
+        assert {count for _, count in slots.chunks(upload, 10 * chunk)} == {chunk}
 
 
 def test_after_a_pause_nothing_is_caught_up_with(clock):
