@@ -56,10 +56,10 @@ class Holding:
                     if index in wish.here:
                         arrival.notify()
 
-    def enter(self, lacking: set[int]) -> Wish:
-        """Begin to serve a requester, who lacks these pieces."""
+    def enter(self, machine: str, lacking: set[int]) -> Wish:
+        """Begin to serve a requester on a machine, who lacks these pieces."""
         with self._lock:
-            return self._shelf.enter(lacking)
+            return self._shelf.enter(machine, lacking)
 
     def leave(self, wish: Wish) -> None:
         """Serve a requester no more."""

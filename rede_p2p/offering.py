@@ -33,7 +33,8 @@ class Offering:
         self._piece = merkle.piece_length(holding.content.size)
         self._count = merkle.piece_count(holding.content.size)
         self._wish = holding.enter(
-            {i for i in range(min(self._count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128}
+            sender.machine,
+            {i for i in range(min(self._count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128},
         )
         self._offered = range(0)
         self._others: list[int] = []

@@ -26,6 +26,7 @@ class Sender:
         self._connection = connection
         self._uploads = uploads
         self._small: memoryview | None = None  # kept, as most answers fit in it
+        self.machine = connection.remote.ip  # the one it sends to
 
     def send(
         self, file: BinaryIO, name: str, stamp: Stamp | None, head: Body | Run, start: int
@@ -40,8 +41,7 @@ class Sender:
         if head.bytes <= AT_ONCE and not self._uploads.limited:
             self._send_small(file, stamp, head, start)
             return
-        to = self._connection.remote.ip
-        with self._uploads.slot(name, to, head.bytes, self._tell_place) as upload:
+        with self._uploads.slot(name, self.machine, head.bytes, self._tell_place) as upload:
             self._connection.send(wire.encode_reply(head))
             held_back = min(1, head.bytes)
             for offset, count in self._uploads.chunks(upload, head.bytes - held_back):

@@ -135,7 +135,8 @@ class Board:
 class Wish:
     """What one requester lacks of a content, and what of that a Shelf has, which keeps it so."""
 
-    def __init__(self, lacking: set[int]) -> None:
+    def __init__(self, machine: Hashable, lacking: set[int]) -> None:
+        self.machine = machine
         self.lacking = lacking
         self.here: set[int] = set()
 
@@ -156,9 +157,9 @@ class Shelf:
         self._starts = [0]
         self._wishes: set[Wish] = set()
 
-    def enter(self, lacking: set[int]) -> Wish:
-        """Begin to serve a requester."""
-        wish = Wish(lacking)
+    def enter(self, machine: Hashable, lacking: set[int]) -> Wish:
+        """Begin to serve a requester, who is on a machine."""
+        wish = Wish(machine, lacking)
         wish.here = lacking & self._offers.keys()
         self._wishes.add(wish)
         return wish
@@ -179,9 +180,10 @@ class Shelf:
 
         TCP shares a cable unevenly. Who is served more ends early, and who ends last has nothing
         but his own cable's rate left to catch up with; so those before the middle one, of a content
-        of ``count`` pieces, let the others go first.
+        of ``count`` pieces, let the others go first. A machine counts once, however often it asks,
+        so that nobody can slow the others down by asking often.
         """
-        lacking = sorted(len(one.lacking) for one in self._wishes)
+        lacking = sorted({one.machine: len(one.lacking) for one in self._wishes}.values())
         lead = lacking[len(lacking) // 2] - len(wish.lacking)
         if not max(LEAST_LEAD, CLOSE * count) < lead < OUTRUN * count:
             return 0.0

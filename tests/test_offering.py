@@ -17,7 +17,8 @@ EVERY = bytes([255] * (COUNT // 8))
 class Sent:
     """A sender that only takes note."""
 
-    def __init__(self) -> None:
+    def __init__(self, machine: str) -> None:
+        self.machine = machine
         self.pauses: list[float] = []
         self.offer: Choice | Run | None = None  # that came in the last head
 
@@ -43,7 +44,7 @@ def take_once(offering, sender, *got):
 
 
 def test_who_lacks_less_than_most_waits_between_its_runs_and_no_longer_when_they_are_gone(holding):
-    senders = [Sent() for _ in range(4)]
+    senders = [Sent(f"127.0.0.{number}") for number in range(1, 5)]
     offerings = [Offering(holding, holding.open(), EVERY, sender) for sender in senders]
     for offering, sender in zip(offerings, senders, strict=True):
         take_once(offering, sender)

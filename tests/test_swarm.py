@@ -237,7 +237,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @rule(lacking=st.one_of(st.sets(PIECES_OR_MORE), st.just(set(range(46)))))
     def enter(self, lacking):
-        self.lacking[self.shelf.enter(set(lacking))] = set(lacking)
+        self.lacking[self.shelf.enter(len(self.lacking), set(lacking))] = set(lacking)
 
     @precondition(lambda self: self.lacking)
     @rule(data=st.data())
@@ -317,7 +317,7 @@ class ShelfMachine(RuleBasedStateMachine):
         """Take everything once more: it comes in the order of how often it was offered."""
         if not hasattr(self, "shelf"):
             return
-        wish, order = self.shelf.enter(set(self.offers)), []
+        wish, order = self.shelf.enter("last", set(self.offers)), []
         while wish.here:
             ((piece,), _) = self.shelf.pick(wish, 0, 1)
             self.shelf.note(wish, [piece], [])
@@ -338,7 +338,7 @@ TestShelf.settings = settings(max_examples=80, stateful_step_count=50, deadline=
 @settings(max_examples=60, deadline=None)
 def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters, most, chance):
     shelf = Shelf(range(count), chance)
-    wishes = [shelf.enter(set(range(count))) for _ in range(requesters)]
+    wishes = [shelf.enter(number, set(range(count))) for number in range(requesters)]
     after = [0] * requesters
     sent: list[int] = []
     while any(wish.here for wish in wishes):
@@ -356,7 +356,7 @@ def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
     shelf = Shelf(range(10_000), random.Random(1))
 
     def picked(*lacking):
-        return shelf.pick(shelf.enter(set(lacking)), 0, 1)
+        return shelf.pick(shelf.enter("a", set(lacking)), 0, 1)
 
     for _ in range(3):
         picked(9000)
@@ -368,7 +368,7 @@ def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
 
 def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
     shelf = Shelf(range(50))
-    wish, after, order = shelf.enter(set(range(50))), 0, []
+    wish, after, order = shelf.enter("a", set(range(50))), 0, []
     while run := shelf.pick(wish, after, 4)[0]:
         shelf.note(wish, run, [])
         after = run.stop
@@ -400,8 +400,22 @@ def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
 ):
     assert (CLOSE, LEAST_LEAD, OUTRUN) == (0.008, 8, 0.1)
     shelf = Shelf(range(count))
-    wish, *rest = [shelf.enter(set(range(number))) for number in (lacking, *others)]
+    wish, *rest = [
+        shelf.enter(machine, set(range(number)))
+        for machine, number in enumerate((lacking, *others))
+    ]
     assert shelf.handicap(wish, count) == pytest.approx(expected)
     for other in rest:
         shelf.leave(other)
     assert shelf.handicap(wish, count) == 0
+
+
+def test_a_machine_counts_once_however_often_it_asks():
+    shelf = Shelf(range(1000))
+    wish = shelf.enter("a", set(range(500)))
+    shelf.enter("b", set(range(500)))
+    for _ in range(9):
+        shelf.enter("c", set(range(515)))
+    assert shelf.handicap(wish, 1000) == 0
+    shelf.enter("d", set(range(515)))
+    assert shelf.handicap(wish, 1000) == 1
