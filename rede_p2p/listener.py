@@ -21,6 +21,9 @@ from rede_p2p.connection import Connection
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError
 
 PAUSE = 0.1  # seconds without accepting when the system has no descriptor left
+# The congestion control of what we send, where the system has several (RFC 9438). Those made for
+# long paths, as BBR is, time the leaving of each packet: on one network, twice the processor.
+CONGESTION_CONTROL = b"cubic"
 
 _REASONS = {
     errno.EADDRINUSE: "taken",
@@ -38,6 +41,9 @@ class Listener:
         At most ``slots`` connections are attended at once, half of them from one address.
         """
         self._sock = _listening_socket(ip, port)
+        with suppress(AttributeError, OSError):  # Linux alone lets a socket choose
+            # Whom we accept inherits it; set later, the timing of BBR would stay.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_CONTROL)
         self._sock.setblocking(False)
         self.address = Address(ip or "", self._sock.getsockname()[1])
         self._slots = slots

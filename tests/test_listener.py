@@ -7,6 +7,7 @@ import resource
 import selectors
 import socket
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread, active_count
 
@@ -31,6 +32,31 @@ def test_its_address_is_true_before_any_thread_starts(host):
     assert listener.address.ip == host
     assert listener.address.port > 0
     with running(listener, echo), dial(listener.address) as connection:
+        assert connection.ask(Ls(), Done) == Done()
+
+
+def controls_allowed() -> list[str]:
+    """List the congestion controls that this system lets any program choose."""
+    path = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+    return path.read_text().split() if path.exists() else []
+
+
+@pytest.mark.skipif("cubic" not in controls_allowed(), reason="there is no choice here")
+@pytest.mark.parametrize("ip", [None, "host"])
+def test_what_is_sent_is_not_timed_packet_by_packet(host, ip):
+    told: SimpleQueue[bytes] = SimpleQueue()
+
+    def tell_control(connection: Connection) -> None:
+        told.put(connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16))
+
+    listening = running(Listener(ip and host, 0, 10), tell_control)
+    with listening as listener, dial(Address(host, listener.address.port)):
+        assert told.get(timeout=SOON).rstrip(b"\0") == b"cubic"
+
+
+def test_a_system_that_gives_no_choice_of_congestion_control_is_listened_on(host, monkeypatch):
+    monkeypatch.delattr(socket, "TCP_CONGESTION", raising=False)
+    with running(Listener(host, 0, 10), echo) as listener, dial(listener.address) as connection:
         assert connection.ask(Ls(), Done) == Done()
 
 
