@@ -153,6 +153,7 @@ class Crew:
         before the bytes of this one have come, so that the source never waits for us; with many,
         the others fill that gap, and we are woken once for the head and its bytes.
         """
+        size = self._content.size
         with self.changed:
             bitmap, told = self.board.wanted()
         offer = connection.ask(Want(self._content.root, bitmap), Choice)
@@ -162,10 +163,10 @@ class Crew:
             while True:
                 while taken:
                     if len(self.at_work) >= FEW:
-                        connection.await_together(self._bytes_in(taken) + SHORTEST_HEAD)
+                        connection.await_together(merkle.bytes_in(taken, size) + SHORTEST_HEAD)
                     head = connection.receive_reply(Run, waiting=self._note_waiting)
                     self.waiting = wire.Wait()
-                    if head.bytes != self._bytes_in(taken):
+                    if head.bytes != merkle.bytes_in(taken, size):
                         raise ProtocolError("bad-length")
                     coming = taken
                     offer = Choice(head.first, head.count, head.others)
@@ -223,23 +224,20 @@ class Crew:
         buffers: _Buffers,
     ) -> None:
         """Receive a run and verify it, part by part; a long one is written beside."""
-        is_long = self._bytes_in(pieces) >= LONG
+        size = self._content.size
+        is_long = merkle.bytes_in(pieces, size) >= LONG
         part = max(1, PART // self._piece)
         while pieces:
             some, pieces = pieces[:part], pieces[part:]
             part = min(2 * part, max(1, LONGEST_PART // self._piece))
             buffer = buffers.take()
-            data = buffer[: self._bytes_in(some)]
+            data = buffer[: merkle.bytes_in(some, size)]
             connection.receive_all(data)
             if is_long:
                 verifier.settle_beside(source, some, data, partial(buffers.give, buffer))
             else:
                 verifier.settle(writer, source, some, data)
                 buffers.give(buffer)
-
-    def _bytes_in(self, pieces: range) -> int:
-        start = pieces.start * self._piece
-        return min(len(pieces) * self._piece, self._content.size - start)
 
     def _note_waiting(self, wait: wire.Wait) -> None:
         self.waiting = wait

@@ -93,7 +93,7 @@ class border:  # noqa: N801 - it is used as a function, many times for each smal
             raise DiskError(str(self._path), why, error.strerror or str(error)) from error
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def open_regular(path: Path | str) -> FileIO:
     """Open a file for reading; a named pipe or a device is refused, and never waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with border(path):

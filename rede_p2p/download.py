@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
@@ -40,9 +41,10 @@ from rede_p2p.look import look_beside
 from rede_p2p.merkle import Content
 from rede_p2p.messages import Body, Hashes
 from rede_p2p.partial import Partial, finals, path_of
+from rede_p2p.recheck import look_at
 from rede_p2p.roots import Hashed, Roots
 from rede_p2p.swarm import Board
-from rede_p2p.verifier import Found, Verifier, look_at
+from rede_p2p.verifier import Found, Verifier
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
 SAMPLES = 16  # pieces of another partial file that are looked at
@@ -244,8 +246,8 @@ class Download:
         count = min(stamp.size, size) // self._piece
         samples = (range(i, i + 1) for i in range(0, count, max(1, count // SAMPLES)))
         try:
-            found = look_at(other, size, merkle.split(self._layer), samples)
-            return any(right for one in found for right in one.values())
+            with BufferedReader(disk.open_regular(other)) as file, disk.border(other):
+                return any(map(any, look_at(file, size, merkle.split(self._layer), samples)))
         except DiskError:
             return False
 
@@ -279,7 +281,7 @@ class Download:
             with closing(looked):  # on the way out, its process ends
                 for found in looked:
                     right = [index for index in found if found[index]]
-                    kept += sum(map(self._length, right))
+                    kept += merkle.bytes_in(right, self._content.size)
                     holding.add(right)
                     crew.note_left(found)
                     if self._cancelled or verifier.failure:
@@ -303,7 +305,7 @@ class Download:
 
         def judge(source: Address, found: Found) -> None:
             holding.add(index for index in found if found[index])
-            length = sum(map(self._length, crew.judge(source, found)))
+            length = merkle.bytes_in(crew.judge(source, found), self._content.size)
             with self._lock:
                 self._fetched += length
 
@@ -350,9 +352,6 @@ class Download:
         if isinstance(failure, VerificationError) or not self._have:
             return failure
         return IncompleteError(self._wanted.name, self._have, self._content.size, failure)
-
-    def _length(self, index: int) -> int:
-        return min(self._piece, self._content.size - index * self._piece)
 
 
 def _is_silence(error: RedeError) -> bool:

@@ -11,7 +11,7 @@ against the root, it lets every piece be verified alone. No I/O, no state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from itertools import zip_longest
 from typing import NamedTuple
@@ -41,6 +41,13 @@ def piece_length(size: int) -> int:
 def piece_count(size: int) -> int:
     """Return how many pieces a content has; an empty one has one, empty too."""
     return max(1, -(-size // piece_length(size)))
+
+
+def bytes_in(pieces: Collection[int], size: int) -> int:
+    """Return how many bytes some pieces of a content of ``size`` bytes have; the last is short."""
+    piece = piece_length(size)
+    last = max(0, size - 1) // piece
+    return len(pieces) * piece - ((last + 1) * piece - size if last in pieces else 0)
 
 
 def cut(size: int, step: int) -> Iterator[tuple[int, int]]:
@@ -77,7 +84,7 @@ def compare(
     hash of the whole.
     """
     piece = piece_length(size)
-    if len(data) < min(pieces.stop * piece, size) - pieces.start * piece:
+    if len(data) < bytes_in(pieces, size):
         data = memoryview(data)[: len(data) // piece * piece]
     digests = piece_hashes(data, size) if data or not size else []
     expected = hashes[pieces.start : pieces.stop]

@@ -64,7 +64,7 @@ class Offering:
         self._offered, self._others = range(0), []  # nothing of it is left to take back
         self._note((*taken, *request.got), request.lost)
         start = taken.start * self._piece
-        length = min(len(taken) * self._piece, self.holding.content.size - start)
+        length = merkle.bytes_in(taken, self.holding.content.size)
         self._give_way()
         self._adapt(length)
         self._after = taken.stop

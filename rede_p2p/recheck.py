@@ -6,12 +6,31 @@ It imports little, for until it has started there is one processor too few at wo
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from io import BufferedReader, FileIO
 
 from rede_p2p import merkle
 
 TOGETHER = 256 * 1024  # bytes read at once: what is hashed next is still near the processor
 TOLD_EVERY = 16 * 1024 * 1024  # bytes looked at between two answers
+
+
+def look_at(
+    file: BufferedReader[FileIO], size: int, hashes: list[bytes], runs: Iterable[range]
+) -> Iterator[list[bool]]:
+    """Read runs of pieces of a partial file, and tell of each which of its pieces are right.
+
+    A piece that the file does not hold whole is not. Raises OSError.
+    """
+    piece = merkle.piece_length(size)
+    buffer = memoryview(bytearray())  # kept: new memory would cost more than the copy
+    for run in runs:
+        length = merkle.bytes_in(run, size)
+        if length > len(buffer):
+            buffer = memoryview(bytearray(length))
+        file.seek(run.start * piece)
+        filled = file.readinto(buffer[:length])  # all that is there, for it is buffered
+        yield merkle.compare(buffer[:filled], size, run, hashes)
 
 
 def main() -> None:
@@ -23,14 +42,11 @@ def main() -> None:
     hashes = merkle.split(sys.stdin.buffer.read())
     piece = merkle.piece_length(size)
     step = max(1, TOGETHER // piece)
+    runs = [range(first, min(first + step, count)) for first in range(0, count, step)]
     answers = bytearray()
-    buffer = memoryview(bytearray(step * piece))  # kept: new memory would cost more than the copy
-    with BufferedReader(FileIO(path, "rb")) as file:  # which never reads less than is there
-        for first in range(0, count, step):
-            run = range(first, min(first + step, count))
-            wanted = min(run.stop * piece, size) - first * piece
-            data = buffer[: file.readinto(buffer[:wanted])]
-            answers += bytes(merkle.compare(data, size, run, hashes))
+    with BufferedReader(FileIO(path, "rb")) as file:
+        for run, right in zip(runs, look_at(file, size, hashes, runs), strict=True):
+            answers += bytes(right)
             if len(answers) * piece >= TOLD_EVERY or run.stop == count:
                 sys.stdout.buffer.write(answers)
                 sys.stdout.buffer.flush()

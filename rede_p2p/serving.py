@@ -158,9 +158,8 @@ class Guest:
         share, content = self._find_content(request.root)
         if not 1 <= request.count <= merkle.piece_count(content.size) - request.first:
             raise RefusedError("bad-range")
-        piece = merkle.piece_length(content.size)
-        start = request.first * piece
-        length = min(request.count * piece, content.size - start)
+        start = request.first * merkle.piece_length(content.size)
+        length = merkle.bytes_in(range(request.first, request.first + request.count), content.size)
         self._send_range(share, Body(length), start)
         self._note_sent(share.name, content, length)
 

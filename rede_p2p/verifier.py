@@ -8,14 +8,13 @@ for the disk; to wake it for a short run would cost more than to write that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import NamedTuple
 
-from rede_p2p import disk, merkle
+from rede_p2p import merkle
 from rede_p2p.disk import Writer
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.partial import Partial
@@ -126,20 +125,3 @@ def _runs(indexes: list[int]) -> Iterator[range]:
         if end == len(indexes) or indexes[end] != indexes[end - 1] + 1:
             yield range(indexes[start], indexes[end - 1] + 1)
             start = end
-
-
-def look_at(path: Path, size: int, hashes: list[bytes], runs: Iterable[range]) -> Iterator[Found]:
-    """Read runs of pieces of a partial file, and yield what is right of each.
-
-    Raises DiskError. A piece that the file does not hold whole is not right.
-    """
-    piece = merkle.piece_length(size)
-    with disk.open_regular(path) as file:
-        buffer = memoryview(bytearray())
-        for run in runs:
-            length = min(len(run) * piece, size - run.start * piece)
-            if length > len(buffer):
-                buffer = memoryview(bytearray(length))
-            filled = disk.read_into(file, run.start * piece, buffer[:length])
-            right = merkle.compare(buffer[:filled], size, run, hashes)
-            yield dict(zip(run, right, strict=True))

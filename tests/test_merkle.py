@@ -115,6 +115,15 @@ def test_the_root_does_not_depend_on_the_size_of_the_piece(monkeypatch):
         assert merkle.root_of(layer_of(data), len(data)) == root
 
 
+@pytest.mark.parametrize("size", [0, 1, FINEST_PIECE, 3 * FINEST_PIECE, 3 * FINEST_PIECE + 1])
+def test_the_bytes_in_some_pieces_are_those_of_each(size):
+    lengths = [length for _, length in merkle.cut(size, FINEST_PIECE)]
+    count = len(lengths)
+    assert merkle.piece_count(size) == count
+    for pieces in [range(count), range(count - 1), [count - 1], [*range(0, count, 2)], []]:
+        assert merkle.bytes_in(pieces, size) == sum(lengths[piece] for piece in pieces)
+
+
 @pytest.mark.parametrize(("size", "step"), [(0, 5), (1, 5), (4, 5), (5, 5), (6, 5), (11, 5)])
 def test_the_parts_of_a_cut_follow_each_other_and_are_the_whole(size, step):
     parts = list(merkle.cut(size, step))

@@ -13,7 +13,8 @@ from rede_p2p import merkle
 from rede_p2p.errors import Address, DiskError
 from rede_p2p.merkle import FINEST_PIECE
 from rede_p2p.partial import Partial
-from rede_p2p.verifier import Verifier, look_at
+from rede_p2p.recheck import look_at
+from rede_p2p.verifier import Verifier
 
 DATA = random.Random(8).randbytes(5 * FINEST_PIECE + 9)
 HASHES = merkle.split(merkle.layer_of(DATA))
@@ -36,9 +37,9 @@ def right_in(path, data=DATA, step=2):
     hashes = merkle.split(merkle.layer_of(data))
     every = range(len(hashes))
     runs = [every[at : at + step] for at in range(0, len(every), step)]
-    found = {i: right for one in look_at(path, len(data), hashes, runs) for i, right in one.items()}
-    assert list(found) == list(every)
-    return [index for index in found if found[index]]
+    with path.open("rb") as file:
+        found = [right for one in look_at(file, len(data), hashes, runs) for right in one]
+    return [index for index, right in zip(every, found, strict=True) if right]
 
 
 def judged(partial, *arrived, here=()):
