@@ -133,13 +133,17 @@ class Crew:
             verifier.failure = error
         except RedeError as error:
             failure = PeerUnreachableError(source, error)
-        with self.changed:
-            self.board.give_back(source)
-            self.at_work.remove(source)
-            if failure is not None and source not in self._liars:
-                self._losses[source] = self._losses.get(source, 0) + _weight(failure)
-                self.failure = self.failure or failure
-            self.changed.notify_all()
+        except BaseException:  # unforeseen: the thread tells of it, and nobody may wait for it
+            failure = PeerUnreachableError(source, ConnectionLostError("lost"))
+            raise
+        finally:
+            with self.changed:
+                self.board.give_back(source)
+                self.at_work.remove(source)
+                if failure is not None and source not in self._liars:
+                    self._losses[source] = self._losses.get(source, 0) + _weight(failure)
+                    self.failure = self.failure or failure
+                self.changed.notify_all()
 
     def _enter(self, source: Address, connection: Connection) -> bool:
         with self.changed:

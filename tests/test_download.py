@@ -30,7 +30,7 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, disk, download, merkle
+from rede_p2p import connection, crew, disk, download, merkle
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -160,6 +160,22 @@ def test_an_unsafe_name_is_refused_before_anything_is_done(folder, roots, name):
 
 
 # What is here already.
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_foresaw_in_a_source_ends_the_download(honest, folder, roots):
+    (wanted,) = honest.share({NAME: DATA})
+    calls = []
+
+    def connect_once(address):
+        calls.append(address)
+        if len(calls) > 1:  # the piece hashes have come
+            raise ZeroDivisionError
+        return connect(address)
+
+    with pytest.raises(PeerUnreachableError):
+        Download(wanted, folder, connect_once, roots).run()
+    assert len(calls) == 1 + crew.TRIES
 
 
 def no_connection(address):
