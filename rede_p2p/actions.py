@@ -29,6 +29,8 @@ from rede_p2p.merkle import Content
 from rede_p2p.messages import Known, Ls, Shared
 from rede_p2p.session import Session, expect, listed
 
+MOST_ROOTS = 10  # contents that ``status`` names, of those that are offered beside the shares
+
 
 def peers(session: Session, command: Command) -> None:
     """Show everyone who is here, oneself too."""
@@ -138,9 +140,13 @@ def status(session: Session, command: Command) -> None:
         rate = up.sent / max(monotonic() - up.began, 0.001)
         rows.append(("↑", up.name, _of(up.sent, up.size), f"{sentences.size(rate)}/s", up.to))
         facts.append({"upload": up.name, "to": up.to, "have": up.sent, "size": up.size})
-    for content in session.holdings.downloads():
-        rows.append(("↑", sentences.root(content.root), "à disposição", "", ""))
+    kept = session.holdings.downloads()
+    for content in kept:
         facts.append({"seeding": content.root.hex(), "size": content.size})
+    named = [sentences.root(content.root) for content in kept]
+    if len(named) > MOST_ROOTS:
+        named = [f"{len(named)} conteúdos"]
+    rows += [("↑", name, "à disposição", "", "") for name in named]
     if pending := session.roots.pending():
         rows.append(("#", "calculando raízes", f"faltam {pending} arquivos", "", ""))
         facts.append({"hashing": pending})

@@ -61,11 +61,10 @@ class Announcer:
         if joined != self._told_in:
             self._told, self._told_in = set(), joined
             self._seen = None
-        downloads = frozenset(self._holdings.downloads())
-        seen = (self._catalog.version(), downloads)
+        seen = (self._catalog.version(), self._holdings.version)
         if seen == self._seen:
             return
-        here = self._here(downloads)
+        here = self._here(self._holdings.downloads())
         self._send(Announce, here - self._told)
         self._send(Withdraw, self._told - here)
         self._told, self._seen = here, seen

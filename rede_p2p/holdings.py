@@ -1,8 +1,8 @@
 """The contents that this peer can offer, whole or in part, and to whom which piece was offered.
 
 A share becomes a holding when somebody first wants it; a download is one from its first piece on,
-and goes on being one when it is complete, for as long as the program runs. Owner: the peer, whose
-threads share it.
+and goes on being one when it is complete, for as long as the program runs. What came whole, or was
+here already, is as a share without a name. Owner: the peer, whose threads share it.
 """
 
 from __future__ import annotations
@@ -112,9 +112,11 @@ class Holdings:
         self.changed: Callable[[], None] = lambda: None  # called when a download begins or goes
         self._catalog = catalog
         self._seeds = seeds
-        self._lock = Lock()  # guards the two below
+        self._lock = Lock()  # guards all below
+        self.version = 0  # counts what changes ``downloads``
         self._downloads: dict[bytes, Holding] = {}
-        self._shares: dict[bytes, Holding] = {}
+        self._kept: dict[bytes, Share] = {}
+        self._shares: dict[bytes, Holding] = {}  # of what is shared or kept, once it was wanted
 
     def begin(
         self, name: str, content: Content, layer: bytes, path: Path, here: Iterable[int]
@@ -124,8 +126,23 @@ class Holdings:
         if self._seeds:
             with self._lock:
                 self._downloads[content.root] = holding
+                self._kept.pop(content.root, None)  # it has gone, or would not be fetched
+                self.version += 1
             self.changed()
         return holding
+
+    def keep(self, files: Iterable[tuple[str, Content, Path]]) -> None:
+        """Offer files that are whole, but what a download offers: name, content and place of each.
+
+        The tracker is not told at once: there may be thousands, and they have just arrived.
+        """
+        if not self._seeds:
+            return
+        found = ((content.root, name, path, disk.stamp(path)) for name, content, path in files)
+        kept = {root: Share(name, str(path), stamp) for root, name, path, stamp in found if stamp}
+        with self._lock:
+            self._kept |= {root: kept[root] for root in kept.keys() - self._downloads.keys()}
+            self.version += 1
 
     def finish(self, holding: Holding, path: Path | None) -> None:
         """Go on offering a download at its final path, or no more where there is none."""
@@ -135,6 +152,7 @@ class Holdings:
                 holding.path, holding.stamp = path, stamp
             elif self._downloads.get(holding.content.root) is holding:
                 del self._downloads[holding.content.root]
+                self.version += 1
         self.changed()
 
     def find_whole(self, root: bytes) -> Share | None:
@@ -148,7 +166,7 @@ class Holdings:
         return share
 
     def find(self, root: bytes) -> Holding | None:
-        """Return the holding of a content: what is shared, else what was or is being fetched."""
+        """Return the holding of a content: what is here whole, else what is being fetched."""
         share = self._find_share(root)
         with self._lock:
             if share is None:
@@ -163,9 +181,14 @@ class Holdings:
             return holding
 
     def _find_share(self, root: bytes) -> Share | None:
-        return self._catalog.find_content(root) if self._catalog is not None else None
+        share = self._catalog.find_content(root) if self._catalog is not None else None
+        if share is None:
+            with self._lock:
+                return self._kept.get(root)
+        return share
 
-    def downloads(self) -> list[Content]:
-        """List what is offered beside the shares."""
+    def downloads(self) -> set[Content]:
+        """Return what is offered beside the shares."""
         with self._lock:
-            return [holding.content for holding in self._downloads.values()]
+            kept = {Content(root, share.stamp.size) for root, share in self._kept.items()}
+            return kept | {holding.content for holding in self._downloads.values()}

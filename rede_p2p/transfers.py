@@ -76,7 +76,7 @@ class Transfer:
         )
 
     def run(self) -> None:
-        """Fetch everything, in the thread of this transfer, and set the results."""
+        """Fetch everything, in the thread of this transfer, set the results, and offer them."""
         try:
             small = [wanted for wanted in self._wanted if wanted.content.size <= SMALL]
             large = [wanted for wanted in self._wanted if wanted.content.size > SMALL]
@@ -89,6 +89,11 @@ class Transfer:
             self.results.set_result(self._done)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
             self.results.set_exception(error)
+        self._holdings.keep(
+            (wanted.name, wanted.content, outcome.path)
+            for wanted, outcome in self._done
+            if isinstance(outcome, Outcome)
+        )
 
     def _run_batch(self, wanted: list[Wanted]) -> None:
         batch = Batch(wanted, self._folder, self._connect, self._roots, self._report)

@@ -172,6 +172,46 @@ def test_who_downloaded_serves_it_after_the_seed_has_left(net):
     assert (net.downloads / "aula.iso").read_bytes() == DATA
 
 
+def roots_of(files):
+    return [content_of(data).root.hex() for data in files.values()]
+
+
+def test_small_files_that_came_together_are_served_by_who_has_them(net):
+    files = {f"{number}.txt": b"%d" % number * 3000 for number in range(3)}
+    net.tracker()
+    _, seed_port = net.peer("--servir", files=files)
+    second, second_port = peer_at(net, 1, files={})
+    eventually(lambda: all(holders(net, root) == {seed_port} for root in roots_of(files)))
+    second.send(f"get {net.ip} '*.txt'")
+    both = {seed_port, second_port}
+    eventually(lambda: all(holders(net, root) == both for root in roots_of(files)))
+    assert b'"count": 0' in converse(beside(net.ip, 1), second_port, b"ls\n")
+    for root, data in zip(roots_of(files), files.values(), strict=True):
+        asked = b'pieces {"root": "%s", "first": 0, "count": 1}\n' % root.encode()
+        assert converse(beside(net.ip, 1), second_port, asked).endswith(b"\n" + data)
+    (net.folder / "baixados1" / "1.txt").unlink()
+    asked = b'want {"root": "%s", "bitmap": "80"}\n' % roots_of(files)[1].encode()
+    assert b'"not-here"' in converse(beside(net.ip, 1), second_port, asked)
+
+
+@pytest.mark.parametrize("data", [DATA, b"pequeno"], ids=["large", "small"])
+def test_what_was_here_already_is_served_too(net, data):
+    net.tracker()
+    _, seed_port = net.peer("--servir", files={"aula.iso": data, "outro.txt": b"o"})
+    root = content_of(data).root.hex()
+    eventually(lambda: holders(net, root) == {seed_port})
+    folder = net.folder / "baixados1"
+    folder.mkdir()
+    (folder / "aula.iso").write_bytes(data)
+    second, second_port = peer_at(net, 1, files={})
+    second.send("get aula.iso")
+    eventually(lambda: holders(net, root) == {seed_port, second_port})
+    second.send(f"get {net.ip} '*'")
+    other = content_of(b"o").root.hex()
+    eventually(lambda: holders(net, other) == {seed_port, second_port})
+    assert holders(net, root) == {seed_port, second_port}
+
+
 def test_without_seeding_what_was_downloaded_stays_with_who_downloaded_it(net):
     net.tracker()
     _, seed_port = net.peer("--servir", files={"aula.iso": DATA})
