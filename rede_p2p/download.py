@@ -11,7 +11,6 @@ file is its own resume state: there is no journal to disagree with it.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from rede_p2p import disk, merkle, names, wire
-from rede_p2p.connection import REPLY_TIMEOUT, Connection
+from rede_p2p.connection import Connection
 from rede_p2p.crew import Crew
 from rede_p2p.errors import (
     Address,
@@ -30,16 +29,13 @@ from rede_p2p.errors import (
     DiskError,
     IncompleteError,
     InterruptedByUserError,
-    PeerUnreachableError,
-    ProtocolError,
     RedeError,
-    RefusedError,
     VerificationError,
 )
 from rede_p2p.holdings import Holding, Holdings
+from rede_p2p.layers import find_layer
 from rede_p2p.look import look_beside
 from rede_p2p.merkle import Content
-from rede_p2p.messages import Body, Hashes
 from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.recheck import look_at
 from rede_p2p.roots import Hashed, Roots
@@ -50,7 +46,6 @@ FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as goo
 SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
-HURRY = 1.0  # seconds for the piece hashes to come from one of several sources
 STUCK = 15.0  # seconds without one piece, after which a download gives up
 
 Connect = Callable[[Address], Connection]
@@ -181,48 +176,20 @@ class Download:
             raise InterruptedByUserError
 
     def _find_layer(self) -> bytes:
-        """Get the piece hashes, proved by the root, from any source; one piece needs none.
-
-        A source that does not answer soon is passed over, and asked again if no other one answers.
-        """
+        """Get the piece hashes from those that we know, or that the tracker knows of."""
         if merkle.piece_count(self._content.size) == 1:
             return self._content.root
         known = self._wanted.sources
         others = (peer for peer in self._who_has(self._content) if peer not in known)
-        waiting = deque((source, HURRY) for source in (*known, *others))
-        failure: RedeError = ConnectionLostError("lost")
-        while waiting:
-            source, within = waiting.popleft()
-            try:
-                return self._ask_layer(source, within if waiting else REPLY_TIMEOUT)
-            except InterruptedByUserError:
-                raise
-            except RedeError as error:
-                failure = error
-                if waiting and within == HURRY and _is_silence(error):
-                    waiting.append((source, REPLY_TIMEOUT))
-            finally:
-                with self._lock:
-                    self._asking = None
-            self._check_cancelled()
-        raise failure
+        return find_layer(
+            self._wanted.name, self._content, (*known, *others), self._connect, self._adopt
+        )
 
-    def _ask_layer(self, source: Address, within: float) -> bytes:
-        """Ask one source; raise PeerUnreachableError or VerificationError."""
-        try:
-            with self._connect(source) as connection:
-                with self._lock:
-                    self._asking = connection
-                self._check_cancelled()
-                body = connection.ask(Hashes(self._content.root), Body, within)
-                if body.bytes != merkle.piece_count(self._content.size) * merkle.HASH:
-                    raise ProtocolError("bad-length")
-                layer = bytes(connection.receive_exactly(body.bytes))
-        except (ConnectionLostError, ProtocolError, RefusedError) as error:
-            raise PeerUnreachableError(source, error) from error
-        if merkle.root_of(layer, self._content.size) != self._content.root:
-            raise VerificationError(self._wanted.name, source)
-        return layer
+    def _adopt(self, asking: Connection | None) -> None:
+        """Let ``cancel`` know which connection to hang up."""
+        with self._lock:
+            self._asking = asking
+        self._check_cancelled()
 
     def _open_partial(self) -> Partial:
         """Open ``NAME.parte``, or take over one of another name that has pieces of this content."""
@@ -352,8 +319,3 @@ class Download:
         if isinstance(failure, VerificationError) or not self._have:
             return failure
         return IncompleteError(self._wanted.name, self._have, self._content.size, failure)
-
-
-def _is_silence(error: RedeError) -> bool:
-    cause = getattr(error, "cause", None)
-    return isinstance(cause, ConnectionLostError) and cause.reason == "silent"

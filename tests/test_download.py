@@ -30,7 +30,7 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, crew, disk, download, merkle
+from rede_p2p import connection, crew, disk, layers, merkle
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -768,7 +768,7 @@ class Slow:
 def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
     lying, honest, fetch, folder, monkeypatch, other
 ):
-    monkeypatch.setattr(download, "HURRY", 0.05)
+    monkeypatch.setattr(layers, "HURRY", 0.05)
     slow = Slow()
     (first,) = lying(slow).share({NAME: DATA})
     second = honest.address if other == "has them" else Address(honest.address.ip, 1)

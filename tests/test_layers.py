@@ -13,7 +13,7 @@ FLOORS = (
     {"messages", "disk", "recheck", "commands", "sentences", "manual", "torrent"},
     {"registry", "roots", "connection", "partial", "unnamed", "uploads"},
     {"catalog", "index", "listener", "discovery", "interfaces", "verifier", "sending"},
-    {"options", "holdings", "membership", "crew", "look"},
+    {"options", "holdings", "membership", "crew", "look", "layers"},
     {"offering", "announcer", "download"},
     {"serving", "lookup", "batch", "prompt"},
     {"transfers", "screens"},
