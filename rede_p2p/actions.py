@@ -29,7 +29,7 @@ from rede_p2p.merkle import Content
 from rede_p2p.messages import Known, Ls, Shared
 from rede_p2p.session import Session, expect, listed
 
-MOST_ROOTS = 10  # contents that ``status`` names, of those that are offered beside the shares
+MOST_NAMES = 10  # contents that ``status`` names, of those that are offered beside the shares
 
 
 def peers(session: Session, command: Command) -> None:
@@ -141,12 +141,10 @@ def status(session: Session, command: Command) -> None:
         rows.append(("↑", up.name, _of(up.sent, up.size), f"{sentences.size(rate)}/s", up.to))
         facts.append({"upload": up.name, "to": up.to, "have": up.sent, "size": up.size})
     kept = session.holdings.downloads()
-    for content in kept:
-        facts.append({"seeding": content.root.hex(), "size": content.size})
-    named = [sentences.root(content.root) for content in kept]
-    if len(named) > MOST_ROOTS:
-        named = [f"{len(named)} conteúdos"]
-    rows += [("↑", name, "à disposição", "", "") for name in named]
+    for content, name in kept.items():
+        facts.append({"seeding": content.root.hex(), "name": name, "size": content.size})
+    names = sorted(kept.values()) if len(kept) <= MOST_NAMES else [f"{len(kept)} conteúdos"]
+    rows += [("↑", name, "à disposição", "", "") for name in names]
     if pending := session.roots.pending():
         rows.append(("#", "calculando raízes", f"faltam {pending} arquivos", "", ""))
         facts.append({"hashing": pending})

@@ -138,10 +138,11 @@ class Holdings:
         """
         if not self._seeds:
             return
-        found = ((content.root, name, path, disk.stamp(path)) for name, content, path in files)
-        kept = {root: Share(name, str(path), stamp) for root, name, path, stamp in found if stamp}
+        found = [(content.root, name, path, disk.stamp(path)) for name, content, path in files]
         with self._lock:
-            self._kept |= {root: kept[root] for root in kept.keys() - self._downloads.keys()}
+            for root, name, path, stamp in found:
+                if stamp is not None and root not in self._downloads:
+                    self._kept[root] = Share(name, str(path), stamp)
             self.version += 1
 
     def finish(self, holding: Holding, path: Path | None) -> None:
@@ -187,8 +188,8 @@ class Holdings:
                 return self._kept.get(root)
         return share
 
-    def downloads(self) -> set[Content]:
-        """Return what is offered beside the shares."""
+    def downloads(self) -> dict[Content, str]:
+        """Return what is offered beside the shares, and the name that it has here."""
         with self._lock:
-            kept = {Content(root, share.stamp.size) for root, share in self._kept.items()}
-            return kept | {holding.content for holding in self._downloads.values()}
+            kept = {Content(root, one.stamp.size): one.name for root, one in self._kept.items()}
+            return kept | {holding.content: holding.name for holding in self._downloads.values()}

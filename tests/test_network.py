@@ -11,6 +11,7 @@ import pytest
 from programs import Liar, beside, converse, eventually, network
 from sources import content_of
 
+from rede_p2p import actions
 from rede_p2p.merkle import FINEST_PIECE
 
 DATA = random.Random(5).randbytes(20 * FINEST_PIECE + 7)
@@ -232,7 +233,24 @@ def test_status_tells_what_is_passed_on(net):
     eventually(lambda: holders(net))
     program, _ = peer_at(net, 1, "--json", files={})
     program.send("get aula.iso", "status")
-    program.prints(rf'"seeding": "{ROOT}"')
+    program.prints(rf'"seeding": "{ROOT}", "name": "aula.iso"')
+
+
+@pytest.mark.parametrize("count", [actions.MOST_NAMES, actions.MOST_NAMES + 1])
+def test_status_counts_what_is_passed_on_where_it_is_much(net, count):
+    files = {f"{number}.txt": b"%d" % number for number in range(count)}
+    net.tracker()
+    net.peer("--servir", files=files)
+    eventually(lambda: len(known(net)) == count)
+    program, port = peer_at(net, 1, files={})
+    program.send(f"get {net.ip} '*'")
+    eventually(lambda: all(port in holders(net, root) for root in roots_of(files)))
+    program.send("status")
+    if count == actions.MOST_NAMES:
+        for name in files:
+            program.prints(rf"{re.escape(name)}\s+à disposição")
+    else:
+        program.prints(rf"{count} conteúdos\s+à disposição")
 
 
 # Staying in step.
