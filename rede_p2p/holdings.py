@@ -1,8 +1,8 @@
 """The contents that this peer can offer, whole or in part, and to whom which piece was offered.
 
-A share becomes a holding when somebody first wants it; a download is one from its first piece on,
-and goes on being one when it is complete, for as long as the program runs. What came whole, or was
-here already, is as a share without a name. Owner: the peer, whose threads share it.
+A download is a holding from its first piece on. What is here whole, be it shared, or kept because
+a ``get`` brought or found it, becomes one when somebody first wants it. What is kept is offered for
+as long as the program runs and the file stays as it was. Owner: the peer, whose threads share it.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ class Holdings:
         self._seeds = seeds
         self._lock = Lock()  # guards all below
         self.version = 0  # counts what changes ``downloads``
-        self._downloads: dict[bytes, Holding] = {}
-        self._kept: dict[bytes, Share] = {}
-        self._shares: dict[bytes, Holding] = {}  # of what is shared or kept, once it was wanted
+        self._downloads: dict[bytes, Holding] = {}  # those on their way
+        self._kept: dict[bytes, Share] = {}  # files that are here whole, by their root
+        self._whole: dict[bytes, Holding] = {}  # of what is shared or kept, once it was wanted
 
     def begin(
         self, name: str, content: Content, layer: bytes, path: Path, here: Iterable[int]
@@ -126,67 +126,65 @@ class Holdings:
         if self._seeds:
             with self._lock:
                 self._downloads[content.root] = holding
-                self._kept.pop(content.root, None)  # it has gone, or would not be fetched
                 self.version += 1
             self.changed()
         return holding
 
-    def keep(self, files: Iterable[tuple[str, Content, Path]]) -> None:
-        """Offer files that are whole, but what a download offers: name, content and place of each.
+    def finish(self, holding: Holding, path: Path | None) -> None:
+        """Go on offering a download at its final path, or no more where there is none."""
+        root = holding.content.root
+        stamp = None if path is None else disk.stamp(path)
+        with self._lock:
+            if self._downloads.get(root) is holding:
+                del self._downloads[root]
+            if path is not None and stamp is not None:
+                holding.path, holding.stamp = path, stamp
+                if self._seeds:
+                    self._kept[root] = Share(holding.name, str(path), stamp)
+                    self._whole[root] = holding
+            self.version += 1
+        self.changed()
+
+    def keep(self, files: Iterable[tuple[bytes, Share]]) -> None:
+        """Offer files that are whole, each after its root.
 
         The tracker is not told at once: there may be thousands, and they have just arrived.
         """
-        if not self._seeds:
-            return
-        found = [(content.root, name, path, disk.stamp(path)) for name, content, path in files]
-        with self._lock:
-            for root, name, path, stamp in found:
-                if stamp is not None and root not in self._downloads:
-                    self._kept[root] = Share(name, str(path), stamp)
-            self.version += 1
-
-    def finish(self, holding: Holding, path: Path | None) -> None:
-        """Go on offering a download at its final path, or no more where there is none."""
-        stamp = None if path is None else disk.stamp(path)
-        with self._lock:
-            if path is not None:
-                holding.path, holding.stamp = path, stamp
-            elif self._downloads.get(holding.content.root) is holding:
-                del self._downloads[holding.content.root]
+        if self._seeds:
+            kept = dict(files)  # which may look at the disk
+            with self._lock:
+                self._kept.update(kept)
                 self.version += 1
-        self.changed()
 
     def find_whole(self, root: bytes) -> Share | None:
-        """Return where a complete content is: a share, else what was fetched."""
-        share = self._find_share(root)
-        if share is None:
-            with self._lock:
-                holding = self._downloads.get(root)
-            if holding is not None and holding.stamp is not None:
-                share = Share(holding.name, str(holding.path), holding.stamp)
-        return share
+        """Return where a complete content is, in its state of this moment: shared, or kept."""
+        share = self._catalog.find_content(root) if self._catalog is not None else None
+        if share is not None:
+            return share
+        with self._lock:
+            share = self._kept.get(root)
+        if share is None or disk.stamp(share.path) == share.stamp:
+            return share
+        with self._lock:
+            if self._kept.get(root) is share:  # it was changed or removed
+                del self._kept[root]
+                self.version += 1
+        return None
 
     def find(self, root: bytes) -> Holding | None:
         """Return the holding of a content: what is here whole, else what is being fetched."""
-        share = self._find_share(root)
+        share = self.find_whole(root)
         with self._lock:
             if share is None:
                 return self._downloads.get(root)
-            holding = self._shares.get(root)
+            holding = self._whole.get(root)
             path = Path(share.path)
             if holding is None or (holding.path, holding.stamp) != (path, share.stamp):
                 content = Content(root, share.stamp.size)
                 pieces = range(merkle.piece_count(content.size))
                 holding = Holding(share.name, content, None, path, share.stamp, pieces)
-                self._shares[root] = holding
+                self._whole[root] = holding
             return holding
-
-    def _find_share(self, root: bytes) -> Share | None:
-        share = self._catalog.find_content(root) if self._catalog is not None else None
-        if share is None:
-            with self._lock:
-                return self._kept.get(root)
-        return share
 
     def downloads(self) -> dict[Content, str]:
         """Return what is offered beside the shares, and the name that it has here."""

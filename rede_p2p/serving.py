@@ -140,7 +140,7 @@ class Guest:
 
     def _send_hashes(self, request: Hashes) -> None:
         holding = self._holdings.find(request.root)
-        if holding is not None and holding.layer is not None:  # a download, not yet on the disk
+        if holding is not None and holding.layer is not None:  # a download: they are in memory
             head = wire.encode_reply(Body(len(holding.layer), holding.content.size))
             self._connection.send(head + holding.layer)
             return

@@ -6,14 +6,16 @@ One transfer is one ``get``: the small files ride together (``batch``), each lar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
+from rede_p2p import disk
 from rede_p2p.batch import SMALL, Batch
+from rede_p2p.catalog import Share
 from rede_p2p.download import Connect, Download, Outcome, Wanted, WhoHas, nobody_else
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, Progress, TransferEnded
@@ -89,11 +91,15 @@ class Transfer:
             self.results.set_result(self._done)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
             self.results.set_exception(error)
-        self._holdings.keep(
-            (wanted.name, wanted.content, outcome.path)
-            for wanted, outcome in self._done
-            if isinstance(outcome, Outcome)
-        )
+        self._holdings.keep(self._whole_files())
+
+    def _whole_files(self) -> Iterator[tuple[bytes, Share]]:
+        """Yield the root and the place of each file that is here and as it was verified."""
+        for wanted, outcome in self._done:
+            if isinstance(outcome, Outcome):
+                path, stamp = str(outcome.path), disk.stamp(outcome.path)
+                if stamp and self._roots.known(path, stamp) == wanted.content.root:
+                    yield wanted.content.root, Share(wanted.name, path, stamp)
 
     def _run_batch(self, wanted: list[Wanted]) -> None:
         batch = Batch(wanted, self._folder, self._connect, self._roots, self._report)

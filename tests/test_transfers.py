@@ -16,6 +16,7 @@ from rede_p2p.batch import SMALL
 from rede_p2p.download import Outcome
 from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError
 from rede_p2p.events import Progress, TransferEnded
+from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import FINEST_PIECE
 from rede_p2p.roots import Roots
 from rede_p2p.transfers import Transfers
@@ -63,6 +64,29 @@ def test_small_files_and_large_ones_all_arrive(transfers, open_source, folder):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
     size = sum(map(len, FILES.values()))
     assert transfer.progress() == Progress(size, size, 0, 3, 3, 0, 0)
+
+
+@pytest.mark.parametrize("edit", [None, b"mudou", b"B" * 1000])
+def test_what_its_owner_edits_before_the_end_is_not_offered_as_what_it_was(
+    open_source, folder, told, edit
+):
+    holdings = Holdings()
+
+    def edit_and_connect(address):
+        if edit and (folder / "b.txt").exists():  # the large one is still to come
+            (folder / "b.txt").write_bytes(edit)
+        return connect(address)
+
+    with (
+        closing(Roots(None)) as roots,
+        closing(
+            Transfers(folder, edit_and_connect, roots, told.put, holdings=holdings)
+        ) as transfers,
+    ):
+        outcomes(transfers.start(open_source().share(FILES), followed=True))
+        transfers.close()
+    offered = {"a.txt", "grande.bin"} | (set() if edit else {"b.txt"})
+    assert set(holdings.downloads().values()) == offered
 
 
 def test_one_file_gives_the_transfer_its_name(transfers, open_source):
