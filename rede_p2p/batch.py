@@ -253,7 +253,7 @@ class Batch:
             is_same = functools.partial(self._is_content, wanted)
             try:
                 hashed = Hashed(file.stamp(), wanted.content, layer)
-                path = file.publish(finals(self._prefix + wanted.name), is_same, flushed=True)
+                path = file.publish(finals(self._prefix + wanted.name), is_same)
                 named.append((wanted, path, hashed))
                 self._named_in.add(os.path.dirname(path))
                 file.close()

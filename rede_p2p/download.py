@@ -158,14 +158,18 @@ class Download:
                     partial.discard()
                 raise
             try:
+                partial.flush()
+                hashed = Hashed(partial.stamp(), self._content, self._layer)
                 path = partial.publish(finals(self._target), self._is_here)
+                disk.sync_folder(path.parent)
             except BaseException:
                 self._holdings.finish(holding, None)
                 raise
         stamp = disk.stamp(path)
-        if stamp is not None:
-            self._roots.remember([(str(path), Hashed(stamp, self._content, self._layer))])
-        self._holdings.finish(holding, path)
+        if stamp == hashed.stamp:  # else it is another's, or edited already
+            self._roots.remember([(str(path), hashed)])
+        is_known = stamp is not None and self._roots.known(str(path), stamp) == self._content.root
+        self._holdings.finish(holding, path if is_known else None)
         return Outcome(path, already=False)
 
     def _is_here(self, path: Path) -> bool:

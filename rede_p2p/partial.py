@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from rede_p2p import names
-from rede_p2p.disk import Stamp, Writer, border, stamp_of_open, sync_folder
+from rede_p2p.disk import Stamp, Writer, border, stamp_of_open
 from rede_p2p.errors import DiskError
 
 try:
@@ -124,7 +124,8 @@ class Partial:
         self.cut(len(data))
 
     def flush(self) -> None:
-        """Make its content durable."""
+        """Make its content durable; nothing may be written after it."""
+        self._stop_flushing()
         with border(self._name):
             os.fsync(self._file.fileno())
 
@@ -133,29 +134,17 @@ class Partial:
         self._stop_flushing()
         self._file.close()
 
-    def publish(
-        self,
-        finals: Iterator[Place],
-        is_same: Callable[[Place], bool],
-        *,
-        flushed: bool = False,
-    ) -> Place:
-        """Flush it, if that is not done, and give it the first final name that is free.
+    def publish(self, finals: Iterator[Place], is_same: Callable[[Place], bool]) -> Place:
+        """Give it, once it was flushed, the first final name that is free.
 
-        ``flushed`` says that the caller has flushed it, and will make the name durable too. A taken
-        name that is the same content (``is_same``) is as good: the partial file goes, and
-        that path is returned. No existing entry is ever replaced, not even a broken link.
+        The caller makes the name durable, as one of many perhaps. A taken name that is the same
+        content (``is_same``) is as good: the partial file goes, and that path is returned. No
+        existing entry is ever replaced, not even a broken link.
         """
-        self._stop_flushing()
-        with border(self._name):
-            if not flushed:
-                os.fsync(self._file.fileno())
-            if os.name == "nt":
-                self._file.close()  # Windows renames no open file; elsewhere the lock stays
+        if os.name == "nt":
+            self._file.close()  # Windows renames no open file; elsewhere the lock stays
         for final in finals:
             if _move(self._name, final):
-                if not flushed:
-                    sync_folder(self.path.parent)
                 return final
             if is_same(final):
                 self.discard()
@@ -179,7 +168,7 @@ class Partial:
             try:
                 os.fsync(self._file.fileno())
             except OSError:
-                return  # the last flush, in publish(), will meet the same error and tell it
+                return  # the last flush will meet the same error and tell it
 
     def _stop_flushing(self) -> None:
         if self._flusher is not None and self._stop is not None:

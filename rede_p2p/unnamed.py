@@ -62,12 +62,8 @@ class Unnamed:
         with border(self._path):
             os.fsync(self._descriptor)
 
-    def publish(
-        self, finals: Iterator[str], is_same: Callable[[str], bool], *, flushed: bool
-    ) -> str:
+    def publish(self, finals: Iterator[str], is_same: Callable[[str], bool]) -> str:
         """Give it the first final name that is free, as ``Partial.publish`` does."""
-        if not flushed:
-            self.flush()
         itself = f"{_ITSELF}/{self._descriptor}"
         for final in finals:
             with border(final):

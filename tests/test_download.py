@@ -45,6 +45,7 @@ from rede_p2p.errors import (
     UnsafeNameError,
     VerificationError,
 )
+from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
 from rede_p2p.messages import Hashes
 from rede_p2p.partial import Partial
@@ -176,6 +177,40 @@ def test_an_error_that_nobody_foresaw_in_a_source_ends_the_download(honest, fold
     with pytest.raises(PeerUnreachableError):
         Download(wanted, folder, connect_once, roots).run()
     assert len(calls) == 1 + crew.TRIES
+
+
+def test_it_is_on_the_disk_before_it_has_its_name_and_its_name_after(
+    honest, fetch, folder, monkeypatch
+):
+    (wanted,) = honest.share({NAME: DATA})
+    named: list[bool] = []
+    sync = os.fsync
+
+    def note(descriptor):
+        named.append((folder / NAME).exists())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    fetch(wanted)
+    assert named == [False, True]
+
+
+@pytest.mark.parametrize("edit", [None, b"edited"])
+def test_what_is_edited_as_soon_as_it_has_its_name_is_not_taken_for_what_came(
+    honest, folder, roots, monkeypatch, edit
+):
+    (wanted,) = honest.share({NAME: DATA})
+    holdings = Holdings()
+
+    def sync_and_edit(path):
+        if edit:
+            (path / NAME).write_bytes(edit)
+
+    monkeypatch.setattr(disk, "sync_folder", sync_and_edit)
+    Download(wanted, folder, connect, roots, holdings=holdings).run()
+    known = roots.known(str(folder / NAME), disk.stamp(folder / NAME))
+    assert known == (None if edit else wanted.content.root)
+    assert bool(holdings.downloads()) == bool(not edit)
 
 
 def no_connection(address):

@@ -117,6 +117,7 @@ def test_it_gets_its_final_name_with_all_its_bytes(tmp_path, links):
     final = tmp_path / "a.txt"
     with begun(path_of(final)) as opened:
         opened.flush_behind()
+        opened.flush()
         assert opened.publish(finals(final), never) == final
     assert os.listdir(tmp_path) == ["a.txt"]  # noqa: PTH208
     assert final.read_bytes() == b"whole"
@@ -308,7 +309,9 @@ def test_one_published_between_opening_and_locking_is_not_written(tmp_path, monk
     assert (final.read_bytes(), path.read_bytes()) == (b"published", b"new")
 
 
-def test_a_full_disk_is_said_by_publish_and_not_by_the_thread_that_flushes(tmp_path, monkeypatch):
+def test_a_full_disk_is_said_by_the_last_flush_and_not_by_the_thread_that_flushes(
+    tmp_path, monkeypatch
+):
     final = tmp_path / "a"
     with begun(path_of(final)) as opened:
 
@@ -323,5 +326,5 @@ def test_a_full_disk_is_said_by_publish_and_not_by_the_thread_that_flushes(tmp_p
         opened._flusher.join(10)
         assert not opened._flusher.is_alive()
         with pytest.raises(DiskError, match="full"):
-            opened.publish(finals(final), never)
+            opened.flush()
     assert os.listdir(tmp_path) == ["a.parte"]  # noqa: PTH208

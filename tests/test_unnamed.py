@@ -37,7 +37,7 @@ def test_it_has_no_name_until_it_is_published(made, path):
     made.write_whole(b"whole")
     assert names_in(path.parent) == []
     stamp = made.stamp()
-    assert made.publish(finals(str(path)), lambda final: False, flushed=False) == str(path)
+    assert made.publish(finals(str(path)), lambda final: False) == str(path)
     assert names_in(path.parent) == ["a.txt"]
     assert disk.stamp(path) == stamp
     assert path.read_bytes() == b"whole"
@@ -51,7 +51,7 @@ def test_nothing_that_exists_is_replaced(made, path, taken):
         path.mkdir()
     else:
         path.symlink_to("nowhere")
-    given = made.publish(finals(str(path)), lambda final: False, flushed=True)
+    given = made.publish(finals(str(path)), lambda final: False)
     assert given != str(path)
     assert names_in(path.parent) == sorted([path.name, Path(given).name])
     assert not Path(given).is_symlink()
@@ -59,9 +59,7 @@ def test_nothing_that_exists_is_replaced(made, path, taken):
 
 def test_a_taken_name_of_the_same_content_is_as_good(made, path):
     path.touch()
-    assert made.publish(finals(str(path)), lambda final: final == str(path), flushed=True) == str(
-        path
-    )
+    assert made.publish(finals(str(path)), lambda final: final == str(path)) == str(path)
     assert names_in(path.parent) == ["a.txt"]
 
 
@@ -73,7 +71,7 @@ def test_without_a_name_nothing_is_left(made, path):
 
 def test_when_no_name_is_free_it_is_said(made, path):
     with pytest.raises(DiskError) as caught:
-        made.publish(iter([]), lambda final: False, flushed=True)
+        made.publish(iter([]), lambda final: False)
     assert caught.value.kind == "name"
 
 
