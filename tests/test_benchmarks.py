@@ -92,8 +92,9 @@ def test_a_swarm_ends_in_spite_of_one_who_dies_one_who_lies_and_one_who_is_slow(
 
 
 def test_a_swarm_ends_without_its_seed(tmp_path):
+    # Of 32 pieces each is 3 %: with headers, one sent twice would pass 1.05 before all were sent.
     said = measure(tmp_path, "--n", "2", "--rate", "20mbit", "--seed-rate", "80mbit",
-                   "--seed-leaves")  # fmt: skip
+                   "--seed-leaves", "1.4")  # fmt: skip
     assert "seed killed" in said
 
 
