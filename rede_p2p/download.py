@@ -163,13 +163,11 @@ class Download:
                 path = partial.publish(finals(self._target), self._is_here)
                 disk.sync_folder(path.parent)
             except BaseException:
-                self._holdings.finish(holding, None)
+                self._holdings.finish(holding)
                 raise
-        stamp = disk.stamp(path)
-        if stamp == hashed.stamp:  # else it is another's, or edited already
+        if disk.stamp(path) == hashed.stamp:  # else it is another's, or edited already
             self._roots.remember([(str(path), hashed)])
-        is_known = stamp is not None and self._roots.known(str(path), stamp) == self._content.root
-        self._holdings.finish(holding, path if is_known else None)
+        self._holdings.finish(holding, path, self._roots.stamp_as(self._content, str(path)))
         return Outcome(path, already=False)
 
     def _is_here(self, path: Path) -> bool:
@@ -236,7 +234,7 @@ class Download:
         try:
             self._lead(partial, board, holding, left)
         except BaseException:
-            self._holdings.finish(holding, None)
+            self._holdings.finish(holding)
             raise
         return holding
 

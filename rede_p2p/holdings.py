@@ -130,10 +130,11 @@ class Holdings:
             self.changed()
         return holding
 
-    def finish(self, holding: Holding, path: Path | None) -> None:
-        """Go on offering a download at its final path, or no more where there is none."""
+    def finish(
+        self, holding: Holding, path: Path | None = None, stamp: Stamp | None = None
+    ) -> None:
+        """Go on offering a download at its final path, in that state; without one, no more."""
         root = holding.content.root
-        stamp = None if path is None else disk.stamp(path)
         with self._lock:
             if self._downloads.get(root) is holding:
                 del self._downloads[root]

@@ -103,6 +103,11 @@ class Roots:
         found = self._known.get(path)  # one look-up in a dict needs no lock
         return found[1] if found is not None and found[0] == stamp else None
 
+    def stamp_as(self, content: Content, path: str) -> Stamp | None:
+        """Return the state of a file, if in it the file is known to be that content."""
+        stamp = disk.stamp(path)
+        return stamp if stamp and self.known(path, stamp) == content.root else None
+
     def paths(self, root: bytes) -> list[str]:
         """List the paths where this content was seen."""
         with self._lock:

@@ -13,7 +13,6 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
-from rede_p2p import disk
 from rede_p2p.batch import SMALL, Batch
 from rede_p2p.catalog import Share
 from rede_p2p.download import Connect, Download, Outcome, Wanted, WhoHas, nobody_else
@@ -97,8 +96,8 @@ class Transfer:
         """Yield the root and the place of each file that is here and as it was verified."""
         for wanted, outcome in self._done:
             if isinstance(outcome, Outcome):
-                path, stamp = str(outcome.path), disk.stamp(outcome.path)
-                if stamp and self._roots.known(path, stamp) == wanted.content.root:
+                path = str(outcome.path)
+                if stamp := self._roots.stamp_as(wanted.content, path):
                     yield wanted.content.root, Share(wanted.name, path, stamp)
 
     def _run_batch(self, wanted: list[Wanted]) -> None:

@@ -160,9 +160,6 @@ def test_an_unsafe_name_is_refused_before_anything_is_done(folder, roots, name):
     assert not folder.exists()
 
 
-# What is here already.
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_error_that_nobody_foresaw_in_a_source_ends_the_download(honest, folder, roots):
     (wanted,) = honest.share({NAME: DATA})
@@ -211,6 +208,9 @@ def test_what_is_edited_as_soon_as_it_has_its_name_is_not_taken_for_what_came(
     known = roots.known(str(folder / NAME), disk.stamp(folder / NAME))
     assert known == (None if edit else wanted.content.root)
     assert bool(holdings.downloads()) == bool(not edit)
+
+
+# What is here already.
 
 
 def no_connection(address):

@@ -66,7 +66,7 @@ def test_a_download_remembers_what_it_has_offered_when_it_is_complete(holdings, 
     assert holdings.find(CONTENT.root) is holding
     assert holdings.find_whole(CONTENT.root) is None
     _, share = written(tmp_path / "a.bin")
-    holdings.finish(holding, tmp_path / "a.bin")
+    holdings.finish(holding, tmp_path / "a.bin", share.stamp)
     assert holdings.find(CONTENT.root) is holding
     assert holdings.find_whole(CONTENT.root) == share
     assert holdings.downloads() == {CONTENT: "a.bin"}
@@ -79,9 +79,10 @@ def test_a_whole_file_is_offered_while_the_same_content_comes_again(holdings, tm
     holdings.keep([written(tmp_path / "a.bin")])
     again = holdings.begin("b.bin", CONTENT, LAYER, tmp_path / "b.bin.parte", ())
     assert holdings.find(CONTENT.root).path == tmp_path / "a.bin"
-    if not fails:
-        written(tmp_path / "b.bin")
-    holdings.finish(again, None if fails else tmp_path / "b.bin")
+    if fails:
+        holdings.finish(again)
+    else:
+        holdings.finish(again, tmp_path / "b.bin", written(tmp_path / "b.bin")[1].stamp)
     found = holdings.find(CONTENT.root)
     assert found.path == tmp_path / ("a.bin" if fails else "b.bin")
     assert holdings.downloads().keys() == {CONTENT}
@@ -89,7 +90,7 @@ def test_a_whole_file_is_offered_while_the_same_content_comes_again(holdings, tm
 
 def test_a_download_that_ends_without_a_file_is_offered_no_more(holdings, tmp_path):
     holding = holdings.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
-    holdings.finish(holding, None)
+    holdings.finish(holding)
     assert holdings.find(CONTENT.root) is None
     assert holdings.downloads() == {}
 
@@ -98,7 +99,7 @@ def test_without_seeding_nothing_is_offered(tmp_path):
     holdings = Holdings(seeds=False)
     holding = holdings.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
     entry = written(tmp_path / "a.bin")
-    holdings.finish(holding, tmp_path / "a.bin")
+    holdings.finish(holding, tmp_path / "a.bin", entry[1].stamp)
     holdings.keep([entry])
     assert holdings.find(CONTENT.root) is None
     assert holdings.downloads() == {}
