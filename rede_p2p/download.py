@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -34,7 +34,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.layers import find_layer
-from rede_p2p.look import look_beside
+from rede_p2p.look import Look
 from rede_p2p.merkle import Content
 from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.recheck import look_at
@@ -143,32 +143,46 @@ class Download:
         InterruptedByUserError; in each case ``NAME.parte`` keeps what was verified, and no final
         name has been given.
         """
+        path = self._find_here()
+        if path is not None:
+            return Outcome(path, already=True)
+        left = path_of(self._target)
+        with Look(left, self._content.size) as look:
+            if os.path.lexists(left):
+                look.start()
+            self._layer = self._find_layer()
+            with self._open_partial() as partial:
+                return Outcome(self._bring(partial, look), already=False)
+
+    def _find_here(self) -> Path | None:
+        """Return where the content is, if one of the names that it may get has it."""
         for path in finals(self._target):
             if not os.path.lexists(path):
                 break
             if self._is_here(path):
-                return Outcome(path, already=True)
-        self._layer = self._find_layer()
-        with ExitStack() as stack:
-            partial = stack.enter_context(self._open_partial())
-            try:
-                holding = self._fetch(partial)
-            except RedeError:
-                if self._kept is not None and not self._have:
-                    partial.discard()
-                raise
-            try:
-                partial.flush()
-                hashed = Hashed(partial.stamp(), self._content, self._layer)
-                path = partial.publish(finals(self._target), self._is_here)
-                disk.sync_folder(path.parent)
-            except BaseException:
-                self._holdings.finish(holding)
-                raise
+                return path
+        return None
+
+    def _bring(self, partial: Partial, look: Look) -> Path:
+        """Fetch what is missing, and give the whole its final name."""
+        try:
+            holding = self._fetch(partial, look)
+        except RedeError:
+            if self._kept is not None and not self._have:
+                partial.discard()
+            raise
+        try:
+            partial.flush()
+            hashed = Hashed(partial.stamp(), self._content, self._layer)
+            path = partial.publish(finals(self._target), self._is_here)
+            disk.sync_folder(path.parent)
+        except BaseException:
+            self._holdings.finish(holding)
+            raise
         if disk.stamp(path) == hashed.stamp:  # else it is another's, or edited already
             self._roots.remember([(str(path), hashed)])
         self._holdings.finish(holding, path, self._roots.stamp_as(self._content, str(path)))
-        return Outcome(path, already=False)
+        return path
 
     def _is_here(self, path: Path) -> bool:
         return self._roots.is_content(path, self._content, self._check_cancelled)
@@ -220,7 +234,7 @@ class Download:
         except DiskError:
             return False
 
-    def _fetch(self, partial: Partial) -> Holding:
+    def _fetch(self, partial: Partial, look: Look) -> Holding:
         """Bring every missing piece, offering to others what is here."""
         partial.cut(self._content.size)
         count = merkle.piece_count(self._content.size)
@@ -232,29 +246,27 @@ class Download:
             self._wanted.name, self._content, self._layer, partial.path, ()
         )
         try:
-            self._lead(partial, board, holding, left)
+            self._lead(partial, board, holding, left, look)
         except BaseException:
             self._holdings.finish(holding)
             raise
         return holding
 
     def _look_at_left(
-        self, left: range, partial: Partial, crew: Crew, holding: Holding, verifier: Verifier
+        self, left: range, look: Look, crew: Crew, holding: Holding, verifier: Verifier
     ) -> None:
         """Take note of what an earlier download left, beside those that fetch the rest."""
         if not left:
             return
         kept = 0
         try:
-            looked = look_beside(partial.path, self._content.size, self._layer, len(left))
-            with closing(looked):  # on the way out, its process ends
-                for found in looked:
-                    right = [index for index in found if found[index]]
-                    kept += merkle.bytes_in(right, self._content.size)
-                    holding.add(right)
-                    crew.note_left(found)
-                    if self._cancelled or verifier.failure:
-                        return
+            for found in look.pieces(self._layer, len(left)):
+                right = [index for index in found if found[index]]
+                kept += merkle.bytes_in(right, self._content.size)
+                holding.add(right)
+                crew.note_left(found)
+                if self._cancelled or verifier.failure:
+                    return
             self._kept = kept
         except RedeError as error:
             verifier.failure = error
@@ -266,7 +278,9 @@ class Download:
         if self._content.size >= FLUSH_BEHIND:
             partial.flush_behind()
 
-    def _lead(self, partial: Partial, board: Board, holding: Holding, left: range) -> None:
+    def _lead(
+        self, partial: Partial, board: Board, holding: Holding, left: range, look: Look
+    ) -> None:
         """Gather sources until every piece is here, or there is nobody left to ask."""
         crew = Crew(self._wanted.name, self._content, board, self._connect)
         with self._lock:
@@ -282,7 +296,7 @@ class Download:
         with Verifier(partial, self._content.size, hashes, board.is_here, judge) as verifier:
             looking = Thread(
                 target=self._look_at_left,
-                args=(left, partial, crew, holding, verifier),
+                args=(left, look, crew, holding, verifier),
                 name="look",
             )
             looking.start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Iterator
 from pathlib import Path
 
 from rede_p2p import disk
@@ -26,32 +26,52 @@ main()
 """
 
 
-def look_beside(path: Path, size: int, layer: bytes, count: int) -> Generator[Found, None, None]:
-    """Tell which of the first ``count`` pieces of a partial file are right, some at a time.
+class Look:
+    """The process, for one partial file; used by ``with``, which ends it. Raises DiskError.
 
-    The process ends when the iterator is closed. Raises DiskError when it cannot tell of them all.
+    It may be started before there is anything to ask it, while the network is asked for the piece
+    hashes: it needs some 30 ms until it can look.
     """
-    command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(path), str(size), str(count)]
-    with (
-        disk.border(path),
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us, who end it
-        ) as process,
-    ):
-        assert process.stdin is not None and process.stdout is not None  # they are pipes
-        try:
-            process.stdin.write(layer)
+
+    def __init__(self, path: Path, size: int) -> None:
+        """``path`` is the partial file of a content of ``size`` bytes."""
+        self._path = path
+        self._size = size
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Look:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.__exit__(None, None, None)  # closes its pipes, and waits for its end
+
+    def start(self) -> None:
+        """Start it, unless it was."""
+        if self._process is None:
+            command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(self._path), str(self._size)]
+            with disk.border(self._path):
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for us, who end it
+                )
+
+    def pieces(self, layer: bytes, count: int) -> Iterator[Found]:
+        """Tell which of the first ``count`` pieces are right, some at a time; only once."""
+        self.start()
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        with disk.border(self._path):
+            process.stdin.write(b"%d\n" % count + layer)
             process.stdin.close()
             index = 0
             while index < count:
                 answers = process.stdout.read1()  # type: ignore[attr-defined]
                 if not answers:
-                    raise DiskError(str(path), "other", "")
+                    raise DiskError(str(self._path), "other", "")
                 yield {index + number: right == 1 for number, right in enumerate(answers)}
                 index += len(answers)
-        finally:
-            process.kill()

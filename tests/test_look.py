@@ -6,17 +6,15 @@ import os
 import random
 import subprocess
 import sys
-from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from programs import eventually
 
 from rede_p2p import look, merkle
 from rede_p2p.errors import DiskError
-from rede_p2p.look import look_beside
+from rede_p2p.look import Look
 from rede_p2p.merkle import BLOCK, FINEST_PIECE
 from rede_p2p.recheck import look_at
 
@@ -25,11 +23,15 @@ LAYER = merkle.layer_of(DATA)
 COUNT = 101
 
 
+def children():
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
 def looked_at(path, count=COUNT):
     """Return the pieces that are told to be right, of those that are told of."""
     told = {}
-    with closing(look_beside(path, len(DATA), LAYER, count)) as looked:
-        for found in looked:
+    with Look(path, len(DATA)) as look:
+        for found in look.pieces(LAYER, count):
             assert not told.keys() & found.keys()
             told.update(found)
     assert list(told) == list(range(count))
@@ -61,9 +63,10 @@ def test_what_libraries_need_is_found_wherever_this_process_found_it(left, tmp_p
     done = subprocess.run(
         [
             *(sys.executable, "-S", "-c"),
-            "import sys; from pathlib import Path; from rede_p2p.look import look_beside\n"
+            "import sys; from pathlib import Path; from rede_p2p.look import Look\n"
             "layer = bytes.fromhex(sys.argv[2])\n"
-            "print(sum(map(len, look_beside(Path(sys.argv[1]), int(sys.argv[3]), layer, 101))))",
+            "with Look(Path(sys.argv[1]), int(sys.argv[3])) as look:\n"
+            "    print(sum(map(len, look.pieces(layer, 101))))",
             *(str(left), LAYER.hex(), str(len(DATA))),
         ],
         env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
@@ -85,13 +88,13 @@ def test_the_nodes_of_a_tree_are_not_taken_for_its_leaves(tmp_path, blocks):
     assert sha256(b"".join(nodes)).digest() == layer  # so this would pass for the whole
     path = tmp_path / "a.parte"
     path.write_bytes(b"".join(nodes))
-    with closing(look_beside(path, len(data), layer, 1)) as looked:
-        assert list(looked) == [{0: False}]
+    with Look(path, len(data)) as look:
+        assert list(look.pieces(layer, 1)) == [{0: False}]
     with path.open("rb") as file:
         assert list(look_at(file, len(data), [layer], [range(1)])) == [[False]]
     path.write_bytes(data)
-    with closing(look_beside(path, len(data), layer, 1)) as looked:
-        assert list(looked) == [{0: True}]
+    with Look(path, len(data)) as look:
+        assert list(look.pieces(layer, 1)) == [{0: True}]
 
 
 def test_a_file_that_is_gone_is_an_error_of_the_disk(tmp_path):
@@ -114,8 +117,25 @@ def test_a_process_that_cannot_be_started_is_an_error_too(left, monkeypatch, tmp
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="its children are not told here")
 def test_who_stops_listening_leaves_no_process_behind(left):
-    looked = look_beside(left, len(DATA), LAYER, COUNT)
-    assert next(looked)
-    looked.close()
-    task = Path(f"/proc/self/task/{os.getpid()}/children")
-    eventually(lambda: not task.read_text().split())
+    with Look(left, len(DATA)) as look:
+        assert next(look.pieces(LAYER, COUNT))
+    assert not children()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="its children are not told here")
+def test_who_starts_it_and_has_no_question_leaves_no_process_behind(left):
+    with Look(left, len(DATA)) as look:
+        assert not children()
+        look.start()
+        look.start()
+        assert len(children()) == 1
+    assert not children()
+
+
+def test_a_process_started_before_the_file_is_there_looks_at_it_once_it_is(tmp_path):
+    path = tmp_path / "a.parte"
+    with Look(path, len(DATA)) as look:
+        look.start()
+        path.write_bytes(DATA)
+        told = list(look.pieces(LAYER, COUNT))
+    assert {index for found in told for index, right in found.items() if right} == set(range(COUNT))
