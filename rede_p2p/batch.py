@@ -77,6 +77,7 @@ class Batch:
         self._group: list[Written] = []
         self._group_size = 0  # bytes
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
+        self._known: set[str] = set()  # what was here already, which ``_roots`` knows
         self._named_in: set[str] = set()  # folders with new names
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
@@ -260,12 +261,15 @@ class Batch:
             except RedeError as error:
                 _drop(file)
                 self._report(wanted, error)
-        self._roots.remember((path, hashed) for _, path, hashed in named)
+        self._roots.remember((path, one) for _, path, one in named if path not in self._known)
         for wanted, path, _ in named:
             self._report(wanted, Outcome(Path(path), already=False))
 
     def _is_content(self, wanted: Wanted, path: str) -> bool:
-        return self._roots.is_content(Path(path), wanted.content, self._check_cancelled)
+        is_content = self._roots.is_content(Path(path), wanted.content, self._check_cancelled)
+        if is_content:
+            self._known.add(path)
+        return is_content
 
     def _adopt(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""

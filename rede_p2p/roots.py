@@ -56,15 +56,14 @@ def hash_file(
         piece = merkle.piece_length(stamp.size)
         view = memoryview(bytearray(max(READ_SIZE, piece)))
         hashes: list[bytes] = []
-        done = 0
-        for _ in merkle.cut(stamp.size, len(view)):
+        for start, length in merkle.cut(stamp.size, len(view)):
             if stopped():
                 raise DiskError(str(path), "stopped")
-            filled = disk.read_into(file, done, view[: stamp.size - done])
-            hashes += merkle.piece_hashes(view[:filled], stamp.size)
-            done += filled
-            report(done)
-        if done != stamp.size or disk.stamp_of(os.fstat(file.fileno())) != stamp:
+            if disk.read_into(file, start, view[:length]) != length:
+                raise DiskError(str(path), "changed")  # it is shorter now
+            hashes += merkle.piece_hashes(view[:length], stamp.size)
+            report(start + length)
+        if disk.stamp_of(os.fstat(file.fileno())) != stamp:
             raise DiskError(str(path), "changed")
     layer = b"".join(hashes)
     return Hashed(stamp, Content(merkle.root_of(layer, stamp.size), stamp.size), layer)
@@ -145,17 +144,18 @@ class Roots:
 
         ``checkpoint`` is called now and then while that takes, and may raise to give up.
         """
-        stamp = disk.stamp(path)
-        if stamp is None or stamp.size != content.size:
-            return False
-        root = None
-        while root is None and not self._stopped:
+        while not self._stopped:
             checkpoint()
+            stamp = disk.stamp(path)  # each time: while it waits for its turn, it may be changed
+            if stamp is None or stamp.size != content.size:
+                return False
             try:
                 root = self.wait(str(path), stamp, within=0.5)
-            except DiskError:  # it cannot be read, or it is another by now
+            except DiskError:  # it cannot be read, or it is changed while it is
                 return False
-        return root == content.root
+            if root is not None:
+                return root == content.root
+        return False
 
     def progress(self, path: str) -> int:
         """Return how many bytes of a file have been hashed so far."""

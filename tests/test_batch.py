@@ -154,6 +154,21 @@ def test_what_is_here_already_is_not_asked_for(honest, run, folder, roots):
     assert roots.pending() == 0
 
 
+def test_what_came_here_from_elsewhere_meanwhile_is_known_as_what_it_is(honest, run, folder, roots):
+    def dial(address):
+        for name, data in FEW.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        return connect(address)
+
+    wanted = honest.share(FEW)
+    run(wanted, dial)
+    assert found_in(folder) == FEW
+    for one in wanted:
+        path = folder / one.name
+        assert roots.known(str(path), disk.stamp(path)) == one.content.root
+
+
 def test_several_names_of_one_content_all_arrive(honest, run, folder):
     files = dict.fromkeys((f"{number}.txt" for number in range(5)), b"the same")
     run(honest.share(files))

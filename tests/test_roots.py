@@ -9,6 +9,7 @@ from contextlib import closing
 from threading import Event, Thread
 
 import pytest
+from programs import eventually
 
 from rede_p2p import disk, merkle, roots
 from rede_p2p.errors import DiskError
@@ -352,6 +353,35 @@ def test_one_who_waits_is_told_when_it_closes(tmp_path):
     assert told == ["stopped"]
     with pytest.raises(DiskError, match="stopped"):
         found.wait(path, disk.stamp(path), 60)
+
+
+@pytest.mark.parametrize("becomes", [b"twin", b"twins", b"true", None])
+def test_a_file_that_changes_while_it_waits_is_judged_as_what_it_became(
+    tmp_path, open_roots, becomes
+):
+    path, content = tmp_path / "a", Content(layer_and_root(b"true")[1], 4)
+    write(path, b"once")
+    looks = []
+
+    def change():
+        looks.append(path)
+        if len(looks) == 2:
+            path.unlink()
+            if becomes is not None:
+                write(path, becomes, LONG_AGO + 1)
+        assert len(looks) < 50, "it is looked at for ever"
+
+    found = open_roots()
+    busy = sparse(tmp_path / "busy", 2**40)
+    while not found.progress(busy):  # so that the first look does not end
+        assert found.wait(busy, disk.stamp(busy), 0.01) is None
+    answer = []
+    asking = Thread(target=lambda: answer.append(found.is_content(path, content, change)))
+    asking.start()
+    eventually(lambda: len(looks) >= 2)
+    os.truncate(busy, 0)
+    asking.join(SOON)
+    assert answer == [becomes == b"true"]
 
 
 def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
