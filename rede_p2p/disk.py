@@ -25,6 +25,8 @@ except ModuleNotFoundError:  # it is no part of every Python
     mmap = None  # type: ignore[assignment]
 
 _pwrite = getattr(os, "pwrite", None)  # Windows has none
+_OPEN_FILES = "/proc/self/fd"
+NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
 DIRECT_UNIT = 4096  # bytes; the offset, length and memory of a direct write are multiples of it
 DIRECT_LEAST = 512 * 1024  # bytes; with less, waiting for the disk costs more than the cache
 DESCRIPTORS = 4096  # open at once: connections, and files that await one flush together
@@ -124,12 +126,12 @@ class Writer:
     which can cost more than receiving and checking what it holds, and a flush at the end.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open a file that is there; raise DiskError."""
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """Open once more the ``file`` that is there; raise DiskError, also if another is now."""
         self._path = path
         self.cached = 0  # bytes written through the cache, which await a flush
         with border(path):
-            self._file = FileIO(path, "rb+")
+            self._file = _same_as(file, FileIO(path, "rb+"))
         self._direct: BinaryIO | None = None  # opened when there is use for it
         self._may_be_direct = True
 
@@ -162,7 +164,7 @@ class Writer:
         if not (aligned and len(data) >= DIRECT_LEAST and self._may_be_direct):
             return 0
         try:
-            self._direct = self._direct or _open_direct(self._path)
+            self._direct = self._direct or self._open_direct()
             return _write_some(self._direct, start, data) if self._direct else 0
         except OSError as error:
             if error.errno != errno.EINVAL:
@@ -171,10 +173,19 @@ class Writer:
             self._may_be_direct = False
             return 0
 
+    def _open_direct(self) -> BinaryIO | None:
+        flag = getattr(os, "O_DIRECT", None)
+        if flag is None:
+            return None
+        return _same_as(self._file, FileIO(os.open(self._path, os.O_WRONLY | flag), "wb"))
 
-def _open_direct(path: Path) -> BinaryIO | None:
-    flag = getattr(os, "O_DIRECT", None)
-    return None if flag is None else FileIO(os.open(path, os.O_WRONLY | flag), "wb")
+
+def _same_as(file: BinaryIO, opened: FileIO) -> FileIO:
+    """Return a file just opened, if it is the one that was opened before at its path."""
+    if not os.path.sameopenfile(file.fileno(), opened.fileno()):
+        opened.close()
+        raise DiskError(str(file.name), "replaced")
+    return opened
 
 
 def _write_some(file: BinaryIO, start: int, data: memoryview) -> int:
@@ -190,6 +201,20 @@ def pages(size: int) -> memoryview:
     Where the system gives none, it is any memory.
     """
     return memoryview(bytearray(size) if mmap is None else mmap.mmap(-1, size))
+
+
+def link_open(descriptor: int, path: str, final: Path | str) -> None:
+    """Give an open file one more name, which must be free. Raises OSError, NotImplementedError.
+
+    Linux takes the file that is open, be it at ``path``, moved, or without a name until now.
+    """
+    if NAMES_OPEN_FILES:
+        # Only where a folder is given does Python have the link followed; the system does not
+        # look at it, for the path is absolute.
+        itself = f"{_OPEN_FILES}/{descriptor}"
+        os.link(itself, final, src_dir_fd=descriptor, follow_symlinks=True)
+    else:
+        os.link(path, final, follow_symlinks=False)
 
 
 def sync_folder(folder: Path) -> None:

@@ -253,14 +253,20 @@ class Download:
         return holding
 
     def _look_at_left(
-        self, left: range, look: Look, crew: Crew, holding: Holding, verifier: Verifier
+        self,
+        left: range,
+        look: Look,
+        partial: Partial,
+        crew: Crew,
+        holding: Holding,
+        verifier: Verifier,
     ) -> None:
         """Take note of what an earlier download left, beside those that fetch the rest."""
         if not left:
             return
         kept = 0
         try:
-            for found in look.pieces(self._layer, len(left)):
+            for found in look.pieces(self._layer, len(left), partial.file):
                 right = [index for index in found if found[index]]
                 kept += merkle.bytes_in(right, self._content.size)
                 holding.add(right)
@@ -296,7 +302,7 @@ class Download:
         with Verifier(partial, self._content.size, hashes, board.is_here, judge) as verifier:
             looking = Thread(
                 target=self._look_at_left,
-                args=(left, look, crew, holding, verifier),
+                args=(left, look, partial, crew, holding, verifier),
                 name="look",
             )
             looking.start()

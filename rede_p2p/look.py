@@ -7,10 +7,12 @@ is told the file, its size and its piece hashes, answers for each piece, and end
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from rede_p2p import disk
 from rede_p2p.errors import DiskError
@@ -60,13 +62,17 @@ class Look:
                     start_new_session=True,  # Ctrl-C is for us, who end it
                 )
 
-    def pieces(self, layer: bytes, count: int) -> Iterator[Found]:
-        """Tell which of the first ``count`` pieces are right, some at a time; only once."""
+    def pieces(self, layer: bytes, count: int, file: BinaryIO) -> Iterator[Found]:
+        """Tell which of the first ``count`` pieces are right, some at a time; only once.
+
+        Nothing is told where the path leads to another file than this one, which is open.
+        """
         self.start()
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
         with disk.border(self._path):
-            process.stdin.write(b"%d\n" % count + layer)
+            status = os.fstat(file.fileno())
+            process.stdin.write(b"%d %d %d\n" % (count, status.st_dev, status.st_ino) + layer)
             process.stdin.close()
             index = 0
             while index < count:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from rede_p2p import names
-from rede_p2p.disk import Stamp, Writer, border, stamp_of_open
+from rede_p2p.disk import Stamp, Writer, border, link_open, stamp_of_open
 from rede_p2p.errors import DiskError
 
 try:
@@ -45,8 +45,9 @@ class Partial:
         symbolic link, which is never followed.
         """
         self._name = os.fspath(path)
-        self._file = _open_locked(self._name)
+        self.file = _open_locked(self._name)  # open for as long as this is
         self._writers: list[Writer] = []
+        self._unflushed: OSError | None = None  # what the flusher met
         self._stop: Event | None = None  # set when the flusher is to end
         self._flusher: Thread | None = None
 
@@ -68,26 +69,26 @@ class Partial:
 
     def stamp(self) -> Stamp:
         """Return its state, which a new name does not change."""
-        return stamp_of_open(self._file)
+        return stamp_of_open(self.file)
 
     def size(self) -> int:
         """Return its length in bytes."""
-        return os.fstat(self._file.fileno()).st_size
+        return os.fstat(self.file.fileno()).st_size
 
     def allocated(self) -> int:
         """Return how many bytes of the disk it has already; holes take none."""
-        status = os.fstat(self._file.fileno())
+        status = os.fstat(self.file.fileno())
         return min(status.st_size, getattr(status, "st_blocks", 2**62) * 512)
 
     def cut(self, size: int) -> None:
         """Make it no longer than ``size`` bytes."""
         with border(self._name):
             if self.size() > size:
-                self._file.truncate(size)
+                self.file.truncate(size)
 
     def writer(self) -> Writer:
         """Open it once more, for the writing of another thread; raise DiskError."""
-        writer = Writer(self.path)
+        writer = Writer(self.path, self.file)
         self._writers.append(writer)
         return writer
 
@@ -117,34 +118,39 @@ class Partial:
     def write_whole(self, data: bytes | bytearray) -> None:
         """Make these bytes all that it holds."""
         with border(self._name):
-            self._file.seek(0)
+            self.file.seek(0)
             view = memoryview(data)
             while view:
-                view = view[self._file.write(view) :]
+                view = view[self.file.write(view) :]
         self.cut(len(data))
 
     def flush(self) -> None:
         """Make its content durable; nothing may be written after it."""
         self._stop_flushing()
         with border(self._name):
-            os.fsync(self._file.fileno())
+            if self._unflushed is not None:  # the system tells of it only once
+                raise self._unflushed
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Close it, and let other programs have it."""
         self._stop_flushing()
-        self._file.close()
+        self.file.close()
 
     def publish(self, finals: Iterator[Place], is_same: Callable[[Place], bool]) -> Place:
         """Give it, once it was flushed, the first final name that is free.
 
         The caller makes the name durable, as one of many perhaps. A taken name that is the same
         content (``is_same``) is as good: the partial file goes, and that path is returned. No
-        existing entry is ever replaced, not even a broken link.
+        existing entry is ever replaced, not even a broken link. Raises DiskError, ``replaced`` when
+        what has its name is another file by now, which is none of ours.
         """
+        if not self._has_its_name():
+            raise DiskError(self._name, "replaced")
         if os.name == "nt":
-            self._file.close()  # Windows renames no open file; elsewhere the lock stays
+            self.file.close()  # Windows renames no open file; elsewhere the lock stays
         for final in finals:
-            if _move(self._name, final):
+            if self._move(final):
                 return final
             if is_same(final):
                 self.discard()
@@ -153,10 +159,34 @@ class Partial:
 
     def discard(self) -> None:
         """Remove it."""
+        ours = self.file.closed or self._has_its_name()
         if os.name == "nt":
-            self._file.close()
-        with border(self.path):
-            self.path.unlink(missing_ok=True)
+            self.file.close()
+        if ours:
+            with border(self.path):
+                self.path.unlink(missing_ok=True)
+
+    def _has_its_name(self) -> bool:
+        """Tell whether what has its name is still the file that is open here."""
+        with border(self._name):
+            there = _lstat(self._name)
+            return there is not None and os.path.samestat(os.fstat(self.file.fileno()), there)
+
+    def _move(self, final: Path | str) -> bool:
+        """Move it to a name that is free; False if that is taken."""
+        with border(final):
+            try:
+                descriptor = -1 if os.name == "nt" else self.file.fileno()
+                link_open(descriptor, self._name, final)  # refuses what exists
+            except FileExistsError:
+                return False
+            except (OSError, NotImplementedError):  # a file system without hard links
+                if os.path.lexists(final):
+                    return False
+                os.rename(self._name, final)
+            else:
+                os.unlink(self._name)
+            return True
 
     def _flush(self, stop: Event) -> None:
         flushed = 0
@@ -166,9 +196,10 @@ class Partial:
                 continue
             flushed = written
             try:
-                os.fsync(self._file.fileno())
-            except OSError:
-                return  # the last flush will meet the same error and tell it
+                os.fsync(self.file.fileno())
+            except OSError as error:
+                self._unflushed = error
+                return
 
     def _stop_flushing(self) -> None:
         if self._flusher is not None and self._stop is not None:
@@ -221,22 +252,6 @@ def _open(path: str) -> FileIO:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # another download may make it too
         descriptor = os.open(path, _FLAGS, 0o666)
     return FileIO(descriptor, "rb+")
-
-
-def _move(path: str, final: Path | str) -> bool:
-    """Move an entry to a name that is free; False if it is taken."""
-    with border(final):
-        try:
-            os.link(path, final, follow_symlinks=False)  # refuses what exists
-        except FileExistsError:
-            return False
-        except (OSError, NotImplementedError):  # a file system without hard links
-            if os.path.lexists(final):
-                return False
-            os.rename(path, final)
-        else:
-            os.unlink(path)
-        return True
 
 
 def _lock(file: FileIO, path: str) -> None:

@@ -5,6 +5,7 @@ It imports little, for until it has started there is one processor too few at wo
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from io import BufferedReader, FileIO
@@ -36,19 +37,23 @@ def look_at(
 def main() -> None:
     """Answer one byte for each of the first pieces of a file, 1 if it is right.
 
-    The arguments are its path and the size of the content; a line tells how many pieces, and what
-    follows it are the piece hashes.
+    The arguments are its path and the size of the content; a line tells how many pieces, and the
+    device and inode of the file that is meant; what follows are the piece hashes.
     """
     path, size = sys.argv[1], int(sys.argv[2])
     line = sys.stdin.buffer.readline()
     if not line:
         return  # whoever started this has no question any more
-    count, hashes = int(line), merkle.split(sys.stdin.buffer.read())
+    count, *identity = map(int, line.split())
+    hashes = merkle.split(sys.stdin.buffer.read())
     piece = merkle.piece_length(size)
     step = max(1, TOGETHER // piece)
     runs = [range(first, min(first + step, count)) for first in range(0, count, step)]
     answers = bytearray()
     with BufferedReader(FileIO(path, "rb")) as file:
+        status = os.fstat(file.fileno())
+        if identity != [status.st_dev, status.st_ino]:
+            return  # it was replaced: what is right in it is not in the one that is written
         for run, right in zip(runs, look_at(file, size, hashes, runs), strict=True):
             answers += bytes(right)
             if len(answers) * piece >= TOLD_EVERY or run.stop == count:

@@ -220,6 +220,7 @@ _DISK = {
     "name": "o nome não serve neste disco: {}",
     "link": "há um link no lugar do arquivo parcial, e ele não será seguido: {}",
     "busy": "outra janela já está baixando {}: espere ela terminar",
+    "replaced": "o arquivo parcial foi removido ou trocado enquanto crescia; repita o get: {}",
     "not-file": "não é um arquivo comum: {}",
     "changed": "o arquivo mudou enquanto era lido: {}",
     "stopped": "a leitura foi interrompida: {}",

@@ -11,12 +11,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rede_p2p.disk import Stamp, border, stamp_of
+from rede_p2p.disk import NAMES_OPEN_FILES, Stamp, border, link_open, stamp_of
 from rede_p2p.errors import DiskError
 
-_ITSELF = "/proc/self/fd"
 _FLAGS = os.O_RDWR | getattr(os, "O_TMPFILE", 0)
-_KNOWN = hasattr(os, "O_TMPFILE") and Path(_ITSELF).is_dir()
+_KNOWN = hasattr(os, "O_TMPFILE") and NAMES_OPEN_FILES
 
 
 class Unnamed:
@@ -64,13 +63,10 @@ class Unnamed:
 
     def publish(self, finals: Iterator[str], is_same: Callable[[str], bool]) -> str:
         """Give it the first final name that is free, as ``Partial.publish`` does."""
-        itself = f"{_ITSELF}/{self._descriptor}"
         for final in finals:
             with border(final):
                 try:
-                    # Only where a folder is given does Python have the link followed; the system
-                    # does not look at it, for the path is absolute.
-                    os.link(itself, final, src_dir_fd=self._descriptor, follow_symlinks=True)
+                    link_open(self._descriptor, self._path, final)
                 except FileExistsError:
                     pass
                 else:

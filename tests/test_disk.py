@@ -138,7 +138,7 @@ def test_as_many_descriptors_are_taken_as_the_system_grants():
 
 def written(path, *ranges):
     """Write (offset, data) one after the other; return how many bytes went through the cache."""
-    with Writer(path) as writer:
+    with path.open("rb") as file, Writer(path, file) as writer:
         for start, data in ranges:
             writer.write(start, data)
         return writer.cached

@@ -899,16 +899,39 @@ def test_a_folder_that_cannot_be_made_is_one_error(honest, fetch, folder):
         fetch(wanted)
 
 
-def test_a_partial_file_that_is_removed_meanwhile_is_one_error(lying, fetch, folder):
+def replace_by_file(path):
+    path.write_bytes(b"what another program has of it")
+
+
+def replace_by_link(path):
+    path.with_name("alheio").write_bytes(b"not ours")
+    path.symlink_to("alheio")
+
+
+def replace_by_a_part_of_it(path):
+    path.write_bytes(bytes(len(DATA)))
+
+
+def replace_by_nothing(path):
+    pass
+
+
+@pytest.mark.parametrize(
+    "change", [replace_by_file, replace_by_link, replace_by_a_part_of_it, replace_by_nothing]
+)
+def test_a_partial_file_that_is_another_by_now_gets_no_name(lying, fetch, folder, change):
     gate = Gate()
     (wanted,) = lying(gate).share({NAME: DATA})
     found = in_a_thread(lambda: fetch(wanted))
     assert gate.reached.wait(20)
-    (folder / f"{NAME}.parte").unlink()
+    path = folder / f"{NAME}.parte"
+    path.unlink()
+    change(path)
+    there = found_in(folder)
     gate.open.set()
     error = found()
-    assert isinstance(error, DiskError) and error.kind == "missing"
-    assert not found_in(folder)
+    assert isinstance(error, DiskError) and error.kind in ("replaced", "missing")
+    assert found_in(folder) == there
 
 
 def test_a_slow_source_with_a_limit_is_waited_for(lying, fetch, folder):

@@ -30,8 +30,8 @@ def children():
 def looked_at(path, count=COUNT):
     """Return the pieces that are told to be right, of those that are told of."""
     told = {}
-    with Look(path, len(DATA)) as look:
-        for found in look.pieces(LAYER, count):
+    with path.open("rb") as file, Look(path, len(DATA)) as look:
+        for found in look.pieces(LAYER, count, file):
             assert not told.keys() & found.keys()
             told.update(found)
     assert list(told) == list(range(count))
@@ -65,8 +65,9 @@ def test_what_libraries_need_is_found_wherever_this_process_found_it(left, tmp_p
             *(sys.executable, "-S", "-c"),
             "import sys; from pathlib import Path; from rede_p2p.look import Look\n"
             "layer = bytes.fromhex(sys.argv[2])\n"
-            "with Look(Path(sys.argv[1]), int(sys.argv[3])) as look:\n"
-            "    print(sum(map(len, look.pieces(layer, 101))))",
+            "path = Path(sys.argv[1])\n"
+            "with path.open('rb') as file, Look(path, int(sys.argv[3])) as look:\n"
+            "    print(sum(map(len, look.pieces(layer, 101, file))))",
             *(str(left), LAYER.hex(), str(len(DATA))),
         ],
         env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
@@ -88,18 +89,23 @@ def test_the_nodes_of_a_tree_are_not_taken_for_its_leaves(tmp_path, blocks):
     assert sha256(b"".join(nodes)).digest() == layer  # so this would pass for the whole
     path = tmp_path / "a.parte"
     path.write_bytes(b"".join(nodes))
-    with Look(path, len(data)) as look:
-        assert list(look.pieces(layer, 1)) == [{0: False}]
+    with path.open("rb") as file, Look(path, len(data)) as look:
+        assert list(look.pieces(layer, 1, file)) == [{0: False}]
     with path.open("rb") as file:
         assert list(look_at(file, len(data), [layer], [range(1)])) == [[False]]
     path.write_bytes(data)
-    with Look(path, len(data)) as look:
-        assert list(look.pieces(layer, 1)) == [{0: True}]
+    with path.open("rb") as file, Look(path, len(data)) as look:
+        assert list(look.pieces(layer, 1, file)) == [{0: True}]
 
 
-def test_a_file_that_is_gone_is_an_error_of_the_disk(tmp_path):
-    with pytest.raises(DiskError):
-        looked_at(tmp_path / "gone.parte")
+@pytest.mark.parametrize("other", [None, DATA])
+def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, other):
+    with left.open("rb") as file, Look(left, len(DATA)) as look:
+        left.unlink()
+        if other is not None:  # right, but not in the file that is being written
+            left.write_bytes(other)
+        with pytest.raises(DiskError):
+            list(look.pieces(LAYER, COUNT, file))
 
 
 @pytest.mark.parametrize("program", ["", "raise SystemExit(3)", "print('x', end='')"])
@@ -117,8 +123,8 @@ def test_a_process_that_cannot_be_started_is_an_error_too(left, monkeypatch, tmp
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="its children are not told here")
 def test_who_stops_listening_leaves_no_process_behind(left):
-    with Look(left, len(DATA)) as look:
-        assert next(look.pieces(LAYER, COUNT))
+    with left.open("rb") as file, Look(left, len(DATA)) as look:
+        assert next(look.pieces(LAYER, COUNT, file))
     assert not children()
 
 
@@ -137,5 +143,6 @@ def test_a_process_started_before_the_file_is_there_looks_at_it_once_it_is(tmp_p
     with Look(path, len(DATA)) as look:
         look.start()
         path.write_bytes(DATA)
-        told = list(look.pieces(LAYER, COUNT))
+        with path.open("rb") as file:
+            told = list(look.pieces(LAYER, COUNT, file))
     assert {index for found in told for index, right in found.items() if right} == set(range(COUNT))

@@ -309,6 +309,19 @@ def test_one_published_between_opening_and_locking_is_not_written(tmp_path, monk
     assert (final.read_bytes(), path.read_bytes()) == (b"published", b"new")
 
 
+def test_one_that_was_replaced_is_neither_published_nor_written(tmp_path, links):
+    path = tmp_path / "a.parte"
+    with begun(path) as opened:
+        path.rename(tmp_path / "moved")
+        path.write_bytes(b"not ours")
+        with pytest.raises(DiskError, match="replaced"):
+            opened.writer()
+        with pytest.raises(DiskError, match="replaced"):
+            opened.publish(finals(tmp_path / "a"), never)
+    assert (path.read_bytes(), (tmp_path / "moved").read_bytes()) == (b"not ours", b"whole")
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_full_disk_is_said_by_the_last_flush_and_not_by_the_thread_that_flushes(
     tmp_path, monkeypatch
 ):
@@ -325,6 +338,7 @@ def test_a_full_disk_is_said_by_the_last_flush_and_not_by_the_thread_that_flushe
                 writer.write(start, memoryview(bytes(4096)))
         opened._flusher.join(10)
         assert not opened._flusher.is_alive()
+        monkeypatch.undo()  # the system tells of it once; the next flush would say all is well
         with pytest.raises(DiskError, match="full"):
             opened.flush()
     assert os.listdir(tmp_path) == ["a.parte"]  # noqa: PTH208
