@@ -16,7 +16,7 @@ from rede_p2p import disk, merkle
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.disk import Stamp
 from rede_p2p.merkle import Content
-from rede_p2p.swarm import Shelf, Wish
+from rede_p2p.swarm import PieceSet, Shelf, Wish
 
 OTHERS = 3  # pieces named beside the one that is offered
 
@@ -40,7 +40,7 @@ class Holding:
         self.path = path
         self.stamp = stamp
         self._lock = Lock()  # guards the two below, and the wishes of the shelf
-        self._shelf = Shelf(pieces)
+        self._shelf = Shelf(merkle.piece_count(content.size), pieces)
         self._waiting: list[tuple[Wish, Condition]] = []  # those who wait for a piece
 
     def open(self) -> BinaryIO:
@@ -56,7 +56,7 @@ class Holding:
                     if index in wish.here:
                         arrival.notify()
 
-    def enter(self, machine: str, lacking: set[int]) -> Wish:
+    def enter(self, machine: str, lacking: PieceSet) -> Wish:
         """Begin to serve a requester on a machine, who lacks these pieces."""
         with self._lock:
             return self._shelf.enter(machine, lacking)
@@ -74,7 +74,7 @@ class Holding:
     def handicap(self, wish: Wish) -> float:
         """Tell how long a requester should wait, for others to catch up (``Shelf.handicap``)."""
         with self._lock:
-            return self._shelf.handicap(wish, merkle.piece_count(self.content.size))
+            return self._shelf.handicap(wish)
 
     def offer(self, wish: Wish, after: int, most: int, within: float) -> tuple[range, list[int]]:
         """Choose pieces that are wished, waiting some seconds for one to come; maybe none.

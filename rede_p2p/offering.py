@@ -15,6 +15,7 @@ from rede_p2p.errors import RefusedError
 from rede_p2p.holdings import Holding
 from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.sending import Sender
+from rede_p2p.swarm import PieceSet
 
 RUN_TIME = 0.02  # seconds that a run should take
 LONGEST_RUN = 64 * 1024 * 1024  # bytes
@@ -32,10 +33,8 @@ class Offering:
         self._sender = sender
         self._piece = merkle.piece_length(holding.content.size)
         self._count = merkle.piece_count(holding.content.size)
-        self._wish = holding.enter(
-            sender.machine,
-            {i for i in range(min(self._count, len(bitmap) * 8)) if bitmap[i // 8] << i % 8 & 128},
-        )
+        lacking = PieceSet.of_bitmap(bitmap, self._count)
+        self._wish = holding.enter(sender.machine, lacking)
         self._offered = range(0)
         self._others: list[int] = []
         self._after = 0  # the piece after the last one sent

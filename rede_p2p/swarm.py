@@ -20,6 +20,8 @@ OUTRUN = 0.1  # of a content; those so far behind are slower, and to wait for th
 CLOSE = 0.008  # of a content; a lead that chance gives and takes
 LEAST_LEAD = 8  # pieces
 
+_FLAG_OF_DIGIT = bytes(digit == ord("1") for digit in range(256))
+
 
 class Board:
     """What one download has, what it has asked for, and what it lacks."""
@@ -132,13 +134,67 @@ class Board:
         return self._clock() - min(holders.values()) > patience
 
 
+class PieceSet:
+    """A set of piece numbers, in a byte for each of ``count`` pieces.
+
+    There are two of them for each requester: sets would take fifty times the memory, and as long
+    to be made as a requester that asks again and again could wish for.
+    """
+
+    def __init__(self, count: int, pieces: Iterable[int] = ()) -> None:
+        self.flags = bytearray(count)
+        self._size = 0
+        for piece in pieces:
+            self.add(piece)
+
+    @classmethod
+    def of_bitmap(cls, bitmap: bytes, count: int) -> PieceSet:
+        """Read a bitmap, its highest bit first; what it has too little of is not in the set."""
+        bits = bin(int.from_bytes(b"\1" + bitmap, "big"))[3:].encode()  # after "0b1"
+        return cls._of_flags(bits.translate(_FLAG_OF_DIGIT)[:count].ljust(count, b"\0"))
+
+    @classmethod
+    def _of_flags(cls, flags: bytes) -> PieceSet:
+        made = cls(0)
+        made.flags = bytearray(flags)
+        made._size = made.flags.count(1)
+        return made
+
+    def __and__(self, other: PieceSet) -> PieceSet:
+        both = int.from_bytes(self.flags, "big") & int.from_bytes(other.flags, "big")
+        return self._of_flags(both.to_bytes(len(self.flags), "big"))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, piece: int) -> bool:
+        return piece < len(self.flags) and self.flags[piece] == 1
+
+    def __iter__(self) -> Iterator[int]:
+        piece = self.flags.find(1)
+        while piece >= 0:
+            yield piece
+            piece = self.flags.find(1, piece + 1)
+
+    def add(self, piece: int) -> None:
+        """Have a piece in it."""
+        self._size += 1 - self.flags[piece]
+        self.flags[piece] = 1
+
+    def discard(self, piece: int) -> None:
+        """Have a piece in it no more, if there is such a piece."""
+        if piece in self:
+            self._size -= 1
+            self.flags[piece] = 0
+
+
 class Wish:
     """What one requester lacks of a content, and what of that a Shelf has, which keeps it so."""
 
-    def __init__(self, machine: Hashable, lacking: set[int]) -> None:
+    def __init__(self, machine: Hashable, lacking: PieceSet, here: PieceSet) -> None:
         self.machine = machine
         self.lacking = lacking
-        self.here: set[int] = set()
+        self.here = here
 
 
 class Shelf:
@@ -149,18 +205,21 @@ class Shelf:
     the requesters; of each, ``here`` is what it lacks and is on the shelf.
     """
 
-    def __init__(self, pieces: Iterable[int], choose: random.Random | None = None) -> None:
+    def __init__(
+        self, count: int, pieces: Iterable[int], choose: random.Random | None = None
+    ) -> None:
+        """Have these ``pieces``, of a content of ``count``."""
         self._choose: random.Random = choose or random.Random()
         self._order: list[int] = list(pieces)
         self._place = {piece: place for place, piece in enumerate(self._order)}
         self._offers = dict.fromkeys(self._order, 0)
+        self._here = PieceSet(count, self._order)
         self._starts = [0]
         self._wishes: set[Wish] = set()
 
-    def enter(self, machine: Hashable, lacking: set[int]) -> Wish:
+    def enter(self, machine: Hashable, lacking: PieceSet) -> Wish:
         """Begin to serve a requester, who is on a machine."""
-        wish = Wish(machine, lacking)
-        wish.here = lacking & self._offers.keys()
+        wish = Wish(machine, lacking, lacking & self._here)
         self._wishes.add(wish)
         return wish
 
@@ -170,19 +229,23 @@ class Shelf:
 
     def note(self, wish: Wish, got: Iterable[int], lost: Iterable[int]) -> None:
         """Take it that a requester lacks some pieces no more, and others again."""
-        wish.lacking.difference_update(got)
-        wish.here.difference_update(got)
-        wish.lacking.update(lost)
-        wish.here.update(piece for piece in lost if piece in self._offers)
+        for piece in got:
+            wish.lacking.discard(piece)
+            wish.here.discard(piece)
+        for piece in lost:
+            wish.lacking.add(piece)
+            if piece in self._here:
+                wish.here.add(piece)
 
-    def handicap(self, wish: Wish, count: int) -> float:
+    def handicap(self, wish: Wish) -> float:
         """Tell how long a requester should wait for its next run: times what the last one took.
 
         TCP shares a cable unevenly. Who is served more ends early, and who ends last has nothing
-        but his own cable's rate left to catch up with; so those before the middle one, of a content
-        of ``count`` pieces, let the others go first. A machine counts once, however often it asks,
-        so that nobody can slow the others down by asking often.
+        but his own cable's rate left to catch up with; so those before the middle one let the
+        others go first. A machine counts once, however often it asks, so that nobody can slow the
+        others down by asking often.
         """
+        count = len(self._here.flags)
         lacking = sorted({one.machine: len(one.lacking) for one in self._wishes}.values())
         lead = lacking[len(lacking) // 2] - len(wish.lacking)
         if not max(LEAST_LEAD, CLOSE * count) < lead < OUTRUN * count:
@@ -190,15 +253,16 @@ class Shelf:
         return min(1.0, lead / count / LEAD)
 
     def __contains__(self, piece: int) -> bool:
-        return piece in self._offers
+        return piece in self._here
 
     def __len__(self) -> int:
         return len(self._order)
 
     def add(self, piece: int) -> None:
         """Put a new piece on the shelf, offered to nobody yet."""
-        if piece in self._offers:
+        if piece in self._here:
             return
+        self._here.add(piece)
         self._order.append(piece)
         place = len(self._order) - 1
         for level in range(len(self._starts) - 1, 0, -1):  # the first of each makes room at its end
@@ -249,7 +313,7 @@ class Shelf:
         ends = chain(self._starts[1:], (len(self._order),))
         return next((n for n, end in enumerate(ends) if self._starts[n] < end), 0)
 
-    def _least_offered(self, wished: set[int]) -> Iterator[int]:
+    def _least_offered(self, wished: PieceSet) -> Iterator[int]:
         """Yield wished pieces, the least offered first, equals from a place that chance says.
 
         Where they are few those are looked at, else all that is here, of which the first will do.
@@ -259,14 +323,14 @@ class Shelf:
             turn = self._choose.randrange(len(some)) if some else 0
             yield from sorted(some[turn:] + some[:turn], key=self._offers.__getitem__)
             return
-        ends = [*self._starts[1:], len(self._order)]
+        ends, flags = [*self._starts[1:], len(self._order)], wished.flags
         for start, end in zip(self._starts, ends, strict=True):
             if start == end:
                 continue
             turn = self._choose.randrange(start, end)
             for place in chain(range(turn, end), range(start, turn)):
                 piece = self._order[place]
-                if piece in wished:
+                if flags[piece]:
                     yield piece
 
     def _move_up(self, piece: int) -> None:

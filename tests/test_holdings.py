@@ -11,6 +11,7 @@ from rede_p2p import disk
 from rede_p2p.catalog import Share
 from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import FINEST_PIECE
+from rede_p2p.swarm import PieceSet
 
 DATA = random.Random(7).randbytes(3 * FINEST_PIECE + 1)
 CONTENT = content_of(DATA)
@@ -40,7 +41,7 @@ def test_what_is_kept_is_offered_whole(holdings, tmp_path):
     holding = holdings.find(CONTENT.root)
     assert (holding.name, holding.content, holding.stamp) == ("a.bin", CONTENT, entry[1].stamp)
     assert holdings.find(CONTENT.root) is holding  # it remembers what it has offered
-    wish = holding.enter("machine", {0, 3})
+    wish = holding.enter("machine", PieceSet(4, {0, 3}))
     assert holding.offer(wish, 0, 1, 0)[0] == range(1)
 
 

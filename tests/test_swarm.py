@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from rede_p2p.merkle import MAX_PIECES
 from rede_p2p.swarm import (
     CLOSE,
     LEAD,
@@ -23,6 +25,7 @@ from rede_p2p.swarm import (
     OUTRUN,
     PATIENCE,
     Board,
+    PieceSet,
     Shelf,
     Wish,
 )
@@ -217,7 +220,8 @@ def test_who_is_slow_is_measured_by_how_long_a_piece_usually_takes(usual):
     assert board.overdue("b") == [1]
 
 
-PIECES_OR_MORE = st.integers(0, 45)  # some of them never on the shelf
+COUNT = 46
+PIECES_OR_MORE = st.integers(0, COUNT - 1)  # some of them never on the shelf
 
 
 class ShelfMachine(RuleBasedStateMachine):
@@ -225,7 +229,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @initialize(pieces=st.sets(st.integers(0, 40)), chance=st.integers(0, 9))
     def begin(self, pieces, chance):
-        self.shelf = Shelf(sorted(pieces), random.Random(chance))
+        self.shelf = Shelf(COUNT, sorted(pieces), random.Random(chance))
         self.offers = dict.fromkeys(pieces, 0)
         self.out: list[range] = []  # what was offered and may be taken back
         self.lacking: dict[Wish, set[int]] = {}
@@ -237,7 +241,7 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @rule(lacking=st.one_of(st.sets(PIECES_OR_MORE), st.just(set(range(46)))))
     def enter(self, lacking):
-        self.lacking[self.shelf.enter(len(self.lacking), set(lacking))] = set(lacking)
+        self.lacking[self.shelf.enter(len(self.lacking), PieceSet(COUNT, lacking))] = set(lacking)
 
     @precondition(lambda self: self.lacking)
     @rule(data=st.data())
@@ -305,8 +309,12 @@ class ShelfMachine(RuleBasedStateMachine):
     @invariant()
     def it_knows_what_each_one_lacks_and_could_have(self):
         for wish, lacking in self.lacking.items():
-            assert wish.lacking == lacking
-            assert wish.here == lacking & self.offers.keys()
+            for known, right in (
+                (wish.lacking, lacking),
+                (wish.here, lacking & self.offers.keys()),
+            ):
+                assert list(known) == sorted(right)
+                assert len(known) == len(right)
 
     @invariant()
     def it_holds_what_was_put_there(self):
@@ -317,7 +325,7 @@ class ShelfMachine(RuleBasedStateMachine):
         """Take everything once more: it comes in the order of how often it was offered."""
         if not hasattr(self, "shelf"):
             return
-        wish, order = self.shelf.enter("last", set(self.offers)), []
+        wish, order = self.shelf.enter("last", PieceSet(COUNT, self.offers)), []
         while wish.here:
             ((piece,), _) = self.shelf.pick(wish, 0, 1)
             self.shelf.note(wish, [piece], [])
@@ -337,8 +345,8 @@ TestShelf.settings = settings(max_examples=80, stateful_step_count=50, deadline=
 )
 @settings(max_examples=60, deadline=None)
 def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters, most, chance):
-    shelf = Shelf(range(count), chance)
-    wishes = [shelf.enter(number, set(range(count))) for number in range(requesters)]
+    shelf = Shelf(count, range(count), chance)
+    wishes = [shelf.enter(number, PieceSet(count, range(count))) for number in range(requesters)]
     after = [0] * requesters
     sent: list[int] = []
     while any(wish.here for wish in wishes):
@@ -352,11 +360,38 @@ def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters
     assert sorted(sent) == sorted(list(range(count)) * requesters)
 
 
+@given(bitmap=st.binary(max_size=12), count=st.integers(0, 90), other=st.sets(st.integers(0, 89)))
+def test_a_set_of_pieces_is_what_its_bitmap_says(bitmap, count, other):
+    right = {i for i in range(min(count, 8 * len(bitmap))) if bitmap[i // 8] << i % 8 & 128}
+    other = {piece for piece in other if piece < count}
+    pieces = PieceSet.of_bitmap(bitmap, count)
+    both = pieces & PieceSet(count, other)
+    assert (list(pieces), len(pieces)) == (sorted(right), len(right))
+    assert (list(both), len(both)) == (sorted(right & other), len(right & other))
+    assert {i for i in range(100) if i in pieces} == right
+    for piece in (*other, count, count + 7):
+        pieces.discard(piece)
+    assert (list(pieces), len(pieces)) == (sorted(right - other), len(right - other))
+
+
+def test_a_requester_of_the_largest_content_costs_little_memory():
+    tracemalloc.start()
+    try:
+        shelf = Shelf(MAX_PIECES, range(MAX_PIECES))
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(10):
+            shelf.enter(number, PieceSet.of_bitmap(b"\xff" * (MAX_PIECES // 8), MAX_PIECES))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 10 * 3 * MAX_PIECES
+
+
 def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
-    shelf = Shelf(range(10_000), random.Random(1))
+    shelf = Shelf(80_000, range(10_000), random.Random(1))
 
     def picked(*lacking):
-        return shelf.pick(shelf.enter("a", set(lacking)), 0, 1)
+        return shelf.pick(shelf.enter("a", PieceSet(80_000, lacking)), 0, 1)
 
     for _ in range(3):
         picked(9000)
@@ -367,8 +402,8 @@ def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
 
 
 def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
-    shelf = Shelf(range(50))
-    wish, after, order = shelf.enter("a", set(range(50))), 0, []
+    shelf = Shelf(50, range(50))
+    wish, after, order = shelf.enter("a", PieceSet(50, range(50))), 0, []
     while run := shelf.pick(wish, after, 4)[0]:
         shelf.note(wish, run, [])
         after = run.stop
@@ -399,23 +434,23 @@ def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
     lacking, others, count, expected
 ):
     assert (CLOSE, LEAST_LEAD, OUTRUN) == (0.008, 8, 0.1)
-    shelf = Shelf(range(count))
+    shelf = Shelf(count, range(count))
     wish, *rest = [
-        shelf.enter(machine, set(range(number)))
+        shelf.enter(machine, PieceSet(count, range(number)))
         for machine, number in enumerate((lacking, *others))
     ]
-    assert shelf.handicap(wish, count) == pytest.approx(expected)
+    assert shelf.handicap(wish) == pytest.approx(expected)
     for other in rest:
         shelf.leave(other)
-    assert shelf.handicap(wish, count) == 0
+    assert shelf.handicap(wish) == 0
 
 
 def test_a_machine_counts_once_however_often_it_asks():
-    shelf = Shelf(range(1000))
-    wish = shelf.enter("a", set(range(500)))
-    shelf.enter("b", set(range(500)))
+    shelf = Shelf(1000, range(1000))
+    wish = shelf.enter("a", PieceSet(1000, range(500)))
+    shelf.enter("b", PieceSet(1000, range(500)))
     for _ in range(9):
-        shelf.enter("c", set(range(515)))
-    assert shelf.handicap(wish, 1000) == 0
-    shelf.enter("d", set(range(515)))
-    assert shelf.handicap(wish, 1000) == 1
+        shelf.enter("c", PieceSet(1000, range(515)))
+    assert shelf.handicap(wish) == 0
+    shelf.enter("d", PieceSet(1000, range(515)))
+    assert shelf.handicap(wish) == 1
