@@ -1,8 +1,8 @@
 """What this peer shares: the lines ``name path`` of its list, and the files behind them.
 
-The list is read again when it changes, and the files are looked at again when somebody asks and
-the last look is older than a second. Paths never leave this room but to be opened: on the wire
-there are only names. Owner: the peer, whose threads share it.
+The list is read again when it changes, and the files are looked at again now and then, and when
+somebody asks and the last look is older than a second. Paths never leave this room but to be
+opened: on the wire there are only names. Owner: the peer, whose threads share it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from rede_p2p.merkle import Content
 from rede_p2p.roots import Roots
 
 LOOK_EVERY = 1.0  # seconds
+FILES_EVERY = 5.0  # seconds between two looks at all files, if nobody asks
+SPARING = 50  # times what such a look takes, if that is more
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Share:
     name: str
     path: str
     stamp: Stamp
+    folder: str | None = None  # the shared folder that it is in, whose links lead nowhere
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,15 @@ class Catalog:
         return None
 
     def _watch(self) -> None:
-        """Notice a changed list, and start hashing, though nobody asks."""
+        """Notice what changes, and start hashing, though nobody asks."""
+        due = now = monotonic()
         while True:
-            self._look(only_list=self._view.list_stamp is not None)
+            self._look(only_list=now < due)
+            if now >= due:
+                due = now + max(FILES_EVERY, SPARING * (monotonic() - now))
             if self._stopped.wait(LOOK_EVERY):
                 return
+            now = monotonic()
 
     def _look(self, *, only_list: bool = False) -> _View:
         """Look at the list, and at the files too if the last look is old or the list changed."""
@@ -173,10 +180,21 @@ class Catalog:
 
 def _fresh(share: Share | None) -> Share | None:
     """Look at one file again; None if there is none any more."""
-    stamp = share and disk.stamp(share.path)
+    stamp = share and disk.stamp(share.path, links=share.folder is None)
     if not share or not stamp:
         return None
-    return share if stamp == share.stamp else replace(share, stamp=stamp)
+    if stamp == share.stamp:
+        return share
+    return replace(share, stamp=stamp) if _is_in_its_folder(share) else None
+
+
+def _is_in_its_folder(share: Share) -> bool:
+    """Tell whether no link stands between a share and the shared folder that it is in."""
+    if share.folder is None:
+        return True
+    inner = os.path.relpath(share.path, share.folder)
+    real = os.path.join(os.path.realpath(share.folder), inner)  # noqa: PTH118
+    return os.path.realpath(share.path) == real
 
 
 def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:
@@ -234,4 +252,4 @@ def _expand_folder(top: str, line: Line) -> Iterator[Share | Problem]:
             if not names.is_safe(name):
                 yield Problem(line.number, "name-unsafe", name)
             else:
-                yield Share(name, path, stamp)
+                yield Share(name, path, stamp, top)

@@ -27,6 +27,7 @@ except ModuleNotFoundError:  # it is no part of every Python
 _pwrite = getattr(os, "pwrite", None)  # Windows has none
 _OPEN_FILES = "/proc/self/fd"
 NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
+_63_BITS = 2**63 - 1
 DIRECT_UNIT = 4096  # bytes; the offset, length and memory of a direct write are multiples of it
 DIRECT_LEAST = 512 * 1024  # bytes; with less, waiting for the disk costs more than the cache
 DESCRIPTORS = 4096  # open at once: connections, and files that await one flush together
@@ -56,8 +57,8 @@ class Stamp(NamedTuple):
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """Return the stamp in what the system tells of a file."""
-    # Some file systems number beyond 63 bits, where the database ends.
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1))
+    # Some file systems number, and some clocks count, beyond 63 bits, where the database ends.
+    return Stamp(status.st_size, status.st_mtime_ns & _63_BITS, status.st_ino & _63_BITS)
 
 
 def stamp_of_open(file: BinaryIO) -> Stamp:

@@ -7,7 +7,10 @@ import socket
 from queue import SimpleQueue
 
 import pytest
+from programs import eventually
+from sources import content_of
 
+from rede_p2p import catalog as catalog_room
 from rede_p2p import merkle
 from rede_p2p.catalog import Catalog, Line, Problem, parse
 from rede_p2p.events import ListProblem
@@ -207,6 +210,34 @@ def test_a_folder_shares_what_is_in_it_but_for_what_is_hidden_or_a_link(shop):
     assert shop.told.empty()
 
 
+@pytest.mark.parametrize("becomes_link", ["folder/q/c.txt", "folder/q", "folder/q/r"])
+def test_what_becomes_a_link_in_a_shared_folder_is_shared_no_more(shop, becomes_link):
+    for name in ("folder/q/c.txt", "folder/q/r/c.txt", "elsewhere/c.txt", "elsewhere/r/c.txt"):
+        shop.file(name, name.encode())
+    shop.write_list("p ./folder\n")
+    catalog = shop.open()
+    name = "p/q/r/c.txt" if becomes_link == "folder/q/r" else "p/q/c.txt"
+    root = shop.root(name)
+    assert catalog.find(name)
+    link = shop.folder / becomes_link
+    link.rename(shop.folder / "moved")
+    target = shop.folder / "elsewhere"
+    link.symlink_to(target if link.suffix == "" else target / "c.txt")
+    assert catalog.find(name) is None
+    assert catalog.find_content(root) is None
+    eventually(lambda: name not in shop.names())
+
+
+def test_a_shared_folder_that_is_a_link_itself_is_followed(shop):
+    path = shop.file("real/c.txt", b"before")
+    (shop.folder / "folder").symlink_to("real")
+    shop.write_list("p ./folder\n")
+    catalog = shop.open()
+    assert shop.root("p/c.txt") == root_of(b"before")
+    path.write_bytes(b"after this")
+    assert catalog.find("p/c.txt").stamp.size == 10
+
+
 def test_a_name_in_a_folder_that_is_not_utf_8_is_told_and_not_shared(shop):
     shop.file("folder/a.txt")
     descriptor = os.open(os.fsencode(shop.folder / "folder") + b"/\xe7.txt", os.O_CREAT, 0o600)
@@ -236,6 +267,26 @@ def test_a_changed_list_is_noticed_though_nobody_asks(shop):
     shop.open()
     shop.write_list("gone ./gone.txt\n")
     assert shop.next_problem() == (1, "missing", "./gone.txt")
+
+
+def test_files_that_appear_or_change_are_noticed_and_hashed_though_nobody_asks(shop, monkeypatch):
+    monkeypatch.setattr(catalog_room, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(catalog_room, "FILES_EVERY", 0.0)
+    monkeypatch.setattr(catalog_room, "SPARING", 0)
+    path = shop.file("folder/a.txt", b"before")
+    shop.write_list("p ./folder\n")
+    catalog = shop.open()
+    eventually(lambda: catalog.find_content(root_of(b"before")))
+    version = catalog.version()
+    path.write_bytes(b"after this")
+    shop.file("folder/b.txt", b"new")
+
+    def known():
+        return {share.name: catalog.content(share) for share in catalog.seen()}
+
+    right = {"p/a.txt": content_of(b"after this"), "p/b.txt": content_of(b"new")}
+    eventually(lambda: known() == right)
+    assert catalog.version() != version
 
 
 def test_a_file_that_appears_under_a_listed_name_is_found(shop):

@@ -231,11 +231,21 @@ def test_a_path_that_is_not_utf_8_is_hashed_and_remembered(tmp_path):
             found.close()
 
 
+@pytest.mark.parametrize("seconds", [10_000_000_000, -1, -10_000_000_000])
+def test_a_file_of_any_time_is_hashed_and_remembered(tmp_path, open_roots, seconds):
+    found, path = open_roots(tmp_path / "db"), tmp_path / "a"
+    path.write_bytes(b"x")
+    os.utime(path, (seconds, seconds))
+    root = found.wait(str(path), disk.stamp(path), SOON)
+    assert root == layer_and_root(b"x")[1]
+    assert open_roots(tmp_path / "db").known(str(path), disk.stamp(path)) == root
+
+
 def test_an_inode_of_64_bits_is_remembered(tmp_path, open_roots):
     path = write(tmp_path / "a", b"a")
     parts = list((tmp_path / "a").stat())
     parts[1] = 2**64 - 1
-    stamp = disk.stamp_of(os.stat_result(parts))
+    stamp = disk.stamp_of(os.stat_result(parts, {"st_mtime_ns": LONG_AGO}))
     found = open_roots(tmp_path / "db")
     found.remember([(path, Hashed(stamp, Content(bytes(32), 1), bytes(32)))])
     assert found.known(path, stamp) == bytes(32)
