@@ -7,7 +7,9 @@ where it cannot do what was asked. Owner of what the Session holds: the peer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from time import monotonic
 
 from rede_p2p import disk, manual, options, sentences, torrent
@@ -27,6 +29,7 @@ from rede_p2p.errors import (
 from rede_p2p.getting import get
 from rede_p2p.merkle import Content
 from rede_p2p.messages import Known, Ls, Shared
+from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.session import Session, expect, listed
 
 MOST_NAMES = 10  # contents that ``status`` names, of those that are offered beside the shares
@@ -104,22 +107,35 @@ def make_torrent(session: Session, command: Command) -> None:
     """Write the .torrent of a file that this peer shares."""
     expect(command, 1)
     name = command.words[0]
-    share = session.catalog.find(name)
-    if share is None:
-        raise NoSuchFileError(name, "meus_arquivos.txt")
-    root = None
-    while root is None:
+    while True:
+        share = session.catalog.find(name)  # each time: while it waits for its turn, it may change
+        if share is None:
+            raise NoSuchFileError(name, "meus_arquivos.txt")
         root = session.roots.wait(share.path, share.stamp, within=1.0)
+        if root is not None:
+            break
     content = Content(root, share.stamp.size)
     layer = session.roots.layer(share.path, content)
     if layer is None:
         raise DiskError(share.path, "changed")
-    target = session.transfers.folder / f"{name.rpartition('/')[2]}.torrent"
-    with disk.border(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            file.write(torrent.describe(name, content, layer))
+    described = torrent.describe(name, content, layer)
+    wanted = session.transfers.folder / f"{name.rpartition('/')[2]}.torrent"
+    with Partial(path_of(wanted)) as partial:
+        try:
+            partial.write_whole(described)
+            partial.flush()
+            target = partial.publish(finals(wanted), lambda path: _holds(path, described))
+        except DiskError:
+            partial.discard()
+            raise
     session.screen.data(str(target), {"path": str(target), "root": root.hex()})
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Tell whether a file is there and holds just that."""
+    with suppress(DiskError), disk.open_regular(path) as file, disk.border(path):
+        return file.read(len(data) + 1) == data
+    return False
 
 
 def status(session: Session, command: Command) -> None:

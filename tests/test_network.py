@@ -139,11 +139,22 @@ def test_torrent_writes_what_libtorrent_loads_and_overwrites_nothing(net):
     found = libtorrent.load_torrent_file(str(path)).ti
     assert (found.name(), found.layout().root(0).to_bytes().hex()) == ("aula.iso", ROOT)
     path.write_bytes(b"da pessoa")
-    again = net.run(script, files=files)
-    assert again.status == 9 and len(again.complaints) == 1, again
+    other = net.downloads / "aula.iso (1).torrent"
+    for _ in range(2):
+        again = net.run(script, files=files)
+        assert (again.status, again.out) == (0, f"{other}\n"), again
     assert path.read_bytes() == b"da pessoa"
     unknown = net.run("torrent 'não há'", files=files)
     assert unknown.status == 5 and len(unknown.complaints) == 1, unknown
+
+
+def test_a_disk_without_room_for_a_torrent_is_one_sentence_and_leaves_nothing(tmp_path):
+    little = ["sh", "-c", 'ulimit -f 2 && exec "$@"', "sh"]  # 1 KiB; the pieces' hashes take more
+    with network(tmp_path, little) as net:
+        net.tracker()
+        result = net.run("torrent aula.iso", files={"aula.iso": DATA * 2})
+        assert result.status == 9 and len(result.complaints) == 1, result
+        assert not [path for path in net.downloads.rglob("*") if path.is_file()]
 
 
 # Passing on.
