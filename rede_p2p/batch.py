@@ -68,6 +68,7 @@ class Batch:
         """Prepare; ``report`` is told the outcome of each file, in the thread that runs."""
         self._wanted = wanted
         self._folder = folder
+        self._top = os.fspath(folder)
         self._prefix = os.path.join(folder, "")  # a name after it is a path
         self._connect = connect
         self._roots = roots
@@ -219,6 +220,8 @@ class Batch:
         folder, last = os.path.split(path)
         left = self._left_in.get(folder)
         if left is None:
+            if folder != self._top and disk.has_link(self._top, folder):
+                raise DiskError(folder, "link-folder")
             left = self._left_in[folder] = _partials_in(folder)
         if not left or names.partial(last) not in left:
             unnamed = Unnamed.make(path, folder)

@@ -185,16 +185,9 @@ def _fresh(share: Share | None) -> Share | None:
         return None
     if stamp == share.stamp:
         return share
-    return replace(share, stamp=stamp) if _is_in_its_folder(share) else None
-
-
-def _is_in_its_folder(share: Share) -> bool:
-    """Tell whether no link stands between a share and the shared folder that it is in."""
-    if share.folder is None:
-        return True
-    inner = os.path.relpath(share.path, share.folder)
-    real = os.path.join(os.path.realpath(share.folder), inner)  # noqa: PTH118
-    return os.path.realpath(share.path) == real
+    if share.folder is not None and disk.has_link(share.folder, share.path):
+        return None
+    return replace(share, stamp=stamp)
 
 
 def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:

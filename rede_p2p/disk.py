@@ -96,6 +96,12 @@ class border:  # noqa: N801 - it is used as a function, many times for each smal
             raise DiskError(str(self._path), why, error.strerror or str(error)) from error
 
 
+def has_link(folder: Path | str, path: Path | str) -> bool:
+    """Tell whether a link stands between a folder and a path in it, so that it leads elsewhere."""
+    inner = os.path.relpath(path, folder)
+    return Path(os.path.realpath(path)) != Path(os.path.realpath(folder), inner)
+
+
 def open_regular(path: Path | str) -> FileIO:
     """Open a file for reading; a named pipe or a device is refused, and never waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

@@ -98,6 +98,7 @@ class Download:
         """Prepare; ``connect`` opens a conversation with a peer. Raises UnsafeNameError."""
         self._wanted = wanted
         self._content = wanted.content
+        self._folder = folder
         self._target = folder / names.check(wanted.name)
         self._connect = connect
         self._roots = roots
@@ -146,6 +147,8 @@ class Download:
         path = self._find_here()
         if path is not None:
             return Outcome(path, already=True)
+        if disk.has_link(self._folder, self._target.parent):
+            raise DiskError(str(self._target.parent), "link-folder")
         left = path_of(self._target)
         with Look(left, self._content.size) as look:
             if os.path.lexists(left):

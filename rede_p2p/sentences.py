@@ -219,6 +219,7 @@ _DISK = {
     "not-folder": "há um arquivo onde devia haver uma pasta: {}",
     "name": "o nome não serve neste disco: {}",
     "link": "há um link no lugar do arquivo parcial, e ele não será seguido: {}",
+    "link-folder": "uma pasta desse caminho é um link, e ele não será seguido: {}",
     "busy": "outra janela já está baixando {}: espere ela terminar",
     "replaced": "o arquivo parcial foi removido ou trocado enquanto crescia; repita o get: {}",
     "not-file": "não é um arquivo comum: {}",

@@ -247,6 +247,18 @@ def test_one_that_another_program_is_writing_does_not_harm_the_others(honest, ru
     assert (name, type(error), error.kind) == (ODD, DiskError, "busy")
 
 
+def test_one_folder_that_is_a_link_does_not_harm_the_others(honest, run, folder, tmp_path):
+    (tmp_path / "outside").mkdir()
+    folder.mkdir()
+    (folder / "pasta 5").symlink_to(tmp_path / "outside")
+    told = run(honest.share(FEW))
+    inside = {name for name in FEW if name.startswith("pasta 5/")}
+    assert told.failures().keys() == inside
+    assert {error.kind for error in told.failures().values()} == {"link-folder"}
+    assert not list((tmp_path / "outside").iterdir())
+    assert found_in(folder).keys() == FEW.keys() - inside
+
+
 def test_one_folder_that_cannot_be_made_does_not_harm_the_others(honest, run, folder):
     folder.mkdir()
     (folder / "pasta 5").write_bytes(b"mine")

@@ -892,6 +892,25 @@ def test_a_disk_that_fills_on_the_way_is_one_error_and_it_goes_on_when_there_is_
     assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
 
 
+def test_a_link_inside_the_download_folder_is_not_followed(honest, fetch, folder, tmp_path):
+    (tmp_path / "outside").mkdir()
+    folder.mkdir()
+    (folder / "p").symlink_to(tmp_path / "outside")
+    for name in ("p/a.bin", "p/q/a.bin"):
+        (wanted,) = honest.share({name: DATA})
+        with pytest.raises(DiskError, match="link-folder"):
+            fetch(wanted)
+    assert not list((tmp_path / "outside").iterdir())
+
+
+def test_a_download_folder_that_is_a_link_is_followed(honest, fetch, folder, tmp_path):
+    (tmp_path / "outside").mkdir()
+    folder.symlink_to(tmp_path / "outside")
+    (wanted,) = honest.share({"p/a.bin": DATA})
+    fetch(wanted)
+    assert found_in(tmp_path / "outside") == {"a.bin": DATA}
+
+
 def test_a_folder_that_cannot_be_made_is_one_error(honest, fetch, folder):
     folder.write_bytes(b"")
     (wanted,) = honest.share({NAME: DATA})
