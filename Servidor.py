@@ -152,9 +152,10 @@ def answer_from_index(
     """Note what a peer has, or tell who has what."""
     index = tracker.index
     if isinstance(request, Announce | Withdraw):
-        entries = connection.receive_lines(request.bytes, request.count, Shared)
         if not seat.listed:
+            connection.skip_body(request.bytes)
             raise RefusedError("join-first")
+        entries = connection.receive_lines(request.bytes, request.count, Shared)
         (index.announce if isinstance(request, Announce) else index.withdraw)(seat, entries)
         connection.reply(Done())
     elif isinstance(request, Find):

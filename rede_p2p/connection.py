@@ -27,6 +27,7 @@ STALL_TIMEOUT = 15.0  # seconds in which a body or a send must make some progres
 TOGETHER = 0.5  # seconds that a head waits for its body to be read with it
 BUFFER = wire.LINE_LIMIT + 64 * 1024  # bytes; a line of any length, and a small body behind it
 HELD_LIMIT = 64 * 1024  # bytes of small answers that are sent together
+BODY_STEP = 256 * 1024  # bytes of a body for which memory is taken before they are here
 STALL_SIZE = 64 * 1024  # bytes that are progress: less is a dribble, meant to hold a thread
 
 Message = TypeVar("Message")
@@ -178,10 +179,17 @@ class Connection:
             self._end += self._receive(self._view[self._end :], TOGETHER, missing)
 
     def receive_exactly(self, count: int) -> bytearray:
-        """Return ``count`` bytes, which the caller has bounded."""
-        data = bytearray(count)
+        """Return ``count`` bytes, which the caller has bounded; memory grows as they arrive."""
+        data = bytearray(min(count, BODY_STEP))
         self.receive_all(memoryview(data))
+        while len(data) < count:
+            data += self.receive_exactly(min(count - len(data), BODY_STEP))
         return data
+
+    def skip_body(self, count: int) -> None:
+        """Receive ``count`` bytes and keep none, so that the next request can be read."""
+        while count:
+            count -= len(self.receive_exactly(min(count, BODY_STEP)))
 
     def receive_request(
         self, known: dict[str, type[RequestType]], within: float

@@ -13,6 +13,7 @@ from rede_p2p.wire import Boolean, Digest, Hexadecimal, Indexes, Integer, IpAddr
 
 VERSION = 1  # of this protocol; a tracker refuses a peer that says another
 LISTING_LIMIT = 64 * 1024 * 1024  # bytes in a body of JSON lines
+ANNOUNCE_LIMIT = 5 * 1024 * 1024  # bytes in that of an announcement: 2,000 of the longest lines
 COUNT_LIMIT = 500_000  # lines in such a body
 RANGES_LIMIT = 4096  # indexes told in one ``next``; what is over waits for the one after
 OTHERS_LIMIT = 8  # indexes offered beside the first choice
@@ -33,6 +34,7 @@ Bitmap = Annotated[bytes, Hexadecimal(merkle.MAX_PIECES // 8)]
 Ranges = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, RANGES_LIMIT)]
 Others = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, OTHERS_LIMIT)]
 BodySize = Annotated[int, Integer(0, LISTING_LIMIT)]
+AnnouncedSize = Annotated[int, Integer(0, ANNOUNCE_LIMIT)]
 
 
 # Requests to the tracker.
@@ -165,7 +167,7 @@ class Announce:
     """I have these contents: ``count`` lines of Shared follow; a nameless one is not searched."""
 
     verb: ClassVar[str] = "announce"
-    bytes: BodySize
+    bytes: AnnouncedSize
     count: Count
 
 
@@ -174,7 +176,7 @@ class Withdraw:
     """I have these no more: ``count`` lines of Shared follow."""
 
     verb: ClassVar[str] = "withdraw"
-    bytes: BodySize
+    bytes: AnnouncedSize
     count: Count
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+import tracemalloc
+from contextlib import contextmanager
 from itertools import count
 from threading import Event, Thread
 from time import monotonic
@@ -189,6 +191,47 @@ def test_what_comes_alone_is_not_waited_with_for_long(pair, monkeypatch, ends):
     assert connection.receive_line(SOON) == b"espera\n"
     if ends:
         assert connection.receive_line(SOON) is None
+
+
+@contextmanager
+def memory_at_most(limit):
+    """Fail if more bytes than these are taken at any moment of the block."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_body_takes_memory_as_it_comes_and_not_as_it_is_announced(pair):
+    bare, connection = pair
+    bare.sendall(b'ok {"bytes": 67108864, "count": 1}\n' + b"x" * 1000)
+    bare.shutdown(socket.SHUT_WR)
+    with memory_at_most(1_000_000), pytest.raises(ConnectionLostError, match="lost"):
+        connection.ask_lines(Ls(), Shared)
+
+
+def test_a_large_body_arrives_whole_in_its_steps(pair):
+    bare, connection = pair
+    body = bytes(range(251)) * 10_000
+    assert len(body) > 2 * room.BODY_STEP
+    sender = Thread(target=bare.sendall, args=(body + b"ls\n",))
+    sender.start()
+    assert connection.receive_exactly(len(body)) == body
+    assert connection.receive_line(SOON) == b"ls\n"
+    sender.join()
+
+
+def test_a_body_that_is_skipped_is_kept_by_nobody_and_what_follows_is_read(pair):
+    bare, connection = pair
+    body = bytes(3_000_000)
+    sender = Thread(target=bare.sendall, args=(body + b"ls\n",))
+    sender.start()
+    with memory_at_most(1_000_000):
+        connection.skip_body(len(body))
+        assert connection.receive_line(SOON) == b"ls\n"
+    sender.join()
 
 
 def test_a_body_of_nothing_waits_for_nothing(pair):
