@@ -208,10 +208,14 @@ def decode_reply(line: bytes, kind: type[Message]) -> Message | Wait:
 
 
 def decode_lines(body: bytes, kind: type[Message], count: int) -> list[Message]:
-    """Read a body of exactly ``count`` JSON lines."""
-    lines = body.removesuffix(b"\n").split(b"\n") if body else []
-    if len(lines) != count:
+    """Read a body of exactly ``count`` JSON lines, each within LINE_LIMIT as any other is."""
+    if body and not body.endswith(b"\n"):
+        body += b"\n"
+    if body.count(b"\n") != count:  # counted first: to cut a body of LFs takes a lot of memory
         raise ProtocolError("bad-count")
+    lines = body.split(b"\n")[:count]  # after the last LF there is nothing
+    if any(len(line) >= LINE_LIMIT for line in lines):
+        raise ProtocolError("long-line")
     return [_read(kind, _object(line)) for line in lines]
 
 

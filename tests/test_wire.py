@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rede_p2p import merkle, messages, wire
+from rede_p2p import announcer, merkle, messages, names, wire
 from rede_p2p.connection import Connection
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.messages import (
@@ -442,6 +442,9 @@ def test_a_listing_is_read_and_written(entries, body):
         (DEEP, 1, "not-json"),
         (b"\xff\xfe\n", 1, "not-json"),
         (b"\n" * 100_000, 3, "bad-count"),
+        (b'{"name": "a", "size": 1}\n' + b" " * wire.LINE_LIMIT + b"\n", 2, "long-line"),
+        (b" " * wire.LINE_LIMIT, 1, "long-line"),
+        (b"[" + b"{}," * 1_000_000 + b"{}]\n", 1, "long-line"),
     ],
     ids=shown,
 )
@@ -449,6 +452,20 @@ def test_a_hostile_listing_is_a_protocol_error(body, count, kind):
     with pytest.raises(ProtocolError) as caught:
         wire.decode_lines(body, Shared, count)
     assert caught.value.kind == kind
+
+
+def test_a_line_of_a_listing_may_be_as_long_as_any_other():
+    line = b'{"name": "a", "size": 1, "more": "'
+    line += b"x" * (wire.LINE_LIMIT - len(line) - 3) + b'"}\n'
+    assert len(line) == wire.LINE_LIMIT
+    assert wire.decode_lines(line * 2, Shared, 2) == [Shared("a", 1)] * 2
+
+
+def test_the_longest_lines_that_the_program_announces_at_once_may_be_announced():
+    longest = Shared('"' * names.MAX_PATH, merkle.MAX_SIZE, ROOT)
+    body = wire.encode_lines([longest] * announcer.AT_ONCE)
+    line = wire.encode_request(Announce(len(body), announcer.AT_ONCE))
+    assert wire.decode_request(line, TO_TRACKER).bytes == len(body)
 
 
 # Through a real socket.
