@@ -34,6 +34,10 @@ class Command:
 
 def parse(line: str, known: frozenset[str]) -> list[Command]:
     """Cut a line into commands; raise BadUsageError or UnknownCommandError."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # a byte that is no UTF-8 came in as a lone surrogate
+        raise BadUsageError("encoding", line) from None
     lexer = shlex.shlex(line, posix=True, punctuation_chars=";&")
     lexer.whitespace_split = True
     lexer.commenters = ""

@@ -40,6 +40,7 @@ _USAGE = {
     "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
     "too-many": "palavra a mais: “{}” (veja --ajuda)",
     "quotes": "faltou fechar as aspas em: {}",
+    "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",
     "peers": "peers não leva mais nada; use: peers",
     "ls": "use: ls <IP> <PORTA>   (os endereços estão em peers)   ou só   ls",
     "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <NOME>",

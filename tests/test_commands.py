@@ -71,6 +71,15 @@ def test_a_quote_that_is_not_closed_is_said(line):
 
 
 @pytest.mark.parametrize(
+    "line", ["\ud800", "buscar \udcff", "peers; get 10.0.0.7 'a\udce7'"], ids=shown
+)
+def test_a_byte_that_is_no_utf_8_is_said(line):
+    with pytest.raises(BadUsageError) as caught:
+        parse(line, KNOWN)
+    assert (caught.value.kind, caught.value.text) == ("encoding", line)
+
+
+@pytest.mark.parametrize(
     ("line", "word", "suggestion"),
     [
         ("per", "per", "peers"),
@@ -84,7 +93,6 @@ def test_a_quote_that_is_not_closed_is_said(line):
         ("10.0.0.7", "10.0.0.7", ""),
         ("\x1b[A", "\x1b[A", ""),
         ("peers; xyzzy", "xyzzy", ""),
-        ("\ud800", "\ud800", ""),
     ],
     ids=shown,
 )
