@@ -197,9 +197,14 @@ class Membership:
             ask, future = call
             try:
                 future.set_result(ask(connection))
+            except RefusedError as no:  # an answer as any other: the conversation goes on
+                future.set_exception(TrackerUnreachableError(self.tracker, no))
             except RedeError as error:
                 future.set_exception(TrackerUnreachableError(self.tracker, error))
                 raise
+            except Exception as error:  # a bug of who asks; what was said by then nobody knows
+                future.set_exception(error)
+                raise ConnectionLostError("lost") from error
 
     def _rejoin(self) -> Connection | None:
         """Try until the tracker is back; None when asked to leave before that."""

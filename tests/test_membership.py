@@ -213,6 +213,27 @@ def test_a_heartbeat_keeps_the_place(world, hurry, monkeypatch):
         assert joined.roster().age == 0
 
 
+def test_a_refusal_is_an_answer_and_nobody_leaves_for_it(world):
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port)
+        with pytest.raises(TrackerUnreachableError) as caught:
+            joined.search("x" * 1025)
+        assert caught.value.cause.code == "bad-field"
+        assert joined.roster().age == 0
+        assert joined.joined == 1
+        assert world.told.empty()
+
+
+def test_what_nobody_foresaw_is_told_to_who_asked_and_the_place_is_taken_again(world, hurry):
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port)
+        with pytest.raises(UnicodeEncodeError):
+            joined.search("\ud800")
+        assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+        assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT)
+        assert joined.search("a") == []
+
+
 # A tracker that goes.
 
 
