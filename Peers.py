@@ -184,6 +184,7 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
         chosen.folder, connect, peer.roots, screen.tell, membership.who_has, peer.holdings
     )
     stack.callback(transfers.close)
+    stack.callback(membership.close)  # the first: then nobody waits for what a tracker never says
     session = Session(
         screen,
         membership,

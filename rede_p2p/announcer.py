@@ -14,7 +14,7 @@ from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection
 from rede_p2p.errors import RedeError
 from rede_p2p.holdings import Holdings
-from rede_p2p.membership import Membership
+from rede_p2p.membership import Membership, at_once
 from rede_p2p.merkle import Content
 from rede_p2p.messages import Announce, Done, Shared, Withdraw
 
@@ -89,4 +89,4 @@ def _tell_lines(
     kind: type[Announce] | type[Withdraw], entries: list[Shared], connection: Connection
 ) -> None:
     connection.send_lines(kind, entries)
-    connection.receive_reply(Done)
+    connection.receive_reply(Done, waiting=at_once)

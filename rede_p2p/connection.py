@@ -270,9 +270,14 @@ class Connection:
         """Return the lines of a listing of ``length`` bytes, which its head has bounded."""
         return wire.decode_lines(bytes(self.receive_exactly(length)), kind, count)
 
-    def ask_lines(self, request: wire.Request, kind: type[Message]) -> list[Message]:
+    def ask_lines(
+        self,
+        request: wire.Request,
+        kind: type[Message],
+        waiting: Callable[[wire.Wait], None] = lambda _: None,
+    ) -> list[Message]:
         """Send a request whose reply is a listing, and return its lines."""
-        listing = self.ask(request, Listing)
+        listing = self.ask(request, Listing, waiting=waiting)
         return self.receive_lines(listing.bytes, listing.count, kind)
 
     def reply(self, message: object) -> None:

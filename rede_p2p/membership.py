@@ -46,9 +46,12 @@ from rede_p2p.messages import (
     Ready,
     Search,
 )
+from rede_p2p.wire import Wait
 
 HEARTBEAT = 5.0  # seconds between signs of life; a tracker waits 12
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between attempts to join again
+DIAL_AGAIN = 2.0  # seconds for the connection to be made then: close() waits for it
+GOODBYE = 1.5  # seconds in which a tracker that works has let us go
 MAX_OFFERS = 512  # ports tried before giving up: a tracker may not keep us busy for ever
 
 Result = TypeVar("Result")
@@ -86,6 +89,8 @@ class Membership:
         self._roster = Roster((), 0.0)
         self._told_at = monotonic()
         self._here = True
+        self._leaving = False
+        self._connection: Connection | None = None  # for close() to hang up
         self.joined = 0  # how many times
         self.port = 0  # the public port
         self.tracker = Address(ip, port or discovery.WELL_KNOWN_PORT)
@@ -93,8 +98,15 @@ class Membership:
         self._thread.start()
 
     def close(self) -> None:
-        """Leave the network, and wait for the thread."""
+        """Leave the network, and wait for the thread: for about 2 s, whatever the tracker does.
+
+        From then on every call raises TrackerUnreachableError at once.
+        """
         self._calls.put(None)
+        self._thread.join(GOODBYE)
+        self._leaving = True
+        if self._connection is not None:  # one that is made after this is looked at is given up
+            self._connection.hang_up()
         self._thread.join()
 
     def roster(self) -> Roster:
@@ -108,17 +120,17 @@ class Membership:
     def who_has(self, content: Content) -> list[Address]:
         """Ask who else has a content; nobody, without a tracker to ask."""
         try:
-            members = self.call(lambda c: c.ask_lines(Find(content.root), Member))
+            members = self.call(lambda c: c.ask_lines(Find(content.root), Member, at_once))
         except RedeError:
             return []
         return [Address(m.ip, m.port) for m in self._safe(members) if not m.you]
 
     def search(self, text: str, *, exact: bool = False) -> list[Known]:
         """Ask which contents have a name like this; raise TrackerUnreachableError."""
-        return self.call(lambda c: c.ask_lines(Search(text, exact), Known))
+        return self.call(lambda c: c.ask_lines(Search(text, exact), Known, at_once))
 
     def _ask_roster(self, connection: Connection) -> None:
-        members = self._safe(connection.ask_lines(Peers(), Member))
+        members = self._safe(connection.ask_lines(Peers(), Member, at_once))
         self._told_at, self._roster = monotonic(), Roster(tuple(members), 0.0)
 
     def _safe(self, members: list[Member]) -> list[Member]:
@@ -131,15 +143,18 @@ class Membership:
 
         Raises TrackerUnreachableError, at once while the tracker is away.
         """
-        away = TrackerUnreachableError(self.tracker, ConnectionLostError("lost"))
-        if not self._here:
-            raise away
         future: Future[Result] = Future()
-        self._calls.put((ask, future))
+        if self._here:
+            self._calls.put((ask, future))
+        if not self._here:  # looked at again: from the moment it left, nobody takes a call
+            raise self._away()
         try:
             return future.result(timeout=REPLY_TIMEOUT + DIAL_TIMEOUT)
         except FutureTimeoutError:
-            raise away from None
+            raise self._away() from None
+
+    def _away(self) -> TrackerUnreachableError:
+        return TrackerUnreachableError(self.tracker, ConnectionLostError("lost"))
 
     def _join(self) -> Connection:
         """Connect, take a port, listen on it, be listed."""
@@ -147,7 +162,10 @@ class Membership:
         self.tracker = Address(self._ip, found or discovery.WELL_KNOWN_PORT)
         connection = None
         try:
-            connection = dial(self.tracker, self._source)
+            within = DIAL_AGAIN if self.joined else DIAL_TIMEOUT
+            connection = self._connection = dial(self.tracker, self._source, within)
+            if self._leaving:
+                raise ConnectionLostError("lost")
             self._take_port(connection)
             self._ask_roster(connection)
         except BaseException as error:
@@ -159,16 +177,16 @@ class Membership:
         return connection
 
     def _take_port(self, connection: Connection) -> None:
-        offer = connection.ask(Join(VERSION, self.port or None), Offer)
+        offer = connection.ask(Join(VERSION, self.port or None), Offer, waiting=at_once)
         if offer.version != VERSION:
             raise RefusedError("version")
         for _ in range(MAX_OFFERS):
             if self._open_port(offer.port):
-                connection.ask(Ready(offer.port), Done)
+                connection.ask(Ready(offer.port), Done, waiting=at_once)
                 self.port = offer.port
                 self.joined += 1
                 return
-            offer = connection.ask(Busy(offer.port), Offer)
+            offer = connection.ask(Busy(offer.port), Offer, waiting=at_once)
         raise ConnectionLostError("no-port")
 
     def _run(self, connection: Connection | None) -> None:
@@ -176,11 +194,16 @@ class Membership:
             try:
                 with connection:
                     self._stay(connection)
-                return
+                break
             except RedeError:
                 self._here = False
+                if self._leaving:
+                    break
                 self._tell(TrackerLost(self.tracker))
                 connection = self._rejoin()
+        self._here = False
+        while self._refuse_calls(within=0.0):
+            continue  # that was close(): what others asked comes after it
 
     def _stay(self, connection: Connection) -> None:
         """Answer calls, and give a sign of life when there is none; return when asked to leave."""
@@ -188,11 +211,11 @@ class Membership:
             try:
                 call = self._calls.get(timeout=HEARTBEAT)
             except Empty:
-                connection.ask(Ping(), Done)
+                connection.ask(Ping(), Done, waiting=at_once)
                 continue
             if call is None:
                 with suppress(RedeError):  # it may be gone, unnoticed: all the same to who leaves
-                    connection.ask(Quit(), Done, within=1.0)
+                    connection.ask(Quit(), Done, within=1.0, waiting=at_once)
                 return
             ask, future = call
             try:
@@ -210,7 +233,7 @@ class Membership:
         """Try until the tracker is back; None when asked to leave before that."""
         pause = FIRST_PAUSE
         while True:
-            if self._asked_to_leave(pause * random.uniform(0.7, 1.3)):
+            if self._refuse_calls(pause * random.uniform(0.7, 1.3)):
                 return None
             try:
                 connection = self._join()
@@ -221,19 +244,22 @@ class Membership:
                 self._tell(TrackerBack(self.tracker, self.port))
                 return connection
 
-    def _asked_to_leave(self, within: float) -> bool:
-        """Wait, refusing the calls that were on their way when the tracker went."""
+    def _refuse_calls(self, within: float) -> bool:
+        """Refuse the calls that come within so many seconds; tell if asked to leave."""
         end = monotonic() + within
-        while (left := end - monotonic()) > 0:
+        while True:
             try:
-                call = self._calls.get(timeout=left)
+                call = self._calls.get(timeout=max(end - monotonic(), 0.0))
             except Empty:
-                break
+                return False
             if call is None:
                 return True
-            cause = ConnectionLostError("lost")
-            call[1].set_exception(TrackerUnreachableError(self.tracker, cause))
-        return False
+            call[1].set_exception(self._away())
+
+
+def at_once(_: Wait) -> None:
+    """Take it for a breach of the rules that a tracker says "not yet": no answer needs it."""
+    raise ProtocolError("stranger")
 
 
 def _is_loopback(ip: str) -> bool:

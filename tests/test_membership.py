@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from queue import SimpleQueue
 from threading import Event, Thread
 
@@ -27,6 +28,7 @@ from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
 from rede_p2p.messages import TO_PEER, TO_TRACKER, Busy, Done, Join, Member, Offer, Peers, Ready
 from rede_p2p.registry import FIRST_PORT, Seat
+from rede_p2p.wire import Wait
 from Servidor import Tracker
 
 
@@ -87,13 +89,25 @@ def world(host):
         yield World(host, stack)
 
 
+def wait_for_replies(monkeypatch, seconds):
+    for method in (Connection.ask, Connection.receive_reply):
+        other = tuple(seconds if v == REPLY_TIMEOUT else v for v in method.__defaults__)
+        assert seconds in other
+        monkeypatch.setattr(method, "__defaults__", other)
+
+
 @pytest.fixture
 def patience(monkeypatch):
     """Wait for a reply for a moment only."""
-    for method in (Connection.ask, Connection.receive_reply):
-        short = tuple(0.5 if value == REPLY_TIMEOUT else value for value in method.__defaults__)
-        assert 0.5 in short
-        monkeypatch.setattr(method, "__defaults__", short)
+    wait_for_replies(monkeypatch, 0.5)
+
+
+@pytest.fixture
+def goodbye(monkeypatch):
+    """Wait for a reply longer than any test, but for the last one."""
+    wait_for_replies(monkeypatch, 3 * SOON)
+    monkeypatch.setattr(membership, "GOODBYE", 0.05)
+    monkeypatch.setattr("rede_p2p.connection.STALL_TIMEOUT", 3 * SOON)
 
 
 @pytest.fixture
@@ -378,17 +392,22 @@ class Actor:
     def __init__(self, *members):
         self.members = members
         self.mute = Event()
+        self.asked = Event()  # in vain
 
     def __call__(self, connection):
         for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
             if self.mute.is_set():
-                continue
-            if isinstance(request, Join):
-                connection.reply(Offer(FIRST_PORT, connection.remote.ip, 1))
-            elif isinstance(request, Peers):
-                connection.reply_lines(list(self.members))
+                self.asked.set()
             else:
-                connection.reply(Done())
+                self.answer(connection, request)
+
+    def answer(self, connection, request):
+        if isinstance(request, Join):
+            connection.reply(Offer(FIRST_PORT, connection.remote.ip, 1))
+        elif isinstance(request, Peers):
+            connection.reply_lines(list(self.members))
+        else:
+            connection.reply(Done())
 
 
 def test_a_tracker_that_falls_silent_is_lost_and_found_again(world, hurry, patience):
@@ -399,6 +418,80 @@ def test_a_tracker_that_falls_silent_is_lost_and_found_again(world, hurry, patie
         assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
         actor.mute.clear()
         assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT)
+
+
+def waiting_for_ever(actor):
+    """Be a tracker that says "not yet", each time in other words, to all that follows joining."""
+
+    def serve(connection):
+        for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
+            if isinstance(request, Join | Ready | Peers):
+                actor.answer(connection, request)
+                continue
+            for place in count():
+                connection.reply(Wait(place=place % 1000))
+
+    return serve
+
+
+def test_a_tracker_that_says_not_yet_breaks_the_rules(world):
+    with running(Listener(world.host, 0, 10), waiting_for_ever(Actor())) as listener:
+        joined = world.join(listener.address.port)
+        with pytest.raises(TrackerUnreachableError) as caught:
+            joined.search("a")
+        assert isinstance(caught.value.cause, ProtocolError)
+        assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+
+
+def ends_soon(joined):
+    leaving = Thread(target=joined.close)
+    leaving.start()
+    leaving.join(SOON)
+    return not leaving.is_alive()
+
+
+def test_leaving_a_tracker_that_says_not_yet_for_ever_has_an_end(world, goodbye):
+    with running(Listener(world.host, 0, 10), waiting_for_ever(Actor())) as listener:
+        assert ends_soon(world.join(listener.address.port))
+
+
+def test_leaving_while_an_answer_does_not_come_ends_all_that_was_asked(world, goodbye):
+    actor, answers = Actor(), SimpleQueue()
+    with running(Listener(world.host, 0, 10), actor) as listener:
+        joined = world.join(listener.address.port)
+        actor.mute.set()
+
+        def ask():
+            try:
+                answers.put(joined.search("a"))
+            except TrackerUnreachableError as error:
+                answers.put(error)
+
+        askers = [Thread(target=ask) for _ in range(3)]
+        for asker in askers:
+            asker.start()
+        assert actor.asked.wait(SOON)
+        assert ends_soon(joined)
+        for asker in askers:
+            asker.join(membership.DIAL_TIMEOUT)  # less than they would wait by themselves
+            assert isinstance(answers.get_nowait(), TrackerUnreachableError)
+    with pytest.raises(TrackerUnreachableError):
+        joined.search("a")
+    assert world.told.empty()
+
+
+def test_leaving_while_a_tracker_does_not_let_us_in_again_has_an_end(world, hurry, goodbye):
+    reached = Event()
+
+    def silent_now(connection):
+        reached.set()
+        silent(connection)
+
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port)
+    with running(Listener(world.host, tracker.port, 10), silent_now):
+        assert reached.wait(SOON)
+        assert ends_soon(joined)
 
 
 def test_a_tracker_elsewhere_may_not_name_this_machines_own_services(world):
