@@ -9,7 +9,6 @@ listens to one peer until it leaves; answer() is what it says. The rules are in 
 import gc
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from threading import Thread
 from types import TracebackType
@@ -62,9 +61,7 @@ class Tracker:
 
     def __enter__(self) -> "Tracker":
         self._thread.start()
-        # Another tracker of this machine may answer the question already: peers then name the port.
-        with suppress(OSError):
-            self._responder = Responder(self.listener.address.ip or None, self.port)
+        self._responder = Responder(self.listener.address.ip or None, self.port)
         return self
 
     def __exit__(

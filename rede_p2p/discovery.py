@@ -1,7 +1,8 @@
 """Finding the tracker of a machine: one small UDP question to the well-known port 9450.
 
 The question and its answer are lines of the wire's grammar, one datagram each (docs/PROTOCOLO.md).
-A tracker may listen on any TCP port; the first of a machine also answers the question.
+A tracker may listen on any TCP port; the first of a machine also answers the question, and when it
+goes, another does.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ DATAGRAM_LIMIT = 512  # bytes
 TRIES = 3
 WAIT_LOCAL = 0.05  # seconds a try on this machine, where an answer takes less than a millisecond
 WAIT = 0.4  # seconds a try
+TAKE_OVER_EVERY = 5.0  # seconds between two attempts to be the one who answers
 
 
 class Responder:
-    """Answers the question for the tracker of this machine, in a thread of its own."""
+    """Answers the question for the tracker of this machine, in a thread of its own.
+
+    Where another one answers already, it takes that one's place when it goes.
+    """
 
     def __init__(self, ip: str | None, tracker_port: int) -> None:
-        """Bind to ``ip``, or to all addresses; raise OSError when another one answers already."""
+        """Answer on ``ip``, or on all addresses."""
+        self._ip, self._port = ip, tracker_port
         self._sock = _answering_socket(ip)
-        self._port = tracker_port
         self._wake, self._stop = socket.socketpair()
         self._thread = Thread(target=self._run, name="discovery")
         self._thread.start()
@@ -40,22 +45,27 @@ class Responder:
         """Answer no more, and wait for the thread."""
         self._stop.close()
         self._thread.join()
-        self._sock.close()
+        if self._sock is not None:
+            self._sock.close()
         self._wake.close()
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake, selectors.EVENT_READ)
+            while self._sock is None:
+                if selector.select(TAKE_OVER_EVERY):
+                    return
+                self._sock = _answering_socket(self._ip)
             selector.register(self._sock, selectors.EVENT_READ)
             while all(key.fileobj is self._sock for key, _ in selector.select()):
                 with suppress(OSError, RedeError):  # a bad question is nobody's business
-                    self._answer()
+                    self._answer(self._sock)
 
-    def _answer(self) -> None:
-        datagram, asker = self._sock.recvfrom(DATAGRAM_LIMIT)
+    def _answer(self, sock: socket.socket) -> None:
+        datagram, asker = sock.recvfrom(DATAGRAM_LIMIT)
         question = wire.decode_request(datagram, BY_UDP)
         here = Here(question.nonce, self._port, VERSION)
-        self._sock.sendto(wire.encode_reply(here), asker)
+        sock.sendto(wire.encode_reply(here), asker)
 
 
 def find(ip: str, source: str | None = None) -> int | None:
@@ -95,11 +105,14 @@ def _await_answer(sock: socket.socket, nonce: str, wait: float) -> int | None:
     return None
 
 
-def _answering_socket(ip: str | None) -> socket.socket:
+def _answering_socket(ip: str | None) -> socket.socket | None:
+    """Return a socket of the well-known port, or None where somebody else has it."""
     if ip is None and socket.has_dualstack_ipv6():
         with suppress(OSError):
             return _bound("::", dual=True)
-    return _bound(ip or "0.0.0.0", dual=False)
+    with suppress(OSError):
+        return _bound(ip or "0.0.0.0", dual=False)
+    return None
 
 
 def _bound(ip: str, *, dual: bool) -> socket.socket:
