@@ -50,6 +50,14 @@ class TrackerBack:
 
 
 @dataclass(frozen=True)
+class TrackerMoved:
+    """Peer: the tracker is gone, and another on its machine has us now, on the public ``port``."""
+
+    tracker: Address
+    port: int
+
+
+@dataclass(frozen=True)
 class FilesServed:
     """Peer: somebody left after fetching from here; ``name`` is the last of the ``files``."""
 
@@ -102,6 +110,7 @@ Event = (
     | PeerLeft
     | TrackerLost
     | TrackerBack
+    | TrackerMoved
     | FilesServed
     | TransferEnded
     | Preparing

@@ -29,7 +29,7 @@ from rede_p2p.errors import (
     RefusedError,
     TrackerUnreachableError,
 )
-from rede_p2p.events import Event, TrackerBack, TrackerLost
+from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.merkle import Content
 from rede_p2p.messages import (
     VERSION,
@@ -50,6 +50,7 @@ from rede_p2p.wire import Wait
 
 HEARTBEAT = 5.0  # seconds between signs of life; a tracker waits 12
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between attempts to join again
+RESTART = 3.0  # seconds in which a tracker that starts again is back, before another will do
 DIAL_AGAIN = 2.0  # seconds for the connection to be made then: close() waits for it
 GOODBYE = 1.5  # seconds in which a tracker that works has let us go
 MAX_OFFERS = 512  # ports tried before giving up: a tracker may not keep us busy for ever
@@ -93,8 +94,9 @@ class Membership:
         self._connection: Connection | None = None  # for close() to hang up
         self.joined = 0  # how many times
         self.port = 0  # the public port
-        self.tracker = Address(ip, port or discovery.WELL_KNOWN_PORT)
-        self._thread = Thread(target=self._run, args=(self._join(),), name="membership")
+        self.tracker = Address(ip, self._find() or discovery.WELL_KNOWN_PORT)
+        joined = self._join(self.tracker.port)
+        self._thread = Thread(target=self._run, args=(joined,), name="membership")
         self._thread.start()
 
     def close(self) -> None:
@@ -156,14 +158,13 @@ class Membership:
     def _away(self) -> TrackerUnreachableError:
         return TrackerUnreachableError(self.tracker, ConnectionLostError("lost"))
 
-    def _join(self) -> Connection:
-        """Connect, take a port, listen on it, be listed."""
-        found = self._wanted_port or discovery.find(self._ip, self._source)
-        self.tracker = Address(self._ip, found or discovery.WELL_KNOWN_PORT)
+    def _join(self, port: int) -> Connection:
+        """Connect to the tracker on ``port``, take a port of ours, listen on it, be listed."""
+        address = Address(self._ip, port)
         connection = None
         try:
             within = DIAL_AGAIN if self.joined else DIAL_TIMEOUT
-            connection = self._connection = dial(self.tracker, self._source, within)
+            connection = self._connection = dial(address, self._source, within)
             if self._leaving:
                 raise ConnectionLostError("lost")
             self._take_port(connection)
@@ -172,9 +173,14 @@ class Membership:
             if connection is not None:
                 connection.close()
             if isinstance(error, ConnectionLostError | ProtocolError | RefusedError):
-                raise TrackerUnreachableError(self.tracker, error) from error
+                raise TrackerUnreachableError(address, error) from error
             raise
+        self.tracker = address
         return connection
+
+    def _find(self) -> int | None:
+        """Ask for the port of the machine's tracker, if nobody named one."""
+        return self._wanted_port or discovery.find(self._ip, self._source)
 
     def _take_port(self, connection: Connection) -> None:
         offer = connection.ask(Join(VERSION, self.port or None), Offer, waiting=at_once)
@@ -231,18 +237,28 @@ class Membership:
 
     def _rejoin(self) -> Connection | None:
         """Try until the tracker is back; None when asked to leave before that."""
-        pause = FIRST_PAUSE
-        while True:
-            if self._refuse_calls(pause * random.uniform(0.7, 1.3)):
-                return None
+        pause, gone, before = FIRST_PAUSE, monotonic(), self.tracker
+        while not self._refuse_calls(pause * random.uniform(0.7, 1.3)):
             try:
-                connection = self._join()
+                connection = self._come_back(long_gone=monotonic() - gone > RESTART)
             except RedeError:
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
                 self._here = True
-                self._tell(TrackerBack(self.tracker, self.port))
+                event = TrackerBack if self.tracker == before else TrackerMoved
+                self._tell(event(self.tracker, self.port))
                 return connection
+        return None
+
+    def _come_back(self, *, long_gone: bool) -> Connection:
+        """Join where the tracker was; where it is long gone, any that its machine has now."""
+        try:
+            return self._join(self.tracker.port)
+        except RedeError:
+            found = self._find() if long_gone and not self._leaving else None
+            if found in (None, self.tracker.port):
+                raise
+            return self._join(found)
 
     def _refuse_calls(self, within: float) -> bool:
         """Refuse the calls that come within so many seconds; tell if asked to leave."""

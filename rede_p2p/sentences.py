@@ -265,6 +265,11 @@ def _(fact: events.TrackerBack) -> str:
 
 
 @tell.register
+def _(fact: events.TrackerMoved) -> str:
+    return f"mudei para o tracker {fact.tracker}, da mesma máquina; minha porta é {fact.port}"
+
+
+@tell.register
 def _(fact: events.FilesServed) -> str:
     what = fact.name if fact.files == 1 else f"{fact.files} arquivos"
     return f"{fact.to} baixou {what} ({size(fact.size)})"

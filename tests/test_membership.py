@@ -22,7 +22,7 @@ from rede_p2p.errors import (
     RefusedError,
     TrackerUnreachableError,
 )
-from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost
+from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.interfaces import own_addresses
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
@@ -279,6 +279,42 @@ def test_a_port_given_to_another_meanwhile_is_changed(world, hurry):
         assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT + 1)
         assert joined.port == FIRST_PORT + 1
         assert door.asked[-1] == FIRST_PORT + 1
+
+
+@contextmanager
+def one_of_two_trackers_gone(world, monkeypatch):
+    """Yield a peer that has just lost its tracker, and that; another answers in its place."""
+    monkeypatch.setattr(discovery, "TAKE_OVER_EVERY", 0.01)
+    with ExitStack() as stack:
+        with world.tracker() as tracker, monkeypatch.context() as patch:
+            patch.setattr(discovery, "WAIT_LOCAL", SOON)
+            other = stack.enter_context(world.tracker())
+            joined = world.join(None)
+            gone = Address(world.host, tracker.port)
+            assert joined.tracker == gone
+        while discovery.find(world.host) != other.port:  # it has yet to see that the place is free
+            continue
+        assert world.told.get(timeout=SOON) == TrackerLost(gone)
+        yield joined, gone, Address(world.host, other.port)
+
+
+def test_a_tracker_that_starts_again_is_come_back_to_though_another_answers(
+    world, hurry, monkeypatch
+):
+    monkeypatch.setattr(membership, "RESTART", 3 * SOON)
+    with (
+        one_of_two_trackers_gone(world, monkeypatch) as (_, gone, _other),
+        world.tracker(gone.port),
+    ):
+        assert world.told.get(timeout=SOON) == TrackerBack(gone, FIRST_PORT)
+
+
+def test_where_the_tracker_is_long_gone_another_of_its_machine_will_do(world, hurry, monkeypatch):
+    monkeypatch.setattr(membership, "RESTART", 0.0)
+    with one_of_two_trackers_gone(world, monkeypatch) as (joined, _, other):
+        assert world.told.get(timeout=SOON) == TrackerMoved(other, FIRST_PORT)
+        assert joined.tracker == other
+        assert joined.roster().age == 0
 
 
 def test_leaving_while_the_tracker_is_away_waits_for_nothing(world, hurry):
