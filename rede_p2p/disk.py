@@ -30,7 +30,7 @@ NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
 _63_BITS = 2**63 - 1
 DIRECT_UNIT = 4096  # bytes; the offset, length and memory of a direct write are multiples of it
 DIRECT_LEAST = 512 * 1024  # bytes; with less, waiting for the disk costs more than the cache
-DESCRIPTORS = 4096  # open at once: connections, and files that await one flush together
+DESCRIPTORS = 16_384  # open at once: connections, and files that await one flush together
 
 _KINDS = {
     errno.EACCES: "denied",
@@ -256,6 +256,17 @@ def allow_descriptors() -> None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < enough:
-        with suppress(OSError, ValueError):
+    while soft != resource.RLIM_INFINITY and soft < enough:
+        try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+            return
+        except (OSError, ValueError):  # macOS says there is no limit, and has one
+            enough //= 2
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process may have; DESCRIPTORS where nothing limits them."""
+    if resource is None:
+        return DESCRIPTORS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, DESCRIPTORS)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 from types import TracebackType
 
+from rede_p2p import disk
 from rede_p2p.connection import Connection
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError
 
@@ -38,7 +39,8 @@ class Listener:
     def __init__(self, ip: str | None, port: int, slots: int) -> None:
         """Listen on one address, or on all of them, IPv4 and IPv6, when ``ip`` is None.
 
-        At most ``slots`` connections are attended at once, half of them from one address.
+        At most ``slots`` connections are attended at once, half of them from one address. They are
+        fewer where the system grants few descriptors: a quarter of those is for all else.
         """
         self._sock = _listening_socket(ip, port)
         with suppress(AttributeError, OSError):  # Linux alone lets a socket choose
@@ -46,7 +48,7 @@ class Listener:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_CONTROL)
         self._sock.setblocking(False)
         self.address = Address(ip or "", self._sock.getsockname()[1])
-        self._slots = slots
+        self._slots = min(slots, disk.descriptors() * 3 // 4)
         self._wake, self._stop = socket.socketpair()
         # Made once: there may be no descriptor left for another when accept() is called.
         self._selector = selectors.DefaultSelector()

@@ -129,8 +129,24 @@ def test_as_many_descriptors_are_taken_as_the_system_grants():
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert hard == before[1]
         assert soft == min(disk.DESCRIPTORS, hard if hard > 0 else disk.DESCRIPTORS)
+        assert disk.descriptors() == soft
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_system_that_grants_less_than_it_says_is_asked_for_less(monkeypatch):
+    resource = pytest.importorskip("resource")
+    granted = []
+
+    def grant(_, limits):
+        if limits[0] > 10_240:
+            raise ValueError("current limit exceeds maximum limit")
+        granted.append(limits)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", grant)
+    disk.allow_descriptors()
+    assert granted == [(8192, resource.RLIM_INFINITY)]
 
 
 # Writing ranges.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import tracemalloc
+from contextlib import ExitStack
 from queue import SimpleQueue
 
 import pytest
+from programs import beside, converse, network
 
 from rede_p2p.registry import FIRST_PORT
 from Servidor import Tracker
@@ -50,3 +52,17 @@ def test_what_nobody_announces_at_once_is_refused_before_it_comes(caller):
     sock, heard = caller
     sock.sendall(b'announce {"bytes": 67108864, "count": 1}\n')
     assert heard.readline().startswith(b'erro {"code": "bad-field"')
+
+
+def test_one_address_does_not_take_every_descriptor_of_a_tracker(tmp_path):
+    few = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"]
+    with network(tmp_path, few) as programs, ExitStack() as stack:
+        programs.tracker()
+        other, words = beside(programs.ip), []
+        while len(words) < 70:
+            sock = socket.create_connection((programs.ip, programs.port), SOON, (other, 0))
+            heard = stack.enter_context(stack.enter_context(sock).makefile("rb"))
+            sock.sendall(b"ping\n")
+            words.append(heard.readline().split()[0])
+        assert words == [b"ok"] * 24 + [b"erro"] * 46
+        assert converse(programs.ip, programs.port, b"ping\n") == b"ok\n"
