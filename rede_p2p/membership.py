@@ -32,6 +32,7 @@ from rede_p2p.errors import (
 from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.merkle import Content
 from rede_p2p.messages import (
+    MAX_OFFERS,
     VERSION,
     Busy,
     Done,
@@ -53,7 +54,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between attempts to join again
 RESTART = 3.0  # seconds in which a tracker that starts again is back, before another will do
 DIAL_AGAIN = 2.0  # seconds for the connection to be made then: close() waits for it
 GOODBYE = 1.5  # seconds in which a tracker that works has let us go
-MAX_OFFERS = 512  # ports tried before giving up: a tracker may not keep us busy for ever
 
 Result = TypeVar("Result")
 Call = tuple[Callable[[Connection], Any], "Future[Any]"]

@@ -17,6 +17,7 @@ ANNOUNCE_LIMIT = 5 * 1024 * 1024  # bytes in that of an announcement: 2,000 of t
 COUNT_LIMIT = 500_000  # lines in such a body
 RANGES_LIMIT = 4096  # indexes told in one ``next``; what is over waits for the one after
 OTHERS_LIMIT = 8  # indexes offered beside the first choice
+MAX_OFFERS = 512  # ports that a peer may find taken: neither side keeps the other busy for ever
 FIRST_PUBLIC_PORT = 1024  # a tracker may not send its peers to a machine's system services
 
 Port = Annotated[int, Integer(1, 65535)]

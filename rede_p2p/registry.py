@@ -14,7 +14,7 @@ from functools import lru_cache
 from threading import Lock
 
 from rede_p2p.errors import Address, RefusedError
-from rede_p2p.messages import Member
+from rede_p2p.messages import MAX_OFFERS, Member
 
 FIRST_PORT = 5455
 LAST_PORT = 65535
@@ -60,10 +60,15 @@ class Registry:
             raise RefusedError("no-port")
 
     def give_back(self, seat: Seat, port: int) -> None:
-        """Note that ``port``, which the seat was offered, is taken on its machine."""
+        """Note that ``port``, which the seat was offered, is taken on its machine.
+
+        Raise RefusedError ``no-port`` when MAX_OFFERS were.
+        """
         with self._lock:
             if seat.port != port:
                 raise RefusedError("not-offered")
+            if len(seat.refused) == MAX_OFFERS:
+                raise RefusedError("no-port")
             seat.refused.add(port)
 
     def confirm(self, seat: Seat, port: int) -> bool:

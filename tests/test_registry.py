@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
+from rede_p2p import registry
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.messages import Member
 from rede_p2p.registry import FIRST_PORT, LAST_PORT, Registry, Seat
@@ -76,6 +77,18 @@ def test_a_port_taken_on_its_machine_is_not_offered_again_to_that_seat():
     assert registry.offer(seat) == first + 1
     assert registry.offer(seat, first) == first + 1
     assert registry.offer(Seat("10.0.0.8")) == first
+
+
+def test_who_finds_every_port_taken_is_refused_in_the_end(monkeypatch):
+    monkeypatch.setattr(registry, "MAX_OFFERS", 3)
+    table, seat = Registry(), Seat("10.0.0.7")
+    for _ in range(3):
+        table.give_back(seat, table.offer(seat))
+    last = table.offer(seat)
+    with pytest.raises(RefusedError, match="no-port"):
+        table.give_back(seat, last)
+    assert last not in seat.refused
+    assert table.confirm(seat, last)
 
 
 @pytest.mark.parametrize(
