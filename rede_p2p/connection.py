@@ -233,10 +233,10 @@ class Connection:
     ) -> Message:
         """Return the next reply; raise RefusedError when it is a refusal.
 
-        While the other side says that we must wait, ``waiting`` is told; one that says the same
-        for WAIT_TIMEOUT is given up.
+        While the other side says that we must wait, ``waiting`` is told; one that for WAIT_TIMEOUT
+        says nothing better than before, no place nearer and no more that is done, is given up.
         """
-        said, since = None, time.monotonic()
+        place, done, since = 2**31, -1, 0.0
         while True:
             line = self.receive_line(within)
             if line is None:
@@ -244,8 +244,9 @@ class Connection:
             reply = wire.decode_reply(line, kind)
             if not isinstance(reply, wire.Wait):
                 return reply
-            if reply != said:
-                said, since = reply, time.monotonic()
+            if reply.place < place or reply.done > done:
+                place, done = min(place, reply.place), max(done, reply.done)
+                since = time.monotonic()
             elif time.monotonic() - since > WAIT_TIMEOUT:
                 raise ConnectionLostError("silent")
             waiting(reply)

@@ -30,6 +30,7 @@ from rede_p2p.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier
 
+TRUST = 4 * 1024 * 1024  # bytes that a source may promise before it has brought as many
 LONG = 1024 * 1024  # bytes; a run as long is written beside receiving
 PART = 512 * 1024  # bytes of a run that are verified and written together, to begin with
 LONGEST_PART = 2 * 1024 * 1024  # bytes; where a run goes on, its parts double up to here
@@ -49,6 +50,7 @@ class Crew:
         self._name = name
         self._content = content
         self._piece = merkle.piece_length(content.size)
+        self._trust = max(1, TRUST // self._piece)  # pieces
         self._connect = connect
         self.changed = Condition(Lock())  # guards all below, and the board
         self.board = board
@@ -158,24 +160,27 @@ class Crew:
         the others fill that gap, and we are woken once for the head and its bytes.
         """
         size = self._content.size
+        brought = 0  # pieces
         with self.changed:
             bitmap, told = self.board.wanted()
         offer = connection.ask(Want(self._content.root, bitmap), Choice)
-        taken, told = self._take(source, connection, offer, told)
+        taken, told = self._take(source, connection, offer, told, brought)
         with verifier.writer() as writer:
             buffers = _Buffers(max(self._piece, LONGEST_PART))
             while True:
                 while taken:
                     if len(self.at_work) >= FEW:
                         connection.await_together(merkle.bytes_in(taken, size) + SHORTEST_HEAD)
-                    head = connection.receive_reply(Run, waiting=self._note_waiting)
+                    note = partial(self._note_waiting, source, taken)
+                    head = connection.receive_reply(Run, waiting=note)
                     self.waiting = wire.Wait()
                     if head.bytes != merkle.bytes_in(taken, size):
                         raise ProtocolError("bad-length")
                     coming = taken
                     offer = Choice(head.first, head.count, head.others)
-                    taken, told = self._take(source, connection, offer, told)
+                    taken, told = self._take(source, connection, offer, told, brought)
                     self._receive(source, connection, coming, verifier, writer, buffers)
+                    brought += len(coming)
                 late = self._await_work(source)
                 if late is None:
                     return
@@ -184,19 +189,24 @@ class Crew:
                     # Late pieces came from their first source, which is no news to the board.
                     got += self._unwanted(offer, got)[: RANGES_LIMIT - len(got)]
                 offer = connection.ask(Next(tuple(got), (*lost, *late)), Choice)
-                taken, told = self._take(source, connection, offer, told)
+                taken, told = self._take(source, connection, offer, told, brought)
 
     def _take(
-        self, source: Address, connection: Connection, offer: Choice, told: int
+        self, source: Address, connection: Connection, offer: Choice, told: int, brought: int
     ) -> tuple[range, int]:
-        """Reserve what is of use in an offer, ask for it, and tell the news since ``told``."""
+        """Reserve what is of use in an offer, ask for it, and tell the news since ``told``.
+
+        No source may promise much more than it has ``brought``: it might bring nothing, and what
+        it keeps from the others is fetched from them at the very end only. An honest one has the
+        time that a run takes for its measure, and offers no more than twice what it has sent.
+        """
         offered = range(offer.first, offer.first + offer.count)
         if max(offered.stop - 1, *offer.others, -1) >= self.board.count:
             raise ProtocolError("bad-length")
         with self.changed:
-            taken = self.board.claim(source, offered)
+            taken = self.board.claim(source, offered, max(self._trust, 2 * brought))
             for other in offer.others:
-                taken = taken or self.board.claim(source, range(other, other + 1))
+                taken = taken or self.board.claim(source, range(other, other + 1), 1)
             if not taken:
                 return taken, told
             got, lost, told = self.board.news(told, RANGES_LIMIT)
@@ -243,9 +253,11 @@ class Crew:
                 verifier.settle(writer, source, some, data)
                 buffers.give(buffer)
 
-    def _note_waiting(self, wait: wire.Wait) -> None:
-        self.waiting = wait
-        self.moved_at = monotonic()
+    def _note_waiting(self, source: Address, pieces: range, wait: wire.Wait) -> None:
+        with self.changed:
+            self.waiting = wait
+            self.moved_at = monotonic()
+            self.board.put_off(source, pieces)
 
 
 def _weight(failure: RedeError) -> int:

@@ -1,10 +1,10 @@
 """Who fetches which piece from whom: one plain object on each side. No I/O, no thread, no lock.
 
 The Board is the requester's truth. Invariant: every piece is in exactly one state, DOUBTFUL (left
-by an earlier download, not looked at yet), MISSING, RESERVED (by one source; by two at the very
-end) or HERE; HERE is for ever. The Shelf is the source's memory of what it has and how often it
-offered each piece: it picks the one offered least, so that a lone seed sends every piece once
-before any twice. Their owners hold a lock around them.
+by an earlier download, not looked at yet), MISSING, RESERVED (by one source; at the very end by
+more, where those before are slow) or HERE; HERE is for ever. The Shelf is the source's memory of
+what it has and how often it offered each piece: it picks the one offered least, so that a lone seed
+sends every piece once before any twice. Their owners hold a lock around them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import random
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import chain, islice
 
-PATIENCE = 2.0  # times the usual time of a piece, after which another source may fetch it too
+PATIENCE = 2.0  # times the usual time of a piece, after which another source may fetch it too;
+# a third one after twice that, for the network alone may have been slow to both
 LEAST_PATIENCE = 0.1  # seconds
 LEAD = 0.015  # of a content; who is so far before the others is served at half its pace
 OUTRUN = 0.1  # of a content; those so far behind are slower, and to wait for them helps nobody
@@ -33,7 +34,8 @@ class Board:
         self._here = bytearray(count)
         self._doubtful = set(doubtful)
         self._missing = set(range(count)) - self._doubtful
-        self._reserved: dict[int, dict[Hashable, float]] = {}  # piece → source → since when
+        # Piece → source → since when; None: it makes us wait.
+        self._reserved: dict[int, dict[Hashable, float | None]] = {}
         self._news: list[int] = []  # index: wanted no more; ~index: wanted again
         self._usual = 0.0  # seconds from reserving a piece to having it, smoothed
 
@@ -70,11 +72,15 @@ class Board:
         lost = [index for index, gone in last.items() if not gone]
         return got, lost, upto
 
-    def claim(self, source: Hashable, offered: range) -> range:
-        """Reserve the first run of offered pieces that this source may fetch; it may be empty."""
+    def claim(self, source: Hashable, offered: range, most: int) -> range:
+        """Reserve the first run of offered pieces that this source may fetch; it may be empty.
+
+        It is of at most ``most`` pieces.
+        """
         first = next((i for i in offered if self._may_claim(source, i)), offered.stop)
         end = first
-        while end < offered.stop and self._may_claim(source, end):
+        stop = min(offered.stop, first + most)
+        while end < stop and self._may_claim(source, end):
             end += 1
         now = self._clock()
         for index in range(first, end):
@@ -118,6 +124,13 @@ class Board:
                 self._missing.add(index)
                 self._news.append(~index)
 
+    def put_off(self, source: Hashable, pieces: range) -> None:
+        """Note that a source makes us wait for these: nobody else has to wait for it at the end."""
+        for index in pieces:
+            holders = self._reserved.get(index, {})
+            if source in holders:
+                holders[source] = None
+
     def overdue(self, source: Hashable) -> list[int]:
         """List the pieces that another source is slow to bring, and this one may fetch too."""
         return [index for index in self._reserved if self._may_claim(source, index)]
@@ -126,12 +139,13 @@ class Board:
         if index in self._missing:
             return True
         holders = self._reserved.get(index)
-        if holders is None or source in holders or len(holders) > 1:
+        if holders is None or source in holders:
             return False
         if self._missing or self._doubtful:  # it is not the end yet
             return False
-        patience = max(LEAST_PATIENCE, PATIENCE * self._usual)
-        return self._clock() - min(holders.values()) > patience
+        begun = [since for since in holders.values() if since is not None]
+        patience = max(LEAST_PATIENCE, PATIENCE * self._usual) * len(begun)
+        return not begun or self._clock() - max(begun) > patience
 
 
 class PieceSet:

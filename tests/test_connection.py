@@ -428,14 +428,23 @@ def test_one_who_says_wait_is_waited_for_and_heard(pair):
     assert heard == [wire.Wait(place=2), wire.Wait(place=1), wire.Wait()]
 
 
-def test_one_who_says_the_same_wait_for_ever_is_given_up(pair, monkeypatch):
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"espera\n",
+        b'espera {"place": 1}\nespera {"place": 2}\n',
+        b'espera {"done": 2}\nespera {"done": 1}\n',
+        b'espera {"size": 1}\nespera {"size": 2}\n',
+    ],
+)
+def test_one_who_never_says_anything_better_is_given_up(pair, monkeypatch, said):
     monkeypatch.setattr(room, "WAIT_TIMEOUT", 0.1)
     bare, connection = pair
     given_up = Event()
 
     def stall():
         while not given_up.wait(0.01):
-            send_and_go_on(bare, b"espera\n")
+            send_and_go_on(bare, said)
 
     staller = Thread(target=stall)
     staller.start()
@@ -445,6 +454,15 @@ def test_one_who_says_the_same_wait_for_ever_is_given_up(pair, monkeypatch):
     finally:
         given_up.set()
         staller.join()
+
+
+@pytest.mark.parametrize("field", ["place", "done"])
+def test_one_who_says_something_better_each_time_is_waited_for(pair, monkeypatch, field):
+    monkeypatch.setattr(room, "WAIT_TIMEOUT", 0.0)  # each line is later than that
+    bare, connection = pair
+    said = [b'espera {"%s": %d}\n' % (field.encode(), n) for n in range(100, 200)]
+    bare.sendall(b"".join(said if field == "done" else reversed(said)) + b"ok\n")
+    assert connection.ask(Ls(), Done) == Done()
 
 
 # Dialling.

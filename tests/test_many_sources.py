@@ -16,7 +16,7 @@ from listening import SOON
 from programs import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
-from rede_p2p import connection, download, merkle, swarm, wire
+from rede_p2p import connection, crew, download, merkle, swarm, wire
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.holdings import Holdings
@@ -233,6 +233,58 @@ def test_a_source_that_falls_silent_holds_nothing_up(sharing, fetching, folder, 
     assert monotonic() - began < connection.STALL_TIMEOUT / 2
     assert arrived(folder)
     assert set(honest.asked_pieces()) == ALL
+
+
+class Leagued:
+    """Two sources that promise everything, and then only make us wait; a third one is honest."""
+
+    def __init__(self):
+        self.waited_for = [Event(), Event()]
+        self.ended = Event()
+
+    def stalling(self, number):
+        def lie(source, connection, request):
+            if not isinstance(request, Take):
+                return source.offer_all(connection, request)
+            self.waited_for[number].set()
+            while not self.ended.wait(0.01):
+                for place in (1, 2):
+                    connection.reply(wire.Wait(place=place))
+            return True
+
+        return lie
+
+    def honest(self, _source, _connection, request):
+        if isinstance(request, Want):  # the others come first
+            assert all(waited_for.wait(SOON) for waited_for in self.waited_for)
+        return False
+
+
+def test_two_sources_in_league_that_make_us_wait_for_ever_hold_nothing_up(
+    sharing, fetching, folder, beginning
+):
+    league = Leagued()
+    stalling = [sharing(league.stalling(number)) for number in range(2)]
+    ended = beginning(fetching(*stalling, sharing(league.honest)))
+    try:
+        assert ended() == Outcome(folder / NAME, already=False)
+    finally:
+        league.ended.set()
+    assert arrived(folder)
+
+
+def test_a_source_may_promise_little_until_it_has_brought_much(
+    sharing, fetching, folder, monkeypatch
+):
+    monkeypatch.setattr(crew, "TRUST", 3 * FINEST_PIECE)
+    source = sharing(sources.about_pieces(sources._send))
+    fetching(source).run()
+    assert arrived(folder)
+    taken = [request.count for request in source._asked if isinstance(request, Take)]
+    assert taken[0] == 3 and sum(taken) == len(ALL)
+    for number in range(1, len(taken)):
+        assert taken[number] <= max(3, 2 * sum(taken[:number]))
+    assert max(taken) > 6  # it grows with what was brought
 
 
 # Sources that are not complete, or not there from the start.
