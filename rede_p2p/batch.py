@@ -151,6 +151,7 @@ class Batch:
             self._check_cancelled()
             with self._connect(source) as connection:
                 self._adopt(connection)
+                self._check_cancelled()  # perhaps while we were dialling
                 while waiting or ahead:
                     self._ask_ahead(connection, waiting, ahead)
                     error = self._receive(connection, source, ahead[0])

@@ -144,6 +144,7 @@ class Download:
         InterruptedByUserError; in each case ``NAME.parte`` keeps what was verified, and no final
         name has been given.
         """
+        self._check_cancelled()
         path = self._find_here()
         if path is not None:
             return Outcome(path, already=True)

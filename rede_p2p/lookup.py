@@ -11,6 +11,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from queue import SimpleQueue
+from threading import Event
 from typing import TypeVar
 
 from rede_p2p import names, wire
@@ -165,16 +166,17 @@ def _ask_all(
     An interruption hangs up on those that have not answered.
     """
     opened: list[Connection] = []  # by any of the threads: one append is atomic
+    interrupted = Event()  # set before we hang up: who opens one after that hangs up itself
 
     def ask_one(peer: Address) -> Answer | PeerUnreachableError:
         try:
             with connect(peer) as connection:
                 opened.append(connection)
+                if interrupted.is_set():
+                    connection.hang_up()
                 return ask(connection)
-        except PeerUnreachableError as error:
-            return error
         except RedeError as error:
-            return PeerUnreachableError(peer, error)
+            return _unreachable(peer, error)
 
     with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
         futures = [pool.submit(ask_one, peer) for peer in peers]
@@ -184,8 +186,13 @@ def _ask_all(
             meanwhile()
             return [(peer, future.result()) for peer, future in zip(peers, futures, strict=True)]
         except BaseException:
+            interrupted.set()
             for future in futures:
                 future.cancel()
             for connection in opened:
                 connection.hang_up()
             raise
+
+
+def _unreachable(peer: Address, error: RedeError) -> PeerUnreachableError:
+    return error if isinstance(error, PeerUnreachableError) else PeerUnreachableError(peer, error)

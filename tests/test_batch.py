@@ -391,6 +391,19 @@ def test_cancelled_at_any_moment_what_arrived_is_kept_and_each_file_is_told_once
     assert found_in(folder) == FEW
 
 
+def test_cancelled_while_it_dials_it_asks_for_nothing(honest, folder, roots):
+    def dial(address):
+        one.cancel()
+        return connect(address)
+
+    told = Told()
+    one = Batch(honest.share(FEW), folder, dial, roots, told)
+    one.run()
+    assert set(map(type, told.outcomes.values())) == {InterruptedByUserError}
+    assert told.times == once(FEW)
+    assert not honest.asked_pieces()
+
+
 def test_cancelled_while_the_source_is_silent_it_ends(lying, folder, roots):
     reached = Event()
 

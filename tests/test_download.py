@@ -716,15 +716,14 @@ def test_a_shared_file_that_changed_meanwhile_is_fetched_anew_where_it_differs(
 # Cancelling.
 
 
-def test_cancelled_before_it_runs_it_does_nothing(honest, folder, roots):
-    (wanted,) = honest.share({NAME: DATA})
-    download = Download(wanted, folder, connect, roots)
+def test_cancelled_before_it_runs_it_asks_nobody_and_does_nothing(folder, roots):
+    wanted = Wanted(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
+    download = Download(wanted, folder, no_connection, roots, who_has=no_connection)
     download.cancel()
     download.cancel()
     with pytest.raises(InterruptedByUserError):
         download.run()
-    assert not honest.asked_pieces()
-    assert not found_in(folder.parent / "baixados")
+    assert not folder.exists()
 
 
 def cancelling(about, share):

@@ -270,6 +270,49 @@ def test_an_interruption_hangs_up_on_those_who_have_not_answered(tmp_path, host)
         thread.join()
 
 
+def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(tmp_path, host):
+    hung_up, ended = Event(), Event()
+
+    class StopError(Exception):
+        pass
+
+    def stop(wait):
+        raise StopError
+
+    def first(source, connection, request):
+        connection.send(b"espera\n")
+        assert connection.receive_line(20) is None
+        hung_up.set()
+        return True
+
+    def says_wait_for_ever(source, connection, request):
+        while not ended.wait(0.01):
+            connection.send(b"espera\n")
+        return True
+
+    def dial(address):
+        if address == late.address:
+            assert hung_up.wait(20)
+        return connect(address)
+
+    with (
+        source(tmp_path / "one", host, first) as one,
+        source(tmp_path / "late", host, says_wait_for_ever) as late,
+    ):
+
+        def run():
+            with pytest.raises(StopError):
+                lookup.find("x", [one.address, late.address], dial, stop)
+            ended.set()
+
+        thread = Thread(target=run)
+        thread.start()
+        in_time = ended.wait(connection.REPLY_TIMEOUT - 1)
+        ended.set()
+        thread.join()
+        assert in_time
+
+
 def test_many_peers_are_asked_at_once(tmp_path, host):
     """As many as are asked at once all wait for one another: asked in turn, they would not meet."""
     met = []
