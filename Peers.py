@@ -181,7 +181,7 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
     peer.holdings.changed = announcer.wake
     connect = partial(connect_to_peer, peer)
     transfers = Transfers(
-        chosen.folder, connect, peer.roots, screen.tell, membership.who_has, peer.holdings
+        chosen.folder, connect, peer.roots, screen.tell, membership.ask_who_has, peer.holdings
     )
     stack.callback(transfers.close)
     stack.callback(membership.close)  # the first: then nobody waits for what a tracker never says

@@ -7,6 +7,7 @@ piece: missing → reserved by a source → here, or back to missing when its so
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -30,6 +31,7 @@ from rede_p2p.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier
 
+AT_WORK = 32  # sources at once, and as many connections and open files
 TRUST = 4 * 1024 * 1024  # bytes that a source may promise before it has brought as many
 LONG = 1024 * 1024  # bytes; a run as long is written beside receiving
 PART = 512 * 1024  # bytes of a run that are verified and written together, to begin with
@@ -65,18 +67,37 @@ class Crew:
         self._closed = False
 
     def join(self, source: Address, verifier: Verifier) -> None:
-        """Fetch from one more source, unless it is at work, has lied, or was lost too often."""
+        """Fetch from one more source, if there is room for it.
+
+        Not if it is at work, has lied, or was lost too often.
+        """
         with self.changed:
-            if source in self.at_work or not self.may_join(source) or self._closed:
+            if not (self.has_room and self.may_join(source)) or self._closed:
                 return
             self.at_work.add(source)
         thread = Thread(target=self._work, args=(source, verifier), name=f"source {source}")
-        self._threads.append(thread)  # by the thread that owns the crew alone
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            with self.changed:
+                self._leave(source, PeerUnreachableError(source, ConnectionLostError("lost")))
+        else:
+            self._threads.append(thread)  # by the thread that owns the crew alone
 
     def may_join(self, source: Address) -> bool:
-        """Tell whether a source has neither lied nor been lost too often."""
-        return source not in self._liars and self._losses.get(source, 0) < TRIES
+        """Tell whether a source is not at work, has not lied, and was not lost too often."""
+        if source in self.at_work or source in self._liars:
+            return False
+        return self.losses(source) < TRIES
+
+    def losses(self, source: Address) -> int:
+        """Return how often a source was lost."""
+        return self._losses.get(source, 0)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more source may be at work."""
+        return len(self.at_work) < AT_WORK
 
     def size(self) -> int:
         """Return how many sources are at work."""
@@ -105,6 +126,11 @@ class Crew:
             if self.board.complete or not all(found.values()):
                 self.changed.notify_all()
 
+    def wake(self) -> None:
+        """Let those who wait for a change look again."""
+        with self.changed:
+            self.changed.notify_all()
+
     def stop(self) -> None:
         """Hang up on every source, from any thread."""
         with self.changed:
@@ -131,8 +157,11 @@ class Crew:
                         self._talking.pop(source, None)
         except (PeerUnreachableError, VerificationError) as error:
             failure = error
-        except DiskError as error:  # our own: no other source can help
-            verifier.failure = error
+        except DiskError as error:
+            if _is_crowded(error):  # those at work have their files open
+                failure = error
+            else:  # no other source can help
+                verifier.failure = error
         except RedeError as error:
             failure = PeerUnreachableError(source, error)
         except BaseException:  # unforeseen: the thread tells of it, and nobody may wait for it
@@ -140,12 +169,16 @@ class Crew:
             raise
         finally:
             with self.changed:
-                self.board.give_back(source)
-                self.at_work.remove(source)
-                if failure is not None and source not in self._liars:
-                    self._losses[source] = self._losses.get(source, 0) + _weight(failure)
-                    self.failure = self.failure or failure
-                self.changed.notify_all()
+                self._leave(source, failure)
+
+    def _leave(self, source: Address, failure: RedeError | None) -> None:
+        """Have a source at work no more; under the lock."""
+        self.board.give_back(source)
+        self.at_work.remove(source)
+        if failure is not None and source not in self._liars:
+            self._losses[source] = self.losses(source) + _weight(failure)
+            self.failure = self.failure or failure
+        self.changed.notify_all()
 
     def _enter(self, source: Address, connection: Connection) -> bool:
         with self.changed:
@@ -265,6 +298,11 @@ def _weight(failure: RedeError) -> int:
     cause = getattr(failure, "cause", None)
     lost = isinstance(cause, ConnectionLostError) and cause.reason in ("lost", "refused")
     return 1 if lost else TRIES
+
+
+def _is_crowded(error: DiskError) -> bool:
+    """Tell whether no more files could be opened."""
+    return getattr(error.__cause__, "errno", None) in (errno.EMFILE, errno.ENFILE)
 
 
 class _Buffers:

@@ -11,7 +11,10 @@ file is its own resume state: there is no journal to disagree with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -22,7 +25,7 @@ from typing import NamedTuple
 
 from rede_p2p import disk, merkle, names, wire
 from rede_p2p.connection import Connection
-from rede_p2p.crew import Crew
+from rede_p2p.crew import AT_WORK, Crew
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -49,12 +52,14 @@ FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has i
 STUCK = 15.0  # seconds without one piece, after which a download gives up
 
 Connect = Callable[[Address], Connection]
-WhoHas = Callable[[Content], list[Address]]
+WhoHas = Callable[[Content], "Future[list[Address]]"]
 
 
-def nobody_else(_content: Content) -> list[Address]:
+def nobody_else(_content: Content) -> Future[list[Address]]:
     """Know of no other source: for a download that asks no tracker."""
-    return []
+    answered: Future[list[Address]] = Future()
+    answered.set_result([])
+    return answered
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class Download:
         self._holdings = holdings or Holdings()
         self._piece = merkle.piece_length(wanted.content.size)
         self._layer = b""
+        self._others: list[Address] = []  # whom the tracker has told of, beside the known ones
         self._kept: int | None = None  # bytes left by an earlier attempt, once all were looked at
         self._lock = Lock()  # guards the three below
         self._fetched = 0  # verified bytes from sources
@@ -199,11 +205,23 @@ class Download:
         """Get the piece hashes from those that we know, or that the tracker knows of."""
         if merkle.piece_count(self._content.size) == 1:
             return self._content.root
-        known = self._wanted.sources
-        others = (peer for peer in self._who_has(self._content) if peer not in known)
         return find_layer(
-            self._wanted.name, self._content, (*known, *others), self._connect, self._adopt
+            self._wanted.name,
+            self._content,
+            _drawn(self._wanted.sources),
+            self._find_others,
+            self._connect,
+            self._adopt,
         )
+
+    def _find_others(self) -> list[Address]:
+        """Ask the tracker who else has the content; nobody, where it does not answer."""
+        asked, end = self._who_has(self._content), monotonic() + STUCK
+        while not asked.done() and monotonic() < end:
+            wait([asked], FIRST_LOOK)
+            self._check_cancelled()
+        self._others = [peer for peer in _told(asked) if peer not in self._wanted.sources]
+        return _drawn(self._others)
 
     def _adopt(self, asking: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""
@@ -322,26 +340,63 @@ class Download:
             raise self._given_up(crew.failure or ConnectionLostError("silent"))
 
     def _gather(self, crew: Crew, verifier: Verifier) -> None:
-        """Set sources to work, those known and those that the tracker tells of later."""
-        pause = 0.0  # those that are known are at work before the tracker is asked for others
-        sources = list(self._wanted.sources)
+        """Set sources to work, those known and those that the tracker tells of later.
+
+        Nobody waits for the tracker but those with no source at all.
+        """
+        sources = [*self._wanted.sources, *self._others]
+        pause, due = 0.0, monotonic()  # those that are known are at work before it is asked
+        asked: Future[list[Address]] | None = None
         while True:
-            for source in sources:
-                crew.join(source, verifier)
+            others = self._set_to_work(crew, verifier, sources)
+            left = LAST_LOOK if asked else max(0.0, due - monotonic())
             with crew.changed:
                 crew.changed.wait_for(
-                    lambda: crew.board.complete or self._cancelled or not crew.at_work, pause
+                    lambda others=others, asked=asked: (  # type: ignore[misc]
+                        self._is_over(crew, verifier)
+                        or (others and crew.has_room)
+                        or (asked.done() if asked else not crew.at_work)
+                    ),
+                    left,
                 )
-                ended = crew.board.complete or self._cancelled or verifier.failure is not None
+                ended = self._is_over(crew, verifier)
             if ended or monotonic() - crew.moved_at > STUCK:
                 return
-            sources = [*self._wanted.sources, *self._who_has(self._content)]
-            if not crew.at_work and not any(map(crew.may_join, sources)):
-                return
-            pause = min(max(FIRST_LOOK, pause * 2), LAST_LOOK)
+            if asked is None and (monotonic() >= due or not crew.at_work):
+                asked = self._who_has(self._content)
+                asked.add_done_callback(lambda _: crew.wake())
+            elif asked is not None and asked.done():
+                sources, asked = [*self._wanted.sources, *_told(asked)], None
+                if not crew.at_work and not any(map(crew.may_join, sources)):
+                    return
+                pause = min(max(FIRST_LOOK, pause * 2), LAST_LOOK)
+                due = monotonic() + pause
+
+    def _is_over(self, crew: Crew, verifier: Verifier) -> bool:
+        return crew.board.complete or self._cancelled or verifier.failure is not None
+
+    def _set_to_work(self, crew: Crew, verifier: Verifier, sources: Sequence[Address]) -> bool:
+        """Set as many to work as may be; tell whether others would come when one leaves."""
+        named = self._wanted.sources
+        told = [source for source in sources if source not in named]
+        for source in sorted((*_drawn(named), *_drawn(told)), key=crew.losses):
+            crew.join(source, verifier)
+        return not crew.has_room and any(map(crew.may_join, sources))
 
     def _given_up(self, failure: RedeError) -> RedeError:
         """Return what to raise when no source is left."""
         if isinstance(failure, VerificationError) or not self._have:
             return failure
         return IncompleteError(self._wanted.name, self._have, self._content.size, failure)
+
+
+def _drawn(sources: Sequence[Address]) -> list[Address]:
+    """Put sources in the order in which to try them: by lot, where they are too many for all."""
+    return random.sample(sources, len(sources)) if len(sources) > AT_WORK else list(sources)
+
+
+def _told(asked: Future[list[Address]]) -> list[Address]:
+    """Return what the tracker has answered; nobody, if it has not."""
+    with suppress(RedeError, FutureTimeoutError):  # which Python 3.10 has apart
+        return asked.result(timeout=0)
+    return []

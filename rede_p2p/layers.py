@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from time import monotonic
 
-from rede_p2p import merkle
-from rede_p2p.connection import REPLY_TIMEOUT, Connection
+from rede_p2p import merkle, wire
+from rede_p2p.connection import REPLY_TIMEOUT, WAIT_TIMEOUT, Connection
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -26,30 +27,41 @@ HURRY = 1.0  # seconds for the piece hashes to come from one of several sources
 def find_layer(
     name: str,
     content: Content,
-    sources: Iterable[Address],
+    known: Iterable[Address],
+    others: Callable[[], Iterable[Address]],
     connect: Callable[[Address], Connection],
     adopt: Callable[[Connection | None], None],
 ) -> bytes:
     """Ask the sources one by one; one that does not answer soon is passed over, and asked again.
 
+    The ``others`` are looked for when none of the ``known`` has answered soon. Who is silent is
+    asked twice; who says that we must wait, again and again, for twice as long each time.
     ``adopt`` is given the connection that is waited for, and None after it; it may raise to end
     the search. Raises PeerUnreachableError or VerificationError, of the source that was asked last.
     """
-    waiting = deque((source, HURRY) for source in sources)
+    waiting = deque((source, HURRY) for source in known)
+    more: Callable[[], Iterable[Address]] | None = others
+    busy: set[Address] = set()  # those that said so
     failure: RedeError = ConnectionLostError("lost")
-    while waiting:
+    while True:
+        if more is not None and not (waiting and waiting[0][1] == HURRY):
+            waiting.extendleft((source, HURRY) for source in more())
+            more = None
+        if not waiting:
+            raise failure
         source, within = waiting.popleft()
+        hurry = within if waiting or more is not None else None
         try:
-            return _ask(name, content, source, connect, adopt, within if waiting else REPLY_TIMEOUT)
+            return _ask(name, content, source, connect, adopt, hurry, busy)
         except InterruptedByUserError:
             raise
         except RedeError as error:
             failure = error
-            if waiting and within == HURRY and _is_silence(error):
-                waiting.append((source, REPLY_TIMEOUT))
+            again = within == HURRY or (source in busy and within < WAIT_TIMEOUT)
+            if hurry is not None and again and _is_silence(error):
+                waiting.append((source, max(REPLY_TIMEOUT, 2 * within)))
         finally:
             adopt(None)
-    raise failure
 
 
 def _ask(
@@ -58,13 +70,25 @@ def _ask(
     source: Address,
     connect: Callable[[Address], Connection],
     adopt: Callable[[Connection | None], None],
-    within: float,
+    hurry: float | None,
+    busy: set[Address],
 ) -> bytes:
-    """Ask one source; raise PeerUnreachableError or VerificationError."""
+    """Ask one source; raise PeerUnreachableError or VerificationError.
+
+    With others to ask it has ``hurry`` seconds, whatever it says meanwhile.
+    """
+    began = monotonic()
+
+    def note_busy(_wait: wire.Wait) -> None:
+        busy.add(source)
+        if hurry is not None and monotonic() - began > hurry:
+            raise ConnectionLostError("silent")
+
     try:
         with connect(source) as connection:
             adopt(connection)
-            body = connection.ask(Hashes(content.root), Body, within)
+            request = Hashes(content.root)
+            body = connection.ask(request, Body, hurry or REPLY_TIMEOUT, note_busy)
             if body.bytes != merkle.piece_count(content.size) * merkle.HASH:
                 raise ProtocolError("bad-length")
             layer = bytes(connection.receive_exactly(body.bytes))

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -122,9 +123,16 @@ class Membership:
     def who_has(self, content: Content) -> list[Address]:
         """Ask who else has a content; nobody, without a tracker to ask."""
         try:
-            members = self.call(lambda c: c.ask_lines(Find(content.root), Member, at_once))
+            return self.call(partial(self._ask_holders, content))
         except RedeError:
             return []
+
+    def ask_who_has(self, content: Content) -> Future[list[Address]]:
+        """Ask the same, and wait for nothing; without a tracker the result is an error."""
+        return self._hand(partial(self._ask_holders, content))
+
+    def _ask_holders(self, content: Content, connection: Connection) -> list[Address]:
+        members = connection.ask_lines(Find(content.root), Member, at_once)
         return [Address(m.ip, m.port) for m in self._safe(members) if not m.you]
 
     def search(self, text: str, *, exact: bool = False) -> list[Known]:
@@ -145,15 +153,20 @@ class Membership:
 
         Raises TrackerUnreachableError, at once while the tracker is away.
         """
+        try:
+            return self._hand(ask).result(timeout=REPLY_TIMEOUT + DIAL_TIMEOUT)
+        except FutureTimeoutError:
+            raise self._away() from None
+
+    def _hand(self, ask: Callable[[Connection], Result]) -> Future[Result]:
+        """Have the thread ask; what it was asked too late, or while away, has failed already."""
         future: Future[Result] = Future()
         if self._here:
             self._calls.put((ask, future))
         if not self._here:  # looked at again: from the moment it left, nobody takes a call
-            raise self._away()
-        try:
-            return future.result(timeout=REPLY_TIMEOUT + DIAL_TIMEOUT)
-        except FutureTimeoutError:
-            raise self._away() from None
+            future = Future()
+            future.set_exception(self._away())
+        return future
 
     def _away(self) -> TrackerUnreachableError:
         return TrackerUnreachableError(self.tracker, ConnectionLostError("lost"))

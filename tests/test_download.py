@@ -30,7 +30,7 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, crew, disk, layers, merkle
+from rede_p2p import connection, crew, disk, layers, merkle, wire
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -47,7 +47,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
-from rede_p2p.messages import Hashes
+from rede_p2p.messages import Body, Hashes
 from rede_p2p.partial import Partial
 from rede_p2p.roots import Roots
 from rede_p2p.uploads import Uploads
@@ -811,6 +811,50 @@ def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
     assert found_in(folder) == {NAME: DATA}
     assert slow.asked == (1 if other == "has them" else 2)
     slow.end.set()
+
+
+def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_over(
+    lying, honest, fetch, folder, monkeypatch
+):
+    monkeypatch.setattr(layers, "HURRY", 0.05)
+    ended = Event()
+
+    def wait_on(connection, _body):
+        while not ended.wait(0.01):
+            for place in (1, 2):
+                connection.reply(wire.Wait(place=place))
+
+    (first,) = lying(about_hashes(wait_on)).share({NAME: DATA})
+    honest.share({NAME: DATA})
+    found = in_a_thread(
+        lambda: fetch(Wanted(NAME, first.content, (*first.sources, honest.address)))
+    )
+    try:
+        assert found() == Outcome(folder / NAME, already=False)
+    finally:
+        ended.set()
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(
+    lying, fetch, folder, monkeypatch
+):
+    monkeypatch.setattr(layers, "HURRY", 0.02)
+    monkeypatch.setattr(layers, "REPLY_TIMEOUT", 0.02)
+    asked = []
+
+    def compute(connection, body):
+        asked.append(connection)
+        done = 0
+        while len(asked) < 4:
+            done += 1
+            connection.reply(wire.Wait(done=done))
+        connection.send(wire.encode_reply(Body(len(body))) + body)
+
+    (wanted,) = lying(about_hashes(compute)).share({NAME: DATA})
+    fetch(replace(wanted, sources=2 * wanted.sources))  # so that there is always another to ask
+    assert found_in(folder) == {NAME: DATA}
+    assert len(asked) == 4
 
 
 def test_cancelled_while_it_connects_it_ends(honest, folder, roots):

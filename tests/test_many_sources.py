@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from itertools import chain, count
 from queue import SimpleQueue
-from threading import Barrier, Event, Thread
+from threading import Barrier, Event, Lock, Thread
 from time import monotonic
 
 import pytest
@@ -16,13 +18,14 @@ from listening import SOON
 from programs import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
-from rede_p2p import connection, crew, download, merkle, swarm, wire
+from rede_p2p import connection, crew, disk, download, merkle, swarm, wire
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import FINEST_PIECE
 from rede_p2p.messages import Choice, Next, Run, Take, Want
 from rede_p2p.roots import Roots
+from rede_p2p.verifier import Verifier
 
 DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)
 CONTENT = content_of(DATA)
@@ -139,6 +142,13 @@ def together(parties, then=None):
         return bool(then) and then(source, connection, request)
 
     return lie
+
+
+def told(*addresses):
+    """Return what a tracker answers."""
+    answer = Future()
+    answer.set_result(list(addresses))
+    return answer
 
 
 def size_of(pieces):
@@ -343,7 +353,7 @@ def test_a_source_that_comes_later_is_found_and_used(
 
     def who_has(content):
         asked.put(content)
-        return list(found)
+        return told(*found)
 
     download = fetching(growing.source, who_has=who_has)
     ended = beginning(download)
@@ -357,8 +367,147 @@ def test_a_source_that_comes_later_is_found_and_used(
 
 def test_with_nobody_known_at_the_start_the_tracker_alone_is_enough(sharing, fetching, folder):
     source = sharing()
-    fetching(who_has=lambda content: [source.address]).run()
+    fetching(who_has=lambda content: told(source.address)).run()
     assert arrived(folder)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_tracker_that_hangs_delays_neither_the_beginning_nor_the_end(
+    sharing, fetching, folder, known, beginning
+):
+    source = sharing()
+    hangs = SimpleQueue()
+
+    def who_has(content):
+        hangs.put(Future())
+        return told(source.address) if not known and hangs.qsize() == 1 else Future()
+
+    began = monotonic()
+    ended = beginning(fetching(*[source] * known, who_has=who_has))
+    assert isinstance(ended(), Outcome)
+    assert monotonic() - began < download.LAST_LOOK * 4
+    assert arrived(folder)
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_tracker_that_hangs_does_not_delay_a_cancel(
+    opened, fetching, tmp_path, beginning, at_work
+):
+    asked = SimpleQueue()
+
+    def who_has(content):
+        asked.put(content)
+        return Future()
+
+    growing = Growing(opened(), tmp_path, HALF)
+    one = fetching(*[growing.source] * at_work, who_has=who_has)
+    ended = beginning(one)
+    assert asked.get(timeout=SOON) == CONTENT
+    one.cancel()
+    began = monotonic()
+    assert isinstance(ended(), InterruptedByUserError)
+    assert monotonic() - began < 4
+
+
+# More than can be at work.
+
+
+class Counted:
+    """Counts how many are at work at the same time, in a crew that may be of two."""
+
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(crew, "AT_WORK", 2)
+        monkeypatch.setattr(download, "AT_WORK", 2)
+        self._lock = Lock()
+        self.asked = 0
+        self.go_on = Event()
+        self.full = Event()
+
+    def lie(self, _source, _connection, request):
+        if isinstance(request, Want):
+            with self._lock:
+                self.asked += 1
+                if self.asked == 2:
+                    self.full.set()
+            assert self.go_on.wait(SOON)
+        return False
+
+
+def test_no_more_are_at_work_than_may_be(sharing, fetching, folder, beginning, monkeypatch):
+    counted = Counted(monkeypatch)
+    asked = SimpleQueue()
+
+    def who_has(content):
+        asked.put(content)
+        return told()
+
+    one = fetching(*(sharing(counted.lie) for _ in range(5)), who_has=who_has)
+    ended = beginning(one)
+    assert counted.full.wait(SOON)
+    for _ in range(3):  # by then it has set all to work that may be
+        asked.get(timeout=SOON)
+    assert counted.asked == one.progress().sources == 2
+    counted.go_on.set()
+    assert isinstance(ended(), Outcome)
+    assert arrived(folder)
+
+
+def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, monkeypatch):
+    monkeypatch.setattr(crew, "AT_WORK", 2)
+    monkeypatch.setattr(download, "AT_WORK", 2)
+    monkeypatch.setattr(download, "FIRST_LOOK", 5.0)  # nobody is asked for others before
+    monkeypatch.setattr(download, "LAST_LOOK", 5.0)
+    honest = sharing()
+    lie = sources.refuses("not-here")
+    refusing = [sharing(lie) for _ in range(12)]
+    for one in refusing:
+        one.lie = lambda source, connection, request: (
+            isinstance(request, Want) and lie(source, connection, request)
+        )
+    began = monotonic()
+    fetching(*refusing, honest).run()
+    assert arrived(folder)
+    assert monotonic() - began < 5.0
+
+
+def test_the_sixteen_of_a_swarm_may_all_be_at_work():
+    assert crew.AT_WORK >= 16
+
+
+def test_a_thread_that_the_system_does_not_give_is_done_without(
+    sharing, fetching, folder, monkeypatch
+):
+    class Refused(Thread):
+        refusals = 0
+
+        def start(self):
+            if not Refused.refusals:
+                Refused.refusals += 1
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(crew, "Thread", Refused)
+    fetching(sharing(), sharing()).run()
+    assert arrived(folder)
+    assert Refused.refusals
+
+
+def test_a_source_whose_file_cannot_be_opened_once_more_is_done_without(
+    sharing, fetching, folder, monkeypatch
+):
+    real, refused = Verifier.writer, []
+
+    def writer(verifier):
+        if not refused:
+            refused.append(verifier)
+            with disk.border("x.parte"):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(verifier)
+
+    monkeypatch.setattr(Verifier, "writer", writer)
+    fetching(sharing(), sharing()).run()
+    assert arrived(folder)
+    assert refused
 
 
 # How it ends otherwise.
