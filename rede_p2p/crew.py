@@ -40,6 +40,7 @@ BUFFERS = 3  # of one source, each of LONGEST_PART bytes or of one piece
 FEW = 4  # sources; with fewer, the next request leaves as soon as a head comes
 SHORTEST_HEAD = 8  # bytes of a reply before its body
 TRIES = 3  # times that a source may be lost before it is given up
+FIRST_REST, LONGEST_REST = 0.001, 0.5  # seconds from an offer of no use to the next question
 LOOK_AGAIN = 0.1  # seconds between two looks at who is slow, with nothing else to do
 
 
@@ -193,7 +194,7 @@ class Crew:
         the others fill that gap, and we are woken once for the head and its bytes.
         """
         size = self._content.size
-        brought = 0  # pieces
+        brought, rest = 0, FIRST_REST  # pieces, seconds
         with self.changed:
             bitmap, told = self.board.wanted()
         offer = connection.ask(Want(self._content.root, bitmap), Choice)
@@ -202,6 +203,7 @@ class Crew:
             buffers = _Buffers(max(self._piece, LONGEST_PART))
             while True:
                 while taken:
+                    rest = FIRST_REST
                     if len(self.at_work) >= FEW:
                         connection.await_together(merkle.bytes_in(taken, size) + SHORTEST_HEAD)
                     note = partial(self._note_waiting, source, taken)
@@ -221,8 +223,12 @@ class Crew:
                     got, lost, told = self.board.news(told, RANGES_LIMIT - len(late))
                     # Late pieces came from their first source, which is no news to the board.
                     got += self._unwanted(offer, got)[: RANGES_LIMIT - len(got)]
+                asked = monotonic()
                 offer = connection.ask(Next(tuple(got), (*lost, *late)), Choice)
                 taken, told = self._take(source, connection, offer, told, brought)
+                if not taken:
+                    self._rest(asked + rest - monotonic())
+                    rest = min(2 * rest, LONGEST_REST)
 
     def _take(
         self, source: Address, connection: Connection, offer: Choice, told: int, brought: int
@@ -260,6 +266,14 @@ class Crew:
                     return late
                 self.changed.wait(LOOK_AGAIN)
             return None
+
+    def _rest(self, seconds: float) -> None:
+        """Let some time pass after an offer of no use, unless it took as long to come.
+
+        An honest source with nothing to offer waits itself; who does not would keep us busy.
+        """
+        with self.changed:
+            self.changed.wait_for(lambda: self._closed or self.board.complete, seconds)
 
     def _receive(
         self,

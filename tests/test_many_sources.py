@@ -510,6 +510,30 @@ def test_a_source_whose_file_cannot_be_opened_once_more_is_done_without(
     assert refused
 
 
+def test_a_source_that_offers_nothing_at_once_is_asked_more_and_more_seldom(
+    sharing, fetching, folder
+):
+    questions, enough = [], Event()
+
+    def offers_nothing(_source, connection, request):
+        if not isinstance(request, Want | Next):
+            return False
+        questions.append(monotonic())
+        if len(questions) == 10:
+            enough.set()
+        connection.reply(Choice(0))
+        return True
+
+    def waits(source, connection, request):
+        if isinstance(request, Take):
+            assert enough.wait(SOON)
+        return False
+
+    fetching(sharing(offers_nothing), sharing(waits)).run()
+    assert arrived(folder)
+    assert questions[9] - questions[1] > 0.25  # seconds: it doubles from one thousandth on
+
+
 # How it ends otherwise.
 
 
