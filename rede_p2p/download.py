@@ -17,7 +17,6 @@ from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
@@ -37,16 +36,14 @@ from rede_p2p.errors import (
 )
 from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.layers import find_layer
-from rede_p2p.look import Look
+from rede_p2p.look import Look, open_partial
 from rede_p2p.merkle import Content
 from rede_p2p.partial import Partial, finals, path_of
-from rede_p2p.recheck import look_at
 from rede_p2p.roots import Hashed, Roots
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
-SAMPLES = 16  # pieces of another partial file that are looked at
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
 STUCK = 15.0  # seconds without one piece, after which a download gives up
@@ -161,7 +158,7 @@ class Download:
             if os.path.lexists(left):
                 look.start()
             self._layer = self._find_layer()
-            with self._open_partial() as partial:
+            with open_partial(left, self._content.size, self._layer) as partial:
                 return Outcome(self._bring(partial, look), already=False)
 
     def _find_here(self) -> Path | None:
@@ -228,33 +225,6 @@ class Download:
         with self._lock:
             self._asking = asking
         self._check_cancelled()
-
-    def _open_partial(self) -> Partial:
-        """Open ``NAME.parte``, or take over one of another name that has pieces of this content."""
-        path = path_of(self._target)
-        partial = Partial(path)
-        if not partial.size():
-            for other in sorted(path.parent.glob(f"*{names.PARTIAL}")):
-                if other != path and self._has_pieces(other):
-                    with suppress(DiskError):  # somebody is writing it, or it is gone
-                        return partial.replaced_by(other)
-        return partial
-
-    def _has_pieces(self, other: Path) -> bool:
-        """Tell whether a partial file has some piece of this content, by a look at a few.
-
-        It is not locked for that: whoever comes to write it would find it busy.
-        """
-        size, stamp = self._content.size, disk.stamp(other)
-        if stamp is None:
-            return False
-        count = min(stamp.size, size) // self._piece
-        samples = (range(i, i + 1) for i in range(0, count, max(1, count // SAMPLES)))
-        try:
-            with BufferedReader(disk.open_regular(other)) as file, disk.border(other):
-                return any(map(any, look_at(file, size, merkle.split(self._layer), samples)))
-        except DiskError:
-            return False
 
     def _fetch(self, partial: Partial, look: Look) -> Holding:
         """Bring every missing piece, offering to others what is here."""

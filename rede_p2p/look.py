@@ -1,4 +1,4 @@
-"""Looking at what an earlier download left, in a process of its own.
+"""Looking at what an earlier download left: at all of it in a process of its own.
 
 In this process its hashing would take turns with that of what arrives: each of its many small steps
 would stop the other, and two processors would do the work of one. The other process (``recheck``)
@@ -11,12 +11,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from rede_p2p import disk
+from rede_p2p import disk, merkle, names
 from rede_p2p.errors import DiskError
+from rede_p2p.partial import Partial
+from rede_p2p.recheck import look_at
 from rede_p2p.verifier import Found
+
+SAMPLES = 16  # pieces of another partial file that are looked at
 
 _PROJECT = Path(__file__).resolve().parent.parent
 # It has our own path, wherever that came from: without it the package would miss what it needs.
@@ -81,3 +87,34 @@ class Look:
                     raise DiskError(str(self._path), "other", "")
                 yield {index + number: right == 1 for number, right in enumerate(answers)}
                 index += len(answers)
+
+
+def open_partial(path: Path, size: int, layer: bytes) -> Partial:
+    """Open a partial file, or take over one of another name that has pieces of this content.
+
+    The content is of ``size`` bytes, and ``layer`` has its piece hashes. Raises DiskError.
+    """
+    partial = Partial(path)
+    if not partial.size():
+        for other in sorted(path.parent.glob(f"*{names.PARTIAL}")):
+            if other != path and _has_pieces(other, size, layer):
+                with suppress(DiskError):  # somebody is writing it, or it is gone
+                    return partial.replaced_by(other)
+    return partial
+
+
+def _has_pieces(other: Path, size: int, layer: bytes) -> bool:
+    """Tell whether a partial file has some piece of this content, by a look at a few.
+
+    It is not locked for that: whoever comes to write it would find it busy.
+    """
+    stamp = disk.stamp(other)
+    if stamp is None:
+        return False
+    count = min(stamp.size, size) // merkle.piece_length(size)
+    samples = (range(i, i + 1) for i in range(0, count, max(1, count // SAMPLES)))
+    try:
+        with BufferedReader(disk.open_regular(other)) as file, disk.border(other):
+            return any(map(any, look_at(file, size, merkle.split(layer), samples)))
+    except DiskError:
+        return False
