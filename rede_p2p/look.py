@@ -12,17 +12,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 from rede_p2p import disk, merkle, names
 from rede_p2p.errors import DiskError
 from rede_p2p.partial import Partial
-from rede_p2p.recheck import look_at
 from rede_p2p.verifier import Found
 
 SAMPLES = 16  # pieces of another partial file that are looked at
+FEW_WRONG = 8  # times as many must be right
 
 _PROJECT = Path(__file__).resolve().parent.parent
 # It has our own path, wherever that came from: without it the package would miss what it needs.
@@ -90,31 +89,42 @@ class Look:
 
 
 def open_partial(path: Path, size: int, layer: bytes) -> Partial:
-    """Open a partial file, or take over one of another name that has pieces of this content.
+    """Open a partial file, or take over one of another name that is of the same content.
 
     The content is of ``size`` bytes, and ``layer`` has its piece hashes. Raises DiskError.
     """
     partial = Partial(path)
     if not partial.size():
         for other in sorted(path.parent.glob(f"*{names.PARTIAL}")):
-            if other != path and _has_pieces(other, size, layer):
+            if other != path and _is_of(other, size, merkle.split(layer)):
                 with suppress(DiskError):  # somebody is writing it, or it is gone
                     return partial.replaced_by(other)
     return partial
 
 
-def _has_pieces(other: Path, size: int, layer: bytes) -> bool:
-    """Tell whether a partial file has some piece of this content, by a look at a few.
+def _is_of(other: Path, size: int, hashes: list[bytes]) -> bool:
+    """Tell whether a partial file is of this content, by a look at a few pieces.
+
+    Zeros say nothing, for so does every hole; of what is left hardly anything may be wrong. Two
+    contents may share a piece, and who goes on with the other would find it cut and overwritten.
 
     It is not locked for that: whoever comes to write it would find it busy.
     """
     stamp = disk.stamp(other)
-    if stamp is None:
+    if stamp is None or stamp.size > size:
         return False
-    count = min(stamp.size, size) // merkle.piece_length(size)
-    samples = (range(i, i + 1) for i in range(0, count, max(1, count // SAMPLES)))
+    piece = merkle.piece_length(size)
+    count = stamp.size // piece
+    right = wrong = 0
     try:
-        with BufferedReader(disk.open_regular(other)) as file, disk.border(other):
-            return any(map(any, look_at(file, size, merkle.split(layer), samples)))
+        with disk.open_regular(other) as file:
+            data = memoryview(bytearray(piece))
+            for index in range(0, count, max(1, count // SAMPLES)):
+                disk.read_into(file, index * piece, data)
+                if data.obj.count(0) == piece:  # type: ignore[attr-defined]
+                    continue
+                (is_right,) = merkle.compare(data, size, range(index, index + 1), hashes)
+                right, wrong = right + is_right, wrong + (not is_right)
     except DiskError:
         return False
+    return right > wrong * FEW_WRONG

@@ -662,12 +662,31 @@ def test_a_partial_file_with_holes_keeps_what_is_right(honest, fetch, folder):
 
 def test_a_partial_file_of_another_name_is_taken_over(honest, fetch, folder):
     folder.mkdir()
-    (folder / "outro.parte").write_bytes(partial_of(set(range(20))))
+    (folder / "outro.parte").write_bytes(DATA[: 20 * FINEST_PIECE] + bytes(3 * FINEST_PIECE))
     (folder / "alheio.bin.parte").write_bytes(DATA[::-1])
     (wanted,) = honest.share({NAME: DATA})
     fetch(wanted)
     assert found_in(folder) == {NAME: DATA, "alheio.bin.parte": DATA[::-1]}
     assert sorted(honest.asked_pieces()) == list(range(20, 41))
+
+
+ZEROS = 3 * FINEST_PIECE
+SPARSE = DATA[: 20 * FINEST_PIECE] + bytes(ZEROS) + DATA[20 * FINEST_PIECE + ZEROS :]
+OTHERS = {
+    "of which only zeros are the same": DATA[::-1][: 20 * FINEST_PIECE] + bytes(ZEROS) + b"end",
+    "of nothing but zeros": bytes(len(SPARSE)),
+    "of which one piece is the same": DATA[:FINEST_PIECE] + DATA[::-1][FINEST_PIECE:],
+    "that is longer": SPARSE + b"and more",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_a_partial_file_of_another_content_is_left_alone(honest, fetch, folder, other):
+    folder.mkdir()
+    (folder / "outro.parte").write_bytes(other)
+    (wanted,) = honest.share({NAME: SPARSE})
+    fetch(wanted)
+    assert found_in(folder) == {NAME: SPARSE, "outro.parte": other}
 
 
 def test_a_partial_file_of_another_name_that_is_being_written_is_left_alone(honest, fetch, folder):
