@@ -110,8 +110,9 @@ class Download:
         self._layer = b""
         self._others: list[Address] = []  # whom the tracker has told of, beside the known ones
         self._kept: int | None = None  # bytes left by an earlier attempt, once all were looked at
-        self._lock = Lock()  # guards the three below
+        self._lock = Lock()  # guards the four below
         self._fetched = 0  # verified bytes from sources
+        self._look: Look | None = None
         self._crew: Crew | None = None
         self._asking: Connection | None = None
         self._cancelled = False
@@ -134,7 +135,9 @@ class Download:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""
         self._cancelled = True
         with self._lock:
-            crew, asking = self._crew, self._asking
+            crew, asking, look = self._crew, self._asking, self._look
+        if look is not None:
+            look.stop()
         if asking is not None:
             asking.hang_up()
         if crew is not None:
@@ -155,6 +158,9 @@ class Download:
             raise DiskError(str(self._target.parent), "link-folder")
         left = path_of(self._target)
         with Look(left, self._content.size) as look:
+            with self._lock:
+                self._look = look
+            self._check_cancelled()
             if os.path.lexists(left):
                 look.start()
             self._layer = self._find_layer()
@@ -302,7 +308,7 @@ class Download:
                 self._gather(crew, verifier)
             finally:
                 crew.close()
-                looking.join()
+                _await(looking, look, crew)
         self._check_cancelled()
         if verifier.failure is not None:
             raise verifier.failure
@@ -370,3 +376,12 @@ def _told(asked: Future[list[Address]]) -> list[Address]:
     with suppress(RedeError, FutureTimeoutError):  # which Python 3.10 has apart
         return asked.result(timeout=0)
     return []
+
+
+def _await(looking: Thread, look: Look, crew: Crew) -> None:
+    """Wait until what an earlier download left was looked at; a process that is stuck is ended."""
+    while looking.is_alive():
+        left = crew.moved_at + STUCK - monotonic()
+        if left <= 0:
+            look.stop()
+        looking.join(max(left, LAST_LOOK))

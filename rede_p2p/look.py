@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 from rede_p2p import disk, merkle, names
@@ -44,23 +45,34 @@ class Look:
         """``path`` is the partial file of a content of ``size`` bytes."""
         self._path = path
         self._size = size
+        self._lock = Lock()  # guards both below
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
 
     def __enter__(self) -> Look:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.stop()
         if self._process is not None:
-            self._process.kill()
             self._process.__exit__(None, None, None)  # closes its pipes, and waits for its end
+
+    def stop(self) -> None:
+        """End it, from any thread; who listens to it is told by a DiskError."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._process.kill()
 
     def start(self) -> None:
         """Start it, unless it was."""
-        if self._process is None:
-            command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(self._path), str(self._size)]
-            with disk.border(self._path):
+        with self._lock, disk.border(self._path):
+            if self._stopped:
+                raise DiskError(str(self._path), "other", "")
+            if self._process is None:
+                command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
                 self._process = subprocess.Popen(
-                    command,
+                    [*command, str(self._path), str(self._size)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -30,7 +30,8 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, crew, disk, layers, merkle, wire
+from rede_p2p import connection, crew, disk, layers, look, merkle, wire
+from rede_p2p import download as room
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -87,6 +88,12 @@ def lying(tmp_path, host):
         yield lambda lie, uploads=None: stack.enter_context(
             source(tmp_path / "lying", host, lie, uploads)
         )
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """Have the process that looks at what is here say nothing, and read nothing."""
+    monkeypatch.setattr(look, "_PROGRAM", "import threading; threading.Event().wait(60)")
 
 
 def found_in(folder):
@@ -821,7 +828,7 @@ class Slow:
 def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
     lying, honest, fetch, folder, monkeypatch, other
 ):
-    monkeypatch.setattr(layers, "HURRY", 0.05)
+    monkeypatch.setattr(layers, "HURRY", 0.5)
     slow = Slow()
     (first,) = lying(slow).share({NAME: DATA})
     second = honest.address if other == "has them" else Address(honest.address.ip, 1)
@@ -858,14 +865,14 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
 def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(
     lying, fetch, folder, monkeypatch
 ):
-    monkeypatch.setattr(layers, "HURRY", 0.02)
-    monkeypatch.setattr(layers, "REPLY_TIMEOUT", 0.02)
+    monkeypatch.setattr(layers, "HURRY", 0.1)
+    monkeypatch.setattr(layers, "REPLY_TIMEOUT", 0.2)
     asked = []
 
     def compute(connection, body):
         asked.append(connection)
         done = 0
-        while len(asked) < 4:
+        while len(asked) < 4 and not Event().wait(0.01):
             done += 1
             connection.reply(wire.Wait(done=done))
         connection.send(wire.encode_reply(Body(len(body))) + body)
@@ -899,6 +906,43 @@ def test_cancelled_while_what_is_here_is_hashed_it_ends(folder, roots):
     eventually(roots.pending)
     download.cancel()
     assert isinstance(found(), InterruptedByUserError)
+
+
+@pytest.mark.parametrize("sourceless", [False, True])
+def test_cancelled_while_the_process_that_looks_at_what_is_here_hangs_it_ends(
+    honest, folder, roots, hanging, sourceless
+):
+    folder.mkdir()
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
+    (wanted,) = honest.share({NAME: DATA})
+    begun = Event()
+
+    def dial(address):
+        if begun.is_set() and sourceless:
+            raise PeerUnreachableError(address, ConnectionLostError("refused"))
+        begun.set()
+        return connect(address)
+
+    download = Download(wanted, folder, dial, roots)
+    found = in_a_thread(download.run)
+    assert begun.wait(20)
+    if not sourceless:
+        eventually(lambda: download.progress().have == len(DATA) - 20 * FINEST_PIECE)
+    download.cancel()
+    assert isinstance(found(), InterruptedByUserError)
+    assert right_pieces(folder / f"{NAME}.parte", DATA) >= set(range(20))
+
+
+def test_a_process_that_hangs_while_it_looks_at_what_is_here_is_given_up(
+    honest, fetch, folder, hanging, monkeypatch
+):
+    monkeypatch.setattr(room, "STUCK", 0.3)
+    folder.mkdir()
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
+    (wanted,) = honest.share({NAME: DATA})
+    with pytest.raises(DiskError):
+        fetch(wanted)
+    assert right_pieces(folder / f"{NAME}.parte", DATA) >= set(range(20))
 
 
 # The disk.

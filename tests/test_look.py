@@ -8,6 +8,7 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from conftest import ROOT
@@ -106,6 +107,19 @@ def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, other):
             left.write_bytes(other)
         with pytest.raises(DiskError):
             list(look.pieces(LAYER, COUNT, file))
+
+
+def test_who_listens_to_a_process_that_hangs_is_told_when_another_ends_it(left, monkeypatch):
+    monkeypatch.setattr(look, "_PROGRAM", "import threading; threading.Event().wait(60)")
+    with Look(left, len(DATA)) as one:
+        one.start()
+        stopping = Thread(target=one.stop)
+        stopping.start()
+        with pytest.raises(DiskError):
+            next(one.pieces(LAYER, COUNT))
+        stopping.join()
+        with pytest.raises(DiskError):
+            one.start()
 
 
 @pytest.mark.parametrize("program", ["", "raise SystemExit(3)", "print('x', end='')"])
