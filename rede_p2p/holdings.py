@@ -39,6 +39,7 @@ class Holding:
         self.layer = layer
         self.path = path
         self.stamp = stamp
+        self.gone = False  # a download that ended incomplete: another may grow in its file
         self._lock = Lock()  # guards the two below, and the wishes of the shelf
         self._shelf = Shelf(merkle.piece_count(content.size), pieces)
         self._waiting: list[tuple[Wish, Condition]] = []  # those who wait for a piece
@@ -143,6 +144,8 @@ class Holdings:
                 if self._seeds:
                     self._kept[root] = Share(holding.name, str(path), stamp)
                     self._whole[root] = holding
+            else:
+                holding.gone = True
             self.version += 1
         self.changed()
 

@@ -45,12 +45,14 @@ class Offering:
     def choose(self, news: Next) -> Choice:
         """Take note of the news, and offer what has been offered least, waiting for it a while."""
         self._return_offer()
+        self._check_here()
         self._note(news.got, news.lost)
         offered, others = self._offer(OFFER_WAIT)
         return Choice(offered.start, len(offered), tuple(others))
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next one; return their bytes."""
+        self._check_here()
         taken = range(request.first, request.first + request.count)
         if taken and taken[0] in self._offered and taken[-1] in self._offered:
             self.holding.take_back(range(self._offered.start, taken.start))
@@ -71,6 +73,11 @@ class Offering:
         head = Run(length, offered.start, len(offered), tuple(others))
         self._sender.send(self.file, self.holding.name, self.holding.stamp, head, start)
         return length
+
+    def _check_here(self) -> None:
+        """Refuse what is of a file in which another content may grow by now."""
+        if self.holding.gone:
+            raise RefusedError("not-here")
 
     def _note(self, got: tuple[int, ...], lost: tuple[int, ...]) -> None:
         self.holding.note(self._wish, got, [index for index in lost if index < self._count])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rede_p2p.holdings import Holding
+from rede_p2p.errors import RefusedError
+from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.merkle import FINEST_PIECE, Content
 from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.offering import LONGEST_PAUSE, Offering
@@ -63,3 +64,21 @@ def test_who_lacks_less_than_most_waits_between_its_runs_and_no_longer_when_they
     take_once(first, senders[0])
     assert len(senders[0].pauses) == 3
     first.close()
+
+
+@pytest.mark.parametrize("request_", [Next(), Take(0, 1)], ids=["next", "take"])
+def test_of_a_download_that_ended_incomplete_nothing_more_is_given(tmp_path, request_):
+    # The next one under its name grows in the same file, which may be of another content.
+    path, holdings, sender = tmp_path / "a.parte", Holdings(), Sent("127.0.0.1")
+    path.touch()
+    content = Content(bytes(32), COUNT * FINEST_PIECE)
+    holding = holdings.begin("a", content, b"", path, range(1))
+    offering = Offering(holding, holding.open(), EVERY, sender)
+    try:
+        assert offering.choose(Next()) == Choice(0, 1)
+        holdings.finish(holding)
+        with pytest.raises(RefusedError, match="not-here"):
+            (offering.give if isinstance(request_, Take) else offering.choose)(request_)
+        assert sender.offer is None
+    finally:
+        offering.close()
