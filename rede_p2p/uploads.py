@@ -1,13 +1,15 @@
 """What this peer sends: how many at once, how fast in all, and who is being served now.
 
-Those who find every slot taken wait in the order of their coming and are told their place. With a
-limit, each chunk is given its moment on one common clock, so that those served share it evenly.
+Those who find every slot taken wait in the order of their coming and are told their place. One
+address has at most half of the slots, so that who reads slowly, however often, leaves the others
+theirs. With a limit, each chunk is given its moment on one common clock, so that those served share
+it evenly.
 Owner: the peer; the threads that serve share it.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +51,9 @@ class Uploads:
             slots = max(1, min(slots, limit // LEAST_RATE))
         self._lock = Condition(Lock())  # guards all below
         self._free = slots
-        self._queue: deque[object] = deque()
+        self._share = max(1, slots // 2)  # of one address
+        self._held: Counter[str] = Counter()  # slots, by address
+        self._queue: deque[Upload] = deque()
         self._active: list[Upload] = []
         self._due = 0.0  # when the next chunk may leave, on the monotonic clock
         self._closed = Event()
@@ -90,6 +94,9 @@ class Uploads:
             with self._lock:
                 self._active.remove(upload)
                 self._free += 1
+                self._held[upload.to] -= 1
+                if not self._held[upload.to]:
+                    del self._held[upload.to]
                 self._lock.notify_all()
 
     def chunks(self, upload: Upload, length: int) -> Iterator[tuple[int, int]]:
@@ -111,14 +118,18 @@ class Uploads:
                 raise ConnectionLostError("lost")
             if not self._is_next(upload):
                 return self._queue.index(upload) + 1
-            self._queue.popleft()
+            self._queue.remove(upload)
             self._free -= 1
+            self._held[upload.to] += 1
             self._active.append(upload)
             self._lock.notify_all()
             return 0
 
     def _is_next(self, upload: Upload) -> bool:
-        return self._free > 0 and self._queue[0] is upload
+        if not self._free:
+            return False
+        served = (one for one in self._queue if self._held[one.to] < self._share)
+        return next(served, None) is upload
 
     def _pace(self, seconds: float) -> None:
         """Wait for the moment of a chunk that takes so many seconds."""

@@ -24,8 +24,9 @@ def told_often(monkeypatch):
 class Guest:
     """A thread that wants a slot, says what it was told, and holds the slot until let go."""
 
-    def __init__(self, slots, name):
+    def __init__(self, slots, name, to=None):
         self.name = name
+        self._to = to or str(name)  # each from an address of its own, unless it is said
         self.places = SimpleQueue()
         self.served, self.let_go, self.gives_up = Event(), Event(), Event()
         self.error = None
@@ -35,7 +36,7 @@ class Guest:
 
     def _run(self):
         try:
-            with self._slots.slot(self.name, "127.0.0.1", 100, self._tell):
+            with self._slots.slot(self.name, self._to, 100, self._tell):
                 self.served.set()
                 assert self.let_go.wait(SOON)
         except ConnectionLostError as error:
@@ -95,6 +96,24 @@ def test_who_gives_up_leaves_its_place_to_the_next():
     first.ends()
     assert third.served.wait(SOON)
     third.ends()
+
+
+@pytest.mark.parametrize(("number", "half"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+def test_one_address_has_no_more_than_half_of_the_slots(number, half):
+    slots = Uploads(slots=number)
+    greedy = [Guest(slots, n, "greedy") for n in range(half)]
+    for guest in greedy:
+        assert guest.served.wait(SOON)
+    late = Guest(slots, "late", "greedy")
+    late.is_told(1)
+    others = [Guest(slots, f"other {n}") for n in range(number - half)]
+    for guest in others:
+        assert guest.served.wait(SOON)  # before the one that came first
+    assert not late.served.is_set()
+    greedy[0].ends()
+    assert late.served.wait(SOON)
+    for guest in (late, *greedy, *others):
+        guest.ends()
 
 
 def test_a_slot_is_free_again_after_an_error():
