@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection
-from rede_p2p.errors import RedeError
+from rede_p2p.errors import RedeError, RefusedError, TrackerUnreachableError
 from rede_p2p.holdings import Holdings
 from rede_p2p.membership import Membership, at_once
 from rede_p2p.merkle import Content
@@ -65,8 +65,8 @@ class Announcer:
         if seen == self._seen:
             return
         here = self._here(self._holdings.downloads())
+        self._send(Withdraw, self._told - here)  # first: a tracker keeps so much of one peer's
         self._send(Announce, here - self._told)
-        self._send(Withdraw, self._told - here)
         self._told, self._seen = here, seen
 
     def _here(self, downloads: Iterable[Content]) -> set[Shared]:
@@ -82,7 +82,12 @@ class Announcer:
         lines = list(entries)
         for start in range(0, len(lines), AT_ONCE):
             some = lines[start : start + AT_ONCE]
-            self._membership.call(partial(_tell_lines, kind, some))
+            try:
+                self._membership.call(partial(_tell_lines, kind, some))
+            except TrackerUnreachableError as error:
+                # It keeps no more of one peer's: to say it again would change nothing.
+                if not isinstance(error.cause, RefusedError):
+                    raise
 
 
 def _tell_lines(

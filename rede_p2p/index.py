@@ -7,15 +7,18 @@ the tracker, whose threads share it; no method does I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from threading import Lock
 
+from rede_p2p.errors import RefusedError
 from rede_p2p.messages import Known, Shared
 from rede_p2p.registry import Seat
 
 MOST_TOLD = 200_000  # names of contents taken from one seat
+MOST_NAMED = 16 * 1024 * 1024  # bytes of UTF-8 in all of them
 MOST_FOUND = 10_000  # lines in the answer to one search
+MOST_ANSWERED = 4 * 1024 * 1024  # bytes in them, more or less
+LINE = 135  # bytes of a line, but for the name
 
 # A content, as its root and its size: the collector of garbage, which stops all threads, need not
 # look into tuples of plain values. With 200,000 objects in their place it stopped them for 0.1 s.
@@ -28,21 +31,38 @@ class Index:
     def __init__(self) -> None:
         self._lock = Lock()  # guards all below
         self._told: dict[Seat, set[tuple[_Content, str]]] = {}
+        self._named: dict[Seat, int] = {}  # bytes of UTF-8 in the names that it told
         self._holders: dict[bytes, dict[Seat, int]] = {}  # root → seat → names it told it by
         self._names: dict[str, dict[_Content, int]] = {}  # name → content → seats that told it
 
     def announce(self, seat: Seat, entries: Iterable[Shared]) -> None:
-        """Note that a seat has these contents; an empty name is found by root alone."""
+        """Note that a seat has these contents; an empty name is found by root alone.
+
+        Raise RefusedError ``too-much``, once those that fit are noted, when a seat tells of more
+        than MOST_TOLD names, or of more than MOST_NAMED bytes in them.
+        """
+        refused = False
         with self._lock:
             told = self._told.setdefault(seat, set())
-            for content, name in _pairs(entries):
-                if (content, name) not in told and len(told) < MOST_TOLD:
-                    told.add((content, name))
-                    holders = self._holders.setdefault(content[0], {})
-                    holders[seat] = holders.get(seat, 0) + 1
-                    if name:
-                        contents = self._names.setdefault(name, {})
-                        contents[content] = contents.get(content, 0) + 1
+            for pair in _pairs(entries):
+                if pair not in told:
+                    named = self._named.get(seat, 0) + len(pair[1].encode())
+                    if len(told) == MOST_TOLD or named > MOST_NAMED:
+                        refused = True
+                        continue
+                    self._named[seat] = named
+                    told.add(pair)
+                    self._note(seat, pair)
+        if refused:
+            raise RefusedError("too-much")
+
+    def _note(self, seat: Seat, pair: tuple[_Content, str]) -> None:
+        content, name = pair
+        holders = self._holders.setdefault(content[0], {})
+        holders[seat] = holders.get(seat, 0) + 1
+        if name:
+            contents = self._names.setdefault(name, {})
+            contents[content] = contents.get(content, 0) + 1
 
     def withdraw(self, seat: Seat, entries: Iterable[Shared]) -> None:
         """Note that a seat has these no more."""
@@ -56,6 +76,7 @@ class Index:
             for pair in list(self._told.get(seat, ())):
                 self._forget(seat, pair)
             self._told.pop(seat, None)
+            self._named.pop(seat, None)
 
     def holders(self, root: bytes) -> list[Seat]:
         """List who has a content, in the order in which they announced it."""
@@ -63,19 +84,32 @@ class Index:
             return list(self._holders.get(root, ()))
 
     def search(self, text: str, *, exact: bool) -> list[Known]:
-        """List the contents with ``text`` in a name, whatever its case, or called exactly so."""
+        """List the contents with ``text`` in a name, whatever its case, or called exactly so.
+
+        Where they are more than an answer holds, those of the seats that told least come first:
+        one that tells a lot hides nobody else.
+        """
         with self._lock:
-            found = {text: self._names.get(text, {})} if exact else dict(self._names)
-        wanted = text.casefold()
-        names = found if exact else (name for name in found if wanted in name.casefold())
-        known: list[Known] = []
+            found = [text] if exact else list(self._names)
+        wanted = text.casefold()  # looked for without the lock: there may be very many
+        meant = found if exact else [name for name in found if wanted in name.casefold()]
         with self._lock:
-            for name in names:
-                for root, size in islice(self._names.get(name, ()), MOST_FOUND - len(known)):
-                    known.append(Known(name, size, root, len(self._holders.get(root, ()))))
-                if len(known) == MOST_FOUND:
-                    break
-        return known
+            rows, complete = _those_that_fit(
+                (content, name) for name in meant for content in self._names.get(name, ())
+            )
+            if not complete:
+                rows, _ = _those_that_fit(self._least_told_first(set(meant)))
+            return [
+                Known(name, size, root, len(self._holders[root])) for (root, size), name in rows
+            ]
+
+    def _least_told_first(self, meant: set[str]) -> Iterator[tuple[_Content, str]]:
+        yielded = set()
+        for told in sorted(self._told.values(), key=len):
+            for pair in told:
+                if pair[1] in meant and pair[1] and pair not in yielded:
+                    yielded.add(pair)
+                    yield pair
 
     def _forget(self, seat: Seat, pair: tuple[_Content, str]) -> None:
         told = self._told.get(seat, set())
@@ -83,9 +117,24 @@ class Index:
             return
         told.remove(pair)
         content, name = pair
+        self._named[seat] -= len(name.encode())
         _count_down(self._holders, content[0], seat)
         if name:
             _count_down(self._names, name, content)
+
+
+def _those_that_fit(
+    pairs: Iterable[tuple[_Content, str]],
+) -> tuple[list[tuple[_Content, str]], bool]:
+    """Return the first of the pairs, as many as an answer holds, and whether that is all."""
+    fit: list[tuple[_Content, str]] = []
+    left = MOST_ANSWERED
+    for pair in pairs:
+        left -= LINE + len(pair[1].encode())
+        if len(fit) == MOST_FOUND or left < 0:
+            return fit, False
+        fit.append(pair)
+    return fit, True
 
 
 def _count_down(table: dict, key: object, inner: object) -> None:  # type: ignore[type-arg]

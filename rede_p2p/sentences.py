@@ -114,6 +114,7 @@ _REFUSED = {
     "version": "fala outra versão do protocolo; atualize os dois programas",
     "no-port": "não tem mais portas para oferecer",
     "join-first": "só quem entrou na rede anuncia: comece com join e ready",
+    "too-much": "não guarda mais nomes de um mesmo peer: os que passam disso ninguém acha",
     "not-offered": "isso não foi oferecido a você",
     "no-such-file": "não compartilha esse arquivo",
     "not-here": "não tem mais esse conteúdo",

@@ -60,7 +60,6 @@ WRONG_COMMANDS = [
     ("ajuda nada", 2, "não há ajuda sobre “nada”"),
     ("perrs", 2, "não conheço o comando “perrs”: você quis dizer peers?"),
     ("xyzzy", 2, "não conheço o comando “xyzzy”: digite ajuda"),
-    ("buscar \udcff; quit", 2, "há bytes que não são UTF-8"),  # the byte FF
     ("get 'x", 2, "faltou fechar as aspas"),
 ]
 

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rede_p2p import index
+from rede_p2p import index, wire
+from rede_p2p.errors import RefusedError
 from rede_p2p.index import Index
 from rede_p2p.messages import Known, Shared
 from rede_p2p.registry import Seat
@@ -80,7 +81,8 @@ class IndexMachine(RuleBasedStateMachine):
         """Nothing is kept of those who are gone."""
         for seat in SEATS:
             self.index.leave(seat)
-        assert not (self.index._told or self.index._holders or self.index._names)
+        table = self.index
+        assert not (table._told or table._named or table._holders or table._names)
 
 
 TestIndex = IndexMachine.TestCase
@@ -97,13 +99,40 @@ def test_holders_come_in_the_order_in_which_they_announced():
 def test_one_peer_can_fill_its_own_place_and_no_more(monkeypatch):
     monkeypatch.setattr(index, "MOST_TOLD", 3)
     table, (greedy, other, *_) = Index(), SEATS
-    table.announce(greedy, [Shared(str(number), 1, ROOTS[0]) for number in range(9)])
+    with pytest.raises(RefusedError, match="too-much"):
+        table.announce(greedy, [Shared(str(number), 1, ROOTS[0]) for number in range(9)])
     assert len(table.search("", exact=False)) == 3
     table.announce(other, [Shared("mine", 1, ROOTS[1])])
     assert table.holders(ROOTS[1]) == [other]
+    table.announce(greedy, [Shared("2", 1, ROOTS[0])])  # told already: nothing more
     table.withdraw(greedy, [Shared("0", 1, ROOTS[0])])
     table.announce(greedy, [Shared("again", 1, ROOTS[0])])
     assert [known.name for known in table.search("again", exact=True)] == ["again"]
+
+
+def test_the_names_of_one_peer_have_an_end_in_bytes_too(monkeypatch):
+    monkeypatch.setattr(index, "MOST_NAMED", 12)
+    table, seat = Index(), SEATS[0]
+    names = ["ação", "naïve", "nada"]  # of 6 bytes, but for the last
+    for name in names[:2]:
+        table.announce(seat, [Shared(name, 1, ROOTS[0])])
+    with pytest.raises(RefusedError, match="too-much"):
+        table.announce(seat, [Shared("nada", 1, ROOTS[0])])
+    assert {known.name for known in table.search("", exact=False)} == {*names[:2]}
+    table.withdraw(seat, [Shared("naïve", 1, ROOTS[0])])
+    table.announce(seat, [Shared("nada", 1, ROOTS[0]), Shared("", 1, ROOTS[1])])
+    table.leave(seat)
+    table.announce(seat, [Shared(name, 1, ROOTS[0]) for name in names[:2]])
+
+
+def test_a_hundred_thousand_ordinary_names_of_one_peer_are_kept():
+    table = Index()
+    names = [
+        f"aula {n:06} de cálculo numérico, capítulo {n % 30}, com as respostas.pdf"
+        for n in range(100_000)
+    ]
+    table.announce(SEATS[0], [Shared(name, 1, ROOTS[0]) for name in names])
+    assert all(table.search(name, exact=True) for name in names[::5000])
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -112,6 +141,27 @@ def test_an_answer_has_an_end_even_if_all_contents_have_one_name(monkeypatch, ex
     table = Index()
     table.announce(SEATS[0], [Shared("name", size, ROOTS[0]) for size in range(9)])
     assert len(table.search("name", exact=exact)) == 3
+
+
+def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
+    monkeypatch.setattr(index, "MOST_ANSWERED", 5_000)
+    table, long = Index(), "ç" * 500
+    table.announce(SEATS[0], [Shared(f"{number}{long}", 2**50, ROOTS[0]) for number in range(9)])
+    found = table.search(long, exact=False)
+    assert 3 <= len(found) < 5
+    assert len(wire.encode_lines(found)) <= 5_000
+
+
+@pytest.mark.parametrize("name", ["alike", "other {}"])
+def test_one_peer_with_many_names_hides_nobody_else(monkeypatch, name):
+    monkeypatch.setattr(index, "MOST_FOUND", 10)
+    table, (greedy, *others) = Index(), SEATS
+    table.announce(greedy, [Shared(name.format(n), n, ROOTS[0]) for n in range(50)])
+    for number, seat in enumerate(others):
+        table.announce(seat, [Shared(name.format(-number), 100 + number, ROOTS[1])])
+    found = table.search(name.format(""), exact=False)
+    assert len(found) == 10
+    assert {one.size for one in found} >= {100, 101, 102}
 
 
 def test_who_announces_while_others_ask_disturbs_nobody():

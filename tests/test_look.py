@@ -111,12 +111,12 @@ def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, other):
 
 def test_who_listens_to_a_process_that_hangs_is_told_when_another_ends_it(left, monkeypatch):
     monkeypatch.setattr(look, "_PROGRAM", "import threading; threading.Event().wait(60)")
-    with Look(left, len(DATA)) as one:
+    with left.open("rb") as file, Look(left, len(DATA)) as one:
         one.start()
         stopping = Thread(target=one.stop)
         stopping.start()
         with pytest.raises(DiskError):
-            next(one.pieces(LAYER, COUNT))
+            next(one.pieces(LAYER, COUNT, file))
         stopping.join()
         with pytest.raises(DiskError):
             one.start()

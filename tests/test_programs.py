@@ -45,6 +45,7 @@ from programs import (
 )
 
 from rede_p2p import merkle
+from rede_p2p.connection import REPLY_TIMEOUT
 
 ODD_NAMES = (
     "com espaço.txt",
@@ -503,6 +504,10 @@ def test_a_wrong_command_is_one_sentence(rede, on_wrong_commands, row):
     one_sentence(on_wrong_commands[row], status, sentence.format(ip=rede[0].ip))
 
 
+def test_a_byte_that_is_no_utf_8_is_one_sentence(rede):
+    one_sentence(rede[0].run("buscar \udcff"), 2, "há bytes que não são UTF-8")  # the byte FF
+
+
 def test_a_port_that_is_taken_is_one_sentence(standing):
     result = standing.start("Servidor.py", str(standing.port), "--ip", standing.ip).end()
     one_sentence(result, 2, f"a porta {standing.port} já está em uso")
@@ -782,6 +787,20 @@ def test_leaving_works_while_the_tracker_is_away(net):
         assert program.end().status == 0
     with socket.create_server((net.ip, port)):
         pass
+
+
+def test_leaving_waits_for_nothing_that_a_tracker_does_not_say(net):
+    port = net.port + 1
+    answers = {
+        "join": ok({"port": port, "ip": net.ip, "version": 1}),
+        "ready": b"ok\n",
+        "peers": ok({"bytes": 0, "count": 0}),
+    }
+    with Liar(net.ip, answers, port=net.port) as tracker:
+        peer, _ = net.peer(files={"a.txt": b"a"})
+        assert tracker.asked.wait(PATIENCE)  # to note what is shared here, in vain
+        peer.send("quit")
+        assert peer.end(within=REPLY_TIMEOUT - 2).status == 0
 
 
 # Finding the tracker.

@@ -37,6 +37,7 @@ from typing import Any
 from bench import network
 from rivals import cpu_of
 
+from rede_p2p.announcer import AT_ONCE
 from rede_p2p.connection import DIAL_TIMEOUT, REPLY_TIMEOUT
 from rede_p2p.membership import FIRST_PAUSE, HEARTBEAT, LONGEST_PAUSE
 
@@ -141,7 +142,8 @@ async def join(crowd: Crowd, number: int) -> Talk:
         port = (await talk.ask(b'join {"version": 1}\n'))["port"]
         await talk.ask(b'ready {"port": %d}\n' % port)
         await talk.ask(b"peers\n")
-        await talk.ask(announcement(picked))
+        for start in range(0, len(picked), AT_ONCE):
+            await talk.ask(announcement(picked[start : start + AT_ONCE]))
     except BaseException:
         talk.hang_up()
         raise
