@@ -54,6 +54,21 @@ def harmless(text: str) -> str:
     )
 
 
+def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Return how many cells each column of a table gets, of ``room`` for all with their borders.
+
+    The widest gives way first, and a word of a header is cut last.
+    """
+    columns = list(zip(*lines, strict=True))
+    left = room - 3 * len(columns) - 1
+    widths = [min(max(map(cell_len, column)), max(left, 1)) for column in columns]
+    least = [max(map(cell_len, [*column[0].split(), " "])) for column in columns]
+    while sum(widths) > left and max(widths) > 1:
+        foldable = [i for i, width in enumerate(widths) if width > least[i]] or range(len(widths))
+        widths[max(foldable, key=widths.__getitem__)] -= 1
+    return widths
+
+
 class Screen:
     """One terminal, or the two pipes in its place. Made and used by the main thread."""
 
@@ -135,16 +150,13 @@ class Screen:
                 self._line("\t".join(harmless(cell) for cell in row))
 
     def _draw(self, lines: list[Sequence[str]]) -> None:
-        """Draw a table; a narrow terminal loses the columns on the right, never half a word."""
-        widths = [max(cell_len(cell) for cell in column) for column in zip(*lines, strict=True)]
-        widths[0] = cell_len(lines[0][0])  # the names alone may be folded
-        while sum(widths) + 3 * len(widths) + 1 > self._out.width and len(widths) > 1:
-            widths.pop()
+        """Draw a table; where the terminal is narrow, the widest columns are folded."""
+        cells = [[harmless(cell) for cell in line] for line in lines]
         table = Table()
-        for column, width in zip(lines[0], widths, strict=False):
-            table.add_column(column, overflow="fold", min_width=width)
-        for row in lines[1:]:
-            table.add_row(*(Text(harmless(cell)) for cell in row[: len(widths)]))
+        for column, width in zip(cells[0], _widths(cells, self._out.width), strict=True):
+            table.add_column(Text(column), overflow="fold", width=width)
+        for row in cells[1:]:
+            table.add_row(*map(Text, row))
         self._out.print(table)
 
     def page(self, text: str) -> None:

@@ -255,6 +255,12 @@ def test_colours_only_where_they_are_wanted(net):
         assert not colour.search(opened.raw)
 
 
+def columns_of(table):
+    """Return what stands in each column of a table, from its head down, in one line."""
+    rows = [re.split("[│┃]", line)[1:-1] for line in table.splitlines() if re.match("[│┃]", line)]
+    return [" ".join(" ".join(column).split()) for column in zip(*rows, strict=True)]
+
+
 def test_a_narrow_terminal_still_shows_whole_names(net):
     name = "um nome comprido demais para uma linha de quarenta colunas.txt"
     _, port = net.peer("--servir", files={name: b"1"})
@@ -267,10 +273,26 @@ def test_a_narrow_terminal_still_shows_whole_names(net):
         assert all(len(line) <= 40 for line in table.splitlines())
 
 
-def test_a_narrow_terminal_does_not_cut_a_header_inside_a_word(net):
+def test_a_narrow_terminal_keeps_every_column_and_cuts_no_header_inside_a_word(net):
     _, port = net.peer("--servir", files={"a.txt": b"1"})
     with terminal(net, columns=40) as opened:
-        assert "Arquivos compartilhados" in opened.enter(f"ls {net.ip} {port}")
+        shown = columns_of(opened.enter(f"ls {net.ip} {port}"))
+        assert [column.split() for column in shown[:1]] == [["Arquivos", "compartilhados", "a.txt"]]
+        assert shown[1] == "Tamanho 1 B"
+        assert re.fullmatch("Raiz [0-9a-f ]+", shown[2])
+        shown = columns_of(opened.enter("ajuda get"))
+        assert [column.split(maxsplit=1)[0] for column in shown] == ["Comando", "O", "Exemplo"]
+        assert shown[1].startswith("O que faz ")
+
+
+def test_how_a_download_ended_is_shown_however_long_its_path_is(net):
+    net.peer("--servir", files={"a.txt": b"a", "b.txt": b"b"})
+    folder = net.folder / ("pasta-" * 20) / ("outra-" * 20)
+    with terminal(net, "--pasta", str(folder), columns=80) as opened:
+        names, results = columns_of(opened.enter(f"get {net.ip} a.txt b.txt"))
+        assert names == "Arquivo a.txt b.txt"
+        assert results.startswith("Resultado baixado e verificado, 1 B: ")
+        assert f"{folder}/b.txt".replace(" ", "") in results.replace(" ", "")
 
 
 def test_pasted_lines_run_one_after_another(net):
