@@ -18,13 +18,15 @@ from time import monotonic
 from rede_p2p import disk, names
 from rede_p2p.disk import Stamp
 from rede_p2p.errors import DiskError, UnsafeNameError
-from rede_p2p.events import Event, ListProblem
+from rede_p2p.events import Event, ListProblem, MoreListProblems
 from rede_p2p.merkle import Content
 from rede_p2p.roots import Roots
 
 LOOK_EVERY = 1.0  # seconds
 FILES_EVERY = 5.0  # seconds between two looks at all files, if nobody asks
 SPARING = 50  # times what such a look takes, if that is more
+LIST_LIMIT = 8 * 1024 * 1024  # bytes; a larger file is no list that somebody wrote
+COMPLAINTS = 5  # lines that are told of at once; of the others, only how many there are
 
 
 @dataclass(frozen=True)
@@ -167,15 +169,20 @@ class Catalog:
             if stamp == old.list_stamp and young:
                 return old
             new = self._view = _read_view(self._list_path, stamp, old)
-        for problem in new.problems:
-            if problem not in old.problems:
-                self._tell(
-                    ListProblem(str(self._list_path), problem.number, problem.kind, problem.text)
-                )
+        self._complain(new.problems, {*old.problems})
         for path, share in new.by_path.items():
             if self._roots.known(path, share.stamp) is None and share != old.by_path.get(path):
                 self._roots.want(path)
         return new
+
+    def _complain(self, problems: Iterable[Problem], told: set[Problem]) -> None:
+        """Tell of the problems that were not told, but not of each line of what is no list."""
+        path = str(self._list_path)
+        new = [problem for problem in problems if problem not in told]
+        for problem in new[:COMPLAINTS]:
+            self._tell(ListProblem(path, problem.number, problem.kind, problem.text))
+        if len(new) > COMPLAINTS:
+            self._tell(MoreListProblems(path, len(new) - COMPLAINTS))
 
 
 def _fresh(share: Share | None) -> Share | None:
@@ -209,7 +216,10 @@ def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:
 def _read_list(list_path: Path) -> tuple[Line | Problem, ...]:
     try:
         with disk.open_regular(list_path) as file, disk.border(list_path):
-            return tuple(parse(file.read()))
+            data = file.read(LIST_LIMIT + 1)
+            if len(data) > LIST_LIMIT or b"\0" in data:
+                return (Problem(0, "not-list", str(list_path)),)
+            return tuple(parse(data))
     except DiskError as error:
         return (Problem(0, error.kind, str(list_path)),)
 

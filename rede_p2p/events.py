@@ -99,6 +99,14 @@ class ListProblem:
 
 
 @dataclass(frozen=True)
+class MoreListProblems:
+    """Peer: so many more lines of the list are not as they should be."""
+
+    path: str
+    lines: int
+
+
+@dataclass(frozen=True)
 class InternalError:
     """A thread met an error that nobody foresaw: a bug, told in one line."""
 
@@ -115,5 +123,6 @@ Event = (
     | TransferEnded
     | Preparing
     | ListProblem
+    | MoreListProblems
     | InternalError
 )

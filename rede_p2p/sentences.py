@@ -11,14 +11,21 @@ from functools import singledispatch
 from rede_p2p import errors, events
 from rede_p2p.errors import RedeError
 
+LONGEST = 120  # characters of a bad line that are repeated
 
-def size(count: float) -> str:
+
+def count(number: int, one: str, many: str) -> str:
+    """Say a number of things, which have a word for one and a word for many."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def size(length: float) -> str:
     """Say a number of bytes."""
     units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    while count >= 1024 and len(units) > 1:
-        count /= 1024
+    while length >= 1024 and len(units) > 1:
+        length /= 1024
         del units[0]
-    shown = f"{count:.0f}" if units[0] == "B" else f"{count:.1f}".replace(".", ",")
+    shown = f"{length:.0f}" if units[0] == "B" else f"{length:.1f}".replace(".", ",")
     return f"{shown} {units[0]}"
 
 
@@ -305,15 +312,26 @@ _LIST = {
 
 @tell.register
 def _(fact: events.ListProblem) -> str:
+    if fact.kind == "not-list":
+        return (
+            f"{fact.path} não parece uma lista de arquivos (texto UTF-8, um arquivo por linha); "
+            "nada está sendo compartilhado"
+        )
     if not fact.line:
         reason = _DISK.get(fact.kind, "não consegui ler {}").format(fact.text)
         return f"lista de arquivos: {reason}; nada está sendo compartilhado"
     kind, _, fault = fact.kind.partition("-")
+    text = fact.text if len(fact.text) <= LONGEST else fact.text[: LONGEST - 1] + "…"
     if kind == "name" and fault in _UNSAFE:
-        reason = f"o nome “{fact.text}” {_UNSAFE[fault]}"
+        reason = f"o nome “{text}” {_UNSAFE[fault]}"
     else:
-        reason = _LIST[fact.kind].format(fact.text)
+        reason = _LIST[fact.kind].format(text)
     return f"{fact.path}, linha {fact.line}: {reason}"
+
+
+@tell.register
+def _(fact: events.MoreListProblems) -> str:
+    return f"{fact.path}: e mais {count(fact.lines, 'linha', 'linhas')} com problema"
 
 
 @tell.register

@@ -147,6 +147,12 @@ def test_a_list_that_cannot_be_read_has_a_sentence(kind):
     assert is_a_sentence(sentences.tell(problem))
 
 
+def test_a_long_bad_line_is_not_repeated_whole():
+    for kind in ("no-path", "name-dot"):
+        problem = events.ListProblem("lista.txt", 3, kind, "x" * 10**6)
+        assert len(sentences.tell(problem)) < 200
+
+
 @pytest.mark.parametrize("kind", TABLES, ids=shown)
 def test_no_sentence_is_kept_that_nothing_raises(kind):
     lists = {word for found, word in RAISED if found is catalog.Problem}
