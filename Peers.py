@@ -8,7 +8,7 @@ types; connect_to_peer() is how a command reaches another peer. The rules are in
 
 import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from threading import Thread
@@ -150,6 +150,25 @@ def menu(session: Session, lines: Iterable[str], *, patient: bool) -> int:
     return 0
 
 
+def typed(session: Session) -> Iterator[str]:
+    """Yield each line that the person types; the first Ctrl-C does not end what is running."""
+    warned = False
+    while True:
+        try:
+            line = session.screen.ask()
+        except KeyboardInterrupt:
+            running = len(session.transfers.running())
+            if warned or not running or not session.screen.interactive:
+                raise
+            warned = True
+            session.screen.note(sentences.still_running(running))
+            continue
+        if line is None:
+            return
+        warned = False
+        yield line
+
+
 def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> Membership:
     """Join the tracker that was named, or one on this machine, or else open one here."""
     ip = chosen.ip or "127.0.0.1"
@@ -202,7 +221,7 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
             screen.show_events(within=0.5)
     if chosen.script is not None:
         return menu(session, [chosen.script], patient=False)
-    return menu(session, iter(screen.ask, None), patient=screen.interactive)
+    return menu(session, typed(session), patient=screen.interactive)
 
 
 def main(words: "list[str]") -> int:

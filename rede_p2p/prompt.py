@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 try:
     import readline
@@ -50,6 +51,7 @@ class Prompt:
         self._asking = False  # from before the prompt is drawn until a line is there
         self._drawn = False
         self._interrupted = False  # Ctrl-C came where it could not be raised
+        self._typed = ""  # what stood there when Ctrl-C was raised
         self._woken = False  # a handler has run where it counts
         self._bell: int | None = None  # written to, it makes the nudging thread look
         if readline is not None and _WAKE is not None:
@@ -66,9 +68,10 @@ class Prompt:
     def ask(self) -> str | None:
         """Return the next line that the person types, or None at the end of the input.
 
-        Ctrl-C raises KeyboardInterrupt.
+        Ctrl-C makes the line empty, and raises KeyboardInterrupt if nothing was typed.
         """
         try:
+            self._typed = ""
             self._asking = True
             line = input(PROMPT)
             if self._interrupted:  # it came before Enter
@@ -77,9 +80,13 @@ class Prompt:
         except EOFError:
             sys.stdout.write("\n")
             return None
-        except SystemError as error:
-            # A handler ran while KeyboardInterrupt was on its way out, which the interpreter
-            # does not expect.
+        except (KeyboardInterrupt, SystemError) as error:
+            # SystemError: a handler ran while KeyboardInterrupt was on its way out, which the
+            # interpreter does not expect.
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            if self._typed:
+                return ""
             raise KeyboardInterrupt from error
         finally:
             self._asking = self._drawn = self._interrupted = False
@@ -114,7 +121,7 @@ class Prompt:
 
     def _on_interrupt(self, _signal: int, frame: FrameType | None) -> None:
         if self._where_it_counts(frame):
-            raise KeyboardInterrupt
+            self._interrupt()
         self._interrupted = True
 
     def _on_wake(self, _signal: int, frame: FrameType | None) -> None:
@@ -123,8 +130,13 @@ class Prompt:
         self._woken = True
         if self._interrupted:
             self._interrupted = False
-            raise KeyboardInterrupt
+            self._interrupt()
         self._show_above()
+
+    def _interrupt(self) -> NoReturn:
+        if self._drawn:  # else it still holds the line before
+            self._typed = readline.get_line_buffer()
+        raise KeyboardInterrupt
 
     def _where_it_counts(self, frame: FrameType | None) -> bool:
         """Tell whether the main thread was not in readline's hook, or in a handler."""

@@ -233,7 +233,7 @@ class Screen:
     def ask(self) -> str | None:
         """Return the next line that the person types, or None at the end of the input.
 
-        Ctrl-C raises KeyboardInterrupt.
+        Ctrl-C makes the line empty, and raises KeyboardInterrupt if nothing was typed.
         """
         self.show_events()
         if self._prompt is not None:

@@ -34,6 +34,12 @@ def root(digest: bytes | None) -> str:
     return "calculando…" if digest is None else digest.hex()[:12]
 
 
+def still_running(downloads: int) -> str:
+    """Say what leaving now would end."""
+    running = count(downloads, "download em andamento", "downloads em andamento")
+    return f"{running}; Ctrl-C de novo para sair"
+
+
 @singledispatch
 def tell(fact: object) -> str:
     """Say an error or an event in one sentence."""

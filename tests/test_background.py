@@ -302,6 +302,21 @@ def test_leaving_ends_what_runs_and_keeps_what_came(net):
     assert found_in(net.downloads).keys() == {"lento.bin.parte"}
 
 
+def test_ctrl_c_at_the_prompt_does_not_end_a_download_until_it_comes_again(net):
+    with terminal(net, "--ip", net.own_ip) as opened:
+        opened.enter(f"get {net.slow_ip} lento.bin &")
+        opened.interrupt()
+        opened.shows("^1 download em andamento; Ctrl-C de novo para sair$")
+        opened.prompts()
+        assert "lento.bin" in opened.enter("status")  # and what was typed since makes it the first
+        opened.enter(f"get {net.slow_ip} outro.bin &")
+        opened.interrupt()
+        opened.shows("^2 downloads em andamento; Ctrl-C de novo para sair$")
+        opened.prompts()
+        opened.interrupt()
+        assert opened.end() == 130
+
+
 def test_ctrl_z_sends_a_download_to_the_background_and_ctrl_c_ends_the_waiting_only(net):
     with terminal(net, "--ip", net.own_ip) as opened:
         opened.prompts()

@@ -51,14 +51,15 @@ def test_the_four_commands_show_their_tables_and_the_file_arrives(net):
 
 @pytest.mark.parametrize(
     ("keys", "status"),
-    [("\x03", 130), ("meio digitado\x03", 130), ("\x04", 0), ("SAIR\r", 0)],
-    ids=["Ctrl-C", "Ctrl-C after some letters", "Ctrl-D", "sair"],
+    [("\x03", 130), ("\x04", 0), ("SAIR\r", 0)],
+    ids=["Ctrl-C", "Ctrl-D", "sair"],
 )
 def test_every_way_out_frees_the_port(net, keys, status):
     with terminal(net) as opened:
         port = port_of(opened)
         opened.press(keys)
         assert opened.end() == status
+        assert opened.raw.endswith(b"\n")  # what comes next in the terminal has a line of its own
     with socket.create_server((net.ip, port)):
         pass
 
@@ -73,6 +74,36 @@ def test_no_ctrl_c_is_lost_at_the_moment_the_prompt_appears():
         opened.prompts()
         opened.press("peers\r")
         opened.shows("41: linha peers")
+        opened.prompts()
+        opened.press("\x04")
+        assert opened.end() == 0
+
+
+@needs_readline
+def test_ctrl_c_rubs_out_what_is_typed_and_then_leaves(net):
+    with terminal(net) as opened:
+        for typed in ("quit", "xyzzy", "peers"):
+            opened.press(typed)
+            opened.prompts(typed)
+            opened.interrupt()
+            opened.shows(rf"^rede> {typed}\n(rede> \w+\n)*rede>$")
+            opened.prompts()
+        assert "este peer" in opened.enter("peers")
+        assert "não conheço" not in opened.screen()
+        opened.interrupt()
+        assert opened.end() == 130
+
+
+@needs_readline
+def test_no_ctrl_c_is_lost_after_some_letters():
+    words = ["tests/asking.py", "--acordar"]
+    with closing(Terminal(words, {**os.environ, "TERM": "xterm"})) as opened:
+        for count in range(1, 21):
+            opened.prompts()
+            opened.press("x" * count)
+            opened.prompts("x" * count)
+            opened.interrupt()
+            opened.shows(rf"^{count}: linha$")  # which is empty
         opened.prompts()
         opened.press("\x04")
         assert opened.end() == 0
