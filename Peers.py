@@ -173,6 +173,9 @@ def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> Membership:
     """Join the tracker that was named, or one on this machine, or else open one here."""
     ip = chosen.ip or "127.0.0.1"
     tell = peer.screen.tell
+    if chosen.own_ip is not None:  # said as what it is, before anybody is called from there
+        with Listener(chosen.own_ip, 0, 1):
+            pass
     try:
         return Membership(ip, chosen.port, chosen.own_ip, peer.open_door, tell)
     except TrackerUnreachableError:
@@ -187,6 +190,13 @@ def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> Membership:
     for line in tracker.lines_to_type():
         peer.screen.note(f"    {line}")
     return Membership(ip, tracker.port, chosen.own_ip, peer.open_door, tell)
+
+
+def _what_now(chosen: PeerOptions, screen: Screen) -> str:
+    if chosen.serve:
+        return "; compartilho o que está na lista até Ctrl-C"
+    typing = screen.interactive and chosen.script is None
+    return "; digite ajuda para ver os comandos" if typing else ""
 
 
 def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
@@ -215,7 +225,7 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
         peer.holdings,
     )
     screen.note(f"na rede, pelo tracker {membership.tracker}")
-    screen.note(f"minha porta pública é {membership.port}; digite ajuda para ver os comandos")
+    screen.note(f"minha porta pública é {membership.port}{_what_now(chosen, screen)}")
     if chosen.serve:
         while True:
             screen.show_events(within=0.5)

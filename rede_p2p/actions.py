@@ -25,6 +25,7 @@ from rede_p2p.errors import (
     ProtocolError,
     RedeError,
     RefusedError,
+    StoppedWaitingError,
 )
 from rede_p2p.getting import get
 from rede_p2p.merkle import Content
@@ -77,6 +78,9 @@ def search(session: Session, command: Command) -> None:
 
 def _show_known(session: Session, known: list[Known]) -> None:
     """Show contents: one under several names is one row."""
+    if not known:
+        session.screen.note("nada encontrado")
+        return
     contents: dict[bytes, list[Known]] = {}
     for one in sorted(known, key=lambda one: one.name):
         contents.setdefault(one.root, []).append(one)
@@ -145,7 +149,7 @@ def status(session: Session, command: Command) -> None:
     for transfer in session.transfers.running():
         progress = transfer.progress()
         rate = (progress.have - progress.kept) / max(monotonic() - transfer.began, 0.001)
-        who = f"{progress.sources} fontes" if progress.sources else ""
+        who = sentences.count(progress.sources, "fonte", "fontes") if progress.sources else ""
         if progress.place:
             who = f"na fila, lugar {progress.place}"
         done = _of(progress.have, progress.size)
@@ -162,7 +166,8 @@ def status(session: Session, command: Command) -> None:
     names = sorted(kept.values()) if len(kept) <= MOST_NAMES else [f"{len(kept)} conteúdos"]
     rows += [("↑", name, "à disposição", "", "") for name in names]
     if pending := session.roots.pending():
-        rows.append(("#", "calculando raízes", f"faltam {pending} arquivos", "", ""))
+        left = "falta 1 arquivo" if pending == 1 else f"faltam {pending} arquivos"
+        rows.append(("#", "calculando raízes", left, "", ""))
         facts.append({"hashing": pending})
     if not rows:
         session.screen.note("nada em andamento")
@@ -177,7 +182,7 @@ def cancel(session: Session, command: Command) -> None:
         if str(transfer.number) == command.words[0].strip("[]"):
             transfer.cancel()
             return
-    raise BadUsageError("cancelar", command.words[0])
+    raise BadUsageError("no-download", command.words[0])
 
 
 def wait(session: Session, command: Command) -> None:
@@ -186,7 +191,12 @@ def wait(session: Session, command: Command) -> None:
     failures: list[RedeError] = []
     total = 0
     for transfer in session.transfers.take_background():
-        session.screen.watch(transfer.title, transfer.results, transfer.progress)
+        try:
+            session.screen.watch(transfer.title, transfer.results, transfer.progress)
+        except KeyboardInterrupt:
+            if session.screen.interactive:
+                raise StoppedWaitingError from None
+            raise  # a script ends of it, and what it began ends with it
         results = transfer.results.result()
         failures += [error for _, error in results if isinstance(error, RedeError)]
         total += len(results)

@@ -202,3 +202,9 @@ class InterruptedByUserError(RedeError):
     """Ctrl-C."""
 
     status = 130
+
+
+class StoppedWaitingError(RedeError):
+    """Ctrl-C while somebody only waited: what was waited for goes on."""
+
+    status = 130

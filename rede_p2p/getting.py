@@ -143,7 +143,7 @@ def _show(session: Session, results: list[tuple[Wanted, Outcome | RedeError]]) -
     )
     already = sum(isinstance(o, Outcome) and o.already for _, o in results)
     fresh = len(results) - already - len(failures)
-    session.screen.note(f"{fresh} baixados e verificados, {already} já estavam aqui")
+    session.screen.note(sentences.fetched(fresh, already))
     if failures:
         raise PartlyFailedError(len(failures), len(results), failures[0])
 

@@ -34,6 +34,12 @@ def root(digest: bytes | None) -> str:
     return "calculando…" if digest is None else digest.hex()[:12]
 
 
+def fetched(fresh: int, already: int) -> str:
+    """Say how many files came, and how many were here."""
+    came = count(fresh, "baixado e verificado", "baixados e verificados")
+    return f"{came}, {count(already, 'já estava aqui', 'já estavam aqui')}"
+
+
 def still_running(downloads: int) -> str:
     """Say what leaving now would end."""
     running = count(downloads, "download em andamento", "downloads em andamento")
@@ -60,7 +66,8 @@ _USAGE = {
     "buscar": "use: buscar <TEXTO>",
     "torrent": "use: torrent <NOME>   (um dos seus arquivos)",
     "status": "status não leva mais nada; use: status",
-    "cancelar": "não há download com o número “{}”: veja em status",
+    "cancelar": "use: cancelar <N>   (o número está em status)",
+    "no-download": "não há download com o número “{}”: veja em status",
     "esperar": "esperar não leva mais nada; use: esperar",
     "rate": "“{}” não é uma taxa: use bytes por segundo, como 500K ou 5M (a menor é 16K)",
     "ajuda": "não há ajuda sobre “{}”: digite ajuda",
@@ -235,7 +242,7 @@ _DISK = {
     "name": "o nome não serve neste disco: {}",
     "link": "há um link no lugar do arquivo parcial, e ele não será seguido: {}",
     "link-folder": "uma pasta desse caminho é um link, e ele não será seguido: {}",
-    "busy": "outra janela já está baixando {}: espere ela terminar",
+    "busy": "já está sendo baixado, nesta janela ou em outra: {}",
     "replaced": "o arquivo parcial foi removido ou trocado enquanto crescia; repita o get: {}",
     "not-file": "não é um arquivo comum: {}",
     "changed": "o arquivo mudou enquanto era lido: {}",
@@ -250,12 +257,18 @@ def _(fact: errors.DiskError) -> str:
 
 @tell.register
 def _(fact: errors.PartlyFailedError) -> str:
-    return f"{fact.failed} de {fact.total} não vieram; o primeiro: {tell(fact.first)}"
+    missing = "não veio" if fact.failed == 1 else "não vieram; o primeiro"
+    return f"{fact.failed} de {fact.total} {missing}: {tell(fact.first)}"
 
 
 @tell.register
 def _(_fact: errors.InterruptedByUserError) -> str:
     return "interrompido: o que chegou está guardado, repita o get para continuar"
+
+
+@tell.register
+def _(_fact: errors.StoppedWaitingError) -> str:
+    return "parei de esperar; os downloads continuam: veja status"
 
 
 @tell.register
@@ -270,7 +283,10 @@ def _(fact: events.PeerLeft) -> str:
 
 @tell.register
 def _(fact: events.TrackerLost) -> str:
-    return f"o tracker {fact.tracker} não responde: tento de novo sozinho; ls e get continuam"
+    return (
+        f"o tracker {fact.tracker} não responde: tento de novo sozinho; "
+        "até lá valem ls <IP> <PORTA> e get <IP> <NOME>"
+    )
 
 
 @tell.register
@@ -299,10 +315,13 @@ def _(fact: events.Preparing) -> str:
 def _(fact: events.TransferEnded) -> str:
     title = f"[{fact.number}] {fact.title}"
     if not fact.failures:
-        return f"{title}: baixado e verificado"
-    if fact.files == 1:
-        return f"{title}: {tell(fact.failures[0])}"
-    return f"{title}: {len(fact.failures)} falharam; {tell(fact.failures[0])}"
+        return f"{title}: {'baixado e verificado' if fact.files == 1 else 'baixados e verificados'}"
+    reason = tell(fact.failures[0])
+    if fact.files > 1:
+        return f"{title}: {count(len(fact.failures), 'falhou', 'falharam')}; {reason}"
+    if reason.startswith(fact.title):
+        return f"[{fact.number}] {reason}"
+    return f"{title}: {reason}"
 
 
 _LIST = {

@@ -123,7 +123,7 @@ def test_what_was_here_is_told_apart_from_what_came(net, fetch):
     said = table(result)
     assert said["a.txt"].startswith("já estava em ")
     assert said["b.txt"].startswith("baixado e verificado")
-    assert "2 baixados e verificados, 1 já estavam aqui" in result.err
+    assert "2 baixados e verificados, 1 já estava aqui" in result.err
     assert result.status == 0
 
 
@@ -220,7 +220,7 @@ def test_a_download_in_the_background_is_listed_waited_for_and_told(net):
     peer.says(r"\[2\] grande\.bin em segundo plano")
     eventually(lambda: running(peer).keys() == {1})
     peer.says(r"\[2\] grande\.bin: baixado e verificado")
-    assert re.fullmatch(r"lento\.bin\t\d+ % de 2,0 MiB\t.*/s\t1 fontes", running(peer)[1])
+    assert re.fullmatch(r"lento\.bin\t\d+ % de 2,0 MiB\t.*/s\t1 fonte", running(peer)[1])
     peer.send("cancelar 1", "esperar")
     result = peer.end()
     assert "[1] lento.bin: interrompido" in result.err
@@ -272,7 +272,7 @@ def test_a_failure_in_the_background_is_the_status_of_who_waits_for_it(net):
         result = peer.end()
     assert result.status == 5, result
     assert re.search(r"\[1\] x: .* não tem mais esse conteúdo", result.err)
-    assert "1 de 2 não vieram" in result.err
+    assert "1 de 2 não veio: " in result.err
     assert found_in(net.downloads) == tree("grande.bin")
 
 
@@ -284,11 +284,21 @@ def refusing_pieces():
     }
 
 
-@pytest.mark.parametrize("words", ["cancelar 7", "cancelar x", "cancelar", "esperar 1", "status x"])
-def test_a_wrong_word_for_what_runs_is_one_sentence(fetch, words):
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("cancelar 7", "não há download com o número “7”"),
+        ("cancelar x", "não há download com o número “x”"),
+        ("cancelar", "use: cancelar <N>"),
+        ("cancelar 1 2", "use: cancelar <N>"),
+        ("esperar 1", "use: esperar"),
+        ("status x", "use: status"),
+    ],
+)
+def test_a_wrong_word_for_what_runs_is_one_sentence(fetch, words, sentence):
     result = fetch(words)
     assert result.status == 2
-    assert len(result.complaints) == 1
+    assert len(result.complaints) == 1 and sentence in result.complaints[0]
 
 
 def test_leaving_ends_what_runs_and_keeps_what_came(net):
@@ -329,6 +339,7 @@ def test_ctrl_z_sends_a_download_to_the_background_and_ctrl_c_ends_the_waiting_o
         opened.press("esperar\r")
         opened.shows(r"esperar\n.*lento\.bin.*MiB")
         opened.interrupt()
+        opened.shows("^parei de esperar; os downloads continuam: veja status$")
         opened.prompts()
         assert "[1] ↓" in opened.enter("status")
         opened.press("cancelar 1\r")

@@ -265,6 +265,18 @@ def test_json_gives_one_object_a_line(standing, tmp_path):
     assert second == {**first, "already": True}
 
 
+def test_what_is_not_shared_by_anybody_is_not_found_in_words(standing):
+    result = standing.run("buscar zzz")
+    assert (result.status, result.out, result.complaints) == (0, "", ["nada encontrado"])
+
+
+def test_only_who_can_type_is_told_of_the_commands(standing):
+    serving, _ = standing.peer("--servir", ip=standing.ip_c)
+    serving.says("compartilho o que está na lista até Ctrl-C")
+    for result in (serving.close(), standing.run("peers")):
+        assert "digite" not in result.err
+
+
 def test_a_serving_peer_has_no_menu_tells_who_fetched_and_ends_by_ctrl_c(standing, tmp_path):
     program, port = standing.peer("--servir", ip=standing.ip_c, files={"x": b"123"})
     program.send("quit")  # nobody reads it
@@ -462,6 +474,8 @@ WRONG_LINES = [
     (["Peers.py", "127.0.0.1", "70000"], "“70000” não é uma porta"),
     (["Peers.py", "127.0.0.1", "1", "2"], "palavra a mais"),
     (["Peers.py", "--ip", "[b]"], r"“\[b\]” não é um endereço IP"),
+    (["Peers.py", "--ip", "192.0.2.77"], "192.0.2.77 não é um endereço desta máquina"),
+    (["Peers.py", "127.0.0.1", "1", "--ip", "192.0.2.77"], "192.0.2.77 não é um endereço desta"),
     (["Peers.py", "\x1b[2J"], r"“\\x1b\[2J” não é um endereço IP"),
 ]
 

@@ -215,6 +215,44 @@ def test_every_error_and_event_is_tried():
     assert told - {*FACTS} == {events.Progress}  # shown as a bar
 
 
+STOPPED = errors.IncompleteError("a.bin", 1, 2, ConnectionLostError("lost"))
+FULL = errors.DiskError("a.bin.parte", "full")
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        (events.TransferEnded(1, "a.bin", 1, ()), "[1] a.bin: baixado e verificado"),
+        (events.TransferEnded(5, "10 arquivos", 10, ()), "[5] 10 arquivos: baixados e verificados"),
+        (events.TransferEnded(1, "a.bin", 1, (STOPPED,)), "[1] a.bin parou em 50 %: "),
+        (events.TransferEnded(1, "a.bin", 1, (FULL,)), "[1] a.bin: não há espaço no disco"),
+        (events.TransferEnded(1, "3 arquivos", 3, (FULL,)), "[1] 3 arquivos: 1 falhou; não há"),
+        (events.TransferEnded(1, "3 arquivos", 3, (FULL, FULL)), "[1] 3 arquivos: 2 falharam; "),
+        (errors.PartlyFailedError(1, 3, FULL), "1 de 3 não veio: não há espaço"),
+        (errors.PartlyFailedError(2, 3, FULL), "2 de 3 não vieram; o primeiro: não há espaço"),
+        (errors.DiskError("a.bin", "busy"), "já está sendo baixado, nesta janela ou em outra"),
+        (
+            events.TrackerLost(HERE),
+            "o tracker 10.0.0.7:5455 não responde: tento de novo sozinho; até lá valem ls",
+        ),
+    ],
+    ids=shown,
+)
+def test_what_ended_is_said_in_the_words_for_one_or_for_many(fact, said):
+    assert sentences.tell(fact).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "already", "said"),
+    [
+        (1, 0, "1 baixado e verificado, 0 já estavam aqui"),
+        (2, 1, "2 baixados e verificados, 1 já estava aqui"),
+    ],
+)
+def test_what_came_is_counted_in_the_words_for_one_or_for_many(fresh, already, said):
+    assert sentences.fetched(fresh, already) == said
+
+
 def test_a_bug_is_told_in_one_line_that_names_it():
     told = sentences.tell(events.InternalError(ZeroDivisionError("division by zero")))
     assert told == "erro interno: ZeroDivisionError: division by zero"

@@ -32,6 +32,7 @@ def test_the_four_commands_show_their_tables_and_the_file_arrives(net):
     with terminal(net, files={"meu.txt": b"m"}) as opened:
         own = port_of(opened)
         table = opened.enter("peers")
+        assert "digite ajuda para ver os comandos" in opened.raw.decode()
         assert re.search(r"Endereço IP +┃ +Porta +┃", table)
         assert re.search(rf"│ {net.ip} +│ {net.port + 1} +│ +│", table)
         assert re.search(rf"│ {net.ip} +│ {own} +│ este peer", table)
