@@ -148,9 +148,11 @@ def status(session: Session, command: Command) -> None:
     rows, facts = [], []
     for transfer in session.transfers.running():
         progress = transfer.progress()
-        rate = (progress.have - progress.kept) / max(monotonic() - transfer.began, 0.001)
+        rate = progress.came / max(monotonic() - transfer.began, 0.001)
         who = sentences.count(progress.sources, "fonte", "fontes") if progress.sources else ""
-        if progress.place:
+        if progress.looking:
+            who = sentences.LOOKING
+        elif progress.place:
             who = f"na fila, lugar {progress.place}"
         done = _of(progress.have, progress.size)
         speed = f"{sentences.size(rate)}/s"

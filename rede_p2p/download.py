@@ -69,12 +69,16 @@ class Wanted:
 
 
 class Progress(NamedTuple):
-    """How far a download is; ``kept`` of its bytes were here before it began."""
+    """How far a download is; ``kept`` of its bytes were here before it began.
+
+    While ``looking`` at what was here, ``kept`` is still 0.
+    """
 
     have: int
     size: int
     kept: int
     sources: int
+    looking: bool
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ class Download:
     def progress(self) -> Progress:
         """Tell how far it is."""
         sources = self._crew.size() if self._crew else 0
-        return Progress(self._have, self._content.size, self._kept or 0, sources)
+        looking = self._crew is not None and self._kept is None
+        return Progress(self._have, self._content.size, self._kept or 0, sources, looking)
 
     @property
     def _have(self) -> int:

@@ -18,6 +18,13 @@ class Progress:
     files: int
     place: int  # in the queue of the source, 0 when it is our turn
     sources: int  # at work now
+    already: int = 0  # bytes, of files that were here whole
+    looking: bool = False  # at what an earlier attempt left, of which ``kept`` does not tell yet
+
+    @property
+    def came(self) -> int:
+        """How many bytes came since it began."""
+        return max(self.have - self.kept - self.already, 0)
 
 
 @dataclass(frozen=True)

@@ -13,32 +13,31 @@ import signal
 import sys
 import threading
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import TypeVar
 
-from rich import progress as bars
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, InternalError, Progress
 from rede_p2p.prompt import Prompt
-from rede_p2p.sentences import tell
+from rede_p2p.sentences import tell, under_way
 
 REFRESH = 0.1  # seconds between two states of a bar
 IDLE_REFRESH = 1.0  # seconds between two looks where there is no bar
+PACE_SPAN = 5.0  # seconds over which a rate is measured
+BAR = range(10, 41)  # columns that a bar may have; where there are fewer it is left out
+LEAST_NAME = 12  # columns that the name has beside the figures of a bar
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _STOP = getattr(signal, "SIGTSTP", None)
 Result = TypeVar("Result")
@@ -67,6 +66,36 @@ def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int]:
         foldable = [i for i, width in enumerate(widths) if width > least[i]] or range(len(widths))
         widths[max(foldable, key=widths.__getitem__)] -= 1
     return widths
+
+
+class Pace:
+    """How fast something grows, by the last seconds."""
+
+    def __init__(self, count: int, now: float) -> None:
+        self._seen = deque([(now, count)])
+
+    def rate(self, count: int, now: float) -> float:
+        """Note how much there is ``now`` (seconds), and return how much comes in a second."""
+        self._seen.append((now, count))
+        while now - self._seen[1][0] > PACE_SPAN:
+            self._seen.popleft()
+        began, first = self._seen[0]
+        return (count - first) / max(now - began, 0.001)
+
+
+def _bar(name: str, now: Progress, rate: float, width: int) -> Table:
+    """Draw how far a download is, in one line: where it is short, the figures stay."""
+    said = under_way(now, rate)
+    while len(said) > 1 and cell_len(" · ".join(said)) > width - LEAST_NAME - 1:
+        said.pop()
+    figures = Text(" · ".join(said), no_wrap=True)
+    title = Text(harmless(name), no_wrap=True)
+    title.truncate(max(width - figures.cell_len - 1, 1), overflow="ellipsis")
+    line = Table.grid(padding=(0, 1))
+    room = min(width - title.cell_len - figures.cell_len - 2, BAR[-1])
+    bar = ProgressBar(total=max(now.size, 1), completed=now.have, width=room)
+    line.add_row(*([title, bar, figures] if room in BAR else [title, figures]))
+    return line
 
 
 class Screen:
@@ -183,37 +212,20 @@ class Screen:
         """Show a bar until the future is done; False if Ctrl-Z came before."""
         draws = self._draws and self._err.is_terminal
         # On the console of the notes, which then go above the bar and not into it.
-        bar = bars.Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=self._err,
-            auto_refresh=False,
-            transient=True,
-            disable=not draws,
-        )
+        live = Live(console=self._err, auto_refresh=False, transient=True) if draws else None
         pause = REFRESH if draws else IDLE_REFRESH
+        pace = Pace(progress().came, monotonic())
         said = done = False
-        with bar, self._background_key() as pressed:
-            task = bar.add_task(harmless(name), total=None)
+        with live or nullcontext(), self._background_key() as pressed:
             while not done and not pressed.is_set():
                 done = bool(wait([future], timeout=pause).done)
                 now = progress()  # once more when it is done: it may have been quick
                 if now.kept and not said:
                     said = True
                     self.note(f"continuando de {100 * now.kept // now.size} %")
-                place = f" (na fila, lugar {now.place})" if now.place else ""
-                sources = f" · {now.sources} fontes" if now.sources > 1 else ""
-                count = f" {now.files_done}/{now.files}" if now.files > 1 else ""
-                bar.update(
-                    task,
-                    description=harmless(name) + count + sources + place,
-                    total=now.size,
-                    completed=now.have,
-                )
-                bar.refresh()
+                rate = pace.rate(now.came, monotonic())
+                if live is not None:
+                    live.update(_bar(name, now, rate, self._err.width), refresh=True)
                 self.show_events()
         return future.done()
 

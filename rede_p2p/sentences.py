@@ -10,6 +10,7 @@ from functools import singledispatch
 
 from rede_p2p import errors, events
 from rede_p2p.errors import RedeError
+from rede_p2p.events import Progress
 
 LONGEST = 120  # characters of a bad line that are repeated
 
@@ -32,6 +33,26 @@ def size(length: float) -> str:
 def root(digest: bytes | None) -> str:
     """Say a content's root, short: enough to see that two names are one content."""
     return "calculando…" if digest is None else digest.hex()[:12]
+
+
+LOOKING = "conferindo o que já chegou"
+
+
+def under_way(now: Progress, rate: float) -> list[str]:
+    """Say how far a download is, the most important first; ``rate`` is in bytes a second."""
+    said = [f"{size(now.have)} de {size(now.size)}"]
+    if now.files > 1:
+        said.append(f"{now.files_done}/{now.files} arquivos")
+    if now.looking:
+        said.append(LOOKING)
+    elif now.place:
+        said.append(f"na fila, lugar {now.place}")
+    elif rate >= 1:
+        minutes, seconds = divmod(int((now.size - now.have) / rate), 60)
+        said += [f"{size(rate)}/s", f"faltam {minutes}:{seconds:02}"]
+    if now.sources > 1:
+        said.append(f"{now.sources} fontes")
+    return said
 
 
 def fetched(fresh: int, already: int) -> str:

@@ -49,9 +49,9 @@ class Transfer:
         self._roots = roots
         self._who_has = who_has
         self._holdings = holdings
-        self._lock = Lock()  # guards the five below
+        self._lock = Lock()  # guards the six below
         self._done: Results = []
-        self._done_bytes = self._kept = 0
+        self._done_bytes = self._kept = self._already = 0
         self._running: Download | Batch | None = None
         self._cancelled = False
 
@@ -67,14 +67,14 @@ class Transfer:
         """Tell how far it is."""
         with self._lock:
             running, have, done = self._running, self._done_bytes, len(self._done)
-        kept, place, sources = self._kept, 0, 0
+            kept, already = self._kept, self._already
+        place, sources, looking = 0, 0, False
         if isinstance(running, Download):
             part = running.progress()
             have, kept, sources = have + part.have, kept + part.kept, part.sources
-            place = running.waiting.place
-        return Progress(
-            min(have, self._size), self._size, kept, done, len(self._wanted), place, sources
-        )
+            place, looking = running.waiting.place, part.looking
+        have, files = min(have, self._size), len(self._wanted)
+        return Progress(have, self._size, kept, done, files, place, sources, already, looking)
 
     def run(self) -> None:
         """Fetch everything, in the thread of this transfer, set the results, and offer them."""
@@ -132,6 +132,7 @@ class Transfer:
             self._done.append((wanted, outcome))
             if isinstance(outcome, Outcome):
                 self._done_bytes += wanted.content.size
+                self._already += wanted.content.size if outcome.already else 0
 
 
 class Transfers:

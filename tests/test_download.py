@@ -139,9 +139,9 @@ def test_a_file_of_pieces_larger_than_the_finest_arrives_exactly(
 def test_progress_ends_at_the_size(honest, folder, roots):
     (wanted,) = honest.share({NAME: DATA})
     download = Download(wanted, folder, connect, roots)
-    assert download.progress() == (0, len(DATA), 0, 0)
+    assert download.progress() == (0, len(DATA), 0, 0, False)
     download.run()
-    assert download.progress() == (len(DATA), len(DATA), 0, 0)
+    assert download.progress() == (len(DATA), len(DATA), 0, 0, False)
 
 
 def test_a_name_inside_a_folder_makes_the_folder(honest, fetch, folder):

@@ -6,7 +6,7 @@ import ast
 import inspect
 import itertools
 import typing
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import pytest
 from conftest import ROOT
@@ -251,6 +251,25 @@ def test_what_ended_is_said_in_the_words_for_one_or_for_many(fact, said):
 )
 def test_what_came_is_counted_in_the_words_for_one_or_for_many(fresh, already, said):
     assert sentences.fetched(fresh, already) == said
+
+
+UNDER_WAY = events.Progress(15 * 2**20, 2**30, 0, 0, 1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("now", "rate", "said"),
+    [
+        (UNDER_WAY, 19.8 * 2**20, "15,0 MiB de 1,0 GiB · 19,8 MiB/s · faltam 0:50"),
+        (UNDER_WAY, 2**20 / 10, "15,0 MiB de 1,0 GiB · 102,4 KiB/s · faltam 168:10"),
+        (UNDER_WAY, 0.0, "15,0 MiB de 1,0 GiB"),
+        (replace(UNDER_WAY, place=3), 9e9, "15,0 MiB de 1,0 GiB · na fila, lugar 3"),
+        (replace(UNDER_WAY, looking=True), 9e9, "15,0 MiB de 1,0 GiB · conferindo o que já chegou"),
+        (replace(UNDER_WAY, files=4, files_done=1), 0.0, "15,0 MiB de 1,0 GiB · 1/4 arquivos"),
+        (replace(UNDER_WAY, sources=2), 0.0, "15,0 MiB de 1,0 GiB · 2 fontes"),
+    ],
+)
+def test_how_far_a_download_is_is_said_as_every_other_size(now, rate, said):
+    assert " · ".join(sentences.under_way(now, rate)) == said
 
 
 def test_a_bug_is_told_in_one_line_that_names_it():

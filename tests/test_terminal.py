@@ -327,6 +327,16 @@ def test_how_a_download_ended_is_shown_however_long_its_path_is(net):
         assert f"{folder}/b.txt".replace(" ", "") in results.replace(" ", "")
 
 
+@pytest.mark.parametrize("columns", [30, 40, 80])
+def test_a_narrow_terminal_shows_the_figures_of_a_bar_and_leaves_out_the_rest(net, columns):
+    with terminal(net, columns=columns) as opened, Liar.listed(net, half_of_large()) as liar:
+        opened.press(f"get {liar.ip} maior.bin\r")
+        opened.shows(r"^maior\S+ .*1,5 MiB de 3,0 MiB( ·|$)")
+        assert ("━" in opened.screen()) == (columns > 30)
+        opened.interrupt()
+        opened.shows("interrompido")
+
+
 def test_pasted_lines_run_one_after_another(net):
     with terminal(net) as opened:
         opened.press("ajuda\rpeers\rquit\r")

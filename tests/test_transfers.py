@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 from contextlib import ExitStack, closing
 from queue import SimpleQueue
+from threading import Event
 
 import pytest
 import sources
 from programs import eventually
 from sources import Gate, about_pieces, connect, refuses, source
 
-from rede_p2p import disk
+from rede_p2p import disk, download
 from rede_p2p.batch import SMALL
 from rede_p2p.download import Outcome
 from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError
 from rede_p2p.events import Progress, TransferEnded
 from rede_p2p.holdings import Holdings
+from rede_p2p.look import Look
 from rede_p2p.merkle import FINEST_PIECE
 from rede_p2p.roots import Roots
 from rede_p2p.transfers import Transfers
@@ -143,6 +145,36 @@ def test_progress_tells_of_what_was_kept_also_at_the_end(transfers, open_source,
     transfer = transfers.start(open_source().share({"grande.bin": LARGE}), followed=True)
     outcomes(transfer)
     assert transfer.progress().kept == 5 * FINEST_PIECE
+    assert transfer.progress().came == len(LARGE) - 5 * FINEST_PIECE
+
+
+def test_progress_says_that_what_was_left_is_looked_at(transfers, open_source, folder, monkeypatch):
+    begun, go_on = Event(), Event()
+
+    class Held(Look):
+        def pieces(self, layer, count):
+            begun.set()
+            assert go_on.wait(SOON)
+            yield from super().pieces(layer, count)
+
+    monkeypatch.setattr(download, "Look", Held)
+    folder.mkdir()
+    (folder / "grande.bin.parte").write_bytes(LARGE[: 5 * FINEST_PIECE])
+    transfer = transfers.start(open_source().share({"grande.bin": LARGE}), followed=True)
+    assert begun.wait(SOON)
+    assert (transfer.progress().looking, transfer.progress().kept) == (True, 0)
+    go_on.set()
+    outcomes(transfer)
+    assert not transfer.progress().looking
+
+
+def test_what_was_here_whole_is_not_counted_as_come(transfers, open_source, folder):
+    folder.mkdir()
+    for name in ("grande.bin", "a.txt"):
+        (folder / name).write_bytes(FILES[name])
+    transfer = transfers.start(open_source().share(FILES), followed=True)
+    outcomes(transfer)
+    assert transfer.progress().came == len(FILES["b.txt"])
 
 
 def test_progress_tells_the_place_in_the_queue_of_the_source(transfers, open_source):
