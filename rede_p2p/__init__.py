@@ -5,6 +5,7 @@ their absence is a sentence and not a traceback. This file must be readable by a
 """
 
 import importlib.util
+import os
 import sys
 
 if sys.version_info < (3, 10):
@@ -12,7 +13,23 @@ if sys.version_info < (3, 10):
         "A Rede P2P precisa do Python 3.10 ou mais novo; este é o %d.%d." % sys.version_info[:2]
     )
 if importlib.util.find_spec("rich") is None:
+    _project = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    _python = os.path.join(
+        ".venv", *(["Scripts", "python.exe"] if os.name == "nt" else ["bin", "python"])
+    )
+    _program = os.path.basename(sys.argv[0])
+    if sys.prefix != sys.base_prefix:  # in an environment pip may write
+        sys.exit(
+            "Falta a biblioteca rich. Instale com: %s -m pip install -r requirements.txt"
+            % sys.executable
+        )
+    if os.path.exists(os.path.join(_project, _python)):
+        sys.exit(
+            "Falta a biblioteca rich neste Python; ela está no ambiente do projeto. "
+            "Na pasta do projeto, digite: %s %s" % (_python, _program)
+        )
     sys.exit(
-        "Falta a biblioteca rich. Instale com: %s -m pip install -r requirements.txt"
-        % sys.executable
+        "Falta a biblioteca rich. Na pasta do projeto, digite: %s -m venv .venv && "
+        "%s -m pip install -q -r requirements.txt && %s %s"
+        % (sys.executable, _python, _python, _program)
     )
