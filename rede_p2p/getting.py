@@ -17,6 +17,7 @@ from rede_p2p.errors import (
     RedeError,
 )
 from rede_p2p.events import Preparing
+from rede_p2p.lookup import Selection
 from rede_p2p.merkle import Content
 from rede_p2p.messages import Member
 from rede_p2p.session import Session, listed
@@ -29,20 +30,20 @@ def get(session: Session, command: Command) -> None:
     """Fetch files: whoever has that IP, and that port if one is given, is asked for them."""
     if not command.words:
         raise BadUsageError("get")
-    wanted = _choose(session, command.words)
+    wanted, missing = _choose(session, command.words)
     transfer = session.transfers.start(wanted, followed=not command.background)
     if command.background:
-        _leave_in_background(session, transfer)
+        _leave_in_background(session, transfer, missing)
     else:
-        _follow(session, transfer)
+        _follow(session, transfer, missing)
 
 
-def _choose(session: Session, words: tuple[str, ...]) -> list[Wanted]:
+def _choose(session: Session, words: tuple[str, ...]) -> Selection:
     """Find what the words of a ``get`` mean."""
-    if len(words) == 1:
-        if options.is_ip(words[0]):  # the name is missing
-            raise BadUsageError("get")
-        return [_find_anywhere(session, words[0])]
+    if len(words) == 1 and options.is_ip(words[0]):  # the name is missing
+        raise BadUsageError("get")
+    if len(words) == 1 or not _is_address(words[0]):
+        return _find_all_anywhere(session, words)
     ip, *patterns = words
     port = None
     if len(patterns) > 1 and patterns[0].isdigit():
@@ -56,13 +57,34 @@ def _choose(session: Session, words: tuple[str, ...]) -> list[Wanted]:
             # It left after it was listed: those that are still there may have what is wanted.
 
 
-def _find_there(session: Session, ip: str, port: int | None, patterns: list[str]) -> list[Wanted]:
+def _is_address(word: str) -> bool:
+    """Tell whether a word is an IP address or was meant as one: no name has a colon."""
+    return options.is_ip(word) or ":" in word or not word.strip("0123456789.")
+
+
+def _find_there(session: Session, ip: str, port: int | None, patterns: list[str]) -> Selection:
     """Find what the patterns mean among the peers that have that IP, and that port."""
     members = listed(session, ip, port)
     # One's own files come last: who types an address wants what another peer has.
     own = [_address(m) for m in members if m.you]
     others = [_address(m) for m in members if not m.you]
     return lookup.select(patterns, [others, own], session.connect, _teller(session))
+
+
+def _find_all_anywhere(session: Session, names: tuple[str, ...]) -> Selection:
+    """Find names in the whole network; raise where none is there."""
+    found = Selection([], [])
+    for name in dict.fromkeys(names):
+        try:
+            found.wanted.append(_find_anywhere(session, name))
+        except NoSuchFileError as error:
+            found.missing.append(error)
+    together = " ".join(names)
+    if found.missing and len(names) > 1 and session.membership.search(together, exact=True):
+        raise BadUsageError("blanks", together)
+    if not found.wanted:
+        raise found.missing[0]
+    return found
 
 
 def _find_anywhere(session: Session, name: str) -> Wanted:
@@ -99,7 +121,7 @@ def _teller(session: Session) -> Callable[[wire.Wait], None]:
     return tell
 
 
-def _follow(session: Session, transfer: Transfer) -> None:
+def _follow(session: Session, transfer: Transfer, missing: list[NoSuchFileError]) -> None:
     """Show a download until its end; Ctrl-C ends it, Ctrl-Z sends it to the background."""
     try:
         ended = session.screen.watch(transfer.title, transfer.results, transfer.progress)
@@ -110,22 +132,30 @@ def _follow(session: Session, transfer: Transfer) -> None:
         transfer.told.clear()
         ended = transfer.results.done()  # perhaps just before that, and nobody has told
     if not ended:
-        _leave_in_background(session, transfer)
+        _leave_in_background(session, transfer, missing)
         return
-    _show(session, transfer.results.result())
+    _show(session, transfer.results.result(), missing)
 
 
-def _leave_in_background(session: Session, transfer: Transfer) -> None:
+def _leave_in_background(
+    session: Session, transfer: Transfer, missing: list[NoSuchFileError]
+) -> None:
+    for error in missing:
+        session.screen.complain(error)
     number = transfer.number
     session.screen.note(
         f"[{number}] {transfer.title} em segundo plano: status, esperar, cancelar {number}"
     )
 
 
-def _show(session: Session, results: list[tuple[Wanted, Outcome | RedeError]]) -> None:
+def _show(
+    session: Session,
+    results: list[tuple[Wanted, Outcome | RedeError]],
+    missing: list[NoSuchFileError],
+) -> None:
     """Show how a download ended; raise its error, or that some of its files failed."""
     failures = [error for _, error in results if isinstance(error, RedeError)]
-    if len(results) == 1:
+    if len(results) == 1 and not missing:
         if failures:
             raise failures[0]
         wanted, outcome = results[0]
@@ -138,14 +168,21 @@ def _show(session: Session, results: list[tuple[Wanted, Outcome | RedeError]]) -
     ]
     session.screen.table(
         ("Arquivo", "Resultado"),
-        [(wanted.name, _said(wanted, outcome)) for wanted, outcome in shown],
-        (_fact(wanted, outcome) for wanted, outcome in results),
+        [
+            *((wanted.name, _said(wanted, outcome)) for wanted, outcome in shown),
+            *((error.name, sentences.tell(error)) for error in missing),
+        ],
+        [
+            *(_fact(wanted, outcome) for wanted, outcome in results),
+            *({"name": error.name, **_failed(error)} for error in missing),
+        ],
     )
     already = sum(isinstance(o, Outcome) and o.already for _, o in results)
     fresh = len(results) - already - len(failures)
     session.screen.note(sentences.fetched(fresh, already))
-    if failures:
-        raise PartlyFailedError(len(failures), len(results), failures[0])
+    failed = [*failures, *missing]
+    if failed:
+        raise PartlyFailedError(len(failed), len(results) + len(missing), failed[0])
 
 
 def _said(wanted: Wanted, outcome: Outcome | RedeError) -> str:
@@ -163,5 +200,9 @@ def _fact(wanted: Wanted, outcome: Outcome | RedeError) -> dict[str, object]:
         "root": wanted.content.root.hex(),
     }
     if isinstance(outcome, RedeError):
-        return fact | {"error": sentences.tell(outcome), "status": outcome.status}
+        return fact | _failed(outcome)
     return fact | {"path": str(outcome.path), "already": outcome.already}
+
+
+def _failed(error: RedeError) -> dict[str, object]:
+    return {"error": sentences.tell(error), "status": error.status}

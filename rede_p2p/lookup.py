@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from queue import SimpleQueue
 from threading import Event
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rede_p2p import names, wire
 from rede_p2p.connection import Connection
@@ -20,6 +20,7 @@ from rede_p2p.download import Connect, Wanted
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
+    BadUsageError,
     NoSuchFileError,
     PeerUnreachableError,
     RedeError,
@@ -33,22 +34,30 @@ MEANWHILE = 0.2  # seconds between two looks at what was said by those who have 
 Answer = TypeVar("Answer")
 
 
+class Selection(NamedTuple):
+    """What some patterns mean, and those of them that mean nothing."""
+
+    wanted: list[Wanted]
+    missing: list[NoSuchFileError]
+
+
 def select(
     patterns: Sequence[str],
     groups: Sequence[Sequence[Address]],
     connect: Connect,
     waiting: Callable[[wire.Wait], None],
-) -> list[Wanted]:
+) -> Selection:
     """Find every file that the patterns mean, in the first group of peers that has any.
 
-    A pattern is a name, a glob, or a folder. Raises what ``find`` raises.
+    A pattern is a name, a glob, or a folder. Raises what ``find`` raises, NoSuchFileError only
+    when none of the patterns means anything, and BadUsageError when they are one name together.
     """
     failure: RedeError | None = None
     for peers in filter(None, groups):
         try:
             if len(patterns) == 1 and not _is_pattern(patterns[0]):
                 with suppress(NoSuchFileError):
-                    return [find(patterns[0], peers, connect, waiting)]
+                    return Selection([find(patterns[0], peers, connect, waiting)], [])
             return _match(patterns, peers, connect, waiting)
         except NoSuchFileError as error:
             failure = failure or error
@@ -64,7 +73,7 @@ def _match(
     peers: Sequence[Address],
     connect: Connect,
     waiting: Callable[[wire.Wait], None],
-) -> list[Wanted]:
+) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
     shared: dict[str, dict[Content | None, list[Address]]] = {}
     for peer, files in _list_all(peers, connect):
@@ -72,18 +81,25 @@ def _match(
             content = None if file.root is None else Content(file.root, file.size)
             shared.setdefault(file.name, {}).setdefault(content, []).append(peer)
     meant: dict[str, None] = {}  # in order, each once
+    missing: list[NoSuchFileError] = []
     for pattern in patterns:
         found = _names(pattern, shared)
         if not found:
-            raise NoSuchFileError(pattern, _places(peers))
+            missing.append(NoSuchFileError(pattern, _places(peers)))
         meant.update(dict.fromkeys(found))
-    return [
+    together = " ".join(patterns)
+    if missing and len(patterns) > 1 and together in shared:
+        raise BadUsageError("blanks", together)
+    if missing and not meant:
+        raise missing[0]
+    wanted = [
         # Where one of them has yet to hash it, all are asked again, and that one hashes it first.
         find(name, peers, connect, waiting)
         if None in shared[name]
         else _agreed(name, {c: found for c, found in shared[name].items() if c is not None})
         for name in meant
     ]
+    return Selection(wanted, missing)
 
 
 def _agreed(name: str, contents: dict[Content, list[Address]]) -> Wanted:

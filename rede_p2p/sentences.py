@@ -84,6 +84,7 @@ _USAGE = {
     "peers": "peers não leva mais nada; use: peers",
     "ls": "use: ls <IP> <PORTA>   (os endereços estão em peers)   ou só   ls",
     "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <NOME>",
+    "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
     "buscar": "use: buscar <TEXTO>",
     "torrent": "use: torrent <NOME>   (um dos seus arquivos)",
     "status": "status não leva mais nada; use: status",

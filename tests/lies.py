@@ -48,6 +48,8 @@ WRONG_COMMANDS = [
     ("ls 999.0.0.1 5455", 2, "“999.0.0.1” não é um endereço IP"),
     ("ls {ip} 1", 4, "{ip}:1 não está na lista do tracker"),
     ("get", 2, "use: get"),
+    ("get 10.0.0.256 x", 2, "“10.0.0.256” não é um endereço IP"),
+    ("get 10.0.0.1:5455 x", 2, "“10.0.0.1:5455” não é um endereço IP"),
     ("get {ip}", 2, "use: get"),
     ("get {ip} 1 2 3", 4, "{ip}:1 não está na lista"),
     ("get {ip} 70000 x", 2, "“70000” não é uma porta"),

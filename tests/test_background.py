@@ -147,6 +147,36 @@ def test_one_that_fails_is_told_with_the_reason_and_makes_the_status(net, fetch)
     assert found_in(net.downloads) == tree("a.txt", "fotos/praia.png") | {"fotos/2024": b"mine"}
 
 
+def test_a_name_that_nobody_has_is_told_and_the_others_arrive(net, fetch):
+    result = fetch("get {ip} nada b.txt '*.jpg' a.txt")
+    assert result.status == 5
+    said = table(result)
+    assert list(said) == ["b.txt", "a.txt", "nada", "*.jpg"]
+    assert said["nada"].startswith(f"ninguém em {net.ip} compartilha nada")
+    assert "2 de 4 não vieram; o primeiro: ninguém em" in result.err
+    assert found_in(net.downloads) == tree("a.txt", "b.txt")
+
+
+def test_a_name_that_nobody_has_is_told_before_the_others_go_to_the_background(net, fetch):
+    result = fetch("get {ip} nada b.txt &; esperar")
+    assert result.status == 0
+    assert f"ninguém em {net.ip} compartilha nada" in result.err
+    assert found_in(net.downloads) == tree("b.txt")
+
+
+def test_several_names_without_an_address_come_from_whoever_has_each(net, fetch):
+    net.peer("--servir", ip=beside(net.ip, 2), files={"so meu.txt": b"meu"})
+    both = "get a.txt 'so meu.txt'"
+    eventually(lambda: fetch(both).status == 0)  # once they have been announced
+    assert found_in(net.downloads) == tree("a.txt") | {"so meu.txt": b"meu"}
+    result = fetch("get b.txt nada")
+    assert result.status == 5
+    assert table(result).keys() == {"b.txt", "nada"}
+    result = fetch("get so meu.txt")
+    assert result.status == 2
+    assert 'ponha aspas no nome, que tem espaços: "so meu.txt"' in result.err
+
+
 def test_a_lie_about_one_of_several_is_told_and_the_others_arrive(net, fetch):
     good, bad = b"good", b"bad!"
     root = {data: merkle.layer_of(data).hex() for data in (good, bad)}

@@ -14,6 +14,7 @@ from rede_p2p.download import Wanted
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
+    BadUsageError,
     NoSuchFileError,
     PeerUnreachableError,
     RefusedError,
@@ -48,8 +49,9 @@ def select(patterns, *groups, waiting=lambda _: None):
     found = lookup.select(
         patterns, [[peer.address for peer in group] for group in groups], connect, waiting
     )
-    assert len({wanted.name for wanted in found}) == len(found)
-    return {wanted.name: wanted for wanted in found}
+    assert not found.missing
+    assert len({wanted.name for wanted in found.wanted}) == len(found.wanted)
+    return {wanted.name: wanted for wanted in found.wanted}
 
 
 ALONE = [
@@ -81,14 +83,33 @@ def test_names_globs_and_folders_are_found(peers, patterns, names):
 
 @pytest.mark.parametrize(
     "patterns",
-    [["gone.txt"], ["A.TXT"], ["*.jpg"], ["foto"], ["gone/"], ["/"], ["a.txt", "gone"]],
+    [["gone.txt"], ["A.TXT"], ["*.jpg"], ["foto"], ["gone/"], ["/"], ["gone"], ["gone.txt", "x"]],
     ids=" ".join,
 )
 def test_what_nobody_has_is_told_with_whom_was_asked(peers, host, patterns):
     a, _ = peers
     with pytest.raises(NoSuchFileError) as caught:
         select(patterns, [a])
-    assert (caught.value.name, caught.value.where) == (patterns[-1], host)
+    assert (caught.value.name, caught.value.where) == (patterns[0], host)
+
+
+def test_what_nobody_has_does_not_hide_the_others(peers, host):
+    a, _ = peers
+    found = lookup.select(["gone", "a.txt", "*.jpg"], [[a.address]], connect, lambda _: None)
+    assert [wanted.name for wanted in found.wanted] == ["a.txt"]
+    assert [(error.name, error.where) for error in found.missing] == [
+        ("gone", host),
+        ("*.jpg", host),
+    ]
+
+
+@pytest.mark.parametrize("words", [["minha", "foto.png"], ["a.txt", "e", "b.txt"]], ids=" ".join)
+def test_a_name_with_blanks_that_was_not_quoted_is_recognised(peers, words):
+    a, _ = peers
+    a.share({"minha foto.png": b"m", "a.txt e b.txt": b"ab", "a.txt": b"a", "b.txt": b"b"})
+    with pytest.raises(BadUsageError) as caught:
+        select(words, [a])
+    assert (caught.value.kind, caught.value.text) == ("blanks", " ".join(words))
 
 
 @pytest.mark.parametrize("name", ["", "../a.txt", "a\\b", "x.parte"])
@@ -155,7 +176,7 @@ def test_one_that_is_not_there_does_not_hide_the_others(peers, host):
     a, _ = peers
     addresses = [Address(host, 9), a.address]
     for pattern in ("a.txt", "a.*"):
-        (wanted,) = lookup.select([pattern], [addresses], connect, lambda _: None)
+        (wanted,) = lookup.select([pattern], [addresses], connect, lambda _: None).wanted
         assert wanted.sources == (a.address,)
 
 
