@@ -22,8 +22,8 @@ máquina e, se não houver, abre um aqui mesmo.
 
   PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
   --ip ENDEREÇO        endereço deste peer: sai por ele e escuta só nele
-  --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt)
-  --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados)
+  --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, ao lado de Peers.py)
+  --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, ao lado de Peers.py)
   -c 'COMANDO; …'      executar e sair; para no primeiro erro
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
   --nao-semear         não servir a outros o que for baixado
