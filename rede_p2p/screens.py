@@ -156,7 +156,7 @@ class Screen:
         self._say(tell(error), "red")
 
     def _say(self, text: str, style: str) -> None:
-        clean = "\n".join(harmless(line) for line in text.split("\n"))
+        clean = harmless(text)  # one line: what is foreign in it begins none of its own
         if self._err.is_terminal:
             self._err.print(Text(clean, style), soft_wrap=True)
         else:

@@ -86,6 +86,7 @@ LYING_LISTS = {
     "a huge number": ok({"bytes": 1, "count": 1}).replace(b"1", b"1" * 5000),
     "not UTF-8": b'ok {"bytes": "\xff"}\n',
     "a refusal with escapes": b'erro {"code": "x", "message": "\\u001b[2J\\u0007"}\n',
+    "a refusal of two lines": b'erro {"code": "x", "message": "y\\ntracker encerrado"}\n',
 }
 
 LYING_FILES = {
