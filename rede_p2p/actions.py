@@ -159,9 +159,10 @@ def status(session: Session, command: Command) -> None:
         rows.append((f"[{transfer.number}] ↓", transfer.title, done, speed, who))
         facts.append({"number": transfer.number, "title": transfer.title, **asdict(progress)})
     for up in session.uploads.active():
-        rate = up.sent / max(monotonic() - up.began, 0.001)
-        rows.append(("↑", up.name, _of(up.sent, up.size), f"{sentences.size(rate)}/s", up.to))
-        facts.append({"upload": up.name, "to": up.to, "have": up.sent, "size": up.size})
+        sent = up.earlier + up.sent
+        speed = f"{sentences.size(sent / max(monotonic() - up.began, 0.001))}/s"
+        rows.append(("↑", up.name, f"{sentences.size(sent)} enviados", speed, up.to))
+        facts.append({"upload": up.name, "to": up.to, "sent": sent})
     kept = session.holdings.downloads()
     for content, name in kept.items():
         facts.append({"seeding": content.root.hex(), "name": name, "size": content.size})

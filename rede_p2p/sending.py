@@ -13,7 +13,7 @@ from rede_p2p.connection import Connection
 from rede_p2p.disk import Stamp
 from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
 from rede_p2p.messages import Body, Run
-from rede_p2p.uploads import Uploads
+from rede_p2p.uploads import Upload, Uploads
 
 AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
 HEAD_ROOM = 512  # bytes, more than any head takes
@@ -26,6 +26,7 @@ class Sender:
         self._connection = connection
         self._uploads = uploads
         self._small: memoryview | None = None  # kept, as most answers fit in it
+        self._last: Upload | None = None
         self.machine = connection.remote.ip  # the one it sends to
 
     def send(
@@ -42,6 +43,7 @@ class Sender:
             self._send_small(file, stamp, head, start)
             return
         with self._uploads.slot(name, self.machine, head.bytes, self._tell_place) as upload:
+            self._go_on_counting(upload)
             self._connection.send(wire.encode_reply(head))
             held_back = min(1, head.bytes)
             for offset, count in self._uploads.chunks(upload, head.bytes - held_back):
@@ -52,6 +54,13 @@ class Sender:
             last = start + head.bytes - held_back
             if self._connection.send_file(file, last, held_back) != held_back:
                 raise ConnectionLostError("changed")
+
+    def _go_on_counting(self, upload: Upload) -> None:
+        """Let an answer know of those before it that were parts of the same file."""
+        last = self._last
+        if last is not None and last.name == upload.name:
+            upload.began, upload.earlier = last.began, last.earlier + last.sent
+        self._last = upload
 
     def pause(self, seconds: float) -> None:
         """Send nothing for a while; raise ConnectionLostError if this peer leaves meanwhile."""

@@ -34,7 +34,8 @@ class Upload:
     name: str
     to: str  # IP address
     size: int  # bytes
-    began: float  # on the monotonic clock, seconds
+    began: float  # on the monotonic clock, seconds: the first answer about the same file did
+    earlier: int = 0  # bytes, in the answers before this one
     sent: int = 0  # bytes
 
 

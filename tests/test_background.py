@@ -284,6 +284,21 @@ def test_the_prompt_is_usable_while_downloads_run_and_each_is_cancelled_by_its_n
     assert peer.end().status == 0
 
 
+def test_who_serves_sees_what_each_was_sent_in_all_its_answers(net):
+    ip, data = beside(net.ip, 2), {"y.bin": LARGE[:7] + LARGE}  # of nobody else
+    seed, port = net.peer("--limite", "512K", ip=ip, files=data)
+    peer, _ = net.peer(ip=net.own_ip)
+    peer.send(f"get {ip} {port} y.bin &")
+
+    def sent():
+        seed.send("status", "ajuda status")
+        text = seed.prints(r"(?s)(.*?)Comando\t.*?\nstatus\t[^\n]*\n")[1]
+        rows = re.findall(rf"↑\ty\.bin\t(\d+),\d KiB enviados\t.*/s\t{net.own_ip}$", text, re.M)
+        return sum(map(int, rows))
+
+    eventually(lambda: sent() > 2 * FINEST_PIECE // 1024)  # an answer is a piece, at that rate
+
+
 def test_who_waits_in_a_queue_sees_its_place(net):
     ip, data = beside(net.ip, 2), {"x.bin": LARGE[::-1]}  # of nobody else
     _, port = net.peer("--servir", "--limite", "16K", ip=ip, files=data)
