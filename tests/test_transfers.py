@@ -152,10 +152,10 @@ def test_progress_says_that_what_was_left_is_looked_at(transfers, open_source, f
     begun, go_on = Event(), Event()
 
     class Held(Look):
-        def pieces(self, layer, count):
+        def pieces(self, layer, count, file):
             begun.set()
             assert go_on.wait(SOON)
-            yield from super().pieces(layer, count)
+            yield from super().pieces(layer, count, file)
 
     monkeypatch.setattr(download, "Look", Held)
     folder.mkdir()
