@@ -16,7 +16,7 @@ from rede_p2p import disk, merkle
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.disk import Stamp
 from rede_p2p.merkle import Content
-from rede_p2p.swarm import PieceSet, Shelf, Wish
+from rede_p2p.shelf import PieceSet, Shelf, Wish
 
 OTHERS = 3  # pieces named beside the one that is offered
 

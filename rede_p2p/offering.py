@@ -15,7 +15,7 @@ from rede_p2p.errors import RefusedError
 from rede_p2p.holdings import Holding
 from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.sending import Sender
-from rede_p2p.swarm import PieceSet
+from rede_p2p.shelf import PieceSet
 
 RUN_TIME = 0.02  # seconds that a run should take
 LONGEST_RUN = 64 * 1024 * 1024  # bytes

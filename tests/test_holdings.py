@@ -11,7 +11,7 @@ from rede_p2p import disk
 from rede_p2p.catalog import Share
 from rede_p2p.holdings import Holdings
 from rede_p2p.merkle import FINEST_PIECE
-from rede_p2p.swarm import PieceSet
+from rede_p2p.shelf import PieceSet
 
 DATA = random.Random(7).randbytes(3 * FINEST_PIECE + 1)
 CONTENT = content_of(DATA)

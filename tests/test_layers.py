@@ -9,7 +9,7 @@ from conftest import ROOT
 
 FLOORS = (
     {"errors"},
-    {"events", "merkle", "names", "swarm", "wire"},
+    {"events", "merkle", "names", "shelf", "swarm", "wire"},
     {"messages", "disk", "recheck", "commands", "sentences", "manual", "torrent"},
     {"registry", "roots", "connection", "partial", "unnamed", "uploads"},
     {"catalog", "index", "listener", "discovery", "interfaces", "verifier", "sending"},

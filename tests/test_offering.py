@@ -9,7 +9,7 @@ from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.merkle import FINEST_PIECE, Content
 from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.offering import LONGEST_PAUSE, Offering
-from rede_p2p.swarm import LEAST_LEAD
+from rede_p2p.shelf import LEAST_LEAD
 
 COUNT = 2000
 EVERY = bytes([255] * (COUNT // 8))
