@@ -11,20 +11,16 @@ file is its own resume state: there is no journal to disagree with it.
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
 from typing import NamedTuple
 
-from rede_p2p import disk, merkle, names, wire
+from rede_p2p import disk, gathering, merkle, names, wire
 from rede_p2p.connection import Connection
-from rede_p2p.crew import AT_WORK, Crew
+from rede_p2p.crew import Crew
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -34,6 +30,7 @@ from rede_p2p.errors import (
     RedeError,
     VerificationError,
 )
+from rede_p2p.gathering import Gathering, WhoHas, nobody_else
 from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.layers import find_layer
 from rede_p2p.look import Look, open_partial
@@ -45,18 +42,8 @@ from rede_p2p.verifier import Found, Verifier
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
-FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
-STUCK = 15.0  # seconds without one piece, after which a download gives up
 
 Connect = Callable[[Address], Connection]
-WhoHas = Callable[[Content], "Future[list[Address]]"]
-
-
-def nobody_else(_content: Content) -> Future[list[Address]]:
-    """Know of no other source: for a download that asks no tracker."""
-    answered: Future[list[Address]] = Future()
-    answered.set_result([])
-    return answered
 
 
 @dataclass(frozen=True)
@@ -108,11 +95,10 @@ class Download:
         self._target = folder / names.check(wanted.name)
         self._connect = connect
         self._roots = roots
-        self._who_has = who_has
+        self._gathering = Gathering(wanted.content, wanted.sources, who_has)
         self._holdings = holdings or Holdings()
         self._piece = merkle.piece_length(wanted.content.size)
         self._layer = b""
-        self._others: list[Address] = []  # whom the tracker has told of, beside the known ones
         self._kept: int | None = None  # bytes left by an earlier attempt, once all were looked at
         self._lock = Lock()  # guards the four below
         self._fetched = 0  # verified bytes from sources
@@ -216,20 +202,11 @@ class Download:
         return find_layer(
             self._wanted.name,
             self._content,
-            _drawn(self._wanted.sources),
-            self._find_others,
+            self._gathering.named(),
+            lambda: self._gathering.find_others(self._check_cancelled),
             self._connect,
             self._adopt,
         )
-
-    def _find_others(self) -> list[Address]:
-        """Ask the tracker who else has the content; nobody, where it does not answer."""
-        asked, end = self._who_has(self._content), monotonic() + STUCK
-        while not asked.done() and monotonic() < end:
-            wait([asked], FIRST_LOOK)
-            self._check_cancelled()
-        self._others = [peer for peer in _told(asked) if peer not in self._wanted.sources]
-        return _drawn(self._others)
 
     def _adopt(self, asking: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""
@@ -310,7 +287,7 @@ class Download:
             )
             looking.start()
             try:
-                self._gather(crew, verifier)
+                self._gathering.run(crew, verifier, lambda: self._cancelled)
             finally:
                 crew.close()
                 _await(looking, look, crew)
@@ -320,50 +297,6 @@ class Download:
         if not board.complete:
             raise self._given_up(crew.failure or ConnectionLostError("silent"))
 
-    def _gather(self, crew: Crew, verifier: Verifier) -> None:
-        """Set sources to work, those known and those that the tracker tells of later.
-
-        Nobody waits for the tracker but those with no source at all.
-        """
-        sources = [*self._wanted.sources, *self._others]
-        pause, due = 0.0, monotonic()  # those that are known are at work before it is asked
-        asked: Future[list[Address]] | None = None
-        while True:
-            others = self._set_to_work(crew, verifier, sources)
-            left = LAST_LOOK if asked else max(0.0, due - monotonic())
-            with crew.changed:
-                crew.changed.wait_for(
-                    lambda others=others, asked=asked: (  # type: ignore[misc]
-                        self._is_over(crew, verifier)
-                        or (others and crew.has_room)
-                        or (asked.done() if asked else not crew.at_work)
-                    ),
-                    left,
-                )
-                ended = self._is_over(crew, verifier)
-            if ended or monotonic() - crew.moved_at > STUCK:
-                return
-            if asked is None and (monotonic() >= due or not crew.at_work):
-                asked = self._who_has(self._content)
-                asked.add_done_callback(lambda _: crew.wake())
-            elif asked is not None and asked.done():
-                sources, asked = [*self._wanted.sources, *_told(asked)], None
-                if not crew.at_work and not any(map(crew.may_join, sources)):
-                    return
-                pause = min(max(FIRST_LOOK, pause * 2), LAST_LOOK)
-                due = monotonic() + pause
-
-    def _is_over(self, crew: Crew, verifier: Verifier) -> bool:
-        return crew.board.complete or self._cancelled or verifier.failure is not None
-
-    def _set_to_work(self, crew: Crew, verifier: Verifier, sources: Sequence[Address]) -> bool:
-        """Set as many to work as may be; tell whether others would come when one leaves."""
-        named = self._wanted.sources
-        told = [source for source in sources if source not in named]
-        for source in sorted((*_drawn(named), *_drawn(told)), key=crew.losses):
-            crew.join(source, verifier)
-        return not crew.has_room and any(map(crew.may_join, sources))
-
     def _given_up(self, failure: RedeError) -> RedeError:
         """Return what to raise when no source is left."""
         if isinstance(failure, VerificationError) or not self._have:
@@ -371,22 +304,10 @@ class Download:
         return IncompleteError(self._wanted.name, self._have, self._content.size, failure)
 
 
-def _drawn(sources: Sequence[Address]) -> list[Address]:
-    """Put sources in the order in which to try them: by lot, where they are too many for all."""
-    return random.sample(sources, len(sources)) if len(sources) > AT_WORK else list(sources)
-
-
-def _told(asked: Future[list[Address]]) -> list[Address]:
-    """Return what the tracker has answered; nobody, if it has not."""
-    with suppress(RedeError, FutureTimeoutError):  # which Python 3.10 has apart
-        return asked.result(timeout=0)
-    return []
-
-
 def _await(looking: Thread, look: Look, crew: Crew) -> None:
     """Wait until what an earlier download left was looked at; a process that is stuck is ended."""
     while looking.is_alive():
-        left = crew.moved_at + STUCK - monotonic()
+        left = crew.moved_at + gathering.STUCK - monotonic()
         if left <= 0:
             look.stop()
-        looking.join(max(left, LAST_LOOK))
+        looking.join(max(left, gathering.LAST_LOOK))

@@ -30,8 +30,7 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, crew, disk, layers, look, merkle, wire
-from rede_p2p import download as room
+from rede_p2p import connection, crew, disk, gathering, layers, look, merkle, wire
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -936,7 +935,7 @@ def test_cancelled_while_the_process_that_looks_at_what_is_here_hangs_it_ends(
 def test_a_process_that_hangs_while_it_looks_at_what_is_here_is_given_up(
     honest, fetch, folder, hanging, monkeypatch
 ):
-    monkeypatch.setattr(room, "STUCK", 0.3)
+    monkeypatch.setattr(gathering, "STUCK", 0.3)
     folder.mkdir()
     (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
     (wanted,) = honest.share({NAME: DATA})

@@ -18,7 +18,7 @@ from listening import SOON
 from programs import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
-from rede_p2p import connection, crew, disk, download, merkle, swarm, wire
+from rede_p2p import connection, crew, disk, gathering, merkle, swarm, wire
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.holdings import Holdings
@@ -385,7 +385,7 @@ def test_a_tracker_that_hangs_delays_neither_the_beginning_nor_the_end(
     began = monotonic()
     ended = beginning(fetching(*[source] * known, who_has=who_has))
     assert isinstance(ended(), Outcome)
-    assert monotonic() - began < download.LAST_LOOK * 4
+    assert monotonic() - began < gathering.LAST_LOOK * 4
     assert arrived(folder)
 
 
@@ -417,7 +417,7 @@ class Counted:
 
     def __init__(self, monkeypatch):
         monkeypatch.setattr(crew, "AT_WORK", 2)
-        monkeypatch.setattr(download, "AT_WORK", 2)
+        monkeypatch.setattr(gathering, "AT_WORK", 2)
         self._lock = Lock()
         self.asked = 0
         self.go_on = Event()
@@ -454,9 +454,9 @@ def test_no_more_are_at_work_than_may_be(sharing, fetching, folder, beginning, m
 
 def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, monkeypatch):
     monkeypatch.setattr(crew, "AT_WORK", 2)
-    monkeypatch.setattr(download, "AT_WORK", 2)
-    monkeypatch.setattr(download, "FIRST_LOOK", 5.0)  # nobody is asked for others before
-    monkeypatch.setattr(download, "LAST_LOOK", 5.0)
+    monkeypatch.setattr(gathering, "AT_WORK", 2)
+    monkeypatch.setattr(gathering, "FIRST_LOOK", 5.0)  # nobody is asked for others before
+    monkeypatch.setattr(gathering, "LAST_LOOK", 5.0)
     honest = sharing()
     lie = sources.refuses("not-here")
     refusing = [sharing(lie) for _ in range(12)]
@@ -553,7 +553,7 @@ def test_a_cancelled_download_ends_at_once_whoever_serves_and_keeps_what_came(
 def test_when_nobody_has_the_rest_it_gives_up_and_keeps_what_came(
     opened, fetching, folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(download, "STUCK", 0.5)
+    monkeypatch.setattr(gathering, "STUCK", 0.5)
     growing = Growing(opened(), tmp_path, HALF)
     with pytest.raises(IncompleteError) as caught:
         fetching(growing.source).run()
