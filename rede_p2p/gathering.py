@@ -7,6 +7,7 @@ looked at when it is there. Owner: the thread of a download.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -100,8 +101,18 @@ class Gathering:
 
 
 def _drawn(sources: Sequence[Address]) -> list[Address]:
-    """Put sources in the order in which to try them: by lot, where they are too many for all."""
-    return random.sample(sources, len(sources)) if len(sources) > AT_WORK else list(sources)
+    """Put sources in the order in which to try them: by lot, where they are too many for all.
+
+    One of each machine comes first, so that nobody hides the others by being there many times.
+    """
+    if len(sources) > AT_WORK:
+        sources = random.sample(sources, len(sources))
+    times: Counter[str] = Counter()
+    turns = {}
+    for source in sources:
+        turns[source] = times[source.ip]
+        times[source.ip] += 1
+    return sorted(turns, key=turns.__getitem__)
 
 
 def _told(asked: Future[list[Address]]) -> list[Address]:
