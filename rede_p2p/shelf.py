@@ -103,7 +103,14 @@ class Shelf:
         self._wishes: set[Wish] = set()
 
     def enter(self, machine: Hashable, lacking: PieceSet) -> Wish:
-        """Begin to serve a requester, who is on a machine."""
+        """Begin to serve a requester, who is on a machine.
+
+        Who comes to an empty room finds nothing offered: what those before were offered says
+        nothing of who is here now, and would only break the file into short runs.
+        """
+        if not self._wishes and len(self._starts) > 1 and self._starts[1] < len(self._order):
+            self._offers = dict.fromkeys(self._order, 0)
+            self._starts = [0]
         wish = Wish(machine, lacking, lacking & self._here)
         self._wishes.add(wish)
         return wish
@@ -173,8 +180,10 @@ class Shelf:
         follows = after in wish.here and self._offers[after] == self._lowest()
         needed = 0 if follows and not others else others + 1
         found = list(islice(self._least_offered(wish.here), needed))
-        if not follows and not found:
-            return range(0), []
+        if not follows:
+            if not found:
+                return range(0), []
+            follows = after in wish.here and self._offers[after] <= self._offers[found[0]]
         first = after if follows else found[0]
         level, end = self._offers[first], first + 1
         while end - first < most and end in wish.here and self._offers[end] <= level:

@@ -40,6 +40,9 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @rule(lacking=st.one_of(st.sets(PIECES_OR_MORE), st.just(set(range(46)))))
     def enter(self, lacking):
+        if not self.lacking:
+            self.offers = dict.fromkeys(self.offers, 0)
+            self.out.clear()
         self.lacking[self.shelf.enter(len(self.lacking), PieceSet(COUNT, lacking))] = set(lacking)
 
     @precondition(lambda self: self.lacking)
@@ -74,7 +77,7 @@ class ShelfMachine(RuleBasedStateMachine):
         assert len(run) <= most and set(run) <= here.keys()
         assert here[run[0]] == min(here.values())
         assert all(here[piece] <= here[run[0]] for piece in run)
-        if here.get(after) == min(self.offers.values()):
+        if here.get(after) == min(here.values()):
             assert run[0] == after
         self.check_others(here.keys() - set(run), beside, others if most == 1 else 0)
         for piece in run:
@@ -124,7 +127,8 @@ class ShelfMachine(RuleBasedStateMachine):
         """Take everything once more: it comes in the order of how often it was offered."""
         if not hasattr(self, "shelf"):
             return
-        wish, order = self.shelf.enter("last", PieceSet(COUNT, self.offers)), []
+        self.enter(set(self.offers))
+        wish, order = list(self.lacking)[-1], []
         while wish.here:
             ((piece,), _) = self.shelf.pick(wish, 0, 1)
             self.shelf.note(wish, [piece], [])
@@ -208,6 +212,34 @@ def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
         after = run.stop
         order.extend(run)
     assert order == list(range(50))
+
+
+def taken_by(shelf, wish):
+    """Take all that a shelf has, in runs of at most ten; tell how many times too many they are."""
+    runs, after, pieces = 0, 0, len(wish.here)
+    while run := shelf.pick(wish, after, 10)[0]:
+        shelf.note(wish, run, [])
+        runs, after = runs + 1, run.stop
+    return runs / (pieces / 10)
+
+
+@pytest.mark.parametrize("before", [[range(1000)], [range(500), range(500)], [range(0, 1000, 3)]])
+def test_those_who_were_here_before_do_not_break_the_file_into_short_runs(before):
+    shelf = Shelf(1000, range(1000), random.Random(1))
+    for lacking in before:
+        wish = shelf.enter("a", PieceSet(1000, lacking))
+        taken_by(shelf, wish)
+        shelf.leave(wish)
+    assert taken_by(shelf, shelf.enter("b", PieceSet(1000, range(1000)))) < 1.2
+
+
+def test_who_lacks_what_was_offered_more_often_than_the_rest_is_served_in_order_too():
+    shelf = Shelf(1000, range(1000), random.Random(1))
+    shelf.enter("idle", PieceSet(1000, range(1000)))
+    for machine in "ab":
+        wish = shelf.enter(machine, PieceSet(1000, range(400)))
+        assert taken_by(shelf, wish) < 1.2
+        shelf.leave(wish)
 
 
 @pytest.mark.parametrize(
