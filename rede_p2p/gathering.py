@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
+from operator import itemgetter
 from time import monotonic
 
 from rede_p2p.crew import AT_WORK, Crew
@@ -108,11 +109,11 @@ def _drawn(sources: Sequence[Address]) -> list[Address]:
     if len(sources) > AT_WORK:
         sources = random.sample(sources, len(sources))
     times: Counter[str] = Counter()
-    turns = {}
+    turns = []
     for source in sources:
-        turns[source] = times[source.ip]
+        turns.append((times[source.ip], source))
         times[source.ip] += 1
-    return sorted(turns, key=turns.__getitem__)
+    return [source for _, source in sorted(turns, key=itemgetter(0))]
 
 
 def _told(asked: Future[list[Address]]) -> list[Address]:
