@@ -42,7 +42,7 @@ class Sender:
         if head.bytes <= AT_ONCE and not self._uploads.limited:
             self._send_small(file, stamp, head, start)
             return
-        with self._uploads.slot(name, self.machine, head.bytes, self._tell_place) as upload:
+        with self._uploads.slot(name, self.machine, self._tell_place) as upload:
             self._go_on_counting(upload)
             self._connection.send(wire.encode_reply(head))
             held_back = min(1, head.bytes)

@@ -33,7 +33,6 @@ class Upload:
 
     name: str
     to: str  # IP address
-    size: int  # bytes
     began: float  # on the monotonic clock, seconds: the first answer about the same file did
     earlier: int = 0  # bytes, in the answers before this one
     sent: int = 0  # bytes
@@ -76,9 +75,9 @@ class Uploads:
             return list(self._active)
 
     @contextmanager
-    def slot(self, name: str, to: str, size: int, tell: Callable[[int], None]) -> Iterator[Upload]:
+    def slot(self, name: str, to: str, tell: Callable[[int], None]) -> Iterator[Upload]:
         """Wait for a slot and hold it; ``tell`` is given one's place, and may raise to give up."""
-        upload = Upload(name, to, size, monotonic())
+        upload = Upload(name, to, monotonic())
         with self._lock:
             self._queue.append(upload)
         try:

@@ -36,7 +36,7 @@ class Guest:
 
     def _run(self):
         try:
-            with self._slots.slot(self.name, self._to, 100, self._tell):
+            with self._slots.slot(self.name, self._to, self._tell):
                 self.served.set()
                 assert self.let_go.wait(SOON)
         except ConnectionLostError as error:
@@ -119,7 +119,7 @@ def test_one_address_has_no_more_than_half_of_the_slots(number, half):
 def test_a_slot_is_free_again_after_an_error():
     slots = Uploads(slots=1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), slots.slot("a", "b", 1, pytest.fail):
+        with pytest.raises(ZeroDivisionError), slots.slot("a", "b", pytest.fail):
             raise ZeroDivisionError
     assert names(slots) == []
 
@@ -136,13 +136,13 @@ def test_closing_wakes_all_who_wait_and_lets_nobody_in():
         guest.ends()
         assert guest.error is not None
     first.ends()
-    with pytest.raises(ConnectionLostError), slots.slot("late", "b", 1, pytest.fail):
+    with pytest.raises(ConnectionLostError), slots.slot("late", "b", pytest.fail):
         pass
 
 
 def test_without_a_limit_nobody_is_held_back():
     slots = Uploads()
-    with slots.slot("a", "b", 10**9, pytest.fail) as upload:
+    with slots.slot("a", "b", pytest.fail) as upload:
         sizes = [count for _, count in slots.chunks(upload, 10**9)]
         assert sum(sizes) == upload.sent == 10**9
         assert max(sizes) == uploads.FREE_CHUNK
@@ -150,7 +150,7 @@ def test_without_a_limit_nobody_is_held_back():
 
 def test_chunks_cover_an_upload_without_a_gap():
     slots = Uploads(limit=3 * 2**20)
-    with slots.slot("a", "b", 100_000, pytest.fail) as upload:
+    with slots.slot("a", "b", pytest.fail) as upload:
         chunks = list(slots.chunks(upload, 100_000))
     assert [offset for offset, _ in chunks] == list(range(0, 100_000, PACED_CHUNK))
     assert sum(count for _, count in chunks) == 100_000
@@ -189,7 +189,7 @@ def clock(monkeypatch):
 def test_a_limit_is_what_is_sent_in_a_second(clock, limit):
     slots = Uploads(limit=limit)
     most = max(PACED_CHUNK, int(limit * PACE))
-    with slots.slot("a", "b", 3 * limit, pytest.fail) as upload:
+    with slots.slot("a", "b", pytest.fail) as upload:
         began = clock.now
         for _ in slots.chunks(upload, 3 * limit):
             assert upload.sent <= limit * (clock.now - began) + most
@@ -202,13 +202,13 @@ def test_a_limit_is_what_is_sent_in_a_second(clock, limit):
 )
 def test_a_chunk_is_never_so_short_that_its_moment_would_be_missed(clock, limit, chunk):
     slots = Uploads(limit=limit)
-    with slots.slot("a", "b", 10 * chunk, pytest.fail) as upload:
+    with slots.slot("a", "b", pytest.fail) as upload:
         assert {count for _, count in slots.chunks(upload, 10 * chunk)} == {chunk}
 
 
 def test_after_a_pause_nothing_is_caught_up_with(clock):
     slots = Uploads(limit=2**20)
-    with slots.slot("a", "b", 2**20, pytest.fail) as upload:
+    with slots.slot("a", "b", pytest.fail) as upload:
         list(slots.chunks(upload, 2**20))
         clock.now += 100
         began = clock.now
@@ -219,8 +219,8 @@ def test_after_a_pause_nothing_is_caught_up_with(clock):
 def test_a_limit_is_shared_evenly(clock):
     slots = Uploads(limit=2**20)
     with (
-        slots.slot("a", "b", 2**20, pytest.fail) as one,
-        slots.slot("c", "d", 2**20, pytest.fail) as two,
+        slots.slot("a", "b", pytest.fail) as one,
+        slots.slot("c", "d", pytest.fail) as two,
     ):
         began = clock.now
         for _ in zip(slots.chunks(one, 2**19), slots.chunks(two, 2**19), strict=True):
@@ -234,7 +234,7 @@ def test_many_at_once_are_never_faster_than_the_limit_in_all():
     slots, began = Uploads(limit=limit), monotonic()
 
     def send():
-        with slots.slot("a", "b", each, pytest.fail) as upload:
+        with slots.slot("a", "b", pytest.fail) as upload:
             for _ in slots.chunks(upload, each):
                 pass
 
@@ -269,7 +269,7 @@ def test_closing_ends_what_waits_for_its_moment():
 
     def send():
         try:
-            with slots.slot("a", "b", 2**30, pytest.fail) as upload:
+            with slots.slot("a", "b", pytest.fail) as upload:
                 for _ in slots.chunks(upload, 2**30):
                     begun.set()
         except ConnectionLostError as error:
