@@ -7,7 +7,6 @@ piece: missing → reserved by a source → here, or back to missing when its so
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -159,7 +158,7 @@ class Crew:
         except (PeerUnreachableError, VerificationError) as error:
             failure = error
         except DiskError as error:
-            if _is_crowded(error):  # those at work have their files open
+            if error.kind == "crowded":  # those at work have their files open
                 failure = error
             else:  # no other source can help
                 verifier.failure = error
@@ -312,11 +311,6 @@ def _weight(failure: RedeError) -> int:
     cause = getattr(failure, "cause", None)
     lost = isinstance(cause, ConnectionLostError) and cause.reason in ("lost", "refused")
     return 1 if lost else TRIES
-
-
-def _is_crowded(error: DiskError) -> bool:
-    """Tell whether no more files could be opened."""
-    return getattr(error.__cause__, "errno", None) in (errno.EMFILE, errno.ENFILE)
 
 
 class _Buffers:

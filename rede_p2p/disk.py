@@ -44,6 +44,8 @@ _KINDS = {
     errno.EEXIST: "not-folder",
     errno.ENAMETOOLONG: "name",
     errno.ELOOP: "link",
+    errno.EMFILE: "crowded",
+    errno.ENFILE: "crowded",
 }
 
 

@@ -266,6 +266,7 @@ _DISK = {
     "link-folder": "uma pasta desse caminho é um link, e ele não será seguido: {}",
     "busy": "já está sendo baixado, nesta janela ou em outra: {}",
     "replaced": "o arquivo parcial foi removido ou trocado enquanto crescia; repita o get: {}",
+    "crowded": "o sistema não deixa abrir mais arquivos de uma vez: {}",
     "not-file": "não é um arquivo comum: {}",
     "changed": "o arquivo mudou enquanto era lido: {}",
     "stopped": "a leitura foi interrompida: {}",

@@ -86,6 +86,7 @@ def test_a_regular_file_is_opened_from_its_beginning(tmp_path):
         (errno.EDQUOT, "full"),
         (errno.ENOENT, "missing"),
         (errno.ENAMETOOLONG, "name"),
+        (errno.EMFILE, "crowded"),
         (errno.EIO, "other"),
         (None, "other"),
     ],

@@ -42,7 +42,15 @@ def keys_of_faults() -> set[str]:
     return {key.value for key in table.keys}
 
 
-OF_THE_DISK = {*disk._KINDS.values(), "other", "not-file", "stopped", "changed"}
+OF_THE_DISK = {
+    *disk._KINDS.values(),
+    "other",
+    "not-file",
+    "stopped",
+    "changed",
+    "replaced",
+    "link-folder",
+}
 
 # Where the word is not written at the place that raises: what it can be there.
 COMPUTED = {
