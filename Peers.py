@@ -13,11 +13,13 @@ from contextlib import ExitStack
 from functools import partial
 from threading import Thread
 
-from rede_p2p import commands, disk, manual, options, sentences
+from rede_p2p import commands, manual, options, sentences
 from rede_p2p.actions import ACTIONS
 from rede_p2p.announcer import Announcer
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection, dial
+from rede_p2p.content import disk
+from rede_p2p.content.hash_cache import Roots, default_database
 from rede_p2p.discovery import WELL_KNOWN_PORT
 from rede_p2p.errors import (
     Address,
@@ -36,7 +38,6 @@ from rede_p2p.membership import Membership
 from rede_p2p.messages import TO_PEER
 from rede_p2p.options import PeerOptions
 from rede_p2p.registry import FIRST_PORT
-from rede_p2p.roots import Roots, default_database
 from rede_p2p.screens import Screen
 from rede_p2p.serving import Guest
 from rede_p2p.session import Session

@@ -13,8 +13,9 @@ from functools import partial
 from threading import Thread
 from types import TracebackType
 
-from rede_p2p import disk, manual, options, sentences
+from rede_p2p import manual, options, sentences
 from rede_p2p.connection import Connection
+from rede_p2p.content import disk
 from rede_p2p.discovery import Responder
 from rede_p2p.errors import BadUsageError, ProtocolError, RedeError, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft

@@ -12,8 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
-from rede_p2p import disk, manual, options, sentences, torrent
+from rede_p2p import manual, options, sentences
 from rede_p2p.commands import Command
+from rede_p2p.content import disk, torrent
+from rede_p2p.content.merkle import Content
+from rede_p2p.content.partial_file import Partial, finals, path_of
 from rede_p2p.errors import (
     Address,
     BadUsageError,
@@ -28,9 +31,7 @@ from rede_p2p.errors import (
     StoppedWaitingError,
 )
 from rede_p2p.getting import get
-from rede_p2p.merkle import Content
 from rede_p2p.messages import Known, Ls, Shared
-from rede_p2p.partial import Partial, finals, path_of
 from rede_p2p.session import Session, expect, listed
 
 MOST_NAMES = 10  # contents that ``status`` names, of those that are offered beside the shares

@@ -12,10 +12,10 @@ from threading import Event, Thread
 
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection
+from rede_p2p.content.merkle import Content
 from rede_p2p.errors import RedeError, RefusedError, TrackerUnreachableError
 from rede_p2p.holdings import Holdings
 from rede_p2p.membership import Membership, at_once
-from rede_p2p.merkle import Content
 from rede_p2p.messages import Announce, Done, Shared, Withdraw
 
 LOOK_EVERY = 0.2  # seconds

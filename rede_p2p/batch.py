@@ -18,8 +18,12 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from rede_p2p import disk, merkle, names, wire
+from rede_p2p import wire
 from rede_p2p.connection import Connection
+from rede_p2p.content import disk, merkle, safe_names
+from rede_p2p.content.anonymous_file import Unnamed
+from rede_p2p.content.hash_cache import Hashed, Roots
+from rede_p2p.content.partial_file import Partial, finals, path_of
 from rede_p2p.download import SPARE, Connect, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -33,9 +37,6 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.messages import Body, Pieces
-from rede_p2p.partial import Partial, finals, path_of
-from rede_p2p.roots import Hashed, Roots
-from rede_p2p.unnamed import Unnamed
 
 SMALL = 1024 * 1024  # bytes; a larger file is a download of its own
 AHEAD = 256  # requests sent before their replies are read
@@ -118,7 +119,7 @@ class Batch:
     def _settle(self, wanted: Wanted) -> bool:
         """Report the file at once if it is here already or may not be written."""
         try:
-            for path in finals(self._prefix + names.check(wanted.name)):
+            for path in finals(self._prefix + safe_names.check(wanted.name)):
                 if not os.path.lexists(path):
                     return False
                 if self._is_content(wanted, path):
@@ -224,7 +225,7 @@ class Batch:
             if folder != self._top and disk.has_link(self._top, folder):
                 raise DiskError(folder, "link-folder")
             left = self._left_in[folder] = _partials_in(folder)
-        if not left or names.partial(last) not in left:
+        if not left or safe_names.partial(last) not in left:
             unnamed = Unnamed.make(path, folder)
             if unnamed is not None:
                 return unnamed
@@ -287,7 +288,7 @@ class Batch:
 
 def _partials_in(folder: str) -> set[str]:
     with suppress(OSError):
-        return {name for name in os.listdir(folder) if name.endswith(names.PARTIAL)}
+        return {name for name in os.listdir(folder) if name.endswith(safe_names.PARTIAL)}
     return set()
 
 

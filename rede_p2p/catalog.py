@@ -15,12 +15,12 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
-from rede_p2p import disk, names
-from rede_p2p.disk import Stamp
+from rede_p2p.content import disk, safe_names
+from rede_p2p.content.disk import Stamp
+from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, UnsafeNameError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
-from rede_p2p.merkle import Content
-from rede_p2p.roots import Roots
 
 LOOK_EVERY = 1.0  # seconds
 FILES_EVERY = 5.0  # seconds between two looks at all files, if nobody asks
@@ -227,7 +227,7 @@ def _read_list(list_path: Path) -> tuple[Line | Problem, ...]:
 def _expand(base: Path, line: Line) -> Iterator[Share | Problem]:
     """Yield the share of a line, or one for each file in the folder that it names."""
     try:
-        names.check(line.name)
+        safe_names.check(line.name)
     except UnsafeNameError as error:
         yield Problem(line.number, f"name-{error.kind}", line.name)
         return
@@ -252,7 +252,7 @@ def _expand_folder(top: str, line: Line) -> Iterator[Share | Problem]:
             name, stamp = f"{prefix}/{entry}", disk.stamp(path, links=False)
             if entry.startswith(".") or stamp is None:
                 continue
-            if not names.is_safe(name):
+            if not safe_names.is_safe(name):
                 yield Problem(line.number, "name-unsafe", name)
             else:
                 yield Share(name, path, stamp, top)

@@ -16,7 +16,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
-from rede_p2p import disk, wire
+from rede_p2p import wire
+from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError
 from rede_p2p.messages import Listing, Quit
 

@@ -13,9 +13,11 @@ from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from time import monotonic
 
-from rede_p2p import merkle, wire
+from rede_p2p import wire
 from rede_p2p.connection import Connection
-from rede_p2p.disk import Writer, pages
+from rede_p2p.content import merkle
+from rede_p2p.content.disk import Writer, pages
+from rede_p2p.content.merkle import Content
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -25,7 +27,6 @@ from rede_p2p.errors import (
     RedeError,
     VerificationError,
 )
-from rede_p2p.merkle import Content
 from rede_p2p.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier

@@ -18,8 +18,13 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import NamedTuple
 
-from rede_p2p import disk, gathering, merkle, names, wire
+from rede_p2p import gathering, wire
 from rede_p2p.connection import Connection
+from rede_p2p.content import disk, merkle, safe_names
+from rede_p2p.content.hash_cache import Hashed, Roots
+from rede_p2p.content.merkle import Content
+from rede_p2p.content.partial_file import Partial, finals, path_of
+from rede_p2p.content.recheck import Look, open_partial
 from rede_p2p.crew import Crew
 from rede_p2p.errors import (
     Address,
@@ -33,10 +38,6 @@ from rede_p2p.errors import (
 from rede_p2p.gathering import Gathering, WhoHas, nobody_else
 from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.layers import find_layer
-from rede_p2p.look import Look, open_partial
-from rede_p2p.merkle import Content
-from rede_p2p.partial import Partial, finals, path_of
-from rede_p2p.roots import Hashed, Roots
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier
 
@@ -92,7 +93,7 @@ class Download:
         self._wanted = wanted
         self._content = wanted.content
         self._folder = folder
-        self._target = folder / names.check(wanted.name)
+        self._target = folder / safe_names.check(wanted.name)
         self._connect = connect
         self._roots = roots
         self._gathering = Gathering(wanted.content, wanted.sources, who_has)

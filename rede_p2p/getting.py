@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from rede_p2p import lookup, options, sentences, wire
 from rede_p2p.commands import Command
+from rede_p2p.content.merkle import Content
 from rede_p2p.download import Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -18,7 +19,6 @@ from rede_p2p.errors import (
 )
 from rede_p2p.events import Preparing
 from rede_p2p.lookup import Selection
-from rede_p2p.merkle import Content
 from rede_p2p.messages import Member
 from rede_p2p.session import Session, listed
 from rede_p2p.transfers import Transfer

@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Condition, Lock
 from typing import BinaryIO
 
-from rede_p2p import disk, merkle
 from rede_p2p.catalog import Catalog, Share
-from rede_p2p.disk import Stamp
-from rede_p2p.merkle import Content
+from rede_p2p.content import disk, merkle
+from rede_p2p.content.disk import Stamp
+from rede_p2p.content.merkle import Content
 from rede_p2p.shelf import PieceSet, Shelf, Wish
 
 OTHERS = 3  # pieces named beside the one that is offered

@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 
-from rede_p2p import merkle, wire
+from rede_p2p import wire
 from rede_p2p.connection import REPLY_TIMEOUT, WAIT_TIMEOUT, Connection
+from rede_p2p.content import merkle
+from rede_p2p.content.merkle import Content
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -18,7 +20,6 @@ from rede_p2p.errors import (
     RefusedError,
     VerificationError,
 )
-from rede_p2p.merkle import Content
 from rede_p2p.messages import Body, Hashes
 
 HURRY = 1.0  # seconds for the piece hashes to come from one of several sources

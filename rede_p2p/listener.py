@@ -17,8 +17,8 @@ from contextlib import suppress
 from threading import Lock, Thread
 from types import TracebackType
 
-from rede_p2p import disk
 from rede_p2p.connection import Connection
+from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError
 
 PAUSE = 0.1  # seconds without accepting when the system has no descriptor left

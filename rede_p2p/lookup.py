@@ -14,8 +14,10 @@ from queue import SimpleQueue
 from threading import Event
 from typing import NamedTuple, TypeVar
 
-from rede_p2p import names, wire
+from rede_p2p import wire
 from rede_p2p.connection import Connection
+from rede_p2p.content import safe_names
+from rede_p2p.content.merkle import Content
 from rede_p2p.download import Connect, Wanted
 from rede_p2p.errors import (
     Address,
@@ -25,7 +27,6 @@ from rede_p2p.errors import (
     PeerUnreachableError,
     RedeError,
 )
-from rede_p2p.merkle import Content
 from rede_p2p.messages import Found, Ls, Shared, Stat
 
 AT_ONCE = 8  # peers asked at the same time
@@ -144,7 +145,7 @@ def find(
     Raises NoSuchFileError when those that answer do not have it, AmbiguousNameError when they
     share different contents, PeerUnreachableError when none answers.
     """
-    names.check(name)
+    safe_names.check(name)
 
     def ask(connection: Connection) -> Content:
         found = connection.ask(Stat(name), Found, waiting=heard.put)

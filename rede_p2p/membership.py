@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from rede_p2p import discovery
 from rede_p2p.connection import DIAL_TIMEOUT, REPLY_TIMEOUT, Connection, dial
+from rede_p2p.content.merkle import Content
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -31,7 +32,6 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
-from rede_p2p.merkle import Content
 from rede_p2p.messages import (
     MAX_OFFERS,
     VERSION,

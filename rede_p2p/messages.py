@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from rede_p2p import merkle
+from rede_p2p.content import merkle
 from rede_p2p.wire import Boolean, Digest, Hexadecimal, Indexes, Integer, IpAddress, Text
 
 VERSION = 1  # of this protocol; a tracker refuses a peer that says another

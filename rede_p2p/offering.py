@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import BinaryIO
 
-from rede_p2p import merkle
+from rede_p2p.content import merkle
 from rede_p2p.errors import RefusedError
 from rede_p2p.holdings import Holding
 from rede_p2p.messages import Choice, Next, Run, Take

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rede_p2p import disk, merkle, wire
+from rede_p2p import wire
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.connection import Connection
+from rede_p2p.content import disk, merkle
+from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.holdings import Holdings
-from rede_p2p.merkle import Content
 from rede_p2p.messages import (
     AnyRequest,
     Body,
@@ -32,7 +34,6 @@ from rede_p2p.messages import (
     Want,
 )
 from rede_p2p.offering import Offering
-from rede_p2p.roots import Roots
 from rede_p2p.sending import Sender
 from rede_p2p.uploads import Uploads
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from rede_p2p.catalog import Catalog
 from rede_p2p.commands import Command
+from rede_p2p.content.hash_cache import Roots
 from rede_p2p.download import Connect
 from rede_p2p.errors import BadUsageError, PeerNotListedError
 from rede_p2p.holdings import Holdings
 from rede_p2p.membership import Membership
 from rede_p2p.messages import Member
-from rede_p2p.roots import Roots
 from rede_p2p.screens import Screen
 from rede_p2p.transfers import Transfers
 from rede_p2p.uploads import Uploads

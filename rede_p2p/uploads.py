@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Condition, Event, Lock
 from time import monotonic
 
-from rede_p2p import merkle
+from rede_p2p.content import merkle
 from rede_p2p.errors import ConnectionLostError
 
 SLOTS = 32  # uploads at once

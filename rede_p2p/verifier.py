@@ -14,10 +14,10 @@ from threading import Thread
 from types import TracebackType
 from typing import NamedTuple
 
-from rede_p2p import merkle
-from rede_p2p.disk import Writer
+from rede_p2p.content import merkle
+from rede_p2p.content.disk import Writer
+from rede_p2p.content.partial_file import Partial
 from rede_p2p.errors import Address, RedeError
-from rede_p2p.partial import Partial
 
 Found = dict[int, bool]  # piece → whether it is right
 Judge = Callable[[Address, Found], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from rede_p2p import merkle
+from rede_p2p.content import merkle
 
 BIG = bytes(range(256)) * 1200  # several pieces, and a short one
 LARGE = random.Random(1).randbytes(3 * 2**20 + 5)

@@ -86,7 +86,7 @@ def mask() -> None:
 
 def _import_all() -> None:
     package = importlib.import_module("rede_p2p")
-    for module in pkgutil.iter_modules(package.__path__, "rede_p2p."):
+    for module in pkgutil.walk_packages(package.__path__, "rede_p2p."):
         importlib.import_module(module.name)
     for name in ("Servidor", "Peers"):
         importlib.import_module(name)

@@ -20,17 +20,18 @@ from types import SimpleNamespace
 from listening import SOON, running
 
 from Peers import connect_to_peer
-from rede_p2p import disk, merkle, sentences, wire
+from rede_p2p import sentences, wire
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection
+from rede_p2p.content import disk, merkle
+from rede_p2p.content.hash_cache import Hashed, Roots
+from rede_p2p.content.merkle import Content
 from rede_p2p.download import Wanted
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
-from rede_p2p.merkle import Content
 from rede_p2p.messages import TO_PEER, AnyRequest, Choice, Hashes, Next, Pieces, Run, Take, Want
-from rede_p2p.roots import Hashed, Roots
 from rede_p2p.serving import Guest
 from rede_p2p.uploads import PACED_CHUNK, Uploads
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 from rede_p2p import announcer, index
 from rede_p2p.announcer import Announcer
+from rede_p2p.content.merkle import Content
 from rede_p2p.membership import Membership
-from rede_p2p.merkle import Content
 from rede_p2p.registry import FIRST_PORT
 from Servidor import Tracker
 

@@ -17,8 +17,8 @@ from programs import Liar, Program, beside, eventually, network
 from sources import right_pieces
 from terminals import terminal
 
-from rede_p2p import merkle
-from rede_p2p.merkle import FINEST_PIECE
+from rede_p2p.content import merkle
+from rede_p2p.content.merkle import FINEST_PIECE
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 

@@ -14,8 +14,13 @@ import sources
 from programs import network
 from sources import about_pieces, connect, source
 
-from rede_p2p import batch, disk, unnamed
+from rede_p2p import batch
 from rede_p2p.batch import Batch
+from rede_p2p.content import anonymous_file, disk
+from rede_p2p.content.anonymous_file import Unnamed
+from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.merkle import Content
+from rede_p2p.content.partial_file import Partial
 from rede_p2p.download import Outcome
 from rede_p2p.errors import (
     Address,
@@ -29,11 +34,7 @@ from rede_p2p.errors import (
     UnsafeNameError,
     VerificationError,
 )
-from rede_p2p.merkle import Content
 from rede_p2p.messages import Pieces
-from rede_p2p.partial import Partial
-from rede_p2p.roots import Roots
-from rede_p2p.unnamed import Unnamed
 
 COUNT = 300
 RANDOM = random.Random(11)
@@ -487,7 +488,7 @@ def test_a_partial_file_of_an_earlier_get_is_taken_over(honest, run, folder):
 
 @pytest.mark.usefixtures("small_groups")
 def test_a_system_without_unnamed_files_fetches_them_all_the_same(honest, run, folder, monkeypatch):
-    monkeypatch.setattr(unnamed, "_KNOWN", False)
+    monkeypatch.setattr(anonymous_file, "_KNOWN", False)
     run(honest.share(FEW))
     assert found_in(folder) == FEW
 

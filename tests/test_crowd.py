@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from programs import Program, beside, eventually, network
 
-from rede_p2p import merkle
+from rede_p2p.content import merkle
 
 PEERS, GETS = 8, 200
 LARGEST = 2 * 2**20  # bytes

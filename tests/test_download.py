@@ -30,7 +30,11 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, crew, disk, gathering, layers, look, merkle, wire
+from rede_p2p import connection, crew, gathering, layers, wire
+from rede_p2p.content import disk, merkle, recheck
+from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
+from rede_p2p.content.partial_file import Partial
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
@@ -46,10 +50,7 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.holdings import Holdings
-from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
 from rede_p2p.messages import Body, Hashes
-from rede_p2p.partial import Partial
-from rede_p2p.roots import Roots
 from rede_p2p.uploads import Uploads
 
 DATA = random.Random(3).randbytes(40 * FINEST_PIECE + 77)
@@ -92,7 +93,7 @@ def lying(tmp_path, host):
 @pytest.fixture
 def hanging(monkeypatch):
     """Have the process that looks at what is here say nothing, and read nothing."""
-    monkeypatch.setattr(look, "_PROGRAM", "import threading; threading.Event().wait(60)")
+    monkeypatch.setattr(recheck, "_PROGRAM", "import threading; threading.Event().wait(60)")
 
 
 def found_in(folder):

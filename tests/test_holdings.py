@@ -7,10 +7,10 @@ import random
 import pytest
 from sources import content_of
 
-from rede_p2p import disk
 from rede_p2p.catalog import Share
+from rede_p2p.content import disk
+from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.holdings import Holdings
-from rede_p2p.merkle import FINEST_PIECE
 from rede_p2p.shelf import PieceSet
 
 DATA = random.Random(7).randbytes(3 * FINEST_PIECE + 1)

@@ -13,11 +13,12 @@ import pytest
 from programs import PATIENCE, beside, network
 from sources import Noting, connect, right_pieces, source
 
-from rede_p2p import lookup, merkle
+from rede_p2p import lookup
+from rede_p2p.content import merkle
+from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.download import Download
 from rede_p2p.errors import Address, IncompleteError, PeerUnreachableError
-from rede_p2p.merkle import FINEST_PIECE
-from rede_p2p.roots import Roots
 from rede_p2p.uploads import Uploads
 
 DATA = random.Random(5).randbytes(32 * 2**20 + 77)

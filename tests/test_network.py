@@ -12,7 +12,7 @@ from programs import Liar, beside, converse, eventually, network
 from sources import content_of
 
 from rede_p2p import actions
-from rede_p2p.merkle import FINEST_PIECE
+from rede_p2p.content.merkle import FINEST_PIECE
 
 DATA = random.Random(5).randbytes(20 * FINEST_PIECE + 7)
 ROOT = content_of(DATA).root.hex()

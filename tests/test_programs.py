@@ -44,8 +44,8 @@ from programs import (
     private_port,
 )
 
-from rede_p2p import merkle
 from rede_p2p.connection import REPLY_TIMEOUT
+from rede_p2p.content import merkle
 
 ODD_NAMES = (
     "com espaço.txt",

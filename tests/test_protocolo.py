@@ -27,8 +27,9 @@ from conftest import ROOT
 
 import Peers
 import Servidor
-from rede_p2p import merkle, messages, options, wire
+from rede_p2p import messages, options, wire
 from rede_p2p.announcer import Announcer
+from rede_p2p.content import merkle
 from rede_p2p.discovery import WELL_KNOWN_PORT
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.membership import Membership

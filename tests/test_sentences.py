@@ -11,8 +11,9 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 from conftest import ROOT
 
-from rede_p2p import catalog, connection, disk, errors, events, listener, sentences, wire
+from rede_p2p import catalog, connection, errors, events, listener, sentences, wire
 from rede_p2p.actions import ACTIONS
+from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
 
 HERE = Address("10.0.0.7", 5455)

@@ -15,14 +15,16 @@ from listening import SOON, running
 from test_names import UNSAFE
 
 from Peers import peer_connected
-from rede_p2p import merkle, serving, uploads, wire
+from rede_p2p import serving, uploads, wire
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import dial
+from rede_p2p.content import merkle
+from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.merkle import FINEST_PIECE, HASH
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
-from rede_p2p.merkle import FINEST_PIECE, HASH
 from rede_p2p.messages import (
     Body,
     Done,
@@ -37,7 +39,6 @@ from rede_p2p.messages import (
     Shared,
     Stat,
 )
-from rede_p2p.roots import Roots
 from rede_p2p.uploads import Uploads
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rede_p2p.merkle import MAX_PIECES
+from rede_p2p.content.merkle import MAX_PIECES
 from rede_p2p.shelf import CLOSE, LEAD, LEAST_LEAD, OUTRUN, PieceSet, Shelf, Wish
 
 COUNT = 46

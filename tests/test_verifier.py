@@ -9,11 +9,11 @@ from threading import Event, get_ident
 
 import pytest
 
-from rede_p2p import merkle
+from rede_p2p.content import merkle
+from rede_p2p.content.merkle import FINEST_PIECE
+from rede_p2p.content.partial_file import Partial
+from rede_p2p.content.recheck_worker import look_at
 from rede_p2p.errors import Address, DiskError
-from rede_p2p.merkle import FINEST_PIECE
-from rede_p2p.partial import Partial
-from rede_p2p.recheck import look_at
 from rede_p2p.verifier import Verifier
 
 DATA = random.Random(8).randbytes(5 * FINEST_PIECE + 9)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rede_p2p import announcer, merkle, messages, names, wire
+from rede_p2p import announcer, messages, wire
 from rede_p2p.connection import Connection
+from rede_p2p.content import merkle, safe_names
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.messages import (
     BY_UDP,
@@ -462,7 +463,7 @@ def test_a_line_of_a_listing_may_be_as_long_as_any_other():
 
 
 def test_the_longest_lines_that_the_program_announces_at_once_may_be_announced():
-    longest = Shared('"' * names.MAX_PATH, merkle.MAX_SIZE, ROOT)
+    longest = Shared('"' * safe_names.MAX_PATH, merkle.MAX_SIZE, ROOT)
     body = wire.encode_lines([longest] * announcer.AT_ONCE)
     line = wire.encode_request(Announce(len(body), announcer.AT_ONCE))
     assert wire.decode_request(line, TO_TRACKER).bytes == len(body)

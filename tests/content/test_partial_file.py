@@ -11,9 +11,9 @@ import pytest
 from conftest import ROOT
 from programs import RUNNER
 
-from rede_p2p import partial
+from rede_p2p.content import partial_file
+from rede_p2p.content.partial_file import Partial, finals, path_of
 from rede_p2p.errors import DiskError
-from rede_p2p.partial import Partial, finals, path_of
 
 
 def never(path):
@@ -235,7 +235,7 @@ def test_another_program_is_kept_out_until_this_one_dies(tmp_path):
     path = tmp_path / "a.parte"
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys; from pathlib import Path; from rede_p2p.partial import Partial\n"
+        "import sys; from pathlib import Path; from rede_p2p.content.partial_file import Partial\n"
         "with Partial(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
@@ -295,7 +295,7 @@ def test_what_cannot_be_opened_is_said(tmp_path, make, kind):
 def test_one_published_between_opening_and_locking_is_not_written(tmp_path, monkeypatch):
     final, path = tmp_path / "a", tmp_path / "a.parte"
     path.write_bytes(b"published")
-    real, first = partial._lock, []
+    real, first = partial_file._lock, []
 
     def lock_late(file, where):
         if not first:
@@ -303,7 +303,7 @@ def test_one_published_between_opening_and_locking_is_not_written(tmp_path, monk
             path.rename(final)  # as another program would, just now
         real(file, where)
 
-    monkeypatch.setattr(partial, "_lock", lock_late)
+    monkeypatch.setattr(partial_file, "_lock", lock_late)
     with begun(path, b"new"):
         pass
     assert (final.read_bytes(), path.read_bytes()) == (b"published", b"new")
@@ -334,7 +334,9 @@ def test_a_full_disk_is_said_by_the_last_flush_and_not_by_the_thread_that_flushe
         monkeypatch.setattr(os, "fsync", fail)
         opened.flush_behind()
         with opened.writer() as writer:
-            for start in range(0, partial.FLUSH_SIZE, 4096):  # little at once, through the cache
+            for start in range(
+                0, partial_file.FLUSH_SIZE, 4096
+            ):  # little at once, through the cache
                 writer.write(start, memoryview(bytes(4096)))
         opened._flusher.join(10)
         assert not opened._flusher.is_alive()

@@ -11,10 +11,10 @@ from threading import Event, Thread
 import pytest
 from programs import eventually
 
-from rede_p2p import disk, merkle, roots
+from rede_p2p.content import disk, hash_cache, merkle
+from rede_p2p.content.hash_cache import READ_SIZE, Hashed, Roots, hash_file
+from rede_p2p.content.merkle import FINEST_PIECE, Content
 from rede_p2p.errors import DiskError
-from rede_p2p.merkle import FINEST_PIECE, Content
-from rede_p2p.roots import READ_SIZE, Hashed, Roots, hash_file
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
 SOON = 20.0  # seconds; a bound on what takes milliseconds
@@ -327,8 +327,8 @@ def test_without_a_home_there_is_no_database(monkeypatch):
     def no_home():
         raise RuntimeError
 
-    monkeypatch.setattr(roots.Path, "home", no_home)
-    assert roots.default_database() is None
+    monkeypatch.setattr(hash_cache.Path, "home", no_home)
+    assert hash_cache.default_database() is None
 
 
 # Waiting.
@@ -405,7 +405,7 @@ def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
         assert go_on.wait(SOON)
         return hash_file(path, report, stopped)
 
-    monkeypatch.setattr(roots, "hash_file", recorded)
+    monkeypatch.setattr(hash_cache, "hash_file", recorded)
     first, second, third = (write(tmp_path / name, name.encode()) for name in "abc")
     found = open_roots()
     found.want(first)

@@ -20,10 +20,10 @@ from pathlib import Path
 from threading import Condition, Lock, Thread
 from typing import Any
 
-from rede_p2p import disk, merkle
-from rede_p2p.disk import Stamp
+from rede_p2p.content import disk, merkle
+from rede_p2p.content.disk import Stamp
+from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError
-from rede_p2p.merkle import Content
 
 READ_SIZE = 1024 * 1024  # bytes a read
 SETTLE_NS = 100_000_000  # a file this young may change again without its time stamp showing it

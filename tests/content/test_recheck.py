@@ -13,11 +13,11 @@ from threading import Thread
 import pytest
 from conftest import ROOT
 
-from rede_p2p import look, merkle
+from rede_p2p.content import merkle, recheck
+from rede_p2p.content.merkle import BLOCK, FINEST_PIECE
+from rede_p2p.content.recheck import Look
+from rede_p2p.content.recheck_worker import look_at
 from rede_p2p.errors import DiskError
-from rede_p2p.look import Look
-from rede_p2p.merkle import BLOCK, FINEST_PIECE
-from rede_p2p.recheck import look_at
 
 DATA = random.Random(9).randbytes(100 * FINEST_PIECE + 5)
 LAYER = merkle.layer_of(DATA)
@@ -64,7 +64,7 @@ def test_what_libraries_need_is_found_wherever_this_process_found_it(left, tmp_p
     done = subprocess.run(
         [
             *(sys.executable, "-S", "-c"),
-            "import sys; from pathlib import Path; from rede_p2p.look import Look\n"
+            "import sys; from pathlib import Path; from rede_p2p.content.recheck import Look\n"
             "layer = bytes.fromhex(sys.argv[2])\n"
             "path = Path(sys.argv[1])\n"
             "with path.open('rb') as file, Look(path, int(sys.argv[3])) as look:\n"
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, other):
 
 
 def test_who_listens_to_a_process_that_hangs_is_told_when_another_ends_it(left, monkeypatch):
-    monkeypatch.setattr(look, "_PROGRAM", "import threading; threading.Event().wait(60)")
+    monkeypatch.setattr(recheck, "_PROGRAM", "import threading; threading.Event().wait(60)")
     with left.open("rb") as file, Look(left, len(DATA)) as one:
         one.start()
         stopping = Thread(target=one.stop)
@@ -124,7 +124,7 @@ def test_who_listens_to_a_process_that_hangs_is_told_when_another_ends_it(left, 
 
 @pytest.mark.parametrize("program", ["", "raise SystemExit(3)", "print('x', end='')"])
 def test_a_process_that_ends_before_its_time_is_an_error_too(left, monkeypatch, program):
-    monkeypatch.setattr(look, "_PROGRAM", program)
+    monkeypatch.setattr(recheck, "_PROGRAM", program)
     with pytest.raises(DiskError):
         looked_at(left)
 

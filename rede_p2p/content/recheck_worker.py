@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from io import BufferedReader, FileIO
 
-from rede_p2p import merkle
+from rede_p2p.content import merkle
 
 TOGETHER = 256 * 1024  # bytes read at once: what is hashed next is still near the processor
 TOLD_EVERY = 16 * 1024 * 1024  # bytes looked at between two answers

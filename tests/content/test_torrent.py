@@ -11,9 +11,9 @@ import libtorrent
 import pytest
 from programs import eventually
 
-from rede_p2p import merkle, torrent
-from rede_p2p.merkle import BLOCK, FINEST_PIECE, Content
-from rede_p2p.torrent import bencode
+from rede_p2p.content import merkle, torrent
+from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
+from rede_p2p.content.torrent import bencode
 
 DATA = random.Random(8).randbytes(9 * FINEST_PIECE + 5)
 LOOPBACK = "127.0.0.1"

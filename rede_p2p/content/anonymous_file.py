@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rede_p2p.disk import NAMES_OPEN_FILES, Stamp, border, link_open, stamp_of
+from rede_p2p.content.disk import NAMES_OPEN_FILES, Stamp, border, link_open, stamp_of
 from rede_p2p.errors import DiskError
 
 _FLAGS = os.O_RDWR | getattr(os, "O_TMPFILE", 0)

@@ -16,8 +16,8 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import TypeVar
 
-from rede_p2p import names
-from rede_p2p.disk import Stamp, Writer, border, link_open, stamp_of_open
+from rede_p2p.content import safe_names
+from rede_p2p.content.disk import Stamp, Writer, border, link_open, stamp_of_open
 from rede_p2p.errors import DiskError
 
 try:
@@ -211,14 +211,14 @@ class Partial:
 def path_of(final: Place) -> Place:
     """Return where the file that will be ``final`` grows."""
     folder, name = os.path.split(final)
-    return type(final)(os.path.join(folder, names.partial(name)))
+    return type(final)(os.path.join(folder, safe_names.partial(name)))
 
 
 def finals(wanted: Place) -> Iterator[Place]:
     """Yield the names that a download may get, the wanted one first."""
     yield wanted
     folder, name = os.path.split(wanted)
-    for other in islice(names.alternatives(name), 1, None):
+    for other in islice(safe_names.alternatives(name), 1, None):
         yield type(wanted)(os.path.join(folder, other))
 
 

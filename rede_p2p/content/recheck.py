@@ -16,20 +16,20 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from rede_p2p import disk, merkle, names
+from rede_p2p.content import disk, merkle, safe_names
+from rede_p2p.content.partial_file import Partial
 from rede_p2p.errors import DiskError
-from rede_p2p.partial import Partial
 from rede_p2p.verifier import Found
 
 SAMPLES = 16  # pieces of another partial file that are looked at
 FEW_WRONG = 8  # times as many must be right
 
-_PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT = Path(__file__).resolve().parents[2]
 # It has our own path, wherever that came from: without it the package would miss what it needs.
 _PROGRAM = f"""
 import sys
 sys.path[:] = {[str(_PROJECT), *sys.path]!r}
-from rede_p2p.recheck import main
+from rede_p2p.content.recheck_worker import main
 main()
 """
 
@@ -107,7 +107,7 @@ def open_partial(path: Path, size: int, layer: bytes) -> Partial:
     """
     partial = Partial(path)
     if not partial.size():
-        for other in sorted(path.parent.glob(f"*{names.PARTIAL}")):
+        for other in sorted(path.parent.glob(f"*{safe_names.PARTIAL}")):
             if other != path and _is_of(other, size, merkle.split(layer)):
                 with suppress(DiskError):  # somebody is writing it, or it is gone
                     return partial.replaced_by(other)

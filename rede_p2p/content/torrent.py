@@ -5,8 +5,8 @@ The root and the layer are the ones that the file has here already, so nothing i
 
 from __future__ import annotations
 
-from rede_p2p import merkle
-from rede_p2p.merkle import Content
+from rede_p2p.content import merkle
+from rede_p2p.content.merkle import Content
 
 Bencoded = int | bytes | str | list["Bencoded"] | dict[str | bytes, "Bencoded"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rede_p2p import names
+from rede_p2p.content import safe_names
 from rede_p2p.errors import UnsafeNameError
 
 SAFE = [
@@ -125,16 +125,16 @@ UNSAFE = [
 
 @pytest.mark.parametrize("name", SAFE, ids=ascii)
 def test_a_safe_name_is_returned_as_it_is(name):
-    assert names.check(name) == name
-    assert names.is_safe(name)
+    assert safe_names.check(name) == name
+    assert safe_names.is_safe(name)
 
 
 @pytest.mark.parametrize(("name", "kind"), UNSAFE, ids=lambda value: ascii(value)[:40])
 def test_an_unsafe_name_is_refused_and_the_rule_is_named(name, kind):
     with pytest.raises(UnsafeNameError) as caught:
-        names.check(name)
+        safe_names.check(name)
     assert (caught.value.name, caught.value.kind) == (name, kind)
-    assert not names.is_safe(name)
+    assert not safe_names.is_safe(name)
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\x00"), min_size=1)
@@ -150,21 +150,21 @@ ANY = st.text(st.characters() | st.sampled_from("/\\.: \x00\ud800con"), max_size
 @settings(max_examples=200)
 @given(ANY)
 def test_every_text_is_safe_or_refused_and_a_safe_one_stays_in_its_folder(name):
-    if not names.is_safe(name):
+    if not safe_names.is_safe(name):
         return
     parts = name.split("/")
-    assert len(name.encode()) <= names.MAX_PATH
+    assert len(name.encode()) <= safe_names.MAX_PATH
     assert not {"", ".", ".."}.intersection(parts)
-    assert all(len(part.encode()) <= names.MAX_NAME for part in parts)
+    assert all(len(part.encode()) <= safe_names.MAX_NAME for part in parts)
 
 
 @settings(max_examples=200)
 @given(LONG)
 def test_a_partial_name_fits_on_the_disk_and_is_never_shared(name):
-    partial = names.partial(name)
+    partial = safe_names.partial(name)
     assert len(partial.encode()) <= 255
     assert partial.endswith(".parte")
-    assert not names.is_safe(partial)
+    assert not safe_names.is_safe(partial)
     kept = partial.removesuffix(".parte")
     assert name == kept or name.startswith(kept.rpartition("~")[0])
 
@@ -173,17 +173,17 @@ def test_a_partial_name_fits_on_the_disk_and_is_never_shared(name):
 @given(LONG, LONG)
 def test_two_names_have_two_partial_names(one, other):
     assume(one != other)
-    assert names.partial(one) != names.partial(other)
+    assert safe_names.partial(one) != safe_names.partial(other)
 
 
 def test_long_names_that_differ_at_the_end_have_two_partial_names():
-    assert names.partial("x" * 254 + "a") != names.partial("x" * 254 + "b")
+    assert safe_names.partial("x" * 254 + "a") != safe_names.partial("x" * 254 + "b")
 
 
 @settings(max_examples=200)
 @given(LONG)
 def test_the_alternatives_fit_on_the_disk_are_distinct_and_begin_with_the_name(name):
-    found = list(islice(names.alternatives(name), 12))
+    found = list(islice(safe_names.alternatives(name), 12))
     assert found[0] == name
     assert len(set(found)) == 12
     assert all(len(other.encode()) <= 255 for other in found)
@@ -196,8 +196,8 @@ def test_the_alternatives_fit_on_the_disk_are_distinct_and_begin_with_the_name(n
 @settings(max_examples=200)
 @given(LONG)
 def test_the_alternatives_of_a_safe_name_are_safe(name):
-    assume(names.is_safe(name))
-    assert all(names.is_safe(other) for other in islice(names.alternatives(name), 12))
+    assume(safe_names.is_safe(name))
+    assert all(safe_names.is_safe(other) for other in islice(safe_names.alternatives(name), 12))
 
 
 @pytest.mark.parametrize(
@@ -214,8 +214,8 @@ def test_the_alternatives_of_a_safe_name_are_safe(name):
     ids=lambda name: name[:12],
 )
 def test_a_taken_name_gets_a_number_before_its_ending(name, second):
-    assert list(islice(names.alternatives(name), 2)) == [name, second]
+    assert list(islice(safe_names.alternatives(name), 2)) == [name, second]
 
 
 def test_the_alternatives_come_to_an_end():
-    assert sum(1 for _ in names.alternatives("a.txt")) == 10_000
+    assert sum(1 for _ in safe_names.alternatives("a.txt")) == 10_000

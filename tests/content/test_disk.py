@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from rede_p2p import disk
-from rede_p2p.disk import DIRECT_LEAST, Writer
+from rede_p2p.content import disk
+from rede_p2p.content.disk import DIRECT_LEAST, Writer
 from rede_p2p.errors import DiskError
 
 MIB = 2**20

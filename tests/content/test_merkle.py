@@ -8,8 +8,8 @@ from hashlib import sha256
 import libtorrent
 import pytest
 
-from rede_p2p import merkle
-from rede_p2p.merkle import BLOCK, FINEST_PIECE, HASH, MAX_PIECES
+from rede_p2p.content import merkle
+from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, HASH, MAX_PIECES
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 

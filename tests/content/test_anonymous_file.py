@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rede_p2p import disk
+from rede_p2p.content import disk
+from rede_p2p.content.anonymous_file import Unnamed
+from rede_p2p.content.partial_file import finals
 from rede_p2p.errors import DiskError
-from rede_p2p.partial import finals
-from rede_p2p.unnamed import Unnamed
 
 
 def names_in(folder):
