@@ -35,8 +35,8 @@ from rede_p2p.errors import (
 from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
-from rede_p2p.messages import TO_PEER
 from rede_p2p.options import PeerOptions
+from rede_p2p.protocol.messages import TO_PEER
 from rede_p2p.registry import FIRST_PORT
 from rede_p2p.screens import Screen
 from rede_p2p.serving import Guest

@@ -22,7 +22,7 @@ from rede_p2p.events import Event, PeerJoined, PeerLeft
 from rede_p2p.index import Index
 from rede_p2p.interfaces import own_addresses
 from rede_p2p.listener import Listener
-from rede_p2p.messages import (
+from rede_p2p.protocol.messages import (
     TO_TRACKER,
     VERSION,
     Announce,

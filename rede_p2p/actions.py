@@ -31,7 +31,7 @@ from rede_p2p.errors import (
     StoppedWaitingError,
 )
 from rede_p2p.getting import get
-from rede_p2p.messages import Known, Ls, Shared
+from rede_p2p.protocol.messages import Known, Ls, Shared
 from rede_p2p.session import Session, expect, listed
 
 MOST_NAMES = 10  # contents that ``status`` names, of those that are offered beside the shares

@@ -16,7 +16,7 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.errors import RedeError, RefusedError, TrackerUnreachableError
 from rede_p2p.holdings import Holdings
 from rede_p2p.membership import Membership, at_once
-from rede_p2p.messages import Announce, Done, Shared, Withdraw
+from rede_p2p.protocol.messages import Announce, Done, Shared, Withdraw
 
 LOOK_EVERY = 0.2  # seconds
 AT_ONCE = 2000  # lines in one request: a sign of life must not wait behind a long list

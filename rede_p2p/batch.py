@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from rede_p2p import wire
 from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.anonymous_file import Unnamed
@@ -36,7 +35,8 @@ from rede_p2p.errors import (
     RefusedError,
     VerificationError,
 )
-from rede_p2p.messages import Body, Pieces
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Body, Pieces
 
 SMALL = 1024 * 1024  # bytes; a larger file is a download of its own
 AHEAD = 256  # requests sent before their replies are read
@@ -180,7 +180,7 @@ class Batch:
         while waiting and len(ahead) < AHEAD:
             wanted = waiting.popleft()
             count = merkle.piece_count(wanted.content.size)
-            lines.append(wire.encode_request(Pieces(wanted.content.root, 0, count)))
+            lines.append(codec.encode_request(Pieces(wanted.content.root, 0, count)))
             ahead.append(wanted)
         connection.send(b"".join(lines))
 

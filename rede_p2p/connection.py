@@ -16,17 +16,17 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
-from rede_p2p import wire
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError
-from rede_p2p.messages import Listing, Quit
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Listing, Quit
 
 DIAL_TIMEOUT = 4.0  # seconds for a connection to be made
 REPLY_TIMEOUT = 8.0  # seconds for one whole line of reply
 WAIT_TIMEOUT = 600.0  # seconds in which "not yet" must change, in place or in progress
 STALL_TIMEOUT = 15.0  # seconds in which a body or a send must make some progress
 TOGETHER = 0.5  # seconds that a head waits for its body to be read with it
-BUFFER = wire.LINE_LIMIT + 64 * 1024  # bytes; a line of any length, and a small body behind it
+BUFFER = codec.LINE_LIMIT + 64 * 1024  # bytes; a line of any length, and a small body behind it
 HELD_LIMIT = 64 * 1024  # bytes of small answers that are sent together
 BODY_STEP = 256 * 1024  # bytes of a body for which memory is taken before they are here
 STALL_SIZE = 64 * 1024  # bytes that are progress: less is a dribble, meant to hold a thread
@@ -103,7 +103,7 @@ class Connection:
         """
         end, left, looked = time.monotonic() + within, within, self._start
         while (at := self._find_line_end(looked)) < 0:
-            if self._end - self._start >= wire.LINE_LIMIT:
+            if self._end - self._start >= codec.LINE_LIMIT:
                 raise ProtocolError("long-line")
             if left <= 0:
                 raise ConnectionLostError("silent")
@@ -117,7 +117,7 @@ class Connection:
                 return None
             self._end += count
             left = end - time.monotonic()
-        if at - self._start >= wire.LINE_LIMIT:
+        if at - self._start >= codec.LINE_LIMIT:
             raise ProtocolError("long-line")
         line = bytes(self._view[self._start : at + 1])
         self._skip(len(line))
@@ -197,7 +197,7 @@ class Connection:
     ) -> RequestType | None:
         """Return the next request, or None when the other side has left."""
         line = self.receive_line(within)
-        return None if line is None else wire.decode_request(line, known)
+        return None if line is None else codec.decode_request(line, known)
 
     def requests(
         self,
@@ -230,7 +230,7 @@ class Connection:
         self,
         kind: type[Message],
         within: float = REPLY_TIMEOUT,
-        waiting: Callable[[wire.Wait], None] = lambda _: None,
+        waiting: Callable[[codec.Wait], None] = lambda _: None,
     ) -> Message:
         """Return the next reply; raise RefusedError when it is a refusal.
 
@@ -242,8 +242,8 @@ class Connection:
             line = self.receive_line(within)
             if line is None:
                 raise ConnectionLostError("lost")
-            reply = wire.decode_reply(line, kind)
-            if not isinstance(reply, wire.Wait):
+            reply = codec.decode_reply(line, kind)
+            if not isinstance(reply, codec.Wait):
                 return reply
             if reply.place < place or reply.done > done:
                 place, done = min(place, reply.place), max(done, reply.done)
@@ -254,29 +254,29 @@ class Connection:
 
     def ask(
         self,
-        request: wire.Request,
+        request: codec.Request,
         kind: type[Message],
         within: float = REPLY_TIMEOUT,
-        waiting: Callable[[wire.Wait], None] = lambda _: None,
+        waiting: Callable[[codec.Wait], None] = lambda _: None,
     ) -> Message:
         """Send a request and return its reply, as ``receive_reply`` does."""
-        self.send(wire.encode_request(request))
+        self.send(codec.encode_request(request))
         return self.receive_reply(kind, within, waiting)
 
-    def send_lines(self, kind: Callable[[int, int], wire.Request], entries: list[Message]) -> None:
+    def send_lines(self, kind: Callable[[int, int], codec.Request], entries: list[Message]) -> None:
         """Send a request whose body is a listing."""
-        body = wire.encode_lines(entries)
-        self.send(wire.encode_request(kind(len(body), len(entries))) + body)
+        body = codec.encode_lines(entries)
+        self.send(codec.encode_request(kind(len(body), len(entries))) + body)
 
     def receive_lines(self, length: int, count: int, kind: type[Message]) -> list[Message]:
         """Return the lines of a listing of ``length`` bytes, which its head has bounded."""
-        return wire.decode_lines(bytes(self.receive_exactly(length)), kind, count)
+        return codec.decode_lines(bytes(self.receive_exactly(length)), kind, count)
 
     def ask_lines(
         self,
-        request: wire.Request,
+        request: codec.Request,
         kind: type[Message],
-        waiting: Callable[[wire.Wait], None] = lambda _: None,
+        waiting: Callable[[codec.Wait], None] = lambda _: None,
     ) -> list[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, waiting=waiting)
@@ -284,16 +284,16 @@ class Connection:
 
     def reply(self, message: object) -> None:
         """Send a reply without a body."""
-        self.send(wire.encode_reply(message))
+        self.send(codec.encode_reply(message))
 
     def refuse(self, code: str, sentence: str) -> None:
         """Answer no: a code for programs, a sentence for people."""
-        self.reply(wire.Refusal(code, sentence))
+        self.reply(codec.Refusal(code, sentence))
 
     def reply_lines(self, entries: list[Message]) -> None:
         """Send a reply whose body is a listing."""
-        body = wire.encode_lines(entries)
-        self.send(wire.encode_reply(Listing(len(body), len(entries))) + body)
+        body = codec.encode_lines(entries)
+        self.send(codec.encode_reply(Listing(len(body), len(entries))) + body)
 
     def hang_up(self) -> None:
         """End the conversation, from any thread; the owner wakes and closes."""

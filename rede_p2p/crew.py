@@ -13,7 +13,6 @@ from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from time import monotonic
 
-from rede_p2p import wire
 from rede_p2p.connection import Connection
 from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer, pages
@@ -27,7 +26,8 @@ from rede_p2p.errors import (
     RedeError,
     VerificationError,
 )
-from rede_p2p.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier
 
@@ -58,7 +58,7 @@ class Crew:
         self.changed = Condition(Lock())  # guards all below, and the board
         self.board = board
         self.failure: RedeError | None = None  # the first one, or a lie
-        self.waiting = wire.Wait()  # what a source last said while we wait for our turn
+        self.waiting = codec.Wait()  # what a source last said while we wait for our turn
         self.moved_at = monotonic()  # when a piece last came, or a source last told us to wait
         self.at_work: set[Address] = set()
         self._threads: list[Thread] = []
@@ -208,7 +208,7 @@ class Crew:
                         connection.await_together(merkle.bytes_in(taken, size) + SHORTEST_HEAD)
                     note = partial(self._note_waiting, source, taken)
                     head = connection.receive_reply(Run, waiting=note)
-                    self.waiting = wire.Wait()
+                    self.waiting = codec.Wait()
                     if head.bytes != merkle.bytes_in(taken, size):
                         raise ProtocolError("bad-length")
                     coming = taken
@@ -249,7 +249,9 @@ class Crew:
             if not taken:
                 return taken, told
             got, lost, told = self.board.news(told, RANGES_LIMIT)
-        connection.send(wire.encode_request(Take(taken.start, len(taken), tuple(got), tuple(lost))))
+        connection.send(
+            codec.encode_request(Take(taken.start, len(taken), tuple(got), tuple(lost)))
+        )
         return taken, told
 
     def _unwanted(self, offer: Choice, told: list[int]) -> list[int]:
@@ -300,7 +302,7 @@ class Crew:
                 verifier.settle(writer, source, some, data)
                 buffers.give(buffer)
 
-    def _note_waiting(self, source: Address, pieces: range, wait: wire.Wait) -> None:
+    def _note_waiting(self, source: Address, pieces: range, wait: codec.Wait) -> None:
         with self.changed:
             self.waiting = wait
             self.moved_at = monotonic()

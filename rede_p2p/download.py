@@ -18,7 +18,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import NamedTuple
 
-from rede_p2p import gathering, wire
+from rede_p2p import gathering
 from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.hash_cache import Hashed, Roots
@@ -38,6 +38,7 @@ from rede_p2p.errors import (
 from rede_p2p.gathering import Gathering, WhoHas, nobody_else
 from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.layers import find_layer
+from rede_p2p.protocol import codec
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier
 
@@ -119,9 +120,9 @@ class Download:
         return self._fetched + (self._kept or 0)
 
     @property
-    def waiting(self) -> wire.Wait:
+    def waiting(self) -> codec.Wait:
         """What a source last said while we wait for our turn."""
-        return self._crew.waiting if self._crew else wire.Wait()
+        return self._crew.waiting if self._crew else codec.Wait()
 
     def cancel(self) -> None:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rede_p2p import lookup, options, sentences, wire
+from rede_p2p import lookup, options, sentences
 from rede_p2p.commands import Command
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import Outcome, Wanted
@@ -19,7 +19,8 @@ from rede_p2p.errors import (
 )
 from rede_p2p.events import Preparing
 from rede_p2p.lookup import Selection
-from rede_p2p.messages import Member
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Member
 from rede_p2p.session import Session, listed
 from rede_p2p.transfers import Transfer
 
@@ -106,11 +107,11 @@ def _address(member: Member) -> Address:
     return Address(member.ip, member.port)
 
 
-def _teller(session: Session) -> Callable[[wire.Wait], None]:
+def _teller(session: Session) -> Callable[[codec.Wait], None]:
     """Return what to do while a peer hashes the file first: say so, and at each tenth of it."""
     said = -1
 
-    def tell(wait: wire.Wait) -> None:
+    def tell(wait: codec.Wait) -> None:
         nonlocal said
         tenth = 10 * wait.done // max(wait.size, 1)
         if tenth != said:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 
 from rede_p2p.errors import RefusedError
-from rede_p2p.messages import Known, Shared
+from rede_p2p.protocol.messages import Known, Shared
 from rede_p2p.registry import Seat
 
 MOST_TOLD = 200_000  # names of contents taken from one seat

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 
-from rede_p2p import wire
 from rede_p2p.connection import REPLY_TIMEOUT, WAIT_TIMEOUT, Connection
 from rede_p2p.content import merkle
 from rede_p2p.content.merkle import Content
@@ -20,7 +19,8 @@ from rede_p2p.errors import (
     RefusedError,
     VerificationError,
 )
-from rede_p2p.messages import Body, Hashes
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Body, Hashes
 
 HURRY = 1.0  # seconds for the piece hashes to come from one of several sources
 
@@ -80,7 +80,7 @@ def _ask(
     """
     began = monotonic()
 
-    def note_busy(_wait: wire.Wait) -> None:
+    def note_busy(_wait: codec.Wait) -> None:
         busy.add(source)
         if hurry is not None and monotonic() - began > hurry:
             raise ConnectionLostError("silent")

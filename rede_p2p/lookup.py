@@ -14,7 +14,6 @@ from queue import SimpleQueue
 from threading import Event
 from typing import NamedTuple, TypeVar
 
-from rede_p2p import wire
 from rede_p2p.connection import Connection
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
@@ -27,7 +26,8 @@ from rede_p2p.errors import (
     PeerUnreachableError,
     RedeError,
 )
-from rede_p2p.messages import Found, Ls, Shared, Stat
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Found, Ls, Shared, Stat
 
 AT_ONCE = 8  # peers asked at the same time
 MEANWHILE = 0.2  # seconds between two looks at what was said by those who have not answered
@@ -46,7 +46,7 @@ def select(
     patterns: Sequence[str],
     groups: Sequence[Sequence[Address]],
     connect: Connect,
-    waiting: Callable[[wire.Wait], None],
+    waiting: Callable[[codec.Wait], None],
 ) -> Selection:
     """Find every file that the patterns mean, in the first group of peers that has any.
 
@@ -73,7 +73,7 @@ def _match(
     patterns: Sequence[str],
     peers: Sequence[Address],
     connect: Connect,
-    waiting: Callable[[wire.Wait], None],
+    waiting: Callable[[codec.Wait], None],
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
     shared: dict[str, dict[Content | None, list[Address]]] = {}
@@ -136,7 +136,7 @@ def find(
     name: str,
     peers: Sequence[Address],
     connect: Connect,
-    waiting: Callable[[wire.Wait], None],
+    waiting: Callable[[codec.Wait], None],
 ) -> Wanted:
     """Ask the peers what they share under a name; ``waiting`` is told while one hashes it.
 
@@ -151,7 +151,7 @@ def find(
         found = connection.ask(Stat(name), Found, waiting=heard.put)
         return Content(found.root, found.size)
 
-    heard: SimpleQueue[wire.Wait] = SimpleQueue()
+    heard: SimpleQueue[codec.Wait] = SimpleQueue()
 
     sources: dict[Content, list[Address]] = {}
     failures: list[PeerUnreachableError] = []
@@ -167,7 +167,7 @@ def find(
     raise NoSuchFileError(name, _places(peers))
 
 
-def _pass_on(heard: SimpleQueue[wire.Wait], waiting: Callable[[wire.Wait], None]) -> None:
+def _pass_on(heard: SimpleQueue[codec.Wait], waiting: Callable[[codec.Wait], None]) -> None:
     while not heard.empty():
         waiting(heard.get())
 

@@ -32,7 +32,8 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
-from rede_p2p.messages import (
+from rede_p2p.protocol.codec import Wait
+from rede_p2p.protocol.messages import (
     MAX_OFFERS,
     VERSION,
     Busy,
@@ -48,7 +49,6 @@ from rede_p2p.messages import (
     Ready,
     Search,
 )
-from rede_p2p.wire import Wait
 
 HEARTBEAT = 5.0  # seconds between signs of life; a tracker waits 12
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between attempts to join again

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from rede_p2p.content import merkle
 from rede_p2p.errors import RefusedError
 from rede_p2p.holdings import Holding
-from rede_p2p.messages import Choice, Next, Run, Take
+from rede_p2p.protocol.messages import Choice, Next, Run, Take
 from rede_p2p.sending import Sender
 from rede_p2p.shelf import PieceSet
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from threading import Lock
 
 from rede_p2p.errors import Address, RefusedError
-from rede_p2p.messages import MAX_OFFERS, Member
+from rede_p2p.protocol.messages import MAX_OFFERS, Member
 
 FIRST_PORT = 5455
 LAST_PORT = 65535

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from rede_p2p import wire
 from rede_p2p.connection import Connection
 from rede_p2p.content import disk
 from rede_p2p.content.disk import Stamp
 from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
-from rede_p2p.messages import Body, Run
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Body, Run
 from rede_p2p.uploads import Upload, Uploads
 
 AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
@@ -45,7 +45,7 @@ class Sender:
             return
         with self._uploads.slot(name, self.machine, self._tell_place) as upload:
             self._go_on_counting(upload)
-            self._connection.send(wire.encode_reply(head))
+            self._connection.send(codec.encode_reply(head))
             held_back = min(1, head.bytes)
             for offset, count in self._uploads.chunks(upload, head.bytes - held_back):
                 if self._connection.send_file(file, start + offset, count) != count:
@@ -71,7 +71,7 @@ class Sender:
         self, file: BinaryIO, stamp: Stamp | None, head: Body | Run, start: int
     ) -> None:
         """Send head and body in one packet, where the body is too small to wait for a slot."""
-        line = wire.encode_reply(head)
+        line = codec.encode_reply(head)
         self._small = self._small or disk.pages(HEAD_ROOM + AT_ONCE)
         answer = self._small[: len(line) + head.bytes]
         answer[: len(line)] = line
@@ -84,7 +84,7 @@ class Sender:
         self._connection.send_soon(answer)
 
     def _tell_place(self, place: int) -> None:
-        self._connection.reply(wire.Wait(place=place))
+        self._connection.reply(codec.Wait(place=place))
 
 
 def _is_as(file: BinaryIO, stamp: Stamp | None) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rede_p2p import wire
 from rede_p2p.catalog import Catalog, Share
 from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle
@@ -18,7 +17,9 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.holdings import Holdings
-from rede_p2p.messages import (
+from rede_p2p.offering import Offering
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import (
     AnyRequest,
     Body,
     Done,
@@ -33,7 +34,6 @@ from rede_p2p.messages import (
     Take,
     Want,
 )
-from rede_p2p.offering import Offering
 from rede_p2p.sending import Sender
 from rede_p2p.uploads import Uploads
 
@@ -125,7 +125,7 @@ class Guest:
             if root is not None:
                 return share, root
             done = self._roots.progress(share.path)
-            self._connection.reply(wire.Wait(done=done, size=share.stamp.size))
+            self._connection.reply(codec.Wait(done=done, size=share.stamp.size))
 
     def _send_by_name(self, request: Get) -> None:
         share = self._find(request.name)
@@ -142,7 +142,7 @@ class Guest:
     def _send_hashes(self, request: Hashes) -> None:
         holding = self._holdings.find(request.root)
         if holding is not None and holding.layer is not None:  # a download: they are in memory
-            head = wire.encode_reply(Body(len(holding.layer), holding.content.size))
+            head = codec.encode_reply(Body(len(holding.layer), holding.content.size))
             self._connection.send(head + holding.layer)
             return
         share, content = self._find_content(request.root)
@@ -153,7 +153,7 @@ class Guest:
             layer = self._roots.layer(share.path, Content(root, share.stamp.size))
             if root != content.root or layer is None:
                 raise RefusedError("not-here")
-        self._connection.send(wire.encode_reply(Body(len(layer), content.size)) + layer)
+        self._connection.send(codec.encode_reply(Body(len(layer), content.size)) + layer)
 
     def _send_pieces(self, request: Pieces) -> None:
         share, content = self._find_content(request.root)

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from listening import SOON, running
 
 from Peers import connect_to_peer
-from rede_p2p import sentences, wire
+from rede_p2p import sentences
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle
@@ -31,7 +31,18 @@ from rede_p2p.errors import Address, RefusedError
 from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
-from rede_p2p.messages import TO_PEER, AnyRequest, Choice, Hashes, Next, Pieces, Run, Take, Want
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import (
+    TO_PEER,
+    AnyRequest,
+    Choice,
+    Hashes,
+    Next,
+    Pieces,
+    Run,
+    Take,
+    Want,
+)
 from rede_p2p.serving import Guest
 from rede_p2p.uploads import PACED_CHUNK, Uploads
 
@@ -206,7 +217,7 @@ class Noting:
         """List the indices of the pieces asked for, in order, since the last call."""
         sent, self._sent = self._sent, b""
         return _pieces_in(
-            wire.decode_request(line, TO_PEER) for line in sent.splitlines(keepends=True)
+            codec.decode_request(line, TO_PEER) for line in sent.splitlines(keepends=True)
         )
 
 
@@ -223,7 +234,7 @@ def source(
 
 def _send(connection: Connection, body: bytes, announced: int | None = None) -> bool:
     count = len(body) if announced is None else announced
-    connection.send(wire.encode_reply(Run(count)) + body)
+    connection.send(codec.encode_reply(Run(count)) + body)
     return True
 
 
@@ -316,7 +327,7 @@ def sends_noise(connection: Connection, body: bytes) -> None:
 
 def waits_for_ever(connection: Connection, body: bytes) -> None:
     """Say once that its turn has not come."""
-    connection.reply(wire.Wait(place=3))
+    connection.reply(codec.Wait(place=3))
 
 
 class Gate:

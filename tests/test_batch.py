@@ -34,7 +34,7 @@ from rede_p2p.errors import (
     UnsafeNameError,
     VerificationError,
 )
-from rede_p2p.messages import Pieces
+from rede_p2p.protocol.messages import Pieces
 
 COUNT = 300
 RANDOM = random.Random(11)

@@ -13,11 +13,11 @@ from time import monotonic
 import pytest
 
 from rede_p2p import connection as room
-from rede_p2p import wire
 from rede_p2p.connection import Connection, dial
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RefusedError
 from rede_p2p.interfaces import own_addresses
-from rede_p2p.messages import TO_PEER, Body, Done, Listing, Ls, Quit, Shared, Stat
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import TO_PEER, Body, Done, Listing, Ls, Quit, Shared, Stat
 
 SOON = 10.0  # seconds; a bound on what takes milliseconds
 
@@ -47,7 +47,7 @@ def reset(sock):
 
 # Lines.
 
-LONGEST = b"x" * (wire.LINE_LIMIT - 1) + b"\n"
+LONGEST = b"x" * (codec.LINE_LIMIT - 1) + b"\n"
 
 ENDINGS = [
     (b"", None),
@@ -58,9 +58,9 @@ ENDINGS = [
     (b"ls", "lost"),
     (b"ls\nhalf", b"ls\n"),
     (b"x" + LONGEST, "long-line"),
-    (b"x" * wire.LINE_LIMIT, "long-line"),
-    (b"x" * 10 * wire.LINE_LIMIT, "long-line"),
-    (b"\x00" * (wire.LINE_LIMIT - 1), "lost"),
+    (b"x" * codec.LINE_LIMIT, "long-line"),
+    (b"x" * 10 * codec.LINE_LIMIT, "long-line"),
+    (b"\x00" * (codec.LINE_LIMIT - 1), "lost"),
 ]
 
 
@@ -347,7 +347,7 @@ def test_a_conversation_survives_what_can_be_understood(pair, sent, found, said)
 
 def test_an_endless_line_is_refused_in_words_and_ends_the_conversation(pair):
     bare, connection = pair
-    sender = Thread(target=send_and_leave, args=(bare, b"x" * wire.LINE_LIMIT))
+    sender = Thread(target=send_and_leave, args=(bare, b"x" * codec.LINE_LIMIT))
     sender.start()
     assert list(connection.requests(TO_PEER, lambda: SOON, lambda error: "why")) == []
     sender.join()
@@ -425,7 +425,7 @@ def test_one_who_says_wait_is_waited_for_and_heard(pair):
     heard = []
     bare.sendall(b'espera {"place": 2}\nespera {"place": 1}\nespera\nok\n')
     assert connection.ask(Ls(), Done, waiting=heard.append) == Done()
-    assert heard == [wire.Wait(place=2), wire.Wait(place=1), wire.Wait()]
+    assert heard == [codec.Wait(place=2), codec.Wait(place=1), codec.Wait()]
 
 
 @pytest.mark.parametrize(

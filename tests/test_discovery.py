@@ -8,9 +8,10 @@ from threading import Thread
 
 import pytest
 
-from rede_p2p import discovery, wire
+from rede_p2p import discovery
 from rede_p2p.discovery import WELL_KNOWN_PORT, Responder, find
-from rede_p2p.messages import BY_UDP, VERSION, Here, Where
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import BY_UDP, VERSION, Here, Where
 
 SOON = 10.0  # seconds; a bound on what takes milliseconds
 
@@ -55,8 +56,8 @@ def asker(host):
 
 
 def ask(asker, host, nonce):
-    asker.sendto(wire.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
-    return wire.decode_reply(asker.recv(1000), Here)
+    asker.sendto(codec.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
+    return codec.decode_reply(asker.recv(1000), Here)
 
 
 def test_the_tracker_of_a_machine_is_found(host, responder):
@@ -85,7 +86,7 @@ def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, a
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
     except PermissionError:
         pytest.skip("only an administrator may forge a datagram")
-    question = wire.encode_request(Where("forged"))
+    question = codec.encode_request(Where("forged"))
     header = (0).to_bytes(2, "big") + WELL_KNOWN_PORT.to_bytes(2, "big")
     header += (8 + len(question)).to_bytes(2, "big") + bytes(2)
     with raw:
@@ -95,8 +96,8 @@ def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, a
 
 def test_an_answer_is_no_longer_than_a_few_questions(host, responder, asker):
     nonce = "\x01" * 32  # as long as JSON can make it
-    asker.sendto(wire.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
-    assert len(asker.recv(1000)) < 2 * len(wire.encode_request(Where(nonce)))
+    asker.sendto(codec.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
+    assert len(asker.recv(1000)) < 2 * len(codec.encode_request(Where(nonce)))
 
 
 def test_of_two_trackers_of_one_machine_one_answers_and_when_it_goes_the_other(host, monkeypatch):
@@ -142,9 +143,9 @@ def free_udp_port():
 LIES = [
     lambda nonce: b"",
     lambda nonce: b"\xff" * 100,
-    lambda nonce: wire.encode_reply(Here("another", 1, VERSION)),
-    lambda nonce: wire.encode_reply(wire.Refusal("no")),
-    lambda nonce: wire.encode_reply(wire.Wait(place=1)),
+    lambda nonce: codec.encode_reply(Here("another", 1, VERSION)),
+    lambda nonce: codec.encode_reply(codec.Refusal("no")),
+    lambda nonce: codec.encode_reply(codec.Wait(place=1)),
     lambda nonce: b'ok {"nonce": "%b", "port": 0, "version": 1}\n' % nonce.encode(),
     lambda nonce: b'ok {"nonce": "%b", "port": true, "version": 1}\n' % nonce.encode(),
     lambda nonce: b"ok " + b"[" * 60_000,
@@ -156,10 +157,10 @@ def test_an_answer_is_known_by_its_nonce_among_lies(host, asker, patient):
 
     def answer():
         datagram, whom = listening.recvfrom(1000)
-        nonce = wire.decode_request(datagram, BY_UDP).nonce
+        nonce = codec.decode_request(datagram, BY_UDP).nonce
         for lie in LIES:
             listening.sendto(lie(nonce), whom)
-        asker.sendto(wire.encode_reply(Here(nonce, 7001, VERSION)), whom)
+        asker.sendto(codec.encode_reply(Here(nonce, 7001, VERSION)), whom)
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind((host, WELL_KNOWN_PORT))
@@ -175,7 +176,7 @@ def test_lies_that_never_stop_are_given_up(host, monkeypatch):
     def lie():
         while (found := listening.recvfrom(1000))[0] != b"stop":
             for _ in range(200):
-                listening.sendto(wire.encode_reply(Here("lie", 1, VERSION)), found[1])
+                listening.sendto(codec.encode_reply(Here("lie", 1, VERSION)), found[1])
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind((host, WELL_KNOWN_PORT))

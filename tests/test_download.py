@@ -30,7 +30,7 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, crew, gathering, layers, wire
+from rede_p2p import connection, crew, gathering, layers
 from rede_p2p.content import disk, merkle, recheck
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
@@ -50,7 +50,8 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.holdings import Holdings
-from rede_p2p.messages import Body, Hashes
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Body, Hashes
 from rede_p2p.uploads import Uploads
 
 DATA = random.Random(3).randbytes(40 * FINEST_PIECE + 77)
@@ -848,7 +849,7 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
     def wait_on(connection, _body):
         while not ended.wait(0.01):
             for place in (1, 2):
-                connection.reply(wire.Wait(place=place))
+                connection.reply(codec.Wait(place=place))
 
     (first,) = lying(about_hashes(wait_on)).share({NAME: DATA})
     honest.share({NAME: DATA})
@@ -874,8 +875,8 @@ def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(
         done = 0
         while len(asked) < 4 and not Event().wait(0.01):
             done += 1
-            connection.reply(wire.Wait(done=done))
-        connection.send(wire.encode_reply(Body(len(body))) + body)
+            connection.reply(codec.Wait(done=done))
+        connection.send(codec.encode_reply(Body(len(body))) + body)
 
     (wanted,) = lying(about_hashes(compute)).share({NAME: DATA})
     fetch(replace(wanted, sources=2 * wanted.sources))  # so that there is always another to ask

@@ -10,10 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rede_p2p import index, wire
+from rede_p2p import index
 from rede_p2p.errors import RefusedError
 from rede_p2p.index import Index
-from rede_p2p.messages import Known, Shared
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Known, Shared
 from rede_p2p.registry import Seat
 
 SEATS = [Seat(f"10.0.0.{number}") for number in range(4)]
@@ -149,7 +150,7 @@ def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
     table.announce(SEATS[0], [Shared(f"{number}{long}", 2**50, ROOTS[0]) for number in range(9)])
     found = table.search(long, exact=False)
     assert 3 <= len(found) < 5
-    assert len(wire.encode_lines(found)) <= 5_000
+    assert len(codec.encode_lines(found)) <= 5_000
 
 
 @pytest.mark.parametrize("name", ["alike", "other {}"])

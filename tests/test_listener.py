@@ -17,7 +17,7 @@ from rede_p2p import listener as room
 from rede_p2p.connection import Connection, dial
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, RefusedError
 from rede_p2p.listener import Listener
-from rede_p2p.messages import TO_PEER, Done, Ls
+from rede_p2p.protocol.messages import TO_PEER, Done, Ls
 
 
 def echo(connection: Connection) -> None:

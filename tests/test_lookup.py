@@ -20,7 +20,7 @@ from rede_p2p.errors import (
     RefusedError,
     UnsafeNameError,
 )
-from rede_p2p.messages import Ls, Stat
+from rede_p2p.protocol.messages import Ls, Stat
 
 A = {
     "a.txt": b"a",

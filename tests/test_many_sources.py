@@ -18,14 +18,15 @@ from listening import SOON
 from programs import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
-from rede_p2p import connection, crew, gathering, swarm, wire
+from rede_p2p import connection, crew, gathering, swarm
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.holdings import Holdings
-from rede_p2p.messages import Choice, Next, Run, Take, Want
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import Choice, Next, Run, Take, Want
 from rede_p2p.verifier import Verifier
 
 DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)
@@ -260,7 +261,7 @@ class Leagued:
             self.waited_for[number].set()
             while not self.ended.wait(0.01):
                 for place in (1, 2):
-                    connection.reply(wire.Wait(place=place))
+                    connection.reply(codec.Wait(place=place))
             return True
 
         return lie
@@ -581,7 +582,7 @@ class Stubborn:
             assert request.count == 1
             self.taken.append(request.first)
             body = source.body(connection, request)
-            connection.send(wire.encode_reply(Run(len(body), 0, 1, choice.others)) + body)
+            connection.send(codec.encode_reply(Run(len(body), 0, 1, choice.others)) + body)
         return isinstance(request, Want | Next | Take)
 
 

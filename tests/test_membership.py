@@ -26,9 +26,19 @@ from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost, Trac
 from rede_p2p.interfaces import own_addresses
 from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
-from rede_p2p.messages import TO_PEER, TO_TRACKER, Busy, Done, Join, Member, Offer, Peers, Ready
+from rede_p2p.protocol.codec import Wait
+from rede_p2p.protocol.messages import (
+    TO_PEER,
+    TO_TRACKER,
+    Busy,
+    Done,
+    Join,
+    Member,
+    Offer,
+    Peers,
+    Ready,
+)
 from rede_p2p.registry import FIRST_PORT, Seat
-from rede_p2p.wire import Wait
 from Servidor import Tracker
 
 

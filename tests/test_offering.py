@@ -7,8 +7,8 @@ import pytest
 from rede_p2p.content.merkle import FINEST_PIECE, Content
 from rede_p2p.errors import RefusedError
 from rede_p2p.holdings import Holding, Holdings
-from rede_p2p.messages import Choice, Next, Run, Take
 from rede_p2p.offering import LONGEST_PAUSE, Offering
+from rede_p2p.protocol.messages import Choice, Next, Run, Take
 from rede_p2p.shelf import LEAST_LEAD
 
 COUNT = 2000

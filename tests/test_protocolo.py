@@ -27,13 +27,14 @@ from conftest import ROOT
 
 import Peers
 import Servidor
-from rede_p2p import messages, options, wire
+from rede_p2p import options
 from rede_p2p.announcer import Announcer
 from rede_p2p.content import merkle
 from rede_p2p.discovery import WELL_KNOWN_PORT
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.membership import Membership
-from rede_p2p.messages import BY_UDP, TO_PEER, TO_TRACKER
+from rede_p2p.protocol import codec, messages
+from rede_p2p.protocol.messages import BY_UDP, TO_PEER, TO_TRACKER
 from rede_p2p.registry import FIRST_PORT
 from rede_p2p.screens import Screen
 
@@ -151,16 +152,19 @@ def number(text: str) -> float:
     return float(plain[1].replace(".", "") + (plain[2] or "").replace(",", ".")) * unit
 
 
-def check(cell: str) -> wire.Check:
+def check(cell: str) -> codec.Check:
     """Read what a field accepts."""
     for pattern, kind in (
-        ("inteiro de (.+) a (.+)", wire.Integer),
-        ("lista de até (.+) inteiros de 0 a (.+)", lambda most, last: wire.Indexes(last + 1, most)),
-        ("até (.+) bytes em hexadecimal", wire.Hexadecimal),
-        ("texto de até (.+) bytes", wire.Text),
-        ("64 dígitos hexadecimais", wire.Digest),
-        ("endereço IP", wire.IpAddress),
-        ("`true` ou `false`", wire.Boolean),
+        ("inteiro de (.+) a (.+)", codec.Integer),
+        (
+            "lista de até (.+) inteiros de 0 a (.+)",
+            lambda most, last: codec.Indexes(last + 1, most),
+        ),
+        ("até (.+) bytes em hexadecimal", codec.Hexadecimal),
+        ("texto de até (.+) bytes", codec.Text),
+        ("64 dígitos hexadecimais", codec.Digest),
+        ("endereço IP", codec.IpAddress),
+        ("`true` ou `false`", codec.Boolean),
     ):
         match = re.fullmatch(pattern, cell)
         if match:
@@ -200,7 +204,7 @@ def sections() -> list[Section]:
 
 def kind_of(name: str) -> type:
     """Find a class of message by the name that the page gives it."""
-    found = getattr(messages, name, None) or getattr(wire, name)
+    found = getattr(messages, name, None) or getattr(codec, name)
     assert dataclasses.is_dataclass(found)
     return found
 
@@ -223,21 +227,21 @@ def test_an_example_is_what_the_code_reads_and_writes(side, exchange):
     assert exchange.replies, "a request without a reply"
     for reply in exchange.replies:
         read = read_reply(reply.line, kind_of(found.reply) if found else messages.Done)
-        assert wire.encode_reply(read) == reply.line
-        assert isinstance(read, wire.Wait) == (reply is not exchange.reply)
+        assert codec.encode_reply(read) == reply.line
+        assert isinstance(read, codec.Wait) == (reply is not exchange.reply)
         check_body(read, reply.body, found.line if found else "")
 
 
 def read_request(side: str, exchange: Exchange) -> Section | None:
     """Return the section of the request; None for one that is ill-formed, and refused as such."""
     try:
-        request = wire.decode_request(exchange.request, TABLES[side])
+        request = codec.decode_request(exchange.request, TABLES[side])
     except ProtocolError as error:
         with pytest.raises(RefusedError) as refused:
-            wire.decode_reply(exchange.reply.line, messages.Done)
+            codec.decode_reply(exchange.reply.line, messages.Done)
         assert refused.value.code == error.kind
         return None
-    assert wire.encode_request(request) == exchange.request
+    assert codec.encode_request(request) == exchange.request
     found = SECTIONS[side, request.verb]
     if found.request_line:
         check_lines(request, exchange.body, found.request_line)
@@ -248,9 +252,9 @@ def read_request(side: str, exchange: Exchange) -> Section | None:
 
 def read_reply(line: bytes, kind: type) -> object:
     try:
-        return wire.decode_reply(line, kind)
+        return codec.decode_reply(line, kind)
     except RefusedError as no:
-        return wire.Refusal(no.code, no.message)
+        return codec.Refusal(no.code, no.message)
 
 
 def check_body(reply: object, body: bytes | int | None, line_kind: str) -> None:
@@ -265,8 +269,8 @@ def check_body(reply: object, body: bytes | int | None, line_kind: str) -> None:
 def check_lines(head: object, body: object, kind: str) -> None:
     assert isinstance(body, bytes)
     assert len(body) == head.bytes
-    lines = wire.decode_lines(body, kind_of(kind), head.count)
-    assert wire.encode_lines(lines) == body
+    lines = codec.decode_lines(body, kind_of(kind), head.count)
+    assert codec.encode_lines(lines) == body
 
 
 def test_every_example_starts_with_what_is_sent_and_ends_with_what_is_received():
@@ -326,7 +330,7 @@ def test_a_table_of_fields_is_that_of_the_class(name):
     documented = [(cells[0].strip("`"), check(cells[1]), cells[2]) for cells in table]
     assert documented == [
         (field, accepts, mandatory(default))
-        for field, accepts, default in wire._checks(kind_of(name))
+        for field, accepts, default in codec._checks(kind_of(name))
     ]
 
 
@@ -498,7 +502,7 @@ def as_on_the_page(heard: bytes, ip: str) -> bytes:
     for match in reversed(list(re.finditer(rb'ok \{"bytes": \d+, "count": (\d+)\}\n', told))):
         rest = told[match.end() :]
         length = sum(map(len, rest.splitlines(keepends=True)[: int(match[1])]))
-        header = wire.encode_reply(messages.Listing(length, int(match[1])))
+        header = codec.encode_reply(messages.Listing(length, int(match[1])))
         told = told[: match.start()] + header + rest
     return told
 

@@ -11,10 +11,11 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 from conftest import ROOT
 
-from rede_p2p import catalog, connection, errors, events, listener, sentences, wire
+from rede_p2p import catalog, connection, errors, events, listener, sentences
 from rede_p2p.actions import ACTIONS
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
+from rede_p2p.protocol import codec
 
 HERE = Address("10.0.0.7", 5455)
 FOREIGN = "a{0}{x}{ %s [/] \\ “é”.txt"  # what format() or rich would trip over
@@ -290,9 +291,9 @@ def test_the_other_side_is_told_no_more_than_it_reads():
     long = errors.UnsafeNameError("\x01é" * 5000, "long")
     sentence = sentences.refusal(long)
     assert len(sentence) == 500
-    line = wire.encode_reply(wire.Refusal("long", sentence))
+    line = codec.encode_reply(codec.Refusal("long", sentence))
     with pytest.raises(RefusedError) as caught:
-        wire.decode_reply(line, wire.Refusal)
+        codec.decode_reply(line, codec.Refusal)
     assert caught.value.message == sentence
 
 

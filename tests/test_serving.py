@@ -15,7 +15,7 @@ from listening import SOON, running
 from test_names import UNSAFE
 
 from Peers import peer_connected
-from rede_p2p import serving, uploads, wire
+from rede_p2p import serving, uploads
 from rede_p2p.catalog import Catalog
 from rede_p2p.connection import dial
 from rede_p2p.content import merkle
@@ -25,7 +25,8 @@ from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.holdings import Holdings
 from rede_p2p.listener import Listener
-from rede_p2p.messages import (
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import (
     Body,
     Done,
     Found,
@@ -384,7 +385,7 @@ def test_a_peer_is_no_tracker(buyer):
 
 def test_requests_sent_ahead_are_answered_in_order(buyer):
     requests = [Get("small", start, 1) for start in range(10)] * 20
-    buyer.send(b"".join(wire.encode_request(request) for request in requests))
+    buyer.send(b"".join(codec.encode_request(request) for request in requests))
     for request in requests:
         assert buyer.receive_reply(Body).bytes == 1
         assert buyer.receive_exactly(1) == SMALL[request.start : request.start + 1]
@@ -438,8 +439,8 @@ def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(
         first.ask(Get("large"), Body)  # and it takes nothing of it
         assert body(second, Get("small")) == SMALL  # what is small waits for no slot
         for place, waiting in enumerate((second, third), start=1):
-            waiting.send(wire.encode_request(Get("data")))
-            assert told(waiting) == wire.Wait(place=place)
+            waiting.send(codec.encode_request(Get("data")))
+            assert told(waiting) == codec.Wait(place=place)
         first.hang_up()
         for waiting in (second, third):
             heard = []
@@ -449,7 +450,7 @@ def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(
 
 
 def told(connection):
-    return wire.decode_reply(connection.receive_line(SOON), Body)
+    return codec.decode_reply(connection.receive_line(SOON), Body)
 
 
 def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host, monkeypatch):
@@ -460,10 +461,10 @@ def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host, monk
         first, second, third = (stack.enter_context(dial(seller.address)) for _ in range(3))
         first.ask(Get("large"), Body)
         for place, waiting in enumerate((second, third), start=1):
-            waiting.send(wire.encode_request(Get("data")))
-            assert told(waiting) == wire.Wait(place=place)
+            waiting.send(codec.encode_request(Get("data")))
+            assert told(waiting) == codec.Wait(place=place)
         second.hang_up()
-        while told(third) != wire.Wait(place=1):
+        while told(third) != codec.Wait(place=1):
             continue
         first.hang_up()
         assert third.receive_reply(Body).bytes == len(DATA)
@@ -476,6 +477,6 @@ def test_closing_wakes_whoever_is_served_or_waits(tmp_path, host, monkeypatch):
             seller.share("large large\n")
             first, second = (stack.enter_context(dial(seller.address)) for _ in range(2))
             first.ask(Get("large"), Body)
-            second.send(wire.encode_request(Get("large")))
+            second.send(codec.encode_request(Get("large")))
         with pytest.raises(ConnectionLostError):
             second.receive_reply(Body)

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rede_p2p import announcer, messages, wire
+from rede_p2p import announcer
 from rede_p2p.connection import Connection
 from rede_p2p.content import merkle, safe_names
 from rede_p2p.errors import ProtocolError, RefusedError
-from rede_p2p.messages import (
+from rede_p2p.protocol import codec, messages
+from rede_p2p.protocol.codec import Wait
+from rede_p2p.protocol.messages import (
     BY_UDP,
     RANGES_LIMIT,
     TO_PEER,
@@ -50,7 +52,6 @@ from rede_p2p.messages import (
     Where,
     Withdraw,
 )
-from rede_p2p.wire import Wait
 
 REQUESTS = {**TO_TRACKER, **TO_PEER, **BY_UDP}
 REPLIES = (
@@ -351,8 +352,8 @@ def is_request(message):
 def read(line, message):
     """Read a line as what the message is."""
     if is_request(message):
-        return wire.decode_request(line, REQUESTS)
-    return wire.decode_reply(line, type(message))
+        return codec.decode_request(line, REQUESTS)
+    return codec.decode_reply(line, type(message))
 
 
 def shown(value):
@@ -361,7 +362,7 @@ def shown(value):
 
 @pytest.mark.parametrize(("message", "line"), CASES, ids=shown)
 def test_a_message_is_written_as_these_bytes(message, line):
-    encode = wire.encode_request if is_request(message) else wire.encode_reply
+    encode = codec.encode_request if is_request(message) else codec.encode_reply
     assert encode(message) == line
 
 
@@ -381,35 +382,35 @@ def test_every_message_has_a_row():
 @pytest.mark.parametrize(("line", "kind"), BAD_REQUESTS, ids=shown)
 def test_a_hostile_request_is_a_protocol_error(line, kind):
     with pytest.raises(ProtocolError) as caught:
-        wire.decode_request(line, REQUESTS)
+        codec.decode_request(line, REQUESTS)
     assert caught.value.kind == kind
 
 
 @pytest.mark.parametrize(("line", "expected", "kind"), BAD_REPLIES, ids=shown)
 def test_a_hostile_reply_is_a_protocol_error(line, expected, kind):
     with pytest.raises(ProtocolError) as caught:
-        wire.decode_reply(line, expected)
+        codec.decode_reply(line, expected)
     assert caught.value.kind == kind
 
 
 def test_a_bad_field_is_named():
     with pytest.raises(ProtocolError) as caught:
-        wire.decode_request(b'get {"name": "a", "start": -1}\n', REQUESTS)
+        codec.decode_request(b'get {"name": "a", "start": -1}\n', REQUESTS)
     assert caught.value.detail == "start"
 
 
 def test_a_refusal_is_written_and_raised_with_its_code_and_its_sentence():
-    line = wire.encode_reply(wire.Refusal("no-such-file", "não há"))
+    line = codec.encode_reply(codec.Refusal("no-such-file", "não há"))
     assert line == 'erro {"code": "no-such-file", "message": "não há"}\n'.encode()
     with pytest.raises(RefusedError) as caught:
-        wire.decode_reply(line, Done)
+        codec.decode_reply(line, Done)
     assert (caught.value.code, caught.value.message) == ("no-such-file", "não há")
 
 
 @pytest.mark.parametrize("verb", [b"join", b"peers", b"where", b"announce", b"find"])
 def test_a_peer_does_not_know_the_verbs_of_a_tracker(verb):
     with pytest.raises(ProtocolError, match="unknown-verb"):
-        wire.decode_request(verb + b"\n", TO_PEER)
+        codec.decode_request(verb + b"\n", TO_PEER)
 
 
 # Bodies of lines.
@@ -423,9 +424,9 @@ LINES = [
 
 @pytest.mark.parametrize(("entries", "body"), LINES, ids=shown)
 def test_a_listing_is_read_and_written(entries, body):
-    assert wire.encode_lines(entries) == body
-    assert wire.decode_lines(body, Shared, len(entries)) == entries
-    assert wire.decode_lines(body.removesuffix(b"\n"), Shared, len(entries)) == entries
+    assert codec.encode_lines(entries) == body
+    assert codec.decode_lines(body, Shared, len(entries)) == entries
+    assert codec.decode_lines(body.removesuffix(b"\n"), Shared, len(entries)) == entries
 
 
 @pytest.mark.parametrize(
@@ -443,30 +444,30 @@ def test_a_listing_is_read_and_written(entries, body):
         (DEEP, 1, "not-json"),
         (b"\xff\xfe\n", 1, "not-json"),
         (b"\n" * 100_000, 3, "bad-count"),
-        (b'{"name": "a", "size": 1}\n' + b" " * wire.LINE_LIMIT + b"\n", 2, "long-line"),
-        (b" " * wire.LINE_LIMIT, 1, "long-line"),
+        (b'{"name": "a", "size": 1}\n' + b" " * codec.LINE_LIMIT + b"\n", 2, "long-line"),
+        (b" " * codec.LINE_LIMIT, 1, "long-line"),
         (b"[" + b"{}," * 1_000_000 + b"{}]\n", 1, "long-line"),
     ],
     ids=shown,
 )
 def test_a_hostile_listing_is_a_protocol_error(body, count, kind):
     with pytest.raises(ProtocolError) as caught:
-        wire.decode_lines(body, Shared, count)
+        codec.decode_lines(body, Shared, count)
     assert caught.value.kind == kind
 
 
 def test_a_line_of_a_listing_may_be_as_long_as_any_other():
     line = b'{"name": "a", "size": 1, "more": "'
-    line += b"x" * (wire.LINE_LIMIT - len(line) - 3) + b'"}\n'
-    assert len(line) == wire.LINE_LIMIT
-    assert wire.decode_lines(line * 2, Shared, 2) == [Shared("a", 1)] * 2
+    line += b"x" * (codec.LINE_LIMIT - len(line) - 3) + b'"}\n'
+    assert len(line) == codec.LINE_LIMIT
+    assert codec.decode_lines(line * 2, Shared, 2) == [Shared("a", 1)] * 2
 
 
 def test_the_longest_lines_that_the_program_announces_at_once_may_be_announced():
     longest = Shared('"' * safe_names.MAX_PATH, merkle.MAX_SIZE, ROOT)
-    body = wire.encode_lines([longest] * announcer.AT_ONCE)
-    line = wire.encode_request(Announce(len(body), announcer.AT_ONCE))
-    assert wire.decode_request(line, TO_TRACKER).bytes == len(body)
+    body = codec.encode_lines([longest] * announcer.AT_ONCE)
+    line = codec.encode_request(Announce(len(body), announcer.AT_ONCE))
+    assert codec.decode_request(line, TO_TRACKER).bytes == len(body)
 
 
 # Through a real socket.
@@ -485,7 +486,7 @@ def pair():
 def receive(connection, message):
     if is_request(message):
         return connection.receive_request(REQUESTS, 10.0)
-    return wire.decode_reply(connection.receive_line(10.0), type(message))
+    return codec.decode_reply(connection.receive_line(10.0), type(message))
 
 
 def test_messages_are_read_byte_by_byte(pair):
@@ -509,7 +510,7 @@ def test_messages_glued_in_one_packet_are_read_apart(pair):
 def test_every_cut_of_two_messages_is_read_as_two_messages(pair):
     writer, connection = pair
     first, second = Stat("é"), Join(1)
-    glued = wire.encode_request(first) + wire.encode_request(second)
+    glued = codec.encode_request(first) + codec.encode_request(second)
     for at in range(1, len(glued)):
         writer.sendall(glued[:at])
         writer.sendall(glued[at:])
@@ -519,7 +520,7 @@ def test_every_cut_of_two_messages_is_read_as_two_messages(pair):
 
 def test_a_body_that_follows_its_header_in_one_packet_stays_whole(pair):
     writer, connection = pair
-    writer.sendall(wire.encode_reply(Body(6)) + b"a\nb\nc\n" + wire.encode_reply(Done()))
+    writer.sendall(codec.encode_reply(Body(6)) + b"a\nb\nc\n" + codec.encode_reply(Done()))
     assert connection.receive_reply(Body, 10.0) == Body(6)
     assert connection.receive_exactly(6) == b"a\nb\nc\n"
     assert connection.receive_reply(Done, 10.0) == Done()
@@ -545,10 +546,10 @@ ALMOST = st.builds(
 @example(b"ls " + DEEP)
 def test_any_bytes_are_a_message_or_an_error_of_ours(data):
     attempts = [
-        lambda: wire.decode_request(data, REQUESTS),
-        *(lambda kind=kind: wire.decode_reply(data, kind) for kind in REPLIES),
-        lambda: wire.decode_lines(data, Shared, data.count(b"\n")),
-        lambda: wire.decode_lines(data, Member, 1),
+        lambda: codec.decode_request(data, REQUESTS),
+        *(lambda kind=kind: codec.decode_reply(data, kind) for kind in REPLIES),
+        lambda: codec.decode_lines(data, Shared, data.count(b"\n")),
+        lambda: codec.decode_lines(data, Member, 1),
     ]
     for attempt in attempts:
         try:
@@ -567,7 +568,7 @@ def test_any_bytes_are_a_message_or_an_error_of_ours(data):
     | st.builds(Member, st.ip_addresses(v=4).map(str), st.integers(1024, 65535), st.booleans())
 )
 def test_what_is_written_is_one_line_and_is_read_back(message):
-    line = (wire.encode_request if is_request(message) else wire.encode_reply)(message)
+    line = (codec.encode_request if is_request(message) else codec.encode_reply)(message)
     assert line.count(b"\n") == 1
     try:
         assert read(line, message) == message
@@ -577,8 +578,8 @@ def test_what_is_written_is_one_line_and_is_read_back(message):
 
 def test_the_longest_line_of_a_peer_fits():
     longest = Found("\x01" * 1024, merkle.MAX_SIZE, ROOT)
-    assert len(wire.encode_reply(longest)) < wire.LINE_LIMIT
+    assert len(codec.encode_reply(longest)) < codec.LINE_LIMIT
     last = merkle.MAX_PIECES
-    assert len(wire.encode_request(Take(last, last, MOST, MOST))) < wire.LINE_LIMIT
-    assert len(wire.encode_request(Want(ROOT, FULL))) < wire.LINE_LIMIT
-    assert messages.LISTING_LIMIT > wire.LINE_LIMIT
+    assert len(codec.encode_request(Take(last, last, MOST, MOST))) < codec.LINE_LIMIT
+    assert len(codec.encode_request(Want(ROOT, FULL))) < codec.LINE_LIMIT
+    assert messages.LISTING_LIMIT > codec.LINE_LIMIT

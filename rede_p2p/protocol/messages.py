@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from rede_p2p.content import merkle
-from rede_p2p.wire import Boolean, Digest, Hexadecimal, Indexes, Integer, IpAddress, Text
+from rede_p2p.protocol.codec import Boolean, Digest, Hexadecimal, Indexes, Integer, IpAddress, Text
 
 VERSION = 1  # of this protocol; a tracker refuses a peer that says another
 LISTING_LIMIT = 64 * 1024 * 1024  # bytes in a body of JSON lines

@@ -1,0 +1,1 @@
+"""What is said: the messages and their encoding. No I/O."""
