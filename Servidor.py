@@ -14,14 +14,14 @@ from threading import Thread
 from types import TracebackType
 
 from rede_p2p import manual, options, sentences
-from rede_p2p.connection import Connection
 from rede_p2p.content import disk
-from rede_p2p.discovery import Responder
 from rede_p2p.errors import BadUsageError, ProtocolError, RedeError, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
 from rede_p2p.index import Index
-from rede_p2p.interfaces import own_addresses
-from rede_p2p.listener import Listener
+from rede_p2p.net.address import own_addresses
+from rede_p2p.net.connection import Connection
+from rede_p2p.net.discovery import Responder
+from rede_p2p.net.listener import Listener
 from rede_p2p.protocol.messages import (
     TO_TRACKER,
     VERSION,

@@ -11,11 +11,11 @@ from functools import partial
 from threading import Event, Thread
 
 from rede_p2p.catalog import Catalog
-from rede_p2p.connection import Connection
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import RedeError, RefusedError, TrackerUnreachableError
 from rede_p2p.holdings import Holdings
 from rede_p2p.membership import Membership, at_once
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol.messages import Announce, Done, Shared, Withdraw
 
 LOOK_EVERY = 0.2  # seconds

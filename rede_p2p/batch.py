@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.anonymous_file import Unnamed
 from rede_p2p.content.hash_cache import Hashed, Roots
@@ -35,6 +34,7 @@ from rede_p2p.errors import (
     RefusedError,
     VerificationError,
 )
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Body, Pieces
 

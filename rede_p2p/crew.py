@@ -13,7 +13,6 @@ from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from time import monotonic
 
-from rede_p2p.connection import Connection
 from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer, pages
 from rede_p2p.content.merkle import Content
@@ -26,6 +25,7 @@ from rede_p2p.errors import (
     RedeError,
     VerificationError,
 )
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
 from rede_p2p.swarm import Board

@@ -19,7 +19,6 @@ from time import monotonic
 from typing import NamedTuple
 
 from rede_p2p import gathering
-from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.hash_cache import Hashed, Roots
 from rede_p2p.content.merkle import Content
@@ -38,6 +37,7 @@ from rede_p2p.errors import (
 from rede_p2p.gathering import Gathering, WhoHas, nobody_else
 from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.layers import find_layer
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.swarm import Board
 from rede_p2p.verifier import Found, Verifier

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 
-from rede_p2p.connection import REPLY_TIMEOUT, WAIT_TIMEOUT, Connection
 from rede_p2p.content import merkle
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import (
@@ -19,6 +18,7 @@ from rede_p2p.errors import (
     RefusedError,
     VerificationError,
 )
+from rede_p2p.net.connection import REPLY_TIMEOUT, WAIT_TIMEOUT, Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Body, Hashes
 

@@ -14,7 +14,6 @@ from queue import SimpleQueue
 from threading import Event
 from typing import NamedTuple, TypeVar
 
-from rede_p2p.connection import Connection
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import Connect, Wanted
@@ -26,6 +25,7 @@ from rede_p2p.errors import (
     PeerUnreachableError,
     RedeError,
 )
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Found, Ls, Shared, Stat
 

@@ -20,8 +20,6 @@ from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
-from rede_p2p import discovery
-from rede_p2p.connection import DIAL_TIMEOUT, REPLY_TIMEOUT, Connection, dial
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import (
     Address,
@@ -32,6 +30,8 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
+from rede_p2p.net import discovery
+from rede_p2p.net.connection import DIAL_TIMEOUT, REPLY_TIMEOUT, Connection, dial
 from rede_p2p.protocol.codec import Wait
 from rede_p2p.protocol.messages import (
     MAX_OFFERS,

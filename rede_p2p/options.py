@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rede_p2p.discovery import WELL_KNOWN_PORT
 from rede_p2p.errors import BadUsageError
+from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.protocol.messages import FIRST_PUBLIC_PORT
 from rede_p2p.registry import FIRST_PORT
 from rede_p2p.uploads import LEAST_RATE

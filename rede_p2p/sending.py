@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from rede_p2p.connection import Connection
 from rede_p2p.content import disk
 from rede_p2p.content.disk import Stamp
 from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Body, Run
 from rede_p2p.uploads import Upload, Uploads

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from rede_p2p.catalog import Catalog, Share
-from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.holdings import Holdings
+from rede_p2p.net.connection import Connection
 from rede_p2p.offering import Offering
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from rede_p2p.connection import Connection
-from rede_p2p.listener import Listener
+from rede_p2p.net.connection import Connection
+from rede_p2p.net.listener import Listener
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 

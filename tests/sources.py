@@ -22,15 +22,15 @@ from listening import SOON, running
 from Peers import connect_to_peer
 from rede_p2p import sentences
 from rede_p2p.catalog import Catalog
-from rede_p2p.connection import Connection
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Hashed, Roots
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import Wanted
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.holdings import Holdings
-from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
+from rede_p2p.net.connection import Connection
+from rede_p2p.net.listener import Listener
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     TO_PEER,

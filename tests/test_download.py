@@ -30,7 +30,7 @@ from sources import (
     source,
 )
 
-from rede_p2p import connection, crew, gathering, layers
+from rede_p2p import crew, gathering, layers
 from rede_p2p.content import disk, merkle, recheck
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
@@ -50,6 +50,7 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.holdings import Holdings
+from rede_p2p.net import connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Body, Hashes
 from rede_p2p.uploads import Uploads

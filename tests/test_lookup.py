@@ -9,7 +9,7 @@ import pytest
 from lies import LYING_LISTS, ok
 from sources import Source, connect, content_of, source
 
-from rede_p2p import connection, lookup
+from rede_p2p import lookup
 from rede_p2p.download import Wanted
 from rede_p2p.errors import (
     Address,
@@ -20,6 +20,7 @@ from rede_p2p.errors import (
     RefusedError,
     UnsafeNameError,
 )
+from rede_p2p.net import connection
 from rede_p2p.protocol.messages import Ls, Stat
 
 A = {

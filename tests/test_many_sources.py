@@ -18,13 +18,14 @@ from listening import SOON
 from programs import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
-from rede_p2p import connection, crew, gathering, swarm
+from rede_p2p import crew, gathering, swarm
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.holdings import Holdings
+from rede_p2p.net import connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Choice, Next, Run, Take, Want
 from rede_p2p.verifier import Verifier

@@ -12,8 +12,7 @@ from threading import Event, Thread
 import pytest
 from listening import SOON, running
 
-from rede_p2p import discovery, membership
-from rede_p2p.connection import REPLY_TIMEOUT, Connection
+from rede_p2p import membership
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -23,9 +22,11 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost, TrackerMoved
-from rede_p2p.interfaces import own_addresses
-from rede_p2p.listener import Listener
 from rede_p2p.membership import Membership
+from rede_p2p.net import discovery
+from rede_p2p.net.address import own_addresses
+from rede_p2p.net.connection import REPLY_TIMEOUT, Connection
+from rede_p2p.net.listener import Listener
 from rede_p2p.protocol.codec import Wait
 from rede_p2p.protocol.messages import (
     TO_PEER,
@@ -117,7 +118,7 @@ def goodbye(monkeypatch):
     """Wait for a reply longer than any test, but for the last one."""
     wait_for_replies(monkeypatch, 3 * SOON)
     monkeypatch.setattr(membership, "GOODBYE", 0.05)
-    monkeypatch.setattr("rede_p2p.connection.STALL_TIMEOUT", 3 * SOON)
+    monkeypatch.setattr("rede_p2p.net.connection.STALL_TIMEOUT", 3 * SOON)
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ from programs import (
     private_port,
 )
 
-from rede_p2p.connection import REPLY_TIMEOUT
 from rede_p2p.content import merkle
+from rede_p2p.net.connection import REPLY_TIMEOUT
 
 ODD_NAMES = (
     "com espaço.txt",

@@ -11,10 +11,11 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 from conftest import ROOT
 
-from rede_p2p import catalog, connection, errors, events, listener, sentences
+from rede_p2p import catalog, errors, events, sentences
 from rede_p2p.actions import ACTIONS
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
+from rede_p2p.net import connection, listener
 from rede_p2p.protocol import codec
 
 HERE = Address("10.0.0.7", 5455)

@@ -17,14 +17,14 @@ from test_names import UNSAFE
 from Peers import peer_connected
 from rede_p2p import serving, uploads
 from rede_p2p.catalog import Catalog
-from rede_p2p.connection import dial
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE, HASH
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.holdings import Holdings
-from rede_p2p.listener import Listener
+from rede_p2p.net.connection import dial
+from rede_p2p.net.listener import Listener
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     Body,

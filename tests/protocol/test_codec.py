@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rede_p2p import announcer
-from rede_p2p.connection import Connection
 from rede_p2p.content import merkle, safe_names
 from rede_p2p.errors import ProtocolError, RefusedError
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec, messages
 from rede_p2p.protocol.codec import Wait
 from rede_p2p.protocol.messages import (

@@ -17,9 +17,9 @@ from contextlib import suppress
 from threading import Lock, Thread
 from types import TracebackType
 
-from rede_p2p.connection import Connection
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError
+from rede_p2p.net.connection import Connection
 
 PAUSE = 0.1  # seconds without accepting when the system has no descriptor left
 # The congestion control of what we send, where the system has several (RFC 9438). Those made for

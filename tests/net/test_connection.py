@@ -12,10 +12,10 @@ from time import monotonic
 
 import pytest
 
-from rede_p2p import connection as room
-from rede_p2p.connection import Connection, dial
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RefusedError
-from rede_p2p.interfaces import own_addresses
+from rede_p2p.net import connection as room
+from rede_p2p.net.address import own_addresses
+from rede_p2p.net.connection import Connection, dial
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import TO_PEER, Body, Done, Listing, Ls, Quit, Shared, Stat
 
@@ -167,7 +167,7 @@ def test_a_body_that_is_dribbled_is_given_up(pair, monkeypatch):
 
 def test_a_head_is_read_with_its_body_where_that_comes_soon(pair, monkeypatch):
     bare, connection = pair
-    monkeypatch.setattr("rede_p2p.connection.TOGETHER", SOON)
+    monkeypatch.setattr("rede_p2p.net.connection.TOGETHER", SOON)
     body = bytes(range(256)) * 256
     halves = b"ok\n" + body[:30_000], body[30_000:]
     bare.sendall(halves[0])
@@ -183,7 +183,7 @@ def test_a_head_is_read_with_its_body_where_that_comes_soon(pair, monkeypatch):
 @pytest.mark.parametrize("ends", [False, True])
 def test_what_comes_alone_is_not_waited_with_for_long(pair, monkeypatch, ends):
     bare, connection = pair
-    monkeypatch.setattr("rede_p2p.connection.TOGETHER", 0.05)
+    monkeypatch.setattr("rede_p2p.net.connection.TOGETHER", 0.05)
     bare.sendall(b"espera\n")
     if ends:
         bare.close()

@@ -7,7 +7,7 @@ import socket
 import sys
 from contextlib import suppress
 
-from rede_p2p.connection import address_of
+from rede_p2p.net.connection import address_of
 
 _SIOCGIFADDR = 0x8915  # netdevice(7): asks an interface for its IPv4 address
 

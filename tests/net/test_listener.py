@@ -13,10 +13,10 @@ from threading import Event, Thread, active_count
 import pytest
 from listening import SOON, running
 
-from rede_p2p import listener as room
-from rede_p2p.connection import Connection, dial
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, RefusedError
-from rede_p2p.listener import Listener
+from rede_p2p.net import listener as room
+from rede_p2p.net.connection import Connection, dial
+from rede_p2p.net.listener import Listener
 from rede_p2p.protocol.messages import TO_PEER, Done, Ls
 
 

@@ -8,8 +8,8 @@ from threading import Thread
 
 import pytest
 
-from rede_p2p import discovery
-from rede_p2p.discovery import WELL_KNOWN_PORT, Responder, find
+from rede_p2p.net import discovery
+from rede_p2p.net.discovery import WELL_KNOWN_PORT, Responder, find
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import BY_UDP, VERSION, Here, Where
 

@@ -1,0 +1,1 @@
+"""Who carries it: the only sockets."""
