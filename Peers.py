@@ -15,7 +15,6 @@ from threading import Thread
 
 from rede_p2p import commands, manual, options, sentences
 from rede_p2p.actions import ACTIONS
-from rede_p2p.announcer import Announcer
 from rede_p2p.catalog import Catalog
 from rede_p2p.content import disk
 from rede_p2p.content.hash_cache import Roots, default_database
@@ -31,16 +30,17 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.holdings import Holdings
-from rede_p2p.membership import Membership
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.net.listener import Listener
 from rede_p2p.options import PeerOptions
 from rede_p2p.protocol.messages import TO_PEER
-from rede_p2p.registry import FIRST_PORT
 from rede_p2p.screens import Screen
 from rede_p2p.serving import Guest
 from rede_p2p.session import Session
+from rede_p2p.tracker.announcer import Announcer
+from rede_p2p.tracker.client import Membership
+from rede_p2p.tracker.registry import FIRST_PORT
 from rede_p2p.transfers import Transfers
 from rede_p2p.uploads import Uploads
 from Servidor import Tracker

@@ -17,7 +17,6 @@ from rede_p2p import manual, options, sentences
 from rede_p2p.content import disk
 from rede_p2p.errors import BadUsageError, ProtocolError, RedeError, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
-from rede_p2p.index import Index
 from rede_p2p.net.address import own_addresses
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.discovery import Responder
@@ -38,8 +37,9 @@ from rede_p2p.protocol.messages import (
     Shared,
     Withdraw,
 )
-from rede_p2p.registry import Registry, Seat
 from rede_p2p.screens import Screen
+from rede_p2p.tracker.content_index import Index
+from rede_p2p.tracker.registry import Registry, Seat
 
 SLOTS = 8192  # connections at once, half of them from one address
 STRANGER_SILENCE = 60.0  # seconds in which a connection that is not listed must ask something

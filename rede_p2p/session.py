@@ -10,9 +10,9 @@ from rede_p2p.content.hash_cache import Roots
 from rede_p2p.download import Connect
 from rede_p2p.errors import BadUsageError, PeerNotListedError
 from rede_p2p.holdings import Holdings
-from rede_p2p.membership import Membership
 from rede_p2p.protocol.messages import Member
 from rede_p2p.screens import Screen
+from rede_p2p.tracker.client import Membership
 from rede_p2p.transfers import Transfers
 from rede_p2p.uploads import Uploads
 

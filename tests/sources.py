@@ -28,7 +28,6 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.download import Wanted
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.holdings import Holdings
-from rede_p2p.membership import Membership
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.listener import Listener
 from rede_p2p.protocol import codec
@@ -44,6 +43,7 @@ from rede_p2p.protocol.messages import (
     Want,
 )
 from rede_p2p.serving import Guest
+from rede_p2p.tracker.client import Membership
 from rede_p2p.uploads import PACED_CHUNK, Uploads
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle

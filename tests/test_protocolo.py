@@ -28,15 +28,15 @@ from conftest import ROOT
 import Peers
 import Servidor
 from rede_p2p import options
-from rede_p2p.announcer import Announcer
 from rede_p2p.content import merkle
 from rede_p2p.errors import ProtocolError, RefusedError
-from rede_p2p.membership import Membership
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.protocol import codec, messages
 from rede_p2p.protocol.messages import BY_UDP, TO_PEER, TO_TRACKER
-from rede_p2p.registry import FIRST_PORT
 from rede_p2p.screens import Screen
+from rede_p2p.tracker.announcer import Announcer
+from rede_p2p.tracker.client import Membership
+from rede_p2p.tracker.registry import FIRST_PORT
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")
 TABLES = {"tracker": TO_TRACKER, "peer": TO_PEER, "udp": BY_UDP}

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import pytest
 from programs import beside, converse, network
 
-from rede_p2p.registry import FIRST_PORT
+from rede_p2p.tracker.registry import FIRST_PORT
 from Servidor import Tracker
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds

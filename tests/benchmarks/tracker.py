@@ -37,9 +37,9 @@ from typing import Any
 from bench import network
 from rivals import cpu_of
 
-from rede_p2p.announcer import AT_ONCE
-from rede_p2p.membership import FIRST_PAUSE, HEARTBEAT, LONGEST_PAUSE
 from rede_p2p.net.connection import DIAL_TIMEOUT, REPLY_TIMEOUT
+from rede_p2p.tracker.announcer import AT_ONCE
+from rede_p2p.tracker.client import FIRST_PAUSE, HEARTBEAT, LONGEST_PAUSE
 
 GOAL = 0.005  # seconds in which 99 of 100 ``find`` are answered
 HOLDERS = 10  # peers that have each content

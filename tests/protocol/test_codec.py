@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rede_p2p import announcer
 from rede_p2p.content import merkle, safe_names
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.net.connection import Connection
@@ -52,6 +51,7 @@ from rede_p2p.protocol.messages import (
     Where,
     Withdraw,
 )
+from rede_p2p.tracker import announcer
 
 REQUESTS = {**TO_TRACKER, **TO_PEER, **BY_UDP}
 REPLIES = (

@@ -12,7 +12,6 @@ from threading import Event, Thread
 import pytest
 from listening import SOON, running
 
-from rede_p2p import membership
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -22,7 +21,6 @@ from rede_p2p.errors import (
     TrackerUnreachableError,
 )
 from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost, TrackerMoved
-from rede_p2p.membership import Membership
 from rede_p2p.net import discovery
 from rede_p2p.net.address import own_addresses
 from rede_p2p.net.connection import REPLY_TIMEOUT, Connection
@@ -39,7 +37,9 @@ from rede_p2p.protocol.messages import (
     Peers,
     Ready,
 )
-from rede_p2p.registry import FIRST_PORT, Seat
+from rede_p2p.tracker import client
+from rede_p2p.tracker.client import Membership
+from rede_p2p.tracker.registry import FIRST_PORT, Seat
 from Servidor import Tracker
 
 
@@ -117,16 +117,16 @@ def patience(monkeypatch):
 def goodbye(monkeypatch):
     """Wait for a reply longer than any test, but for the last one."""
     wait_for_replies(monkeypatch, 3 * SOON)
-    monkeypatch.setattr(membership, "GOODBYE", 0.05)
+    monkeypatch.setattr(client, "GOODBYE", 0.05)
     monkeypatch.setattr("rede_p2p.net.connection.STALL_TIMEOUT", 3 * SOON)
 
 
 @pytest.fixture
 def hurry(monkeypatch):
     """Notice at once that the tracker is gone, and try at once to come back."""
-    monkeypatch.setattr(membership, "HEARTBEAT", 0.02)
-    monkeypatch.setattr(membership, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(membership, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(client, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(client, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.1)
 
 
 # A real tracker.
@@ -187,7 +187,7 @@ def test_a_port_taken_on_this_machine_gives_way_to_the_next(world):
 
 
 def test_when_every_offered_port_is_taken_it_is_said(world, monkeypatch):
-    monkeypatch.setattr(membership, "MAX_OFFERS", 3)
+    monkeypatch.setattr(client, "MAX_OFFERS", 3)
     asked = []
     with world.tracker() as tracker:
         with pytest.raises(TrackerUnreachableError) as caught:
@@ -205,7 +205,7 @@ def test_a_port_that_may_not_be_opened_is_said_as_it_is(world):
 
 
 def test_another_version_is_refused(world, monkeypatch):
-    monkeypatch.setattr(membership, "VERSION", 2)
+    monkeypatch.setattr(client, "VERSION", 2)
     with world.tracker() as tracker, pytest.raises(TrackerUnreachableError) as caught:
         world.join(tracker.port)
     assert caught.value.cause.code == "version"
@@ -312,7 +312,7 @@ def one_of_two_trackers_gone(world, monkeypatch):
 def test_a_tracker_that_starts_again_is_come_back_to_though_another_answers(
     world, hurry, monkeypatch
 ):
-    monkeypatch.setattr(membership, "RESTART", 3 * SOON)
+    monkeypatch.setattr(client, "RESTART", 3 * SOON)
     with (
         one_of_two_trackers_gone(world, monkeypatch) as (_, gone, _other),
         world.tracker(gone.port),
@@ -321,7 +321,7 @@ def test_a_tracker_that_starts_again_is_come_back_to_though_another_answers(
 
 
 def test_where_the_tracker_is_long_gone_another_of_its_machine_will_do(world, hurry, monkeypatch):
-    monkeypatch.setattr(membership, "RESTART", 0.0)
+    monkeypatch.setattr(client, "RESTART", 0.0)
     with one_of_two_trackers_gone(world, monkeypatch) as (joined, _, other):
         assert world.told.get(timeout=SOON) == TrackerMoved(other, FIRST_PORT)
         assert joined.tracker == other
@@ -520,7 +520,7 @@ def test_leaving_while_an_answer_does_not_come_ends_all_that_was_asked(world, go
         assert actor.asked.wait(SOON)
         assert ends_soon(joined)
         for asker in askers:
-            asker.join(membership.DIAL_TIMEOUT)  # less than they would wait by themselves
+            asker.join(client.DIAL_TIMEOUT)  # less than they would wait by themselves
             assert isinstance(answers.get_nowait(), TrackerUnreachableError)
     with pytest.raises(TrackerUnreachableError):
         joined.search("a")

@@ -10,12 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rede_p2p import index
 from rede_p2p.errors import RefusedError
-from rede_p2p.index import Index
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Known, Shared
-from rede_p2p.registry import Seat
+from rede_p2p.tracker import content_index
+from rede_p2p.tracker.content_index import Index
+from rede_p2p.tracker.registry import Seat
 
 SEATS = [Seat(f"10.0.0.{number}") for number in range(4)]
 NAMES = ["", "a.txt", "A.TXT", "Ação.png", "straße", "STRASSE", "x" * 255]
@@ -98,7 +98,7 @@ def test_holders_come_in_the_order_in_which_they_announced():
 
 
 def test_one_peer_can_fill_its_own_place_and_no_more(monkeypatch):
-    monkeypatch.setattr(index, "MOST_TOLD", 3)
+    monkeypatch.setattr(content_index, "MOST_TOLD", 3)
     table, (greedy, other, *_) = Index(), SEATS
     with pytest.raises(RefusedError, match="too-much"):
         table.announce(greedy, [Shared(str(number), 1, ROOTS[0]) for number in range(9)])
@@ -112,7 +112,7 @@ def test_one_peer_can_fill_its_own_place_and_no_more(monkeypatch):
 
 
 def test_the_names_of_one_peer_have_an_end_in_bytes_too(monkeypatch):
-    monkeypatch.setattr(index, "MOST_NAMED", 12)
+    monkeypatch.setattr(content_index, "MOST_NAMED", 12)
     table, seat = Index(), SEATS[0]
     names = ["ação", "naïve", "nada"]  # of 6 bytes, but for the last
     for name in names[:2]:
@@ -138,14 +138,14 @@ def test_a_hundred_thousand_ordinary_names_of_one_peer_are_kept():
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_an_answer_has_an_end_even_if_all_contents_have_one_name(monkeypatch, exact):
-    monkeypatch.setattr(index, "MOST_FOUND", 3)
+    monkeypatch.setattr(content_index, "MOST_FOUND", 3)
     table = Index()
     table.announce(SEATS[0], [Shared("name", size, ROOTS[0]) for size in range(9)])
     assert len(table.search("name", exact=exact)) == 3
 
 
 def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
-    monkeypatch.setattr(index, "MOST_ANSWERED", 5_000)
+    monkeypatch.setattr(content_index, "MOST_ANSWERED", 5_000)
     table, long = Index(), "ç" * 500
     table.announce(SEATS[0], [Shared(f"{number}{long}", 2**50, ROOTS[0]) for number in range(9)])
     found = table.search(long, exact=False)
@@ -155,7 +155,7 @@ def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
 
 @pytest.mark.parametrize("name", ["alike", "other {}"])
 def test_one_peer_with_many_names_hides_nobody_else(monkeypatch, name):
-    monkeypatch.setattr(index, "MOST_FOUND", 10)
+    monkeypatch.setattr(content_index, "MOST_FOUND", 10)
     table, (greedy, *others) = Index(), SEATS
     table.announce(greedy, [Shared(name.format(n), n, ROOTS[0]) for n in range(50)])
     for number, seat in enumerate(others):

@@ -6,11 +6,11 @@ from contextlib import closing
 from queue import SimpleQueue
 from types import SimpleNamespace
 
-from rede_p2p import announcer, index
-from rede_p2p.announcer import Announcer
 from rede_p2p.content.merkle import Content
-from rede_p2p.membership import Membership
-from rede_p2p.registry import FIRST_PORT
+from rede_p2p.tracker import announcer, content_index
+from rede_p2p.tracker.announcer import Announcer
+from rede_p2p.tracker.client import Membership
+from rede_p2p.tracker.registry import FIRST_PORT
 from Servidor import Tracker
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
@@ -41,7 +41,7 @@ def noting(method, asked):
 
 
 def test_what_a_tracker_does_not_keep_is_not_said_again_and_nobody_leaves_for_it(host, monkeypatch):
-    monkeypatch.setattr(index, "MOST_TOLD", 2)
+    monkeypatch.setattr(content_index, "MOST_TOLD", 2)
     monkeypatch.setattr(announcer, "LOOK_EVERY", 0.01)
     shelf, told, asked = Shelf("a", "b", "c"), SimpleQueue(), SimpleQueue()
     with Tracker(host, 0, FIRST_PORT, SimpleQueue().put) as tracker:

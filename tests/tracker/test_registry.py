@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from rede_p2p import registry
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.protocol.messages import Member
-from rede_p2p.registry import FIRST_PORT, LAST_PORT, Registry, Seat
+from rede_p2p.tracker import registry
+from rede_p2p.tracker.registry import FIRST_PORT, LAST_PORT, Registry, Seat
 
 LOOPBACK = "127.0.0.1"
 

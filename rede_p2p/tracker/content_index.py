@@ -12,7 +12,7 @@ from threading import Lock
 
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol.messages import Known, Shared
-from rede_p2p.registry import Seat
+from rede_p2p.tracker.registry import Seat
 
 MOST_TOLD = 200_000  # names of contents taken from one seat
 MOST_NAMED = 16 * 1024 * 1024  # bytes of UTF-8 in all of them
