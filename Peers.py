@@ -15,7 +15,6 @@ from threading import Thread
 
 from rede_p2p import commands, manual, options, sentences
 from rede_p2p.actions import ACTIONS
-from rede_p2p.catalog import Catalog
 from rede_p2p.content import disk
 from rede_p2p.content.hash_cache import Roots, default_database
 from rede_p2p.errors import (
@@ -29,20 +28,21 @@ from rede_p2p.errors import (
     RefusedError,
     TrackerUnreachableError,
 )
-from rede_p2p.holdings import Holdings
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.net.listener import Listener
 from rede_p2p.options import PeerOptions
 from rede_p2p.protocol.messages import TO_PEER
 from rede_p2p.screens import Screen
-from rede_p2p.serving import Guest
 from rede_p2p.session import Session
 from rede_p2p.tracker.announcer import Announcer
 from rede_p2p.tracker.client import Membership
 from rede_p2p.tracker.registry import FIRST_PORT
 from rede_p2p.transfers import Transfers
-from rede_p2p.uploads import Uploads
+from rede_p2p.upload.request_handler import Guest
+from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.share_list import Catalog
+from rede_p2p.upload.upload_slots import Uploads
 from Servidor import Tracker
 
 SLOTS = 512  # connections of other peers at once, half of them from one address

@@ -35,11 +35,11 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.gathering import Gathering, WhoHas, nobody_else
-from rede_p2p.holdings import Holding, Holdings
 from rede_p2p.layers import find_layer
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.swarm import Board
+from rede_p2p.upload.seed_store import Holding, Holdings
 from rede_p2p.verifier import Found, Verifier
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good

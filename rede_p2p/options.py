@@ -16,7 +16,7 @@ from rede_p2p.errors import BadUsageError
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.protocol.messages import FIRST_PUBLIC_PORT
 from rede_p2p.tracker.registry import FIRST_PORT
-from rede_p2p.uploads import LEAST_RATE
+from rede_p2p.upload.upload_slots import LEAST_RATE
 
 HERE = Path(__file__).resolve().parent.parent
 

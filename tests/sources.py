@@ -21,13 +21,11 @@ from listening import SOON, running
 
 from Peers import connect_to_peer
 from rede_p2p import sentences
-from rede_p2p.catalog import Catalog
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Hashed, Roots
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import Wanted
 from rede_p2p.errors import Address, RefusedError
-from rede_p2p.holdings import Holdings
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.listener import Listener
 from rede_p2p.protocol import codec
@@ -42,9 +40,11 @@ from rede_p2p.protocol.messages import (
     Take,
     Want,
 )
-from rede_p2p.serving import Guest
 from rede_p2p.tracker.client import Membership
-from rede_p2p.uploads import PACED_CHUNK, Uploads
+from rede_p2p.upload.request_handler import Guest
+from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.share_list import Catalog
+from rede_p2p.upload.upload_slots import PACED_CHUNK, Uploads
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
 

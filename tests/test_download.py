@@ -49,11 +49,11 @@ from rede_p2p.errors import (
     UnsafeNameError,
     VerificationError,
 )
-from rede_p2p.holdings import Holdings
 from rede_p2p.net import connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Body, Hashes
-from rede_p2p.uploads import Uploads
+from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.upload_slots import Uploads
 
 DATA = random.Random(3).randbytes(40 * FINEST_PIECE + 77)
 ALL = set(range(41))

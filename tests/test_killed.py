@@ -19,7 +19,7 @@ from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.download import Download
 from rede_p2p.errors import Address, IncompleteError, PeerUnreachableError
-from rede_p2p.uploads import Uploads
+from rede_p2p.upload.upload_slots import Uploads
 
 DATA = random.Random(5).randbytes(32 * 2**20 + 77)
 ALL = set(range(merkle.piece_count(len(DATA))))

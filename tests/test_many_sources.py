@@ -24,10 +24,10 @@ from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.download import Download, Outcome, Wanted
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
-from rede_p2p.holdings import Holdings
 from rede_p2p.net import connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Choice, Next, Run, Take, Want
+from rede_p2p.upload.seed_store import Holdings
 from rede_p2p.verifier import Verifier
 
 DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)

@@ -11,12 +11,13 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 from conftest import ROOT
 
-from rede_p2p import catalog, errors, events, sentences
+from rede_p2p import errors, events, sentences
 from rede_p2p.actions import ACTIONS
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
 from rede_p2p.net import connection, listener
 from rede_p2p.protocol import codec
+from rede_p2p.upload import share_list
 
 HERE = Address("10.0.0.7", 5455)
 FOREIGN = "a{0}{x}{ %s [/] \\ “é”.txt"  # what format() or rich would trip over
@@ -29,7 +30,7 @@ KINDS = {  # the field of each class that chooses the sentence
     errors.PortUnavailableError: "reason",
     errors.UnsafeNameError: "kind",
     errors.DiskError: "kind",
-    catalog.Problem: "kind",
+    share_list.Problem: "kind",
 }
 BY_NAME = {kind.__name__: kind for kind in KINDS}
 
@@ -121,7 +122,7 @@ TABLES = {
 
 def example(kind: type, word: str) -> object:
     """Make the fact, with foreign text wherever there is text."""
-    if kind is catalog.Problem:
+    if kind is share_list.Problem:
         return events.ListProblem("lista.txt", 3, word, FOREIGN)
     values = {"kind": word, "reason": word, "code": word, "address": HERE}
     return kind(*(values.get(field.name, FOREIGN) for field in fields(kind)))
@@ -166,7 +167,7 @@ def test_a_long_bad_line_is_not_repeated_whole():
 
 @pytest.mark.parametrize("kind", TABLES, ids=shown)
 def test_no_sentence_is_kept_that_nothing_raises(kind):
-    lists = {word for found, word in RAISED if found is catalog.Problem}
+    lists = {word for found, word in RAISED if found is share_list.Problem}
     used = {word for found, word in RAISED if found is kind}
     unused = TABLES[kind].keys() - used - lists
     assert not unused - {"unknown-verb", "full"}  # the other side says these

@@ -21,8 +21,8 @@ from rede_p2p.content.recheck import Look
 from rede_p2p.download import Outcome
 from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError
 from rede_p2p.events import Progress, TransferEnded
-from rede_p2p.holdings import Holdings
 from rede_p2p.transfers import Transfers
+from rede_p2p.upload.seed_store import Holdings
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 LARGE = random.Random(2).randbytes(2 * SMALL)

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from functools import partial
 from threading import Event, Thread
 
-from rede_p2p.catalog import Catalog
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import RedeError, RefusedError, TrackerUnreachableError
-from rede_p2p.holdings import Holdings
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol.messages import Announce, Done, Shared, Withdraw
 from rede_p2p.tracker.client import Membership, at_once
+from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.share_list import Catalog
 
 LOOK_EVERY = 0.2  # seconds
 AT_ONCE = 2000  # lines in one request: a sign of life must not wait behind a long list

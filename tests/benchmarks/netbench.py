@@ -250,8 +250,8 @@ def be_a_liar(words: list[str]) -> int:
     """Be Peers.py in all but this: every tenth piece that leaves has a wrong bit."""
     sys.path.insert(0, str(ROOT))
     import Peers
-    from rede_p2p import sending
     from rede_p2p.content import disk
+    from rede_p2p.upload import sending
 
     send = sending.Sender.send
     pieces = itertools.count(1)  # of all connections together

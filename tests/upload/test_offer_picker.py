@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from rede_p2p.content.merkle import MAX_PIECES
-from rede_p2p.shelf import CLOSE, LEAD, LEAST_LEAD, OUTRUN, PieceSet, Shelf, Wish
+from rede_p2p.upload.offer_picker import CLOSE, LEAD, LEAST_LEAD, OUTRUN, PieceSet, Shelf, Wish
 
 COUNT = 46
 PIECES_OR_MORE = st.integers(0, COUNT - 1)  # some of them never on the shelf

@@ -15,14 +15,11 @@ from listening import SOON, running
 from test_names import UNSAFE
 
 from Peers import peer_connected
-from rede_p2p import serving, uploads
-from rede_p2p.catalog import Catalog
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE, HASH
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
-from rede_p2p.holdings import Holdings
 from rede_p2p.net.connection import dial
 from rede_p2p.net.listener import Listener
 from rede_p2p.protocol import codec
@@ -40,7 +37,10 @@ from rede_p2p.protocol.messages import (
     Shared,
     Stat,
 )
-from rede_p2p.uploads import Uploads
+from rede_p2p.upload import request_handler, upload_slots
+from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.share_list import Catalog
+from rede_p2p.upload.upload_slots import Uploads
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
 DATA = random.Random(9).randbytes(5 * FINEST_PIECE + 77)
@@ -187,7 +187,7 @@ def test_what_is_not_in_the_list_is_not_there_whatever_its_name(buyer):
 
 
 def test_while_a_file_is_hashed_it_is_told_how_far_that_is(seller, buyer, monkeypatch):
-    monkeypatch.setattr(serving, "HASH_WAIT", 0.02)
+    monkeypatch.setattr(request_handler, "HASH_WAIT", 0.02)
     seller.sparse("huge", 2**36)
     seller.share("huge huge\n")
     heard = []
@@ -431,7 +431,7 @@ def test_many_buyers_are_served_at_once(seller):
 def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(
     tmp_path, host, monkeypatch
 ):
-    monkeypatch.setattr(uploads, "TELL_EVERY", 0.02)
+    monkeypatch.setattr(upload_slots, "TELL_EVERY", 0.02)
     with selling(tmp_path, host, slots=1) as seller, ExitStack() as stack:
         seller.sparse("large", MORE_THAN_BUFFERS)
         seller.share("large large\nsmall small.txt\ndata data.bin\n")
@@ -454,7 +454,7 @@ def told(connection):
 
 
 def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host, monkeypatch):
-    monkeypatch.setattr(uploads, "TELL_EVERY", 0.02)
+    monkeypatch.setattr(upload_slots, "TELL_EVERY", 0.02)
     with selling(tmp_path, host, slots=1) as seller, ExitStack() as stack:
         seller.sparse("large", MORE_THAN_BUFFERS)
         seller.share("large large\ndata data.bin\n")

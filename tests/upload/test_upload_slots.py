@@ -9,16 +9,16 @@ from time import monotonic
 
 import pytest
 
-from rede_p2p import uploads
 from rede_p2p.errors import ConnectionLostError
-from rede_p2p.uploads import FREE_CHUNK, LEAST_RATE, PACE, PACED_CHUNK, Uploads
+from rede_p2p.upload import upload_slots
+from rede_p2p.upload.upload_slots import FREE_CHUNK, LEAST_RATE, PACE, PACED_CHUNK, Uploads
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 
 
 @pytest.fixture(autouse=True)
 def told_often(monkeypatch):
-    monkeypatch.setattr(uploads, "TELL_EVERY", 0.01)
+    monkeypatch.setattr(upload_slots, "TELL_EVERY", 0.01)
 
 
 class Guest:
@@ -145,7 +145,7 @@ def test_without_a_limit_nobody_is_held_back():
     with slots.slot("a", "b", pytest.fail) as upload:
         sizes = [count for _, count in slots.chunks(upload, 10**9)]
         assert sum(sizes) == upload.sent == 10**9
-        assert max(sizes) == uploads.FREE_CHUNK
+        assert max(sizes) == upload_slots.FREE_CHUNK
 
 
 def test_chunks_cover_an_upload_without_a_gap():
@@ -180,8 +180,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(uploads, "monotonic", made)
-    monkeypatch.setattr(uploads, "Event", lambda: made)
+    monkeypatch.setattr(upload_slots, "monotonic", made)
+    monkeypatch.setattr(upload_slots, "Event", lambda: made)
     return made
 
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rede_p2p.catalog import Catalog, Share
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
-from rede_p2p.holdings import Holdings
 from rede_p2p.net.connection import Connection
-from rede_p2p.offering import Offering
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     AnyRequest,
@@ -34,8 +31,11 @@ from rede_p2p.protocol.messages import (
     Take,
     Want,
 )
-from rede_p2p.sending import Sender
-from rede_p2p.uploads import Uploads
+from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.sending import Sender
+from rede_p2p.upload.share_list import Catalog, Share
+from rede_p2p.upload.upload_session import Offering
+from rede_p2p.upload.upload_slots import Uploads
 
 HASH_WAIT = 1.0  # seconds between two tellings of how far the hashing is
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from threading import Condition, Lock
 from typing import BinaryIO
 
-from rede_p2p.catalog import Catalog, Share
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import Stamp
 from rede_p2p.content.merkle import Content
-from rede_p2p.shelf import PieceSet, Shelf, Wish
+from rede_p2p.upload.offer_picker import PieceSet, Shelf, Wish
+from rede_p2p.upload.share_list import Catalog, Share
 
 OTHERS = 3  # pieces named beside the one that is offered
 

@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 from rede_p2p.content import merkle
 from rede_p2p.errors import RefusedError
-from rede_p2p.holdings import Holding
 from rede_p2p.protocol.messages import Choice, Next, Run, Take
-from rede_p2p.sending import Sender
-from rede_p2p.shelf import PieceSet
+from rede_p2p.upload.offer_picker import PieceSet
+from rede_p2p.upload.seed_store import Holding
+from rede_p2p.upload.sending import Sender
 
 RUN_TIME = 0.02  # seconds that a run should take
 LONGEST_RUN = 64 * 1024 * 1024  # bytes

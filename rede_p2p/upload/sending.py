@@ -14,7 +14,7 @@ from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Body, Run
-from rede_p2p.uploads import Upload, Uploads
+from rede_p2p.upload.upload_slots import Upload, Uploads
 
 AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
 HEAD_ROOM = 512  # bytes, more than any head takes

@@ -10,11 +10,11 @@ import pytest
 from programs import eventually
 from sources import content_of
 
-from rede_p2p import catalog as catalog_room
-from rede_p2p.catalog import Catalog, Line, Problem, parse
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.events import ListProblem, MoreListProblems
+from rede_p2p.upload import share_list as catalog_room
+from rede_p2p.upload.share_list import Catalog, Line, Problem, parse
 
 BOM = b"\xef\xbb\xbf"
 

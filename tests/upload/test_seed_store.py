@@ -7,11 +7,11 @@ import random
 import pytest
 from sources import content_of
 
-from rede_p2p.catalog import Share
 from rede_p2p.content import disk
 from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.holdings import Holdings
-from rede_p2p.shelf import PieceSet
+from rede_p2p.upload.offer_picker import PieceSet
+from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.share_list import Share
 
 DATA = random.Random(7).randbytes(3 * FINEST_PIECE + 1)
 CONTENT = content_of(DATA)

@@ -6,10 +6,10 @@ import pytest
 
 from rede_p2p.content.merkle import FINEST_PIECE, Content
 from rede_p2p.errors import RefusedError
-from rede_p2p.holdings import Holding, Holdings
-from rede_p2p.offering import LONGEST_PAUSE, Offering
 from rede_p2p.protocol.messages import Choice, Next, Run, Take
-from rede_p2p.shelf import LEAST_LEAD
+from rede_p2p.upload.offer_picker import LEAST_LEAD
+from rede_p2p.upload.seed_store import Holding, Holdings
+from rede_p2p.upload.upload_session import LONGEST_PAUSE, Offering
 
 COUNT = 2000
 EVERY = bytes([255] * (COUNT // 8))

@@ -1,0 +1,1 @@
+"""What this peer gives to others."""
