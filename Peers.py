@@ -13,10 +13,14 @@ from contextlib import ExitStack
 from functools import partial
 from threading import Thread
 
-from rede_p2p import commands, manual, options, sentences
-from rede_p2p.actions import ACTIONS
+from rede_p2p.cli import manual, options, shell, texts
+from rede_p2p.cli.commands import ACTIONS
+from rede_p2p.cli.options import PeerOptions
+from rede_p2p.cli.session import Session
+from rede_p2p.cli.terminal import Screen
 from rede_p2p.content import disk
 from rede_p2p.content.hash_cache import Roots, default_database
+from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import (
     Address,
     BadUsageError,
@@ -31,14 +35,10 @@ from rede_p2p.errors import (
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.net.listener import Listener
-from rede_p2p.options import PeerOptions
 from rede_p2p.protocol.messages import TO_PEER
-from rede_p2p.screens import Screen
-from rede_p2p.session import Session
 from rede_p2p.tracker.announcer import Announcer
 from rede_p2p.tracker.client import Membership
 from rede_p2p.tracker.registry import FIRST_PORT
-from rede_p2p.transfers import Transfers
 from rede_p2p.upload.request_handler import Guest
 from rede_p2p.upload.seed_store import Holdings
 from rede_p2p.upload.share_list import Catalog
@@ -110,11 +110,11 @@ def peer_connected(peer: Peer, connection: Connection) -> None:
         connection, peer.catalog, peer.roots, peer.holdings, peer.uploads, peer.screen.tell
     )
     try:
-        for request in connection.requests(TO_PEER, lambda: SILENCE, sentences.refusal):
+        for request in connection.requests(TO_PEER, lambda: SILENCE, texts.refusal):
             try:
                 guest.answer(request)
             except RefusedError as no:
-                connection.refuse(no.code, sentences.refusal(no))
+                connection.refuse(no.code, texts.refusal(no))
     finally:
         guest.leave()
 
@@ -135,7 +135,7 @@ def menu(session: Session, lines: Iterable[str], *, patient: bool) -> int:
     known = frozenset({*ACTIONS, "quit"})
     for line in lines:
         try:
-            for command in commands.parse(line, known):
+            for command in shell.parse(line, known):
                 if command.name == "quit":
                     return 0
                 ACTIONS[command.name](session, command)
@@ -162,7 +162,7 @@ def typed(session: Session) -> Iterator[str]:
             if warned or not running or not session.screen.interactive:
                 raise
             warned = True
-            session.screen.note(sentences.still_running(running))
+            session.screen.note(texts.still_running(running))
             continue
         if line is None:
             return

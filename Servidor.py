@@ -13,7 +13,8 @@ from functools import partial
 from threading import Thread
 from types import TracebackType
 
-from rede_p2p import manual, options, sentences
+from rede_p2p.cli import manual, options, texts
+from rede_p2p.cli.terminal import Screen
 from rede_p2p.content import disk
 from rede_p2p.errors import BadUsageError, ProtocolError, RedeError, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
@@ -37,7 +38,6 @@ from rede_p2p.protocol.messages import (
     Shared,
     Withdraw,
 )
-from rede_p2p.screens import Screen
 from rede_p2p.tracker.content_index import Index
 from rede_p2p.tracker.registry import Registry, Seat
 
@@ -105,13 +105,13 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
         return MEMBER_SILENCE if seat.listed else STRANGER_SILENCE
 
     try:
-        for request in connection.requests(TO_TRACKER, silence, sentences.refusal):
+        for request in connection.requests(TO_TRACKER, silence, texts.refusal):
             try:
                 answer(tracker, seat, connection, request)
             except RefusedError as no:
-                connection.refuse(no.code, sentences.refusal(no))
+                connection.refuse(no.code, texts.refusal(no))
     except ProtocolError as error:  # in the body of a request: where the next begins is unknown
-        connection.refuse(error.kind, sentences.refusal(error))
+        connection.refuse(error.kind, texts.refusal(error))
     finally:
         leave(tracker, seat)
 

@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rede_p2p.screens import Screen
+from rede_p2p.cli.terminal import Screen
 
 
 def busy(ended: Event) -> None:

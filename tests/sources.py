@@ -20,11 +20,11 @@ from types import SimpleNamespace
 from listening import SOON, running
 
 from Peers import connect_to_peer
-from rede_p2p import sentences
+from rede_p2p.cli import texts
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Hashed, Roots
 from rede_p2p.content.merkle import Content
-from rede_p2p.download import Wanted
+from rede_p2p.download.download import Wanted
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.listener import Listener
@@ -159,7 +159,7 @@ class Source:
             connection, self._catalog, self._roots, holdings, self.uploads, self._told.put
         )
         try:
-            for request in connection.requests(TO_PEER, lambda: SOON, sentences.refusal):
+            for request in connection.requests(TO_PEER, lambda: SOON, texts.refusal):
                 self._asked.append(request)
                 if isinstance(request, Want):
                     self._wanted[connection] = request.root
@@ -167,7 +167,7 @@ class Source:
                     if self.lie is None or not self.lie(self, connection, request):
                         guest.answer(request)
                 except RefusedError as no:
-                    connection.refuse(no.code, sentences.refusal(no))
+                    connection.refuse(no.code, texts.refusal(no))
         finally:
             guest.leave()
 

@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.partial_file import Partial
+from rede_p2p.download.piece_writer import Found
 from rede_p2p.errors import DiskError
-from rede_p2p.verifier import Found
 
 SAMPLES = 16  # pieces of another partial file that are looked at
 FEW_WRONG = 8  # times as many must be right

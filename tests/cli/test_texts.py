@@ -11,8 +11,9 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 from conftest import ROOT
 
-from rede_p2p import errors, events, sentences
-from rede_p2p.actions import ACTIONS
+from rede_p2p import errors, events
+from rede_p2p.cli import texts
+from rede_p2p.cli.commands import ACTIONS
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
 from rede_p2p.net import connection, listener
@@ -110,13 +111,13 @@ def raised() -> set[tuple[type, str]]:
 
 RAISED = sorted(raised(), key=lambda pair: (pair[0].__name__, pair[1]))
 TABLES = {
-    errors.BadUsageError: sentences._USAGE,
-    errors.ProtocolError: sentences._PROTOCOL,
-    errors.ConnectionLostError: sentences._LOST,
-    errors.RefusedError: sentences._REFUSED,
-    errors.PortUnavailableError: sentences._PORT,
-    errors.UnsafeNameError: sentences._UNSAFE,
-    errors.DiskError: sentences._DISK,
+    errors.BadUsageError: texts._USAGE,
+    errors.ProtocolError: texts._PROTOCOL,
+    errors.ConnectionLostError: texts._LOST,
+    errors.RefusedError: texts._REFUSED,
+    errors.PortUnavailableError: texts._PORT,
+    errors.UnsafeNameError: texts._UNSAFE,
+    errors.DiskError: texts._DISK,
 }
 
 
@@ -143,7 +144,7 @@ def test_the_code_is_read():
 
 @pytest.mark.parametrize(("kind", "word"), RAISED, ids=shown)
 def test_whatever_the_code_raises_has_a_sentence(kind, word):
-    assert is_a_sentence(sentences.tell(example(kind, word)))
+    assert is_a_sentence(texts.tell(example(kind, word)))
 
 
 @pytest.mark.parametrize(
@@ -156,13 +157,13 @@ def test_whatever_the_code_raises_has_a_sentence_of_its_own(kind, word):
 @pytest.mark.parametrize("kind", sorted(OF_THE_DISK))
 def test_a_list_that_cannot_be_read_has_a_sentence(kind):
     problem = events.ListProblem("lista.txt", 0, kind, FOREIGN)
-    assert is_a_sentence(sentences.tell(problem))
+    assert is_a_sentence(texts.tell(problem))
 
 
 def test_a_long_bad_line_is_not_repeated_whole():
     for kind in ("no-path", "name-dot"):
         problem = events.ListProblem("lista.txt", 3, kind, "x" * 10**6)
-        assert len(sentences.tell(problem)) < 200
+        assert len(texts.tell(problem)) < 200
 
 
 @pytest.mark.parametrize("kind", TABLES, ids=shown)
@@ -217,7 +218,7 @@ def examples(kind: type) -> typing.Iterator[object]:
 @pytest.mark.parametrize("kind", [kind for kind in FACTS if kind not in UNLIKE], ids=shown)
 def test_every_other_error_and_event_has_a_sentence(kind):
     for fact in examples(kind):
-        assert is_a_sentence(sentences.tell(fact)), fact
+        assert is_a_sentence(texts.tell(fact)), fact
 
 
 def test_every_error_and_event_is_tried():
@@ -251,7 +252,7 @@ FULL = errors.DiskError("a.bin.parte", "full")
     ids=shown,
 )
 def test_what_ended_is_said_in_the_words_for_one_or_for_many(fact, said):
-    assert sentences.tell(fact).startswith(said)
+    assert texts.tell(fact).startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,7 @@ def test_what_ended_is_said_in_the_words_for_one_or_for_many(fact, said):
     ],
 )
 def test_what_came_is_counted_in_the_words_for_one_or_for_many(fresh, already, said):
-    assert sentences.fetched(fresh, already) == said
+    assert texts.fetched(fresh, already) == said
 
 
 UNDER_WAY = events.Progress(15 * 2**20, 2**30, 0, 0, 1, 0, 1)
@@ -281,17 +282,17 @@ UNDER_WAY = events.Progress(15 * 2**20, 2**30, 0, 0, 1, 0, 1)
     ],
 )
 def test_how_far_a_download_is_is_said_as_every_other_size(now, rate, said):
-    assert " · ".join(sentences.under_way(now, rate)) == said
+    assert " · ".join(texts.under_way(now, rate)) == said
 
 
 def test_a_bug_is_told_in_one_line_that_names_it():
-    told = sentences.tell(events.InternalError(ZeroDivisionError("division by zero")))
+    told = texts.tell(events.InternalError(ZeroDivisionError("division by zero")))
     assert told == "erro interno: ZeroDivisionError: division by zero"
 
 
 def test_the_other_side_is_told_no_more_than_it_reads():
     long = errors.UnsafeNameError("\x01é" * 5000, "long")
-    sentence = sentences.refusal(long)
+    sentence = texts.refusal(long)
     assert len(sentence) == 500
     line = codec.encode_reply(codec.Refusal("long", sentence))
     with pytest.raises(RefusedError) as caught:
@@ -339,9 +340,9 @@ def test_a_program_that_ends_of_it_has_this_status(fact, status):
     ],
 )
 def test_a_number_of_bytes_is_said_in_portuguese(count, said):
-    assert sentences.size(count) == said
+    assert texts.size(count) == said
 
 
 def test_a_root_is_said_short_and_a_missing_one_in_words():
-    assert sentences.root(bytes(range(32))) == "000102030405"
-    assert sentences.root(None) == "calculando…"
+    assert texts.root(bytes(range(32))) == "000102030405"
+    assert texts.root(None) == "calculando…"

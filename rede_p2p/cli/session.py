@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rede_p2p.commands import Command
+from rede_p2p.cli.shell import Command
+from rede_p2p.cli.terminal import Screen
 from rede_p2p.content.hash_cache import Roots
-from rede_p2p.download import Connect
+from rede_p2p.download.download import Connect
+from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import BadUsageError, PeerNotListedError
 from rede_p2p.protocol.messages import Member
-from rede_p2p.screens import Screen
 from rede_p2p.tracker.client import Membership
-from rede_p2p.transfers import Transfers
 from rede_p2p.upload.seed_store import Holdings
 from rede_p2p.upload.share_list import Catalog
 from rede_p2p.upload.upload_slots import Uploads

@@ -27,13 +27,13 @@ from conftest import ROOT
 
 import Peers
 import Servidor
-from rede_p2p import options
+from rede_p2p.cli import options
+from rede_p2p.cli.terminal import Screen
 from rede_p2p.content import merkle
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.protocol import codec, messages
 from rede_p2p.protocol.messages import BY_UDP, TO_PEER, TO_TRACKER
-from rede_p2p.screens import Screen
 from rede_p2p.tracker.announcer import Announcer
 from rede_p2p.tracker.client import Membership
 from rede_p2p.tracker.registry import FIRST_PORT

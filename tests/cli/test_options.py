@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rede_p2p import options
+from rede_p2p.cli import options
+from rede_p2p.cli.options import PeerOptions, TrackerOptions, parse_peer, parse_tracker
 from rede_p2p.errors import BadUsageError
-from rede_p2p.options import PeerOptions, TrackerOptions, parse_peer, parse_tracker
 
 CWD = Path.cwd()
 

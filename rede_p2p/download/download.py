@@ -18,13 +18,17 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import NamedTuple
 
-from rede_p2p import gathering
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.hash_cache import Hashed, Roots
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import Partial, finals, path_of
 from rede_p2p.content.recheck import Look, open_partial
-from rede_p2p.crew import Crew
+from rede_p2p.download import source_finder
+from rede_p2p.download.piece_layer import find_layer
+from rede_p2p.download.piece_picker import Board
+from rede_p2p.download.piece_writer import Found, Verifier
+from rede_p2p.download.source_finder import Gathering, WhoHas, nobody_else
+from rede_p2p.download.swarm import Crew
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -34,13 +38,9 @@ from rede_p2p.errors import (
     RedeError,
     VerificationError,
 )
-from rede_p2p.gathering import Gathering, WhoHas, nobody_else
-from rede_p2p.layers import find_layer
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
-from rede_p2p.swarm import Board
 from rede_p2p.upload.seed_store import Holding, Holdings
-from rede_p2p.verifier import Found, Verifier
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
@@ -309,7 +309,7 @@ class Download:
 def _await(looking: Thread, look: Look, crew: Crew) -> None:
     """Wait until what an earlier download left was looked at; a process that is stuck is ended."""
     while looking.is_alive():
-        left = crew.moved_at + gathering.STUCK - monotonic()
+        left = crew.moved_at + source_finder.STUCK - monotonic()
         if left <= 0:
             look.stop()
-        looking.join(max(left, gathering.LAST_LOOK))
+        looking.join(max(left, source_finder.LAST_LOOK))

@@ -13,12 +13,12 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
-from rede_p2p.batch import SMALL, Batch
 from rede_p2p.content.hash_cache import Roots
-from rede_p2p.download import Connect, Download, Outcome, Wanted
+from rede_p2p.download.download import Connect, Download, Outcome, Wanted
+from rede_p2p.download.small_files import SMALL, Batch
+from rede_p2p.download.source_finder import WhoHas, nobody_else
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, Progress, TransferEnded
-from rede_p2p.gathering import WhoHas, nobody_else
 from rede_p2p.upload.seed_store import Holdings
 from rede_p2p.upload.share_list import Share
 

@@ -22,7 +22,7 @@ from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.anonymous_file import Unnamed
 from rede_p2p.content.hash_cache import Hashed, Roots
 from rede_p2p.content.partial_file import Partial, finals, path_of
-from rede_p2p.download import SPARE, Connect, Outcome, Wanted
+from rede_p2p.download.download import SPARE, Connect, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,

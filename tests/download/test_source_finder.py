@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sources import content_of
 
-from rede_p2p.crew import AT_WORK
+from rede_p2p.download.source_finder import Gathering, nobody_else
+from rede_p2p.download.swarm import AT_WORK
 from rede_p2p.errors import Address
-from rede_p2p.gathering import Gathering, nobody_else
 
 
 def named(sources):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rede_p2p.screens import PACE_SPAN, Pace
+from rede_p2p.cli.terminal import PACE_SPAN, Pace
 
 
 def test_a_rate_is_that_of_the_last_seconds_alone():

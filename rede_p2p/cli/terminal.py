@@ -28,10 +28,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rede_p2p.cli.prompt import Prompt
+from rede_p2p.cli.texts import tell, under_way
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, InternalError, Progress
-from rede_p2p.prompt import Prompt
-from rede_p2p.sentences import tell, under_way
 
 REFRESH = 0.1  # seconds between two states of a bar
 IDLE_REFRESH = 1.0  # seconds between two looks where there is no bar

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rede_p2p import manual
-from rede_p2p.actions import ACTIONS
-from rede_p2p.commands import ALIASES, Command, parse
+from rede_p2p.cli import manual
+from rede_p2p.cli.commands import ACTIONS
+from rede_p2p.cli.shell import ALIASES, Command, parse
 from rede_p2p.errors import BadUsageError, UnknownCommandError
 
 KNOWN = frozenset({"peers", "ls", "get", "quit", "ajuda"})

@@ -16,6 +16,8 @@ from time import monotonic
 from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer, pages
 from rede_p2p.content.merkle import Content
+from rede_p2p.download.piece_picker import Board
+from rede_p2p.download.piece_writer import Found, Verifier
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -28,8 +30,6 @@ from rede_p2p.errors import (
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
-from rede_p2p.swarm import Board
-from rede_p2p.verifier import Found, Verifier
 
 AT_WORK = 32  # sources at once, and as many connections and open files
 TRUST = 4 * 1024 * 1024  # bytes that a source may promise before it has brought as many

@@ -30,12 +30,12 @@ from sources import (
     source,
 )
 
-from rede_p2p import crew, gathering, layers
 from rede_p2p.content import disk, merkle, recheck
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
 from rede_p2p.content.partial_file import Partial
-from rede_p2p.download import Download, Outcome, Wanted
+from rede_p2p.download import piece_layer, source_finder, swarm
+from rede_p2p.download.download import Download, Outcome, Wanted
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -182,7 +182,7 @@ def test_an_error_that_nobody_foresaw_in_a_source_ends_the_download(honest, fold
 
     with pytest.raises(PeerUnreachableError):
         Download(wanted, folder, connect_once, roots).run()
-    assert len(calls) == 1 + crew.TRIES
+    assert len(calls) == 1 + swarm.TRIES
 
 
 def test_it_is_on_the_disk_before_it_has_its_name_and_its_name_after(
@@ -830,7 +830,7 @@ class Slow:
 def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
     lying, honest, fetch, folder, monkeypatch, other
 ):
-    monkeypatch.setattr(layers, "HURRY", 0.5)
+    monkeypatch.setattr(piece_layer, "HURRY", 0.5)
     slow = Slow()
     (first,) = lying(slow).share({NAME: DATA})
     second = honest.address if other == "has them" else Address(honest.address.ip, 1)
@@ -844,7 +844,7 @@ def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
 def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_over(
     lying, honest, fetch, folder, monkeypatch
 ):
-    monkeypatch.setattr(layers, "HURRY", 0.05)
+    monkeypatch.setattr(piece_layer, "HURRY", 0.05)
     ended = Event()
 
     def wait_on(connection, _body):
@@ -867,8 +867,8 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
 def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(
     lying, fetch, folder, monkeypatch
 ):
-    monkeypatch.setattr(layers, "HURRY", 0.1)
-    monkeypatch.setattr(layers, "REPLY_TIMEOUT", 0.2)
+    monkeypatch.setattr(piece_layer, "HURRY", 0.1)
+    monkeypatch.setattr(piece_layer, "REPLY_TIMEOUT", 0.2)
     asked = []
 
     def compute(connection, body):
@@ -938,7 +938,7 @@ def test_cancelled_while_the_process_that_looks_at_what_is_here_hangs_it_ends(
 def test_a_process_that_hangs_while_it_looks_at_what_is_here_is_given_up(
     honest, fetch, folder, hanging, monkeypatch
 ):
-    monkeypatch.setattr(gathering, "STUCK", 0.3)
+    monkeypatch.setattr(source_finder, "STUCK", 0.3)
     folder.mkdir()
     (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
     (wanted,) = honest.share({NAME: DATA})

@@ -16,9 +16,9 @@ from operator import itemgetter
 from time import monotonic
 
 from rede_p2p.content.merkle import Content
-from rede_p2p.crew import AT_WORK, Crew
+from rede_p2p.download.piece_writer import Verifier
+from rede_p2p.download.swarm import AT_WORK, Crew
 from rede_p2p.errors import Address, RedeError
-from rede_p2p.verifier import Verifier
 
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
 STUCK = 15.0  # seconds without one piece, after which a download gives up

@@ -14,14 +14,14 @@ import sources
 from programs import network
 from sources import about_pieces, connect, source
 
-from rede_p2p import batch
-from rede_p2p.batch import Batch
 from rede_p2p.content import anonymous_file, disk
 from rede_p2p.content.anonymous_file import Unnamed
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import Partial
-from rede_p2p.download import Outcome
+from rede_p2p.download import small_files
+from rede_p2p.download.download import Outcome
+from rede_p2p.download.small_files import Batch
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -111,7 +111,7 @@ def once(names):
 @pytest.fixture
 def small_groups(monkeypatch):
     """Make a few files fill several groups."""
-    monkeypatch.setattr(batch, "GROUP", 16)
+    monkeypatch.setattr(small_files, "GROUP", 16)
 
 
 def found_in(folder):

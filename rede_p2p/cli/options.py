@@ -18,7 +18,7 @@ from rede_p2p.protocol.messages import FIRST_PUBLIC_PORT
 from rede_p2p.tracker.registry import FIRST_PORT
 from rede_p2p.upload.upload_slots import LEAST_RATE
 
-HERE = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from rede_p2p.content import merkle
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.content.partial_file import Partial
 from rede_p2p.content.recheck_worker import look_at
+from rede_p2p.download.piece_writer import Verifier
 from rede_p2p.errors import Address, DiskError
-from rede_p2p.verifier import Verifier
 
 DATA = random.Random(8).randbytes(5 * FINEST_PIECE + 9)
 HASHES = merkle.split(merkle.layer_of(DATA))

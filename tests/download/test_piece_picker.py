@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rede_p2p.swarm import LEAST_PATIENCE, PATIENCE, Board
+from rede_p2p.download.piece_picker import LEAST_PATIENCE, PATIENCE, Board
 
 SOURCES = st.sampled_from("abcd")
 PIECES = 70  # in the largest board: more than eight bytes of bitmap

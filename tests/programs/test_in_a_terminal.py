@@ -12,7 +12,7 @@ from lies import LARGE, LYING_LISTS, WRONG_COMMANDS, half_of_large, ok
 from programs import PATIENCE, Liar, beside, network
 from terminals import Terminal, port_of, terminal
 
-from rede_p2p import prompt
+from rede_p2p.cli import prompt
 
 needs_readline = pytest.mark.skipif(
     prompt.readline is None, reason="without it, events wait for the next prompt"

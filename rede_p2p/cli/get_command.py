@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rede_p2p import lookup, options, sentences
-from rede_p2p.commands import Command
+from rede_p2p.cli import options, texts
+from rede_p2p.cli.session import Session, listed
+from rede_p2p.cli.shell import Command
 from rede_p2p.content.merkle import Content
-from rede_p2p.download import Outcome, Wanted
+from rede_p2p.download import resolve
+from rede_p2p.download.download import Outcome, Wanted
+from rede_p2p.download.resolve import Selection
+from rede_p2p.download.transfers import Transfer
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
@@ -18,11 +22,8 @@ from rede_p2p.errors import (
     RedeError,
 )
 from rede_p2p.events import Preparing
-from rede_p2p.lookup import Selection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Member
-from rede_p2p.session import Session, listed
-from rede_p2p.transfers import Transfer
 
 MANY = 50  # rows; of a longer list of results only the failures are shown
 
@@ -69,7 +70,7 @@ def _find_there(session: Session, ip: str, port: int | None, patterns: list[str]
     # One's own files come last: who types an address wants what another peer has.
     own = [_address(m) for m in members if m.you]
     others = [_address(m) for m in members if not m.you]
-    return lookup.select(patterns, [others, own], session.connect, _teller(session))
+    return resolve.select(patterns, [others, own], session.connect, _teller(session))
 
 
 def _find_all_anywhere(session: Session, names: tuple[str, ...]) -> Selection:
@@ -171,7 +172,7 @@ def _show(
         ("Arquivo", "Resultado"),
         [
             *((wanted.name, _said(wanted, outcome)) for wanted, outcome in shown),
-            *((error.name, sentences.tell(error)) for error in missing),
+            *((error.name, texts.tell(error)) for error in missing),
         ],
         [
             *(_fact(wanted, outcome) for wanted, outcome in results),
@@ -180,7 +181,7 @@ def _show(
     )
     already = sum(isinstance(o, Outcome) and o.already for _, o in results)
     fresh = len(results) - already - len(failures)
-    session.screen.note(sentences.fetched(fresh, already))
+    session.screen.note(texts.fetched(fresh, already))
     failed = [*failures, *missing]
     if failed:
         raise PartlyFailedError(len(failed), len(results) + len(missing), failed[0])
@@ -188,10 +189,10 @@ def _show(
 
 def _said(wanted: Wanted, outcome: Outcome | RedeError) -> str:
     if isinstance(outcome, RedeError):
-        return sentences.tell(outcome)
+        return texts.tell(outcome)
     if outcome.already:
         return f"já estava em {outcome.path}"
-    return f"baixado e verificado, {sentences.size(wanted.content.size)}: {outcome.path}"
+    return f"baixado e verificado, {texts.size(wanted.content.size)}: {outcome.path}"
 
 
 def _fact(wanted: Wanted, outcome: Outcome | RedeError) -> dict[str, object]:
@@ -206,4 +207,4 @@ def _fact(wanted: Wanted, outcome: Outcome | RedeError) -> dict[str, object]:
 
 
 def _failed(error: RedeError) -> dict[str, object]:
-    return {"error": sentences.tell(error), "status": error.status}
+    return {"error": texts.tell(error), "status": error.status}

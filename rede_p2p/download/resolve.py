@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
-from rede_p2p.download import Connect, Wanted
+from rede_p2p.download.download import Connect, Wanted
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,

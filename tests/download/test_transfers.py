@@ -12,16 +12,16 @@ import sources
 from programs import eventually
 from sources import Gate, about_pieces, connect, refuses, source
 
-from rede_p2p import download
-from rede_p2p.batch import SMALL
 from rede_p2p.content import disk
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.content.recheck import Look
-from rede_p2p.download import Outcome
+from rede_p2p.download import download
+from rede_p2p.download.download import Outcome
+from rede_p2p.download.small_files import SMALL
+from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError
 from rede_p2p.events import Progress, TransferEnded
-from rede_p2p.transfers import Transfers
 from rede_p2p.upload.seed_store import Holdings
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds

@@ -18,17 +18,17 @@ from listening import SOON
 from programs import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
-from rede_p2p import crew, gathering, swarm
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.download import Download, Outcome, Wanted
+from rede_p2p.download import piece_picker, source_finder, swarm
+from rede_p2p.download.download import Download, Outcome, Wanted
+from rede_p2p.download.piece_writer import Verifier
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.net import connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Choice, Next, Run, Take, Want
 from rede_p2p.upload.seed_store import Holdings
-from rede_p2p.verifier import Verifier
 
 DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)
 CONTENT = content_of(DATA)
@@ -83,7 +83,7 @@ def fetching(folder, roots):
 @pytest.fixture
 def nobody_is_late(monkeypatch):
     """Let no piece be fetched twice, however loaded the machine is."""
-    monkeypatch.setattr(swarm, "LEAST_PATIENCE", 1000.0)
+    monkeypatch.setattr(piece_picker, "LEAST_PATIENCE", 1000.0)
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def test_two_sources_in_league_that_make_us_wait_for_ever_hold_nothing_up(
 def test_a_source_may_promise_little_until_it_has_brought_much(
     sharing, fetching, folder, monkeypatch
 ):
-    monkeypatch.setattr(crew, "TRUST", 3 * FINEST_PIECE)
+    monkeypatch.setattr(swarm, "TRUST", 3 * FINEST_PIECE)
     source = sharing(sources.about_pieces(sources._send))
     fetching(source).run()
     assert arrived(folder)
@@ -388,7 +388,7 @@ def test_a_tracker_that_hangs_delays_neither_the_beginning_nor_the_end(
     began = monotonic()
     ended = beginning(fetching(*[source] * known, who_has=who_has))
     assert isinstance(ended(), Outcome)
-    assert monotonic() - began < gathering.LAST_LOOK * 4
+    assert monotonic() - began < source_finder.LAST_LOOK * 4
     assert arrived(folder)
 
 
@@ -419,8 +419,8 @@ class Counted:
     """Counts how many are at work at the same time, in a crew that may be of two."""
 
     def __init__(self, monkeypatch):
-        monkeypatch.setattr(crew, "AT_WORK", 2)
-        monkeypatch.setattr(gathering, "AT_WORK", 2)
+        monkeypatch.setattr(swarm, "AT_WORK", 2)
+        monkeypatch.setattr(source_finder, "AT_WORK", 2)
         self._lock = Lock()
         self.asked = 0
         self.go_on = Event()
@@ -456,10 +456,10 @@ def test_no_more_are_at_work_than_may_be(sharing, fetching, folder, beginning, m
 
 
 def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, monkeypatch):
-    monkeypatch.setattr(crew, "AT_WORK", 2)
-    monkeypatch.setattr(gathering, "AT_WORK", 2)
-    monkeypatch.setattr(gathering, "FIRST_LOOK", 5.0)  # nobody is asked for others before
-    monkeypatch.setattr(gathering, "LAST_LOOK", 5.0)
+    monkeypatch.setattr(swarm, "AT_WORK", 2)
+    monkeypatch.setattr(source_finder, "AT_WORK", 2)
+    monkeypatch.setattr(source_finder, "FIRST_LOOK", 5.0)  # nobody is asked for others before
+    monkeypatch.setattr(source_finder, "LAST_LOOK", 5.0)
     honest = sharing()
     lie = sources.refuses("not-here")
     refusing = [sharing(lie) for _ in range(12)]
@@ -474,7 +474,7 @@ def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, monkey
 
 
 def test_the_sixteen_of_a_swarm_may_all_be_at_work():
-    assert crew.AT_WORK >= 16
+    assert swarm.AT_WORK >= 16
 
 
 def test_a_thread_that_the_system_does_not_give_is_done_without(
@@ -489,7 +489,7 @@ def test_a_thread_that_the_system_does_not_give_is_done_without(
                 raise RuntimeError("can't start new thread")
             super().start()
 
-    monkeypatch.setattr(crew, "Thread", Refused)
+    monkeypatch.setattr(swarm, "Thread", Refused)
     fetching(sharing(), sharing()).run()
     assert arrived(folder)
     assert Refused.refusals
@@ -556,7 +556,7 @@ def test_a_cancelled_download_ends_at_once_whoever_serves_and_keeps_what_came(
 def test_when_nobody_has_the_rest_it_gives_up_and_keeps_what_came(
     opened, fetching, folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(gathering, "STUCK", 0.5)
+    monkeypatch.setattr(source_finder, "STUCK", 0.5)
     growing = Growing(opened(), tmp_path, HALF)
     with pytest.raises(IncompleteError) as caught:
         fetching(growing.source).run()

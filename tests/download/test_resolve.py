@@ -9,8 +9,8 @@ import pytest
 from lies import LYING_LISTS, ok
 from sources import Source, connect, content_of, source
 
-from rede_p2p import lookup
-from rede_p2p.download import Wanted
+from rede_p2p.download import resolve
+from rede_p2p.download.download import Wanted
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
@@ -47,7 +47,7 @@ def peers(tmp_path, host):
 
 def select(patterns, *groups, waiting=lambda _: None):
     """Return what the patterns mean, by name."""
-    found = lookup.select(
+    found = resolve.select(
         patterns, [[peer.address for peer in group] for group in groups], connect, waiting
     )
     assert not found.missing
@@ -96,7 +96,7 @@ def test_what_nobody_has_is_told_with_whom_was_asked(peers, host, patterns):
 
 def test_what_nobody_has_does_not_hide_the_others(peers, host):
     a, _ = peers
-    found = lookup.select(["gone", "a.txt", "*.jpg"], [[a.address]], connect, lambda _: None)
+    found = resolve.select(["gone", "a.txt", "*.jpg"], [[a.address]], connect, lambda _: None)
     assert [wanted.name for wanted in found.wanted] == ["a.txt"]
     assert [(error.name, error.where) for error in found.missing] == [
         ("gone", host),
@@ -116,12 +116,12 @@ def test_a_name_with_blanks_that_was_not_quoted_is_recognised(peers, words):
 @pytest.mark.parametrize("name", ["", "../a.txt", "a\\b", "x.parte"])
 def test_an_unsafe_name_is_asked_of_nobody(name):
     with pytest.raises(UnsafeNameError):
-        lookup.select([name], [[Address("127.0.0.1", 9)]], connect, lambda _: None)
+        resolve.select([name], [[Address("127.0.0.1", 9)]], connect, lambda _: None)
 
 
 def test_nobody_to_ask_has_nothing():
     with pytest.raises(NoSuchFileError):
-        lookup.select(["a"], [[], []], connect, lambda _: None)
+        resolve.select(["a"], [[], []], connect, lambda _: None)
 
 
 @pytest.mark.parametrize("pattern", ["comum.txt", "comu*"])
@@ -177,7 +177,7 @@ def test_one_that_is_not_there_does_not_hide_the_others(peers, host):
     a, _ = peers
     addresses = [Address(host, 9), a.address]
     for pattern in ("a.txt", "a.*"):
-        (wanted,) = lookup.select([pattern], [addresses], connect, lambda _: None).wanted
+        (wanted,) = resolve.select([pattern], [addresses], connect, lambda _: None).wanted
         assert wanted.sources == (a.address,)
 
 
@@ -185,7 +185,7 @@ def test_when_nobody_is_there_the_first_failure_is_told(host):
     addresses = [Address(host, 9), Address(host, 10)]
     for pattern in ("a.txt", "a.*"):
         with pytest.raises(PeerUnreachableError) as caught:
-            lookup.select([pattern], [addresses], connect, lambda _: None)
+            resolve.select([pattern], [addresses], connect, lambda _: None)
         assert caught.value.address == addresses[0]
 
 
@@ -193,9 +193,9 @@ def test_one_that_failed_may_have_had_it(peers, host):
     """Whoever could not be asked is told, rather than that nobody has it."""
     a, _ = peers
     with pytest.raises(PeerUnreachableError):
-        lookup.select(["gone"], [[Address(host, 9)]], connect, lambda _: None)
+        resolve.select(["gone"], [[Address(host, 9)]], connect, lambda _: None)
     with pytest.raises(PeerUnreachableError):
-        lookup.select(["gone"], [[Address(host, 9), a.address]], connect, lambda _: None)
+        resolve.select(["gone"], [[Address(host, 9), a.address]], connect, lambda _: None)
 
 
 @pytest.mark.parametrize("answer", LYING_LISTS.values(), ids=LYING_LISTS)
@@ -324,7 +324,7 @@ def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(tmp_path, ho
 
         def run():
             with pytest.raises(StopError):
-                lookup.find("x", [one.address, late.address], dial, stop)
+                resolve.find("x", [one.address, late.address], dial, stop)
             ended.set()
 
         thread = Thread(target=run)
@@ -342,15 +342,15 @@ def test_many_peers_are_asked_at_once(tmp_path, host):
 
     def lie(source, connection, request):
         met.append(request)
-        if len(met) == lookup.AT_ONCE:
+        if len(met) == resolve.AT_ONCE:
             everybody.set()
         assert everybody.wait(5)
         return False
 
     with ExitStack() as stack:
         made = []
-        for number in range(lookup.AT_ONCE):
+        for number in range(resolve.AT_ONCE):
             one = Source(tmp_path / str(number), host, stack, lie)
             one.share({"x": b"x"})
             made.append(one)
-        assert len(select(["x"], made)["x"].sources) == lookup.AT_ONCE
+        assert len(select(["x"], made)["x"].sources) == resolve.AT_ONCE

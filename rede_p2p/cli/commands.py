@@ -12,8 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
-from rede_p2p import manual, options, sentences
-from rede_p2p.commands import Command
+from rede_p2p.cli import manual, options, texts
+from rede_p2p.cli.get_command import get
+from rede_p2p.cli.session import Session, expect, listed
+from rede_p2p.cli.shell import Command
 from rede_p2p.content import disk, torrent
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import Partial, finals, path_of
@@ -30,9 +32,7 @@ from rede_p2p.errors import (
     RefusedError,
     StoppedWaitingError,
 )
-from rede_p2p.getting import get
 from rede_p2p.protocol.messages import Known, Ls, Shared
-from rede_p2p.session import Session, expect, listed
 
 MOST_NAMES = 10  # contents that ``status`` names, of those that are offered beside the shares
 
@@ -66,7 +66,7 @@ def ls(session: Session, command: Command) -> None:
         raise PeerUnreachableError(address, error) from error
     session.screen.table(
         ("Arquivos compartilhados", "Tamanho", "Raiz"),
-        [(f.name, sentences.size(f.size), sentences.root(f.root)) for f in files],
+        [(f.name, texts.size(f.size), texts.root(f.root)) for f in files],
         [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files],
     )
 
@@ -90,9 +90,9 @@ def _show_known(session: Session, known: list[Known]) -> None:
         [
             (
                 ", ".join(one.name for one in same),
-                sentences.size(same[0].size),
+                texts.size(same[0].size),
                 str(same[0].peers),
-                sentences.root(root),
+                texts.root(root),
             )
             for root, same in contents.items()
         ],
@@ -150,19 +150,19 @@ def status(session: Session, command: Command) -> None:
     for transfer in session.transfers.running():
         progress = transfer.progress()
         rate = progress.came / max(monotonic() - transfer.began, 0.001)
-        who = sentences.count(progress.sources, "fonte", "fontes") if progress.sources else ""
+        who = texts.count(progress.sources, "fonte", "fontes") if progress.sources else ""
         if progress.looking:
-            who = sentences.LOOKING
+            who = texts.LOOKING
         elif progress.place:
             who = f"na fila, lugar {progress.place}"
         done = _of(progress.have, progress.size)
-        speed = f"{sentences.size(rate)}/s"
+        speed = f"{texts.size(rate)}/s"
         rows.append((f"[{transfer.number}] ↓", transfer.title, done, speed, who))
         facts.append({"number": transfer.number, "title": transfer.title, **asdict(progress)})
     for up in session.uploads.active():
         sent = up.earlier + up.sent
-        speed = f"{sentences.size(sent / max(monotonic() - up.began, 0.001))}/s"
-        rows.append(("↑", up.name, f"{sentences.size(sent)} enviados", speed, up.to))
+        speed = f"{texts.size(sent / max(monotonic() - up.began, 0.001))}/s"
+        rows.append(("↑", up.name, f"{texts.size(sent)} enviados", speed, up.to))
         facts.append({"upload": up.name, "to": up.to, "sent": sent})
     kept = session.holdings.downloads()
     for content, name in kept.items():
@@ -234,4 +234,4 @@ ACTIONS: dict[str, Callable[[Session, Command], None]] = {
 
 
 def _of(have: int, size: int) -> str:
-    return f"{100 * have // max(size, 1)} % de {sentences.size(size)}"
+    return f"{100 * have // max(size, 1)} % de {texts.size(size)}"

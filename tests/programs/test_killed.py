@@ -13,11 +13,11 @@ import pytest
 from programs import PATIENCE, beside, network
 from sources import Noting, connect, right_pieces, source
 
-from rede_p2p import lookup
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import Roots
 from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.download import Download
+from rede_p2p.download import resolve
+from rede_p2p.download.download import Download
 from rede_p2p.errors import Address, IncompleteError, PeerUnreachableError
 from rede_p2p.upload.upload_slots import Uploads
 
@@ -147,7 +147,7 @@ def test_a_sender_killed_at_any_moment_is_gone_on_from_when_it_is_back(tmp_path,
         def seed():
             program = net.start(*words, environment=environment)
             port = int(program.says(r"minha porta pública é (\d+)")[1])
-            return program, lookup.find(NAME, [Address(net.ip, port)], connect, lambda _: None)
+            return program, resolve.find(NAME, [Address(net.ip, port)], connect, lambda _: None)
 
         with ThreadPoolExecutor(1) as pool:
             while kills < SENDER_KILLS // 2:

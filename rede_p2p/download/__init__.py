@@ -1,0 +1,1 @@
+"""What this peer gets from others."""
