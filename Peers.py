@@ -17,9 +17,9 @@ from rede_p2p.cli import manual, options, shell, texts
 from rede_p2p.cli.commands import ACTIONS
 from rede_p2p.cli.options import PeerOptions
 from rede_p2p.cli.session import Session
-from rede_p2p.cli.terminal import Screen
+from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import disk
-from rede_p2p.content.hash_cache import Roots, default_database
+from rede_p2p.content.hash_cache import HashCache, default_database
 from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import (
     Address,
@@ -37,12 +37,12 @@ from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.net.listener import Listener
 from rede_p2p.protocol.messages import TO_PEER
 from rede_p2p.tracker.announcer import Announcer
-from rede_p2p.tracker.client import Membership
+from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.registry import FIRST_PORT
-from rede_p2p.upload.request_handler import Guest
-from rede_p2p.upload.seed_store import Holdings
-from rede_p2p.upload.share_list import Catalog
-from rede_p2p.upload.upload_slots import Uploads
+from rede_p2p.upload.request_handler import RequestHandler
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.share_list import ShareList
+from rede_p2p.upload.upload_slots import UploadSlots
 from Servidor import Tracker
 
 SLOTS = 512  # connections of other peers at once, half of them from one address
@@ -52,16 +52,16 @@ SILENCE = 60.0  # seconds in which another peer must ask something
 class Peer:
     """This peer: what the threads share. ``close`` ends them all, and waits."""
 
-    def __init__(self, chosen: PeerOptions, screen: Screen) -> None:
+    def __init__(self, chosen: PeerOptions, screen: Terminal) -> None:
         self.own_ip = chosen.own_ip
         self.screen = screen
-        self.roots = Roots(default_database())
-        self.catalog = Catalog(chosen.share_list, self.roots, screen.tell)
-        self.uploads = Uploads(chosen.limit)
-        self.holdings = Holdings(self.catalog, seeds=chosen.seeds)
+        self.roots = HashCache(default_database())
+        self.catalog = ShareList(chosen.share_list, self.roots, screen.tell)
+        self.uploads = UploadSlots(chosen.limit)
+        self.holdings = SeedStore(self.catalog, seeds=chosen.seeds)
         self.door: Listener | None = None
         self._listening: Thread | None = None
-        self.membership: Membership
+        self.membership: TrackerClient
 
     def open_door(self, port: int) -> bool:
         """Listen on a public port, in place of the one before; False if it is taken here."""
@@ -106,7 +106,7 @@ def listening(peer: Peer, door: Listener) -> None:
 
 def peer_connected(peer: Peer, connection: Connection) -> None:
     """Be at the service of one other peer: answer what it asks until it leaves."""
-    guest = Guest(
+    guest = RequestHandler(
         connection, peer.catalog, peer.roots, peer.holdings, peer.uploads, peer.screen.tell
     )
     try:
@@ -170,7 +170,7 @@ def typed(session: Session) -> Iterator[str]:
         yield line
 
 
-def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> Membership:
+def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> TrackerClient:
     """Join the tracker that was named, or one on this machine, or else open one here."""
     ip = chosen.ip or "127.0.0.1"
     tell = peer.screen.tell
@@ -178,7 +178,7 @@ def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> Membership:
         with Listener(chosen.own_ip, 0, 1):
             pass
     try:
-        return Membership(ip, chosen.port, chosen.own_ip, peer.open_door, tell)
+        return TrackerClient(ip, chosen.port, chosen.own_ip, peer.open_door, tell)
     except TrackerUnreachableError:
         if chosen.ip is not None:
             raise
@@ -190,17 +190,17 @@ def join(peer: Peer, chosen: PeerOptions, stack: ExitStack) -> Membership:
     peer.screen.note("nenhum tracker nesta máquina: abri um aqui. Nas outras, digite:")
     for line in tracker.lines_to_type():
         peer.screen.note(f"    {line}")
-    return Membership(ip, tracker.port, chosen.own_ip, peer.open_door, tell)
+    return TrackerClient(ip, tracker.port, chosen.own_ip, peer.open_door, tell)
 
 
-def _what_now(chosen: PeerOptions, screen: Screen) -> str:
+def _what_now(chosen: PeerOptions, screen: Terminal) -> str:
     if chosen.serve:
         return "; compartilho o que está na lista até Ctrl-C"
     typing = screen.interactive and chosen.script is None
     return "; digite ajuda para ver os comandos" if typing else ""
 
 
-def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
+def run(chosen: PeerOptions, screen: Terminal, stack: ExitStack) -> int:
     """Be a peer until the person leaves; ``stack`` ends what was begun, the last first."""
     peer = Peer(chosen, screen)
     stack.callback(peer.close)
@@ -237,7 +237,7 @@ def run(chosen: PeerOptions, screen: Screen, stack: ExitStack) -> int:
 
 def main(words: "list[str]") -> int:
     """Run a peer; return the exit status."""
-    screen = Screen(as_json="--json" in words)
+    screen = Terminal(as_json="--json" in words)
     screen.catch_bugs()
     gc.freeze()  # what was imported stays: the collector of garbage need not look through it
     disk.allow_descriptors()

@@ -14,7 +14,7 @@ from threading import Thread
 from types import TracebackType
 
 from rede_p2p.cli import manual, options, texts
-from rede_p2p.cli.terminal import Screen
+from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import disk
 from rede_p2p.errors import BadUsageError, ProtocolError, RedeError, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
@@ -27,19 +27,19 @@ from rede_p2p.protocol.messages import (
     VERSION,
     Announce,
     AnyRequest,
-    Busy,
-    Done,
+    FileEntry,
     Find,
     Join,
-    Offer,
+    Ok,
     Peers,
+    PortOffer,
+    PortTaken,
     Ready,
     Search,
-    Shared,
     Withdraw,
 )
-from rede_p2p.tracker.content_index import Index
-from rede_p2p.tracker.registry import Registry, Seat
+from rede_p2p.tracker.content_index import ContentIndex
+from rede_p2p.tracker.registry import Registration, Registry
 
 SLOTS = 8192  # connections at once, half of them from one address
 STRANGER_SILENCE = 60.0  # seconds in which a connection that is not listed must ask something
@@ -55,7 +55,7 @@ class Tracker:
         """Listen on TCP ``port`` of ``ip`` (None: all addresses); raise PortUnavailableError."""
         self.listener = Listener(ip, port, SLOTS)
         self.registry = Registry(first_port)
-        self.index = Index()
+        self.index = ContentIndex()
         self.tell = tell
         self._thread = Thread(target=start, args=(self,), name="tracker")
         self._responder: Responder | None = None
@@ -99,7 +99,7 @@ def start(tracker: Tracker) -> None:
 
 def attend_peer(tracker: Tracker, connection: Connection) -> None:
     """Listen to one peer until it leaves; its place in the list lives as long as this call."""
-    seat = Seat(connection.remote.ip)
+    seat = Registration(connection.remote.ip)
 
     def silence() -> float:
         return MEMBER_SILENCE if seat.listed else STRANGER_SILENCE
@@ -116,7 +116,7 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
         leave(tracker, seat)
 
 
-def leave(tracker: Tracker, seat: Seat) -> None:
+def leave(tracker: Tracker, seat: Registration) -> None:
     """Take a peer off the list, and say so if it was there."""
     address = seat.address
     tracker.index.leave(seat)
@@ -124,26 +124,28 @@ def leave(tracker: Tracker, seat: Seat) -> None:
         tracker.tell(PeerLeft(address))
 
 
-def answer(tracker: Tracker, seat: Seat, connection: Connection, request: AnyRequest) -> None:
+def answer(
+    tracker: Tracker, seat: Registration, connection: Connection, request: AnyRequest
+) -> None:
     """Answer one request; raise RefusedError where the answer is no."""
     registry = tracker.registry
-    if isinstance(request, Join | Busy):
+    if isinstance(request, Join | PortTaken):
         connection.reply(offer_port(tracker, seat, request))
     elif isinstance(request, Ready):
         if registry.confirm(seat, request.port):
             tracker.tell(PeerJoined(seat.address))
-        connection.reply(Done())
+        connection.reply(Ok())
     elif isinstance(request, Peers):
         connection.reply_lines(registry.members(seat, connection.local.ip))
     elif isinstance(request, Announce | Withdraw | Find | Search):
         answer_from_index(tracker, seat, connection, request)
     else:  # ping, quit
-        connection.reply(Done())
+        connection.reply(Ok())
 
 
 def answer_from_index(
     tracker: Tracker,
-    seat: Seat,
+    seat: Registration,
     connection: Connection,
     request: "Announce | Withdraw | Find | Search",
 ) -> None:
@@ -153,9 +155,9 @@ def answer_from_index(
         if not seat.listed:
             connection.skip_body(request.bytes)
             raise RefusedError("join-first")
-        entries = connection.receive_lines(request.bytes, request.count, Shared)
+        entries = connection.receive_lines(request.bytes, request.count, FileEntry)
         (index.announce if isinstance(request, Announce) else index.withdraw)(seat, entries)
-        connection.reply(Done())
+        connection.reply(Ok())
     elif isinstance(request, Find):
         holders = index.holders(request.root)
         connection.reply_lines(tracker.registry.as_reached(holders, seat, connection.local.ip))
@@ -163,21 +165,21 @@ def answer_from_index(
         connection.reply_lines(index.search(request.text, exact=request.exact))
 
 
-def offer_port(tracker: Tracker, seat: Seat, request: "Join | Busy") -> Offer:
+def offer_port(tracker: Tracker, seat: Registration, request: "Join | PortTaken") -> PortOffer:
     """Offer a public port to who joins, or another to whom the last one is taken."""
     if isinstance(request, Join):
         if request.version != VERSION:
             raise RefusedError("version")
         leave(tracker, seat)
-        return Offer(tracker.registry.offer(seat, request.port), seat.ip, VERSION)
+        return PortOffer(tracker.registry.offer(seat, request.port), seat.ip, VERSION)
     tracker.registry.give_back(seat, request.port)
     leave(tracker, seat)
-    return Offer(tracker.registry.offer(seat), seat.ip, VERSION)
+    return PortOffer(tracker.registry.offer(seat), seat.ip, VERSION)
 
 
 def main(words: "list[str]") -> int:
     """Run the tracker until Ctrl-C; return the exit status."""
-    screen = Screen()
+    screen = Terminal()
     screen.catch_bugs()
     gc.freeze()  # what was imported stays: the collector of garbage need not look through it
     disk.allow_descriptors()

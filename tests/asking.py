@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rede_p2p.cli.terminal import Screen
+from rede_p2p.cli.terminal import Terminal
 
 
 def busy(ended: Event) -> None:
@@ -24,7 +24,7 @@ def busy(ended: Event) -> None:
 
 def main() -> None:
     ended = Event()
-    screen = Screen()
+    screen = Terminal()
     Thread(target=busy, args=(ended,)).start()
     count = 0
     try:

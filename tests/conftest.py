@@ -25,10 +25,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption(MASK):
         import masked
-        import programs
+        import processes
 
         masked.mask()
-        programs.RUNNER.append(masked.__file__)
+        processes.RUNNER.append(masked.__file__)
 
 
 _hosts = itertools.count(random.randrange(2**20))

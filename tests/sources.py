@@ -1,7 +1,7 @@
 """Peers in the test's own process: an honest one, and what liars do in its place.
 
-A Source is a real Listener with real Guests over real sockets, and a log of what was asked. A lie
-is a function that answers some requests instead of the Guest. The words of the wire that move a
+A Source is a real Listener with real RequestHandlers, and a log of what was asked. A lie
+is a function that answers some requests instead of it. The words of the wire that move a
 file stand in this room alone, so that the tests of downloads know nothing of them.
 """
 
@@ -22,9 +22,9 @@ from listening import SOON, running
 from Peers import connect_to_peer
 from rede_p2p.cli import texts
 from rede_p2p.content import disk, merkle
-from rede_p2p.content.hash_cache import Hashed, Roots
+from rede_p2p.content.hash_cache import HashCache, Hashed
 from rede_p2p.content.merkle import Content
-from rede_p2p.download.download import Wanted
+from rede_p2p.download.download import DownloadRequest
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.listener import Listener
@@ -32,19 +32,19 @@ from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     TO_PEER,
     AnyRequest,
-    Choice,
     Hashes,
     Next,
+    PieceData,
+    PieceOffer,
     Pieces,
-    Run,
     Take,
     Want,
 )
-from rede_p2p.tracker.client import Membership
-from rede_p2p.upload.request_handler import Guest
-from rede_p2p.upload.seed_store import Holdings
-from rede_p2p.upload.share_list import Catalog
-from rede_p2p.upload.upload_slots import PACED_CHUNK, Uploads
+from rede_p2p.tracker.client import TrackerClient
+from rede_p2p.upload.request_handler import RequestHandler
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.share_list import ShareList
+from rede_p2p.upload.upload_slots import PACED_CHUNK, UploadSlots
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
 
@@ -82,11 +82,11 @@ class Source:
         host: str,
         stack: ExitStack,
         lie: Lie | None = None,
-        uploads: Uploads | None = None,
+        uploads: UploadSlots | None = None,
     ) -> None:
         self.folder = folder
         self.lie = lie
-        self.holdings: Holdings | None = None  # what it offers, in place of all that it shares
+        self.holdings: SeedStore | None = None  # what it offers, in place of all that it shares
         self.data: dict[bytes, bytes] = {}  # by root
         self.paths: dict[str, Path] = {}  # by name
         self._wanted: dict[Connection, bytes] = {}  # the root of each conversation
@@ -96,11 +96,11 @@ class Source:
         self._list = folder / "lista.txt"
         self._list.write_bytes(b"")
         self._told: SimpleQueue[object] = SimpleQueue()
-        self._roots = stack.enter_context(closing(Roots(None)))
+        self._roots = stack.enter_context(closing(HashCache(None)))
         self._catalog = stack.enter_context(
-            closing(Catalog(self._list, self._roots, self._told.put))
+            closing(ShareList(self._list, self._roots, self._told.put))
         )
-        self.uploads = uploads or Uploads()
+        self.uploads = uploads or UploadSlots()
         self._stack = stack
         self.address = Address(host, 0)
         if host:
@@ -108,7 +108,7 @@ class Source:
 
     def join(self, ip: str, port: int, own_ip: str) -> None:
         """Be listed by a real tracker."""
-        place = Membership(
+        place = TrackerClient(
             ip, port, own_ip, lambda offered: self._listen(own_ip, offered), self._told.put
         )
         self._stack.enter_context(closing(place))
@@ -120,7 +120,7 @@ class Source:
         self._stack.callback(self.uploads.close)
         return True
 
-    def share(self, files: Mapping[str, bytes]) -> list[Wanted]:
+    def share(self, files: Mapping[str, bytes]) -> list[DownloadRequest]:
         """Share these files from now on; return what a download needs to know of them."""
         known = []
         for name, data in files.items():
@@ -129,7 +129,9 @@ class Source:
             self.data[content.root] = data
         self._roots.remember(known)
         self._write_list()
-        return [Wanted(name, content_of(data), (self.address,)) for name, data in files.items()]
+        return [
+            DownloadRequest(name, content_of(data), (self.address,)) for name, data in files.items()
+        ]
 
     def share_unhashed(self, name: str, data: bytes) -> None:
         """Share a file of which nothing is known yet."""
@@ -154,8 +156,8 @@ class Source:
         return _pieces_in(asked)
 
     def _serve(self, connection: Connection) -> None:
-        holdings = self.holdings or Holdings(self._catalog)
-        guest = Guest(
+        holdings = self.holdings or SeedStore(self._catalog)
+        guest = RequestHandler(
             connection, self._catalog, self._roots, holdings, self.uploads, self._told.put
         )
         try:
@@ -175,7 +177,7 @@ class Source:
         """Offer the whole content at once, and again after that: the rest is asked for in runs."""
         if isinstance(request, Want | Next):
             data = self.data[self._wanted[connection]]
-            connection.reply(Choice(0, merkle.piece_count(len(data))))
+            connection.reply(PieceOffer(0, merkle.piece_count(len(data))))
             return True
         return False
 
@@ -223,7 +225,7 @@ class Noting:
 
 @contextmanager
 def source(
-    folder: Path, host: str, lie: Lie | None = None, uploads: Uploads | None = None
+    folder: Path, host: str, lie: Lie | None = None, uploads: UploadSlots | None = None
 ) -> Iterator[Source]:
     with ExitStack() as stack:
         yield Source(folder, host, stack, lie, uploads)
@@ -234,7 +236,7 @@ def source(
 
 def _send(connection: Connection, body: bytes, announced: int | None = None) -> bool:
     count = len(body) if announced is None else announced
-    connection.send(codec.encode_reply(Run(count)) + body)
+    connection.send(codec.encode_reply(PieceData(count)) + body)
     return True
 
 
@@ -327,7 +329,7 @@ def sends_noise(connection: Connection, body: bytes) -> None:
 
 def waits_for_ever(connection: Connection, body: bytes) -> None:
     """Say once that its turn has not come."""
-    connection.reply(codec.Wait(place=3))
+    connection.reply(codec.Pending(place=3))
 
 
 class Gate:
@@ -352,7 +354,7 @@ class Gate:
         return True
 
 
-class Changing(Uploads):
+class Changing(UploadSlots):
     """Changes the file when its first bytes have left."""
 
     def __init__(self, change: Callable[[], object]) -> None:

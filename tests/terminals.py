@@ -11,7 +11,7 @@ from time import monotonic
 import pexpect
 import pyte
 from conftest import ROOT
-from programs import PATIENCE, RUNNER, UNFORESEEN, Programs
+from processes import PATIENCE, RUNNER, UNFORESEEN, Programs
 
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
 PROMPT = b"rede> "

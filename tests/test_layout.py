@@ -66,5 +66,7 @@ def test_no_module_imports_itself_by_way_of_others():
 @every_module
 def test_sockets_and_the_terminal_are_touched_only_at_their_border(module):
     for name in imported(MODULES[module]):
-        border = BORDER.get(name.partition(".")[0])
-        assert border is None or module in border, f"{module} imports {name}"
+        translate_os_errors = BORDER.get(name.partition(".")[0])
+        assert translate_os_errors is None or module in translate_os_errors, (
+            f"{module} imports {name}"
+        )

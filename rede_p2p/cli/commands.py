@@ -18,7 +18,7 @@ from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
 from rede_p2p.content import disk, torrent
 from rede_p2p.content.merkle import Content
-from rede_p2p.content.partial_file import Partial, finals, path_of
+from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.errors import (
     Address,
     BadUsageError,
@@ -32,7 +32,7 @@ from rede_p2p.errors import (
     RefusedError,
     StoppedWaitingError,
 )
-from rede_p2p.protocol.messages import Known, Ls, Shared
+from rede_p2p.protocol.messages import FileEntry, Ls, SearchResult
 
 MOST_NAMES = 10  # contents that ``status`` names, of those that are offered beside the shares
 
@@ -61,7 +61,7 @@ def ls(session: Session, command: Command) -> None:
     address = Address(found.ip, found.port)
     try:
         with session.connect(address) as connection:
-            files = connection.ask_lines(Ls(), Shared)
+            files = connection.ask_lines(Ls(), FileEntry)
     except (ConnectionLostError, ProtocolError, RefusedError) as error:
         raise PeerUnreachableError(address, error) from error
     session.screen.table(
@@ -77,12 +77,12 @@ def search(session: Session, command: Command) -> None:
     _show_known(session, session.membership.search(command.words[0]))
 
 
-def _show_known(session: Session, known: list[Known]) -> None:
+def _show_known(session: Session, known: list[SearchResult]) -> None:
     """Show contents: one under several names is one row."""
     if not known:
         session.screen.note("nada encontrado")
         return
-    contents: dict[bytes, list[Known]] = {}
+    contents: dict[bytes, list[SearchResult]] = {}
     for one in sorted(known, key=lambda one: one.name):
         contents.setdefault(one.root, []).append(one)
     session.screen.table(
@@ -125,7 +125,7 @@ def make_torrent(session: Session, command: Command) -> None:
         raise DiskError(share.path, "changed")
     described = torrent.describe(name, content, layer)
     wanted = session.transfers.folder / f"{name.rpartition('/')[2]}.torrent"
-    with Partial(path_of(wanted)) as partial:
+    with PartialFile(path_of(wanted)) as partial:
         try:
             partial.write_whole(described)
             partial.flush()
@@ -138,7 +138,7 @@ def make_torrent(session: Session, command: Command) -> None:
 
 def _holds(path: Path, data: bytes) -> bool:
     """Tell whether a file is there and holds just that."""
-    with suppress(DiskError), disk.open_regular(path) as file, disk.border(path):
+    with suppress(DiskError), disk.open_regular(path) as file, disk.translate_os_errors(path):
         return file.read(len(data) + 1) == data
     return False
 

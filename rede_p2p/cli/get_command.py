@@ -9,7 +9,7 @@ from rede_p2p.cli.session import Session, listed
 from rede_p2p.cli.shell import Command
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
-from rede_p2p.download.download import Outcome, Wanted
+from rede_p2p.download.download import DownloadRequest, Outcome
 from rede_p2p.download.resolve import Selection
 from rede_p2p.download.transfers import Transfer
 from rede_p2p.errors import (
@@ -23,7 +23,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.events import Preparing
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Member
+from rede_p2p.protocol.messages import PeerEntry
 
 MANY = 50  # rows; of a longer list of results only the failures are shown
 
@@ -89,7 +89,7 @@ def _find_all_anywhere(session: Session, names: tuple[str, ...]) -> Selection:
     return found
 
 
-def _find_anywhere(session: Session, name: str) -> Wanted:
+def _find_anywhere(session: Session, name: str) -> DownloadRequest:
     """Find a name in the whole network; raise where it is several contents, or none."""
     contents = {Content(k.root, k.size) for k in session.membership.search(name, exact=True)}
     own = [_address(m) for m in session.membership.roster().members if m.you]
@@ -101,18 +101,18 @@ def _find_anywhere(session: Session, name: str) -> Wanted:
         places = (holder for holders in found.values() for holder in holders)
         raise AmbiguousNameError(name, tuple(dict.fromkeys(places)))
     ((content, holders),) = found.items()
-    return Wanted(name, content, tuple(holders))
+    return DownloadRequest(name, content, tuple(holders))
 
 
-def _address(member: Member) -> Address:
+def _address(member: PeerEntry) -> Address:
     return Address(member.ip, member.port)
 
 
-def _teller(session: Session) -> Callable[[codec.Wait], None]:
+def _teller(session: Session) -> Callable[[codec.Pending], None]:
     """Return what to do while a peer hashes the file first: say so, and at each tenth of it."""
     said = -1
 
-    def tell(wait: codec.Wait) -> None:
+    def tell(wait: codec.Pending) -> None:
         nonlocal said
         tenth = 10 * wait.done // max(wait.size, 1)
         if tenth != said:
@@ -152,7 +152,7 @@ def _leave_in_background(
 
 def _show(
     session: Session,
-    results: list[tuple[Wanted, Outcome | RedeError]],
+    results: list[tuple[DownloadRequest, Outcome | RedeError]],
     missing: list[NoSuchFileError],
 ) -> None:
     """Show how a download ended; raise its error, or that some of its files failed."""
@@ -187,7 +187,7 @@ def _show(
         raise PartlyFailedError(len(failed), len(results) + len(missing), failed[0])
 
 
-def _said(wanted: Wanted, outcome: Outcome | RedeError) -> str:
+def _said(wanted: DownloadRequest, outcome: Outcome | RedeError) -> str:
     if isinstance(outcome, RedeError):
         return texts.tell(outcome)
     if outcome.already:
@@ -195,7 +195,7 @@ def _said(wanted: Wanted, outcome: Outcome | RedeError) -> str:
     return f"baixado e verificado, {texts.size(wanted.content.size)}: {outcome.path}"
 
 
-def _fact(wanted: Wanted, outcome: Outcome | RedeError) -> dict[str, object]:
+def _fact(wanted: DownloadRequest, outcome: Outcome | RedeError) -> dict[str, object]:
     fact: dict[str, object] = {
         "name": wanted.name,
         "size": wanted.content.size,

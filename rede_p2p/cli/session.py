@@ -5,30 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rede_p2p.cli.shell import Command
-from rede_p2p.cli.terminal import Screen
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.cli.terminal import Terminal
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.download.download import Connect
 from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import BadUsageError, PeerNotListedError
-from rede_p2p.protocol.messages import Member
-from rede_p2p.tracker.client import Membership
-from rede_p2p.upload.seed_store import Holdings
-from rede_p2p.upload.share_list import Catalog
-from rede_p2p.upload.upload_slots import Uploads
+from rede_p2p.protocol.messages import PeerEntry
+from rede_p2p.tracker.client import TrackerClient
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.share_list import ShareList
+from rede_p2p.upload.upload_slots import UploadSlots
 
 
 @dataclass(frozen=True)
 class Session:
     """What the commands act on."""
 
-    screen: Screen
-    membership: Membership
+    screen: Terminal
+    membership: TrackerClient
     connect: Connect
     transfers: Transfers
-    uploads: Uploads
-    roots: Roots
-    catalog: Catalog
-    holdings: Holdings
+    uploads: UploadSlots
+    roots: HashCache
+    catalog: ShareList
+    holdings: SeedStore
 
 
 def expect(command: Command, count: int) -> None:
@@ -37,7 +37,7 @@ def expect(command: Command, count: int) -> None:
         raise BadUsageError(command.name, " ".join(command.words))
 
 
-def listed(session: Session, ip: str, port: int | None) -> list[Member]:
+def listed(session: Session, ip: str, port: int | None) -> list[PeerEntry]:
     """Find in the tracker's list who has that IP, and that port if one is given."""
     members = session.membership.roster().members
     found = [m for m in members if m.ip == ip and port in (None, m.port)]

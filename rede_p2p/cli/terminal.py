@@ -43,7 +43,7 @@ _STOP = getattr(signal, "SIGTSTP", None)
 Result = TypeVar("Result")
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Write what a terminal would obey (escapes, bidirectional marks, line ends) as ``\\xNN``."""
     if text.isascii() and text.isprintable():
         return text
@@ -89,7 +89,7 @@ def _bar(name: str, now: Progress, rate: float, width: int) -> Table:
     while len(said) > 1 and cell_len(" · ".join(said)) > width - LEAST_NAME - 1:
         said.pop()
     figures = Text(" · ".join(said), no_wrap=True)
-    title = Text(harmless(name), no_wrap=True)
+    title = Text(escape_controls(name), no_wrap=True)
     title.truncate(max(width - figures.cell_len - 1, 1), overflow="ellipsis")
     line = Table.grid(padding=(0, 1))
     room = min(width - title.cell_len - figures.cell_len - 2, BAR[-1])
@@ -98,7 +98,7 @@ def _bar(name: str, now: Progress, rate: float, width: int) -> Table:
     return line
 
 
-class Screen:
+class Terminal:
     """One terminal, or the two pipes in its place. Made and used by the main thread."""
 
     def __init__(self, *, as_json: bool = False) -> None:
@@ -137,7 +137,7 @@ class Screen:
         """Take the events that are queued, as lines."""
         with suppress(Empty):
             while True:
-                yield harmless(tell(self._events.get_nowait()))
+                yield escape_controls(tell(self._events.get_nowait()))
 
     def show_events(self, within: float = 0.0) -> None:
         """Show what is queued, waiting some seconds for the first."""
@@ -156,7 +156,7 @@ class Screen:
         self._say(tell(error), "red")
 
     def _say(self, text: str, style: str) -> None:
-        clean = harmless(text)  # one line: what is foreign in it begins none of its own
+        clean = escape_controls(text)  # one line: what is foreign in it begins none of its own
         if self._err.is_terminal:
             self._err.print(Text(clean, style), soft_wrap=True)
         else:
@@ -176,11 +176,11 @@ class Screen:
             self._draw([columns, *rows])
         else:
             for row in (columns, *rows):
-                self._line("\t".join(harmless(cell) for cell in row))
+                self._line("\t".join(escape_controls(cell) for cell in row))
 
     def _draw(self, lines: list[Sequence[str]]) -> None:
         """Draw a table; where the terminal is narrow, the widest columns are folded."""
-        cells = [[harmless(cell) for cell in line] for line in lines]
+        cells = [[escape_controls(cell) for cell in line] for line in lines]
         table = Table()
         for column, width in zip(cells[0], _widths(cells, self._out.width), strict=True):
             table.add_column(Text(column), overflow="fold", width=width)
@@ -195,7 +195,7 @@ class Screen:
 
     def data(self, text: str, fact: object) -> None:
         """Show one line of data."""
-        self._line(json.dumps(fact) if self._as_json else harmless(text))
+        self._line(json.dumps(fact) if self._as_json else escape_controls(text))
 
     def _line(self, text: str) -> None:
         sys.stdout.write(text + "\n")

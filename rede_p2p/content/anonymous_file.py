@@ -11,14 +11,20 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rede_p2p.content.disk import NAMES_OPEN_FILES, Stamp, border, link_open, stamp_of
+from rede_p2p.content.disk import (
+    NAMES_OPEN_FILES,
+    FileState,
+    link_open,
+    stamp_of,
+    translate_os_errors,
+)
 from rede_p2p.errors import DiskError
 
 _FLAGS = os.O_RDWR | getattr(os, "O_TMPFILE", 0)
 _KNOWN = hasattr(os, "O_TMPFILE") and NAMES_OPEN_FILES
 
 
-class Unnamed:
+class AnonymousFile:
     """An open file that is on a disk, but in no folder; used as a new Partial is."""
 
     def __init__(self, path: str, descriptor: int) -> None:
@@ -27,14 +33,14 @@ class Unnamed:
         self._descriptor = descriptor
 
     @classmethod
-    def make(cls, path: str, folder: str) -> Unnamed | None:
+    def make(cls, path: str, folder: str) -> AnonymousFile | None:
         """Open what will be ``path``, making its folder; None where the system has no such files.
 
         Raises DiskError.
         """
         if not _KNOWN:
             return None
-        with border(path):
+        with translate_os_errors(path):
             while True:
                 try:
                     return cls(path, os.open(folder, _FLAGS, 0o666))
@@ -47,24 +53,24 @@ class Unnamed:
 
     def write_whole(self, data: bytes | bytearray) -> None:
         """Make these bytes all that it holds."""
-        with border(self._path):
+        with translate_os_errors(self._path):
             written = os.write(self._descriptor, data)
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
 
-    def stamp(self) -> Stamp:
+    def stamp(self) -> FileState:
         """Return its state, which a name does not change."""
         return stamp_of(os.fstat(self._descriptor))
 
     def flush(self) -> None:
         """Make its content durable."""
-        with border(self._path):
+        with translate_os_errors(self._path):
             os.fsync(self._descriptor)
 
     def publish(self, finals: Iterator[str], is_same: Callable[[str], bool]) -> str:
-        """Give it the first final name that is free, as ``Partial.publish`` does."""
+        """Give it the first final name that is free, as ``PartialFile.publish`` does."""
         for final in finals:
-            with border(final):
+            with translate_os_errors(final):
                 try:
                     link_open(self._descriptor, self._path, final)
                 except FileExistsError:

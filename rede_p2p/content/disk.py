@@ -49,7 +49,7 @@ _KINDS = {
 }
 
 
-class Stamp(NamedTuple):
+class FileState(NamedTuple):
     """What tells one state of a file from another, without reading it."""
 
     size: int  # bytes
@@ -57,18 +57,18 @@ class Stamp(NamedTuple):
     inode: int
 
 
-def stamp_of(status: os.stat_result) -> Stamp:
+def stamp_of(status: os.stat_result) -> FileState:
     """Return the stamp in what the system tells of a file."""
     # Some file systems number, and some clocks count, beyond 63 bits, where the database ends.
-    return Stamp(status.st_size, status.st_mtime_ns & _63_BITS, status.st_ino & _63_BITS)
+    return FileState(status.st_size, status.st_mtime_ns & _63_BITS, status.st_ino & _63_BITS)
 
 
-def stamp_of_open(file: BinaryIO) -> Stamp:
+def stamp_of_open(file: BinaryIO) -> FileState:
     """Return the stamp of an open file."""
     return stamp_of(os.fstat(file.fileno()))
 
 
-def stamp(path: Path | str, *, links: bool = True) -> Stamp | None:
+def stamp(path: Path | str, *, links: bool = True) -> FileState | None:
     """Return the stamp of a regular file, or None where there is none; ``links`` are followed."""
     try:
         # Ten thousand of these are made in a row.
@@ -78,7 +78,7 @@ def stamp(path: Path | str, *, links: bool = True) -> Stamp | None:
     return stamp_of(status) if stat.S_ISREG(status.st_mode) else None
 
 
-class border:  # noqa: N801 - it is used as a function, many times for each small file
+class translate_os_errors:  # noqa: N801 - it is used as a function, many times for each small file
     """Turn the system's errors about ``path`` into a DiskError; used by ``with``."""
 
     def __init__(self, path: Path | str) -> None:
@@ -107,7 +107,7 @@ def has_link(folder: Path | str, path: Path | str) -> bool:
 def open_regular(path: Path | str) -> FileIO:
     """Open a file for reading; a named pipe or a device is refused, and never waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with border(path):
+    with translate_os_errors(path):
         if not hasattr(os, "O_NONBLOCK") and not stat.S_ISREG(Path(path).stat().st_mode):
             raise DiskError(str(path), "not-file")
         descriptor = os.open(path, flags)
@@ -120,7 +120,7 @@ def open_regular(path: Path | str) -> FileIO:
 def read_into(file: BinaryIO, start: int, view: memoryview) -> int:
     """Fill a buffer from an open file; return how many bytes, fewer where the file ends."""
     filled = 0
-    with border(file.name):
+    with translate_os_errors(file.name):
         file.seek(start)
         while filled < len(view) and (count := file.readinto(view[filled:])):  # type: ignore[attr-defined]
             filled += count
@@ -139,7 +139,7 @@ class Writer:
         """Open once more the ``file`` that is there; raise DiskError, also if another is now."""
         self._path = path
         self.cached = 0  # bytes written through the cache, which await a flush
-        with border(path):
+        with translate_os_errors(path):
             self._file = _same_as(file, FileIO(path, "rb+"))
         self._direct: BinaryIO | None = None  # opened when there is use for it
         self._may_be_direct = True
@@ -159,7 +159,7 @@ class Writer:
 
     def write(self, start: int, data: memoryview) -> None:
         """Write all of the data at an offset; raise DiskError."""
-        with border(self._path):
+        with translate_os_errors(self._path):
             while data:
                 count = self._write_direct(start, data)
                 if not count:
@@ -248,7 +248,7 @@ def free_space(folder: Path) -> int:
     """Return how many bytes can still be written in a folder, or in its nearest parent."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    with border(folder):
+    with translate_os_errors(folder):
         return shutil.disk_usage(folder).free
 
 

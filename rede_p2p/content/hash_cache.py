@@ -21,7 +21,7 @@ from threading import Condition, Lock, Thread
 from typing import Any
 
 from rede_p2p.content import disk, merkle
-from rede_p2p.content.disk import Stamp
+from rede_p2p.content.disk import FileState
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError
 
@@ -38,7 +38,7 @@ _TABLE = """create table if not exists root (
 class Hashed:
     """A file's state, content and layer of piece hashes."""
 
-    stamp: Stamp
+    stamp: FileState
     content: Content
     layer: bytes
 
@@ -51,7 +51,7 @@ def hash_file(
     Raises DiskError, of kind ``changed`` when the file did not stay the same meanwhile, or
     ``stopped`` when asked to.
     """
-    with disk.open_regular(path) as file, disk.border(path):
+    with disk.open_regular(path) as file, disk.translate_os_errors(path):
         stamp = disk.stamp_of(os.fstat(file.fileno()))
         piece = merkle.piece_length(stamp.size)
         view = memoryview(bytearray(max(READ_SIZE, piece)))
@@ -69,13 +69,13 @@ def hash_file(
     return Hashed(stamp, Content(merkle.root_of(layer, stamp.size), stamp.size), layer)
 
 
-class Roots:
+class HashCache:
     """What is known, what is being hashed, what waits; see the module's docstring."""
 
     def __init__(self, database: Path | None) -> None:
         """Open the database, in memory only where that path is None or cannot be used."""
         self._lock = Condition(Lock())  # guards everything below but the database
-        self._known: dict[str, tuple[Stamp, bytes]] = {}
+        self._known: dict[str, tuple[FileState, bytes]] = {}
         self._by_root: dict[bytes, set[str]] = {}
         self._soon: dict[str, None] = {}  # paths to hash first, in order
         self._later: dict[str, None] = {}  # paths to hash after those, in order
@@ -97,12 +97,12 @@ class Roots:
         self._thread.join()
         self._database.close()
 
-    def known(self, path: str, stamp: Stamp) -> bytes | None:
+    def known(self, path: str, stamp: FileState) -> bytes | None:
         """Return the root of a file in that state, if it has been computed."""
         found = self._known.get(path)  # one look-up in a dict needs no lock
         return found[1] if found is not None and found[0] == stamp else None
 
-    def stamp_as(self, content: Content, path: str) -> Stamp | None:
+    def stamp_as(self, content: Content, path: str) -> FileState | None:
         """Return the state of a file, if in it the file is known to be that content."""
         stamp = disk.stamp(path)
         return stamp if stamp and self.known(path, stamp) == content.root else None
@@ -120,7 +120,7 @@ class Roots:
                 (self._soon if soon else self._later)[path] = None
                 self._lock.notify_all()
 
-    def wait(self, path: str, stamp: Stamp, within: float) -> bytes | None:
+    def wait(self, path: str, stamp: FileState, within: float) -> bytes | None:
         """Have a file hashed soon and wait some seconds for its root; None if it takes longer.
 
         Raises DiskError when it cannot be hashed, or will not be any more.
@@ -204,7 +204,7 @@ class Roots:
                 self._database = _open(None)
                 return self._database.execute(query, values).fetchone()
 
-    def _learn(self, path: str, stamp: Stamp, root: bytes) -> None:
+    def _learn(self, path: str, stamp: FileState, root: bytes) -> None:
         if path in self._known:
             self._by_root[self._known[path][1]].discard(path)
         self._known[path] = (stamp, root)
@@ -216,7 +216,7 @@ class Roots:
             for path, size, mtime_ns, inode, root in self._database.execute(
                 "select path, size, mtime_ns, inode, root from root"
             ):
-                self._learn(os.fsdecode(path), Stamp(size, mtime_ns, inode), root)
+                self._learn(os.fsdecode(path), FileState(size, mtime_ns, inode), root)
 
     def _run(self) -> None:
         while (path := self._next()) is not None:

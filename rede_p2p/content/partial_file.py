@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from rede_p2p.content import safe_names
-from rede_p2p.content.disk import Stamp, Writer, border, link_open, stamp_of_open
+from rede_p2p.content.disk import FileState, Writer, link_open, stamp_of_open, translate_os_errors
 from rede_p2p.errors import DiskError
 
 try:
@@ -35,7 +35,7 @@ FLUSH_EVERY = 0.05  # seconds between two looks at how much there is to flush
 FLUSH_SIZE = 16 * 1024 * 1024  # bytes; less is not worth a flush
 
 
-class Partial:
+class PartialFile:
     """An open ``NAME.parte``. Used by ``with``, by one thread; a ``writer`` serves another."""
 
     def __init__(self, path: Path | str) -> None:
@@ -51,7 +51,7 @@ class Partial:
         self._stop: Event | None = None  # set when the flusher is to end
         self._flusher: Thread | None = None
 
-    def __enter__(self) -> Partial:
+    def __enter__(self) -> PartialFile:
         return self
 
     def __exit__(
@@ -67,7 +67,7 @@ class Partial:
         """Where it is."""
         return Path(self._name)
 
-    def stamp(self) -> Stamp:
+    def stamp(self) -> FileState:
         """Return its state, which a new name does not change."""
         return stamp_of_open(self.file)
 
@@ -82,7 +82,7 @@ class Partial:
 
     def cut(self, size: int) -> None:
         """Make it no longer than ``size`` bytes."""
-        with border(self._name):
+        with translate_os_errors(self._name):
             if self.size() > size:
                 self.file.truncate(size)
 
@@ -92,20 +92,20 @@ class Partial:
         self._writers.append(writer)
         return writer
 
-    def replaced_by(self, other: Path) -> Partial:
+    def replaced_by(self, other: Path) -> PartialFile:
         """Give its name to another partial file that nobody is writing, and return that one.
 
         Raises DiskError, as opening does; then nothing has changed.
         """
-        found = Partial(other)
+        found = PartialFile(other)
         if os.name == "nt":  # which moves no open file
             found.close()
             self.close()
-        with border(other):
+        with translate_os_errors(other):
             os.replace(other, self.path)
         self.close()
         if os.name == "nt":
-            return Partial(self.path)
+            return PartialFile(self.path)
         found._name = self._name
         return found
 
@@ -117,7 +117,7 @@ class Partial:
 
     def write_whole(self, data: bytes | bytearray) -> None:
         """Make these bytes all that it holds."""
-        with border(self._name):
+        with translate_os_errors(self._name):
             self.file.seek(0)
             view = memoryview(data)
             while view:
@@ -127,7 +127,7 @@ class Partial:
     def flush(self) -> None:
         """Make its content durable; nothing may be written after it."""
         self._stop_flushing()
-        with border(self._name):
+        with translate_os_errors(self._name):
             if self._unflushed is not None:  # the system tells of it only once
                 raise self._unflushed
             os.fsync(self.file.fileno())
@@ -163,18 +163,18 @@ class Partial:
         if os.name == "nt":
             self.file.close()
         if ours:
-            with border(self.path):
+            with translate_os_errors(self.path):
                 self.path.unlink(missing_ok=True)
 
     def _has_its_name(self) -> bool:
         """Tell whether what has its name is still the file that is open here."""
-        with border(self._name):
+        with translate_os_errors(self._name):
             there = _lstat(self._name)
             return there is not None and os.path.samestat(os.fstat(self.file.fileno()), there)
 
     def _move(self, final: Path | str) -> bool:
         """Move it to a name that is free; False if that is taken."""
-        with border(final):
+        with translate_os_errors(final):
             try:
                 descriptor = -1 if os.name == "nt" else self.file.fileno()
                 link_open(descriptor, self._name, final)  # refuses what exists
@@ -223,7 +223,7 @@ def finals(wanted: Place) -> Iterator[Place]:
 
 
 def _open_locked(path: str) -> FileIO:
-    with border(path):
+    with translate_os_errors(path):
         while True:
             file = _open(path)
             try:

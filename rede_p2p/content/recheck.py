@@ -17,8 +17,8 @@ from threading import Lock
 from typing import BinaryIO
 
 from rede_p2p.content import disk, merkle, safe_names
-from rede_p2p.content.partial_file import Partial
-from rede_p2p.download.piece_writer import Found
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.download.piece_writer import Verdicts
 from rede_p2p.errors import DiskError
 
 SAMPLES = 16  # pieces of another partial file that are looked at
@@ -34,7 +34,7 @@ main()
 """
 
 
-class Look:
+class Recheck:
     """The process, for one partial file; used by ``with``, which ends it. Raises DiskError.
 
     It may be started before there is anything to ask it, while the network is asked for the piece
@@ -49,7 +49,7 @@ class Look:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def __enter__(self) -> Look:
+    def __enter__(self) -> Recheck:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -66,7 +66,7 @@ class Look:
 
     def start(self) -> None:
         """Start it, unless it was."""
-        with self._lock, disk.border(self._path):
+        with self._lock, disk.translate_os_errors(self._path):
             if self._stopped:
                 raise DiskError(str(self._path), "other", "")
             if self._process is None:
@@ -79,7 +79,7 @@ class Look:
                     start_new_session=True,  # Ctrl-C is for us, who end it
                 )
 
-    def pieces(self, layer: bytes, count: int, file: BinaryIO) -> Iterator[Found]:
+    def pieces(self, layer: bytes, count: int, file: BinaryIO) -> Iterator[Verdicts]:
         """Tell which of the first ``count`` pieces are right, some at a time; only once.
 
         Nothing is told where the path leads to another file than this one, which is open.
@@ -87,7 +87,7 @@ class Look:
         self.start()
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
-        with disk.border(self._path):
+        with disk.translate_os_errors(self._path):
             status = os.fstat(file.fileno())
             process.stdin.write(b"%d %d %d\n" % (count, status.st_dev, status.st_ino) + layer)
             process.stdin.close()
@@ -100,12 +100,12 @@ class Look:
                 index += len(answers)
 
 
-def open_partial(path: Path, size: int, layer: bytes) -> Partial:
+def open_partial(path: Path, size: int, layer: bytes) -> PartialFile:
     """Open a partial file, or take over one of another name that is of the same content.
 
     The content is of ``size`` bytes, and ``layer`` has its piece hashes. Raises DiskError.
     """
-    partial = Partial(path)
+    partial = PartialFile(path)
     if not partial.size():
         for other in sorted(path.parent.glob(f"*{safe_names.PARTIAL}")):
             if other != path and _is_of(other, size, merkle.split(layer)):

@@ -19,16 +19,16 @@ from time import monotonic
 from typing import NamedTuple
 
 from rede_p2p.content import disk, merkle, safe_names
-from rede_p2p.content.hash_cache import Hashed, Roots
+from rede_p2p.content.hash_cache import HashCache, Hashed
 from rede_p2p.content.merkle import Content
-from rede_p2p.content.partial_file import Partial, finals, path_of
-from rede_p2p.content.recheck import Look, open_partial
+from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.content.recheck import Recheck, open_partial
 from rede_p2p.download import source_finder
 from rede_p2p.download.piece_layer import find_layer
-from rede_p2p.download.piece_picker import Board
-from rede_p2p.download.piece_writer import Found, Verifier
-from rede_p2p.download.source_finder import Gathering, WhoHas, nobody_else
-from rede_p2p.download.swarm import Crew
+from rede_p2p.download.piece_picker import PiecePicker
+from rede_p2p.download.piece_writer import PieceWriter, Verdicts
+from rede_p2p.download.source_finder import SourceFinder, WhoHas, nobody_else
+from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -40,7 +40,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
-from rede_p2p.upload.seed_store import Holding, Holdings
+from rede_p2p.upload.seed_store import SeededContent, SeedStore
 
 FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
 SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
@@ -49,7 +49,7 @@ Connect = Callable[[Address], Connection]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DownloadRequest:
     """What to fetch: the name it has there, what it is, and who has it."""
 
     name: str
@@ -57,7 +57,7 @@ class Wanted:
     sources: tuple[Address, ...]
 
 
-class Progress(NamedTuple):
+class DownloadProgress(NamedTuple):
     """How far a download is; ``kept`` of its bytes were here before it began.
 
     While ``looking`` at what was here, ``kept`` is still 0.
@@ -83,12 +83,12 @@ class Download:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: DownloadRequest,
         folder: Path,
         connect: Connect,
-        roots: Roots,
+        roots: HashCache,
         who_has: WhoHas = nobody_else,
-        holdings: Holdings | None = None,
+        holdings: SeedStore | None = None,
     ) -> None:
         """Prepare; ``connect`` opens a conversation with a peer. Raises UnsafeNameError."""
         self._wanted = wanted
@@ -97,32 +97,32 @@ class Download:
         self._target = folder / safe_names.check(wanted.name)
         self._connect = connect
         self._roots = roots
-        self._gathering = Gathering(wanted.content, wanted.sources, who_has)
-        self._holdings = holdings or Holdings()
+        self._gathering = SourceFinder(wanted.content, wanted.sources, who_has)
+        self._holdings = holdings or SeedStore()
         self._piece = merkle.piece_length(wanted.content.size)
         self._layer = b""
         self._kept: int | None = None  # bytes left by an earlier attempt, once all were looked at
         self._lock = Lock()  # guards the four below
         self._fetched = 0  # verified bytes from sources
-        self._look: Look | None = None
-        self._crew: Crew | None = None
+        self._look: Recheck | None = None
+        self._crew: Swarm | None = None
         self._asking: Connection | None = None
         self._cancelled = False
 
-    def progress(self) -> Progress:
+    def progress(self) -> DownloadProgress:
         """Tell how far it is."""
         sources = self._crew.size() if self._crew else 0
         looking = self._crew is not None and self._kept is None
-        return Progress(self._have, self._content.size, self._kept or 0, sources, looking)
+        return DownloadProgress(self._have, self._content.size, self._kept or 0, sources, looking)
 
     @property
     def _have(self) -> int:
         return self._fetched + (self._kept or 0)
 
     @property
-    def waiting(self) -> codec.Wait:
+    def waiting(self) -> codec.Pending:
         """What a source last said while we wait for our turn."""
-        return self._crew.waiting if self._crew else codec.Wait()
+        return self._crew.waiting if self._crew else codec.Pending()
 
     def cancel(self) -> None:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""
@@ -150,7 +150,7 @@ class Download:
         if disk.has_link(self._folder, self._target.parent):
             raise DiskError(str(self._target.parent), "link-folder")
         left = path_of(self._target)
-        with Look(left, self._content.size) as look:
+        with Recheck(left, self._content.size) as look:
             with self._lock:
                 self._look = look
             self._check_cancelled()
@@ -169,7 +169,7 @@ class Download:
                 return path
         return None
 
-    def _bring(self, partial: Partial, look: Look) -> Path:
+    def _bring(self, partial: PartialFile, look: Recheck) -> Path:
         """Fetch what is missing, and give the whole its final name."""
         try:
             holding = self._fetch(partial, look)
@@ -216,14 +216,14 @@ class Download:
             self._asking = asking
         self._check_cancelled()
 
-    def _fetch(self, partial: Partial, look: Look) -> Holding:
+    def _fetch(self, partial: PartialFile, look: Recheck) -> SeededContent:
         """Bring every missing piece, offering to others what is here."""
         partial.cut(self._content.size)
         count = merkle.piece_count(self._content.size)
         left = range(min(count, -(-partial.size() // self._piece)))
         self._kept = None if left else 0
         self._check_space(partial)
-        board = Board(count, monotonic, left)
+        board = PiecePicker(count, monotonic, left)
         holding = self._holdings.begin(
             self._wanted.name, self._content, self._layer, partial.path, ()
         )
@@ -237,11 +237,11 @@ class Download:
     def _look_at_left(
         self,
         left: range,
-        look: Look,
-        partial: Partial,
-        crew: Crew,
-        holding: Holding,
-        verifier: Verifier,
+        look: Recheck,
+        partial: PartialFile,
+        crew: Swarm,
+        holding: SeededContent,
+        verifier: PieceWriter,
     ) -> None:
         """Take note of what an earlier download left, beside those that fetch the rest."""
         if not left:
@@ -259,7 +259,7 @@ class Download:
         except RedeError as error:
             verifier.failure = error
 
-    def _check_space(self, partial: Partial) -> None:
+    def _check_space(self, partial: PartialFile) -> None:
         needed = self._content.size - partial.allocated()
         if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE:
             raise DiskError(str(self._target), "full")
@@ -267,21 +267,26 @@ class Download:
             partial.flush_behind()
 
     def _lead(
-        self, partial: Partial, board: Board, holding: Holding, left: range, look: Look
+        self,
+        partial: PartialFile,
+        board: PiecePicker,
+        holding: SeededContent,
+        left: range,
+        look: Recheck,
     ) -> None:
         """Gather sources until every piece is here, or there is nobody left to ask."""
-        crew = Crew(self._wanted.name, self._content, board, self._connect)
+        crew = Swarm(self._wanted.name, self._content, board, self._connect)
         with self._lock:
             self._crew = crew
 
-        def judge(source: Address, found: Found) -> None:
+        def judge(source: Address, found: Verdicts) -> None:
             holding.add(index for index in found if found[index])
             length = merkle.bytes_in(crew.judge(source, found), self._content.size)
             with self._lock:
                 self._fetched += length
 
         hashes = merkle.split(self._layer)
-        with Verifier(partial, self._content.size, hashes, board.is_here, judge) as verifier:
+        with PieceWriter(partial, self._content.size, hashes, board.is_here, judge) as verifier:
             looking = Thread(
                 target=self._look_at_left,
                 args=(left, look, partial, crew, holding, verifier),
@@ -306,7 +311,7 @@ class Download:
         return IncompleteError(self._wanted.name, self._have, self._content.size, failure)
 
 
-def _await(looking: Thread, look: Look, crew: Crew) -> None:
+def _await(looking: Thread, look: Recheck, crew: Swarm) -> None:
     """Wait until what an earlier download left was looked at; a process that is stuck is ended."""
     while looking.is_alive():
         left = crew.moved_at + source_finder.STUCK - monotonic()

@@ -20,7 +20,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.net.connection import REPLY_TIMEOUT, WAIT_TIMEOUT, Connection
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Body, Hashes
+from rede_p2p.protocol.messages import FileData, Hashes
 
 HURRY = 1.0  # seconds for the piece hashes to come from one of several sources
 
@@ -80,7 +80,7 @@ def _ask(
     """
     began = monotonic()
 
-    def note_busy(_wait: codec.Wait) -> None:
+    def note_busy(_wait: codec.Pending) -> None:
         busy.add(source)
         if hurry is not None and monotonic() - began > hurry:
             raise ConnectionLostError("silent")
@@ -89,7 +89,7 @@ def _ask(
         with connect(source) as connection:
             adopt(connection)
             request = Hashes(content.root)
-            body = connection.ask(request, Body, hurry or REPLY_TIMEOUT, note_busy)
+            body = connection.ask(request, FileData, hurry or REPLY_TIMEOUT, note_busy)
             if body.bytes != merkle.piece_count(content.size) * merkle.HASH:
                 raise ProtocolError("bad-length")
             layer = bytes(connection.receive_exactly(body.bytes))

@@ -14,7 +14,7 @@ PATIENCE = 2.0  # times the usual time of a piece, after which another source ma
 LEAST_PATIENCE = 0.1  # seconds
 
 
-class Board:
+class PiecePicker:
     """What one download has, what it has asked for, and what it lacks."""
 
     def __init__(self, count: int, clock: Callable[[], float], doubtful: range = range(0)) -> None:

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer
-from rede_p2p.content.partial_file import Partial
+from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.errors import Address, RedeError
 
-Found = dict[int, bool]  # piece → whether it is right
-Judge = Callable[[Address, Found], None]
+Verdicts = dict[int, bool]  # piece → whether it is right
+Judge = Callable[[Address, Verdicts], None]
 
 
 class _Checked(NamedTuple):
@@ -29,16 +29,16 @@ class _Checked(NamedTuple):
     source: Address
     pieces: range
     data: memoryview
-    found: Found
+    found: Verdicts
     done: Callable[[], None]
 
 
-class Verifier:
+class PieceWriter:
     """Verifies, and writes what is right; used by ``with``, which waits until all is judged."""
 
     def __init__(
         self,
-        partial: Partial,
+        partial: PartialFile,
         size: int,
         hashes: list[bytes],
         is_here: Callable[[int], bool],
@@ -58,7 +58,7 @@ class Verifier:
         self.failure: RedeError | None = None  # of a disk that refuses
         self._thread = Thread(target=self._write_all, name="writer")
 
-    def __enter__(self) -> Verifier:
+    def __enter__(self) -> PieceWriter:
         self._thread.start()
         return self
 
@@ -103,7 +103,7 @@ class Verifier:
             for checked in handed:  # nobody may wait for a buffer that is never given back
                 checked.done()
 
-    def _check(self, pieces: range, data: memoryview) -> Found:
+    def _check(self, pieces: range, data: memoryview) -> Verdicts:
         """Tell of each piece that is not here yet whether it is right."""
         right = merkle.compare(data, self._size, pieces, self._hashes)
         return {
@@ -112,7 +112,7 @@ class Verifier:
             if not self._is_here(index)
         }
 
-    def _write(self, writer: Writer, pieces: range, data: memoryview, found: Found) -> None:
+    def _write(self, writer: Writer, pieces: range, data: memoryview, found: Verdicts) -> None:
         for run in _runs([index for index, right in found.items() if right]):
             start, stop = ((i - pieces.start) * self._piece for i in (run.start, run.stop))
             writer.write(run.start * self._piece, data[start:stop])

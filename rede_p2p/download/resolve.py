@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
-from rede_p2p.download.download import Connect, Wanted
+from rede_p2p.download.download import Connect, DownloadRequest
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
@@ -27,7 +27,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Found, Ls, Shared, Stat
+from rede_p2p.protocol.messages import FileEntry, FileInfo, Ls, Stat
 
 AT_ONCE = 8  # peers asked at the same time
 MEANWHILE = 0.2  # seconds between two looks at what was said by those who have not answered
@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 class Selection(NamedTuple):
     """What some patterns mean, and those of them that mean nothing."""
 
-    wanted: list[Wanted]
+    wanted: list[DownloadRequest]
     missing: list[NoSuchFileError]
 
 
@@ -46,7 +46,7 @@ def select(
     patterns: Sequence[str],
     groups: Sequence[Sequence[Address]],
     connect: Connect,
-    waiting: Callable[[codec.Wait], None],
+    waiting: Callable[[codec.Pending], None],
 ) -> Selection:
     """Find every file that the patterns mean, in the first group of peers that has any.
 
@@ -73,7 +73,7 @@ def _match(
     patterns: Sequence[str],
     peers: Sequence[Address],
     connect: Connect,
-    waiting: Callable[[codec.Wait], None],
+    waiting: Callable[[codec.Pending], None],
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
     shared: dict[str, dict[Content | None, list[Address]]] = {}
@@ -103,17 +103,17 @@ def _match(
     return Selection(wanted, missing)
 
 
-def _agreed(name: str, contents: dict[Content, list[Address]]) -> Wanted:
+def _agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest:
     """Return the one content under a name, with all who have it."""
     if len(contents) > 1:
         raise AmbiguousNameError(name, tuple(peer for group in contents.values() for peer in group))
     ((content, sources),) = contents.items()
-    return Wanted(name, content, tuple(sources))
+    return DownloadRequest(name, content, tuple(sources))
 
 
-def _list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, list[Shared]]]:
+def _list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, list[FileEntry]]]:
     """Ask every peer for its list; raise the first failure when none answers."""
-    answers = _ask_all(peers, connect, lambda connection: connection.ask_lines(Ls(), Shared))
+    answers = _ask_all(peers, connect, lambda connection: connection.ask_lines(Ls(), FileEntry))
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
     if not lists:
         raise next(answer for _, answer in answers if isinstance(answer, RedeError))
@@ -136,8 +136,8 @@ def find(
     name: str,
     peers: Sequence[Address],
     connect: Connect,
-    waiting: Callable[[codec.Wait], None],
-) -> Wanted:
+    waiting: Callable[[codec.Pending], None],
+) -> DownloadRequest:
     """Ask the peers what they share under a name; ``waiting`` is told while one hashes it.
 
     It is told in the calling thread.
@@ -148,10 +148,10 @@ def find(
     safe_names.check(name)
 
     def ask(connection: Connection) -> Content:
-        found = connection.ask(Stat(name), Found, waiting=heard.put)
+        found = connection.ask(Stat(name), FileInfo, waiting=heard.put)
         return Content(found.root, found.size)
 
-    heard: SimpleQueue[codec.Wait] = SimpleQueue()
+    heard: SimpleQueue[codec.Pending] = SimpleQueue()
 
     sources: dict[Content, list[Address]] = {}
     failures: list[PeerUnreachableError] = []
@@ -167,7 +167,7 @@ def find(
     raise NoSuchFileError(name, _places(peers))
 
 
-def _pass_on(heard: SimpleQueue[codec.Wait], waiting: Callable[[codec.Wait], None]) -> None:
+def _pass_on(heard: SimpleQueue[codec.Pending], waiting: Callable[[codec.Pending], None]) -> None:
     while not heard.empty():
         waiting(heard.get())
 

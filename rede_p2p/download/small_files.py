@@ -19,10 +19,10 @@ from threading import Lock
 from typing import NamedTuple
 
 from rede_p2p.content import disk, merkle, safe_names
-from rede_p2p.content.anonymous_file import Unnamed
-from rede_p2p.content.hash_cache import Hashed, Roots
-from rede_p2p.content.partial_file import Partial, finals, path_of
-from rede_p2p.download.download import SPARE, Connect, Outcome, Wanted
+from rede_p2p.content.anonymous_file import AnonymousFile
+from rede_p2p.content.hash_cache import HashCache, Hashed
+from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.download.download import SPARE, Connect, DownloadRequest, Outcome
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -36,7 +36,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Body, Pieces
+from rede_p2p.protocol.messages import FileData, Pieces
 
 SMALL = 1024 * 1024  # bytes; a larger file is a download of its own
 AHEAD = 256  # requests sent before their replies are read
@@ -44,14 +44,14 @@ GROUP = 256  # files made durable with one flush, and open for so long
 GROUP_SIZE = 32 * 1024 * 1024  # bytes in a group, which is as much as an interruption has to flush
 UNFLUSHED = 2  # groups that may await the disk; more would only be open files
 
-Report = Callable[[Wanted, "Outcome | RedeError"], None]
+Report = Callable[[DownloadRequest, "Outcome | RedeError"], None]
 
 
 class Written(NamedTuple):
     """A file that has arrived and is right; it is written, but perhaps not on the disk."""
 
-    wanted: Wanted
-    file: Unnamed | Partial
+    wanted: DownloadRequest
+    file: AnonymousFile | PartialFile
     layer: bytes
 
 
@@ -60,10 +60,10 @@ class Batch:
 
     def __init__(
         self,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[DownloadRequest],
         folder: Path,
         connect: Connect,
-        roots: Roots,
+        roots: HashCache,
         report: Report,
     ) -> None:
         """Prepare; ``report`` is told the outcome of each file, in the thread that runs."""
@@ -105,7 +105,7 @@ class Batch:
         for folder in self._named_in:
             disk.sync_folder(Path(folder))
 
-    def _fetch(self, left: list[Wanted]) -> None:
+    def _fetch(self, left: list[DownloadRequest]) -> None:
         """Fetch what is not here, if the disk has room for it."""
         if disk.free_space(self._folder) < sum(w.content.size for w in left) + SPARE:
             full = DiskError(str(self._folder), "full")
@@ -116,7 +116,7 @@ class Batch:
             left = self._take_turn(left, turn)
             turn += 1
 
-    def _settle(self, wanted: Wanted) -> bool:
+    def _settle(self, wanted: DownloadRequest) -> bool:
         """Report the file at once if it is here already or may not be written."""
         try:
             for path in finals(self._prefix + safe_names.check(wanted.name)):
@@ -129,12 +129,12 @@ class Batch:
             self._report(wanted, error)
         return True
 
-    def _take_turn(self, left: list[Wanted], turn: int) -> list[Wanted]:
+    def _take_turn(self, left: list[DownloadRequest], turn: int) -> list[DownloadRequest]:
         """Ask each file's source number ``turn``; return those to be asked of the next one."""
-        by_source: dict[Address, list[Wanted]] = {}
+        by_source: dict[Address, list[DownloadRequest]] = {}
         for wanted in left:
             by_source.setdefault(wanted.sources[turn], []).append(wanted)
-        again: list[Wanted] = []
+        again: list[DownloadRequest] = []
         for source, asked in by_source.items():
             for wanted, error in self._fetch_from(source, asked):
                 if len(wanted.sources) > turn + 1 and not isinstance(error, DiskError):
@@ -143,11 +143,13 @@ class Batch:
                     self._report(wanted, error)
         return again
 
-    def _fetch_from(self, source: Address, asked: list[Wanted]) -> list[tuple[Wanted, RedeError]]:
+    def _fetch_from(
+        self, source: Address, asked: list[DownloadRequest]
+    ) -> list[tuple[DownloadRequest, RedeError]]:
         """Fetch files over one connection; return what failed, and why."""
-        failed: list[tuple[Wanted, RedeError]] = []
+        failed: list[tuple[DownloadRequest, RedeError]] = []
         waiting = deque(asked)  # not asked yet
-        ahead: deque[Wanted] = deque()  # asked, not answered
+        ahead: deque[DownloadRequest] = deque()  # asked, not answered
         try:
             self._check_cancelled()
             with self._connect(source) as connection:
@@ -171,7 +173,7 @@ class Batch:
         return failed
 
     def _ask_ahead(
-        self, connection: Connection, waiting: deque[Wanted], ahead: deque[Wanted]
+        self, connection: Connection, waiting: deque[DownloadRequest], ahead: deque[DownloadRequest]
     ) -> None:
         """Send as many requests as may be under way, many in one packet."""
         if len(ahead) > AHEAD // 2:
@@ -184,10 +186,12 @@ class Batch:
             ahead.append(wanted)
         connection.send(b"".join(lines))
 
-    def _receive(self, connection: Connection, source: Address, wanted: Wanted) -> RedeError | None:
+    def _receive(
+        self, connection: Connection, source: Address, wanted: DownloadRequest
+    ) -> RedeError | None:
         """Take one answer; return what is wrong with this file, raise what ends them all."""
         try:
-            body = connection.receive_reply(Body)
+            body = connection.receive_reply(FileData)
         except RefusedError as no:
             return PeerUnreachableError(source, no)
         if body.bytes != wanted.content.size:
@@ -198,7 +202,7 @@ class Batch:
             return VerificationError(wanted.name, source)
         return self._write(wanted, data, layer)
 
-    def _write(self, wanted: Wanted, data: bytearray, layer: bytes) -> DiskError | None:
+    def _write(self, wanted: DownloadRequest, data: bytearray, layer: bytes) -> DiskError | None:
         """Write a file that is right; return why it cannot be."""
         try:
             file = self._begin(wanted.name)
@@ -216,7 +220,7 @@ class Batch:
             self._publish_flushed(but=UNFLUSHED)
         return None
 
-    def _begin(self, name: str) -> Unnamed | Partial:
+    def _begin(self, name: str) -> AnonymousFile | PartialFile:
         """Open a new file, or the partial one that an earlier ``get`` has left."""
         path = self._prefix + name
         folder, last = os.path.split(path)
@@ -226,10 +230,10 @@ class Batch:
                 raise DiskError(folder, "link-folder")
             left = self._left_in[folder] = _partials_in(folder)
         if not left or safe_names.partial(last) not in left:
-            unnamed = Unnamed.make(path, folder)
+            unnamed = AnonymousFile.make(path, folder)
             if unnamed is not None:
                 return unnamed
-        return Partial(path_of(path))
+        return PartialFile(path_of(path))
 
     def _flush_group(self) -> None:
         """Begin to make what has been written durable."""
@@ -254,7 +258,7 @@ class Batch:
 
     def _publish(self, group: list[Written]) -> None:
         """Give files whose bytes are on the disk their names, then report them."""
-        named: list[tuple[Wanted, str, Hashed]] = []
+        named: list[tuple[DownloadRequest, str, Hashed]] = []
         for wanted, file, layer in group:
             is_same = functools.partial(self._is_content, wanted)
             try:
@@ -270,7 +274,7 @@ class Batch:
         for wanted, path, _ in named:
             self._report(wanted, Outcome(Path(path), already=False))
 
-    def _is_content(self, wanted: Wanted, path: str) -> bool:
+    def _is_content(self, wanted: DownloadRequest, path: str) -> bool:
         is_content = self._roots.is_content(Path(path), wanted.content, self._check_cancelled)
         if is_content:
             self._known.add(path)
@@ -292,14 +296,14 @@ def _partials_in(folder: str) -> set[str]:
     return set()
 
 
-def _flush_all(files: Sequence[Unnamed | Partial]) -> None:
+def _flush_all(files: Sequence[AnonymousFile | PartialFile]) -> None:
     """Make the content of many small files durable, with one flush where the system has one."""
     if not disk.sync_everything():
         for file in files:
             file.flush()
 
 
-def _drop(file: Unnamed | Partial) -> None:
+def _drop(file: AnonymousFile | PartialFile) -> None:
     """Leave nothing of a file that could not be kept: the disk may be full."""
     with suppress(DiskError):
         file.discard()

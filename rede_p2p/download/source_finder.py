@@ -16,8 +16,8 @@ from operator import itemgetter
 from time import monotonic
 
 from rede_p2p.content.merkle import Content
-from rede_p2p.download.piece_writer import Verifier
-from rede_p2p.download.swarm import AT_WORK, Crew
+from rede_p2p.download.piece_writer import PieceWriter
+from rede_p2p.download.swarm import AT_WORK, Swarm
 from rede_p2p.errors import Address, RedeError
 
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
@@ -33,7 +33,7 @@ def nobody_else(_content: Content) -> Future[list[Address]]:
     return answered
 
 
-class Gathering:
+class SourceFinder:
     """The sources of one content, known and found, and which of them are set to work."""
 
     def __init__(self, content: Content, named: Sequence[Address], who_has: WhoHas) -> None:
@@ -59,7 +59,7 @@ class Gathering:
         self._others = [peer for peer in _told(asked) if peer not in self._named]
         return _drawn(self._others)
 
-    def run(self, crew: Crew, verifier: Verifier, is_cancelled: Callable[[], bool]) -> None:
+    def run(self, crew: Swarm, verifier: PieceWriter, is_cancelled: Callable[[], bool]) -> None:
         """Set sources to work, also those told of later, until all is here or nobody is left."""
 
         def is_over() -> bool:
@@ -93,7 +93,7 @@ class Gathering:
                 pause = min(max(FIRST_LOOK, pause * 2), LAST_LOOK)
                 due = monotonic() + pause
 
-    def _set_to_work(self, crew: Crew, verifier: Verifier, sources: Sequence[Address]) -> bool:
+    def _set_to_work(self, crew: Swarm, verifier: PieceWriter, sources: Sequence[Address]) -> bool:
         """Set as many to work as may be; tell whether others would come when one leaves."""
         told = [source for source in sources if source not in self._named]
         for source in sorted((*self.named(), *_drawn(told)), key=crew.losses):

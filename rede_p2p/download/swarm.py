@@ -1,4 +1,4 @@
-"""The sources of one download, one thread each, around one Board.
+"""The sources of one download, one thread each, around one PiecePicker.
 
 A source offers pieces; its thread reserves on the board those that nobody else brings, takes them,
 has them verified and written, and tells the source what the others got meanwhile. The life of a
@@ -16,8 +16,8 @@ from time import monotonic
 from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer, pages
 from rede_p2p.content.merkle import Content
-from rede_p2p.download.piece_picker import Board
-from rede_p2p.download.piece_writer import Found, Verifier
+from rede_p2p.download.piece_picker import PiecePicker
+from rede_p2p.download.piece_writer import PieceWriter, Verdicts
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -29,7 +29,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import RANGES_LIMIT, Choice, Next, Run, Take, Want
+from rede_p2p.protocol.messages import RANGES_LIMIT, Next, PieceData, PieceOffer, Take, Want
 
 AT_WORK = 32  # sources at once, and as many connections and open files
 TRUST = 4 * 1024 * 1024  # bytes that a source may promise before it has brought as many
@@ -44,11 +44,15 @@ FIRST_REST, LONGEST_REST = 0.001, 0.5  # seconds from an offer of no use to the 
 LOOK_AGAIN = 0.1  # seconds between two looks at who is slow, with nothing else to do
 
 
-class Crew:
+class Swarm:
     """The source threads of one download; see the module's docstring."""
 
     def __init__(
-        self, name: str, content: Content, board: Board, connect: Callable[[Address], Connection]
+        self,
+        name: str,
+        content: Content,
+        board: PiecePicker,
+        connect: Callable[[Address], Connection],
     ) -> None:
         self._name = name
         self._content = content
@@ -58,7 +62,7 @@ class Crew:
         self.changed = Condition(Lock())  # guards all below, and the board
         self.board = board
         self.failure: RedeError | None = None  # the first one, or a lie
-        self.waiting = codec.Wait()  # what a source last said while we wait for our turn
+        self.waiting = codec.Pending()  # what a source last said while we wait for our turn
         self.moved_at = monotonic()  # when a piece last came, or a source last told us to wait
         self.at_work: set[Address] = set()
         self._threads: list[Thread] = []
@@ -67,7 +71,7 @@ class Crew:
         self._liars: set[Address] = set()
         self._closed = False
 
-    def join(self, source: Address, verifier: Verifier) -> None:
+    def join(self, source: Address, verifier: PieceWriter) -> None:
         """Fetch from one more source, if there is room for it.
 
         Not if it is at work, has lied, or was lost too often.
@@ -104,7 +108,7 @@ class Crew:
         """Return how many sources are at work."""
         return len(self.at_work)
 
-    def judge(self, source: Address, found: Found) -> list[int]:
+    def judge(self, source: Address, found: Verdicts) -> list[int]:
         """Take the verifier's word: list the pieces that are right and new; be rid of a liar."""
         with self.changed:
             self.moved_at = monotonic()
@@ -119,7 +123,7 @@ class Crew:
                 self.changed.notify_all()
             return new
 
-    def note_left(self, found: Found) -> None:
+    def note_left(self, found: Verdicts) -> None:
         """Take it that pieces of an earlier download were looked at."""
         with self.changed:
             self.moved_at = monotonic()
@@ -146,7 +150,7 @@ class Crew:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, source: Address, verifier: Verifier) -> None:
+    def _work(self, source: Address, verifier: PieceWriter) -> None:
         failure: RedeError | None = None
         try:
             with self._connect(source) as connection:
@@ -186,7 +190,7 @@ class Crew:
             self._talking[source] = connection
             return not self._closed
 
-    def _converse(self, source: Address, connection: Connection, verifier: Verifier) -> None:
+    def _converse(self, source: Address, connection: Connection, verifier: PieceWriter) -> None:
         """Take what the source offers until nothing is missing any more.
 
         Each answer brings the next offer in its head. With few sources the next request leaves
@@ -197,7 +201,7 @@ class Crew:
         brought, rest = 0, FIRST_REST  # pieces, seconds
         with self.changed:
             bitmap, told = self.board.wanted()
-        offer = connection.ask(Want(self._content.root, bitmap), Choice)
+        offer = connection.ask(Want(self._content.root, bitmap), PieceOffer)
         taken, told = self._take(source, connection, offer, told, brought)
         with verifier.writer() as writer:
             buffers = _Buffers(max(self._piece, LONGEST_PART))
@@ -207,12 +211,12 @@ class Crew:
                     if len(self.at_work) >= FEW:
                         connection.await_together(merkle.bytes_in(taken, size) + SHORTEST_HEAD)
                     note = partial(self._note_waiting, source, taken)
-                    head = connection.receive_reply(Run, waiting=note)
-                    self.waiting = codec.Wait()
+                    head = connection.receive_reply(PieceData, waiting=note)
+                    self.waiting = codec.Pending()
                     if head.bytes != merkle.bytes_in(taken, size):
                         raise ProtocolError("bad-length")
                     coming = taken
-                    offer = Choice(head.first, head.count, head.others)
+                    offer = PieceOffer(head.first, head.count, head.others)
                     taken, told = self._take(source, connection, offer, told, brought)
                     self._receive(source, connection, coming, verifier, writer, buffers)
                     brought += len(coming)
@@ -224,14 +228,14 @@ class Crew:
                     # Late pieces came from their first source, which is no news to the board.
                     got += self._unwanted(offer, got)[: RANGES_LIMIT - len(got)]
                 asked = monotonic()
-                offer = connection.ask(Next(tuple(got), (*lost, *late)), Choice)
+                offer = connection.ask(Next(tuple(got), (*lost, *late)), PieceOffer)
                 taken, told = self._take(source, connection, offer, told, brought)
                 if not taken:
                     self._rest(asked + rest - monotonic())
                     rest = min(2 * rest, LONGEST_REST)
 
     def _take(
-        self, source: Address, connection: Connection, offer: Choice, told: int, brought: int
+        self, source: Address, connection: Connection, offer: PieceOffer, told: int, brought: int
     ) -> tuple[range, int]:
         """Reserve what is of use in an offer, ask for it, and tell the news since ``told``.
 
@@ -254,7 +258,7 @@ class Crew:
         )
         return taken, told
 
-    def _unwanted(self, offer: Choice, told: list[int]) -> list[int]:
+    def _unwanted(self, offer: PieceOffer, told: list[int]) -> list[int]:
         offered = (*range(offer.first, offer.first + offer.count), *offer.others)
         return [i for i in offered if not self.board.is_missing(i) and i not in told]
 
@@ -282,7 +286,7 @@ class Crew:
         source: Address,
         connection: Connection,
         pieces: range,
-        verifier: Verifier,
+        verifier: PieceWriter,
         writer: Writer,
         buffers: _Buffers,
     ) -> None:
@@ -302,7 +306,7 @@ class Crew:
                 verifier.settle(writer, source, some, data)
                 buffers.give(buffer)
 
-    def _note_waiting(self, source: Address, pieces: range, wait: codec.Wait) -> None:
+    def _note_waiting(self, source: Address, pieces: range, wait: codec.Pending) -> None:
         with self.changed:
             self.waiting = wait
             self.moved_at = monotonic()

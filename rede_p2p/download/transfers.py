@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from threading import Event as Flag
+from threading import Event as Signal
 from threading import Lock, Thread
 from time import monotonic
 
-from rede_p2p.content.hash_cache import Roots
-from rede_p2p.download.download import Connect, Download, Outcome, Wanted
+from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.download.download import Connect, Download, DownloadRequest, Outcome
 from rede_p2p.download.small_files import SMALL, Batch
 from rede_p2p.download.source_finder import WhoHas, nobody_else
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, Progress, TransferEnded
-from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import Share
 
-Results = list[tuple[Wanted, "Outcome | RedeError"]]
+Results = list[tuple[DownloadRequest, "Outcome | RedeError"]]
 
 
 class Transfer:
@@ -31,18 +31,18 @@ class Transfer:
     def __init__(
         self,
         number: int,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[DownloadRequest],
         folder: Path,
         connect: Connect,
-        roots: Roots,
+        roots: HashCache,
         who_has: WhoHas,
-        holdings: Holdings,
+        holdings: SeedStore,
     ) -> None:
         self.number = number
         self.title = wanted[0].name if len(wanted) == 1 else f"{len(wanted)} arquivos"
         self.began = monotonic()
         self.results: Future[Results] = Future()
-        self.told = Flag()  # set when somebody waits for the end, so that no event is needed
+        self.told = Signal()  # set when somebody waits for the end, so that no event is needed
         self._wanted = wanted
         self._size = sum(one.content.size for one in wanted)
         self._folder = folder
@@ -101,13 +101,13 @@ class Transfer:
                 if stamp := self._roots.stamp_as(wanted.content, path):
                     yield wanted.content.root, Share(wanted.name, path, stamp)
 
-    def _run_batch(self, wanted: list[Wanted]) -> None:
+    def _run_batch(self, wanted: list[DownloadRequest]) -> None:
         batch = Batch(wanted, self._folder, self._connect, self._roots, self._report)
         self._adopt(batch)
         batch.run()
         self._adopt(None)
 
-    def _run_download(self, wanted: Wanted) -> Outcome | RedeError:
+    def _run_download(self, wanted: DownloadRequest) -> Outcome | RedeError:
         try:
             download = Download(
                 wanted, self._folder, self._connect, self._roots, self._who_has, self._holdings
@@ -128,7 +128,7 @@ class Transfer:
         if cancelled and running is not None:
             running.cancel()
 
-    def _report(self, wanted: Wanted, outcome: Outcome | RedeError) -> None:
+    def _report(self, wanted: DownloadRequest, outcome: Outcome | RedeError) -> None:
         with self._lock:
             self._done.append((wanted, outcome))
             if isinstance(outcome, Outcome):
@@ -143,23 +143,23 @@ class Transfers:
         self,
         folder: Path,
         connect: Connect,
-        roots: Roots,
+        roots: HashCache,
         tell: Callable[[Event], None],
         who_has: WhoHas = nobody_else,
-        holdings: Holdings | None = None,
+        holdings: SeedStore | None = None,
     ) -> None:
         self.folder = folder
         self._connect = connect
         self._roots = roots
         self._tell = tell
         self._who_has = who_has
-        self._holdings = holdings or Holdings()
+        self._holdings = holdings or SeedStore()
         self._next = 1
         # Both are used by the main thread only.
         self._running: dict[Transfer, Thread] = {}
         self._ended: list[Transfer] = []  # which nobody followed, or waited for since
 
-    def start(self, wanted: Sequence[Wanted], *, followed: bool) -> Transfer:
+    def start(self, wanted: Sequence[DownloadRequest], *, followed: bool) -> Transfer:
         """Begin a transfer in a thread of its own, which tells its end if nobody follows it."""
         self._reap()
         transfer = Transfer(

@@ -230,7 +230,7 @@ class Connection:
         self,
         kind: type[Message],
         within: float = REPLY_TIMEOUT,
-        waiting: Callable[[codec.Wait], None] = lambda _: None,
+        waiting: Callable[[codec.Pending], None] = lambda _: None,
     ) -> Message:
         """Return the next reply; raise RefusedError when it is a refusal.
 
@@ -243,7 +243,7 @@ class Connection:
             if line is None:
                 raise ConnectionLostError("lost")
             reply = codec.decode_reply(line, kind)
-            if not isinstance(reply, codec.Wait):
+            if not isinstance(reply, codec.Pending):
                 return reply
             if reply.place < place or reply.done > done:
                 place, done = min(place, reply.place), max(done, reply.done)
@@ -257,7 +257,7 @@ class Connection:
         request: codec.Request,
         kind: type[Message],
         within: float = REPLY_TIMEOUT,
-        waiting: Callable[[codec.Wait], None] = lambda _: None,
+        waiting: Callable[[codec.Pending], None] = lambda _: None,
     ) -> Message:
         """Send a request and return its reply, as ``receive_reply`` does."""
         self.send(codec.encode_request(request))
@@ -276,7 +276,7 @@ class Connection:
         self,
         request: codec.Request,
         kind: type[Message],
-        waiting: Callable[[codec.Wait], None] = lambda _: None,
+        waiting: Callable[[codec.Pending], None] = lambda _: None,
     ) -> list[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, waiting=waiting)

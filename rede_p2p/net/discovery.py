@@ -17,7 +17,7 @@ from threading import Thread
 
 from rede_p2p.errors import RedeError
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import BY_UDP, VERSION, Here, Where
+from rede_p2p.protocol.messages import BY_UDP, VERSION, LocateTracker, TrackerLocation
 
 WELL_KNOWN_PORT = 9450
 DATAGRAM_LIMIT = 512  # bytes
@@ -64,7 +64,7 @@ class Responder:
     def _answer(self, sock: socket.socket) -> None:
         datagram, asker = sock.recvfrom(DATAGRAM_LIMIT)
         question = codec.decode_request(datagram, BY_UDP)
-        here = Here(question.nonce, self._port, VERSION)
+        here = TrackerLocation(question.nonce, self._port, VERSION)
         sock.sendto(codec.encode_reply(here), asker)
 
 
@@ -75,7 +75,7 @@ def find(ip: str, source: str | None = None) -> int | None:
     of that machine, so it is known by its nonce.
     """
     nonce = secrets.token_hex(8)
-    question = codec.encode_request(Where(nonce))
+    question = codec.encode_request(LocateTracker(nonce))
     wait = WAIT_LOCAL if ipaddress.ip_address(ip).is_loopback else WAIT
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -95,12 +95,12 @@ def _await_answer(sock: socket.socket, nonce: str, wait: float) -> int | None:
     while (left := end - time.monotonic()) > 0:
         sock.settimeout(left)
         try:
-            here = codec.decode_reply(sock.recv(DATAGRAM_LIMIT), Here)
+            here = codec.decode_reply(sock.recv(DATAGRAM_LIMIT), TrackerLocation)
         except TimeoutError:
             break
         except RedeError:
             continue
-        if isinstance(here, Here) and here.nonce == nonce:
+        if isinstance(here, TrackerLocation) and here.nonce == nonce:
             return here.port
     return None
 

@@ -146,7 +146,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Wait:
+class Pending:
     """After ``espera``: not yet, a line every second or two.
 
     ``place`` is the asker's in a queue (1: the next); ``done`` of ``size`` bytes are prepared.
@@ -163,7 +163,7 @@ class Request(Protocol):
     verb: ClassVar[str]
 
 
-_REPLY_WORDS = {Refusal: "erro", Wait: "espera"}
+_REPLY_WORDS = {Refusal: "erro", Pending: "espera"}
 
 Message = TypeVar("Message")
 RequestType = TypeVar("RequestType")
@@ -194,11 +194,11 @@ def decode_request(line: bytes, known: dict[str, type[RequestType]]) -> RequestT
     return _read(known[word], _object(rest))
 
 
-def decode_reply(line: bytes, kind: type[Message]) -> Message | Wait:
+def decode_reply(line: bytes, kind: type[Message]) -> Message | Pending:
     """Read a reply's line; raise RefusedError for ``erro``, ProtocolError for what is no reply."""
     word, rest = _words(line)
     if word == "espera":
-        return _read(Wait, _object(rest))
+        return _read(Pending, _object(rest))
     if word == "erro":
         refusal = _read(Refusal, _object(rest))
         raise RefusedError(refusal.code, refusal.message)

@@ -24,13 +24,13 @@ Port = Annotated[int, Integer(1, 65535)]
 PublicPort = Annotated[int, Integer(FIRST_PUBLIC_PORT, 65535)]
 Size = Annotated[int, Integer(0, merkle.MAX_SIZE)]
 Count = Annotated[int, Integer(0, COUNT_LIMIT)]
-Index = Annotated[int, Integer(0, merkle.MAX_PIECES)]
+PieceIndex = Annotated[int, Integer(0, merkle.MAX_PIECES)]
 Version = Annotated[int, Integer(1, 2**31)]
 Name = Annotated[str, Text(1024)]
 Nonce = Annotated[str, Text(32)]
 Root = Annotated[bytes, Digest()]
 Ip = Annotated[str, IpAddress()]
-Flag = Annotated[bool, Boolean()]
+Bool = Annotated[bool, Boolean()]
 Bitmap = Annotated[bytes, Hexadecimal(merkle.MAX_PIECES // 8)]
 Ranges = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, RANGES_LIMIT)]
 Others = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, OTHERS_LIMIT)]
@@ -51,7 +51,7 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Busy:
+class PortTaken:
     """The port you offered is taken on my machine: offer another."""
 
     verb: ClassVar[str] = "busy"
@@ -81,7 +81,7 @@ class Ping:
 
 
 @dataclass(frozen=True)
-class Where:
+class LocateTracker:
     """By UDP, to port 9450: on which TCP port is this machine's tracker?"""
 
     verb: ClassVar[str] = "where"
@@ -130,8 +130,8 @@ class Pieces:
 
     verb: ClassVar[str] = "pieces"
     root: Root
-    first: Index
-    count: Index
+    first: PieceIndex
+    count: PieceIndex
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ class Take:
     """Send these pieces of your last offer; ``got`` and ``lost`` are as in Next."""
 
     verb: ClassVar[str] = "take"
-    first: Index
-    count: Index
+    first: PieceIndex
+    count: PieceIndex
     got: Ranges = ()
     lost: Ranges = ()
 
@@ -195,7 +195,7 @@ class Search:
 
     verb: ClassVar[str] = "search"
     text: Name
-    exact: Flag = False
+    exact: Bool = False
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Quit:
 
 AnyRequest = (
     Join
-    | Busy
+    | PortTaken
     | Ready
     | Peers
     | Ping
@@ -215,7 +215,7 @@ AnyRequest = (
     | Withdraw
     | Find
     | Search
-    | Where
+    | LocateTracker
     | Ls
     | Stat
     | Get
@@ -229,24 +229,24 @@ AnyRequest = (
 
 TO_TRACKER: dict[str, type[AnyRequest]] = {
     kind.verb: kind
-    for kind in (Join, Busy, Ready, Peers, Ping, Announce, Withdraw, Find, Search, Quit)
+    for kind in (Join, PortTaken, Ready, Peers, Ping, Announce, Withdraw, Find, Search, Quit)
 }
 TO_PEER: dict[str, type[AnyRequest]] = {
     kind.verb: kind for kind in (Ls, Stat, Get, Hashes, Pieces, Want, Take, Next, Quit)
 }
-BY_UDP: dict[str, type[Where]] = {Where.verb: Where}
+BY_UDP: dict[str, type[LocateTracker]] = {LocateTracker.verb: LocateTracker}
 
 
 # Replies, and the lines of the bodies that follow some of them.
 
 
 @dataclass(frozen=True)
-class Done:
+class Ok:
     """Yes."""
 
 
 @dataclass(frozen=True)
-class Offer:
+class PortOffer:
     """The public port to listen on, and the address the tracker observed for the asker."""
 
     port: PublicPort
@@ -263,7 +263,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Found:
+class FileInfo:
     """The content under a name."""
 
     name: Name
@@ -272,29 +272,29 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PieceOffer:
     """These pieces can be had now; none, after a moment, when there is nothing new to offer.
 
     ``others`` can be had in their place, one of them, where these are of no use any more.
     """
 
-    first: Index
-    count: Index = 0
+    first: PieceIndex
+    count: PieceIndex = 0
     others: Others = ()
 
 
 @dataclass(frozen=True)
-class Run:
+class PieceData:
     """``bytes`` raw bytes follow; meanwhile, the next offer, as in Choice."""
 
     bytes: Size
-    first: Index = 0
-    count: Index = 0
+    first: PieceIndex = 0
+    count: PieceIndex = 0
     others: Others = ()
 
 
 @dataclass(frozen=True)
-class Known:
+class SearchResult:
     """A line of ``search``: a content, one of its names, and how many peers have it."""
 
     name: Name
@@ -304,7 +304,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Body:
+class FileData:
     """``bytes`` raw bytes follow."""
 
     bytes: Size
@@ -313,7 +313,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Here:
+class TrackerLocation:
     """By UDP: the tracker of this machine listens on TCP ``port``."""
 
     nonce: Nonce
@@ -322,16 +322,16 @@ class Here:
 
 
 @dataclass(frozen=True)
-class Member:
+class PeerEntry:
     """A line of ``peers``; ``you`` marks the one who asked."""
 
     ip: Ip
     port: PublicPort
-    you: Flag = False
+    you: Bool = False
 
 
 @dataclass(frozen=True)
-class Shared:
+class FileEntry:
     """A line of ``ls``; no root yet means that it is being hashed."""
 
     name: Name

@@ -13,10 +13,10 @@ from threading import Event, Thread
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import RedeError, RefusedError, TrackerUnreachableError
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol.messages import Announce, Done, Shared, Withdraw
-from rede_p2p.tracker.client import Membership, at_once
-from rede_p2p.upload.seed_store import Holdings
-from rede_p2p.upload.share_list import Catalog
+from rede_p2p.protocol.messages import Announce, FileEntry, Ok, Withdraw
+from rede_p2p.tracker.client import TrackerClient, at_once
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.share_list import ShareList
 
 LOOK_EVERY = 0.2  # seconds
 AT_ONCE = 2000  # lines in one request: a sign of life must not wait behind a long list
@@ -25,11 +25,11 @@ AT_ONCE = 2000  # lines in one request: a sign of life must not wait behind a lo
 class Announcer:
     """The thread that tells the tracker; see the module's docstring."""
 
-    def __init__(self, membership: Membership, catalog: Catalog, holdings: Holdings) -> None:
+    def __init__(self, membership: TrackerClient, catalog: ShareList, holdings: SeedStore) -> None:
         self._membership = membership
         self._catalog = catalog
         self._holdings = holdings
-        self._told: set[Shared] = set()
+        self._told: set[FileEntry] = set()
         self._told_in = -1  # the joining in which it was told
         self._seen: object = None  # from what it was made
         self._woken = Event()
@@ -69,16 +69,16 @@ class Announcer:
         self._send(Announce, here - self._told)
         self._told, self._seen = here, seen
 
-    def _here(self, downloads: Iterable[Content]) -> set[Shared]:
+    def _here(self, downloads: Iterable[Content]) -> set[FileEntry]:
         """Return what this peer has, as far as its roots are known."""
         here = {
-            Shared(share.name, content.size, content.root)
+            FileEntry(share.name, content.size, content.root)
             for share in self._catalog.seen()
             if (content := self._catalog.content(share)) is not None
         }
-        return here | {Shared("", c.size, c.root) for c in downloads}
+        return here | {FileEntry("", c.size, c.root) for c in downloads}
 
-    def _send(self, kind: type[Announce] | type[Withdraw], entries: set[Shared]) -> None:
+    def _send(self, kind: type[Announce] | type[Withdraw], entries: set[FileEntry]) -> None:
         lines = list(entries)
         for start in range(0, len(lines), AT_ONCE):
             some = lines[start : start + AT_ONCE]
@@ -91,7 +91,7 @@ class Announcer:
 
 
 def _tell_lines(
-    kind: type[Announce] | type[Withdraw], entries: list[Shared], connection: Connection
+    kind: type[Announce] | type[Withdraw], entries: list[FileEntry], connection: Connection
 ) -> None:
     connection.send_lines(kind, entries)
-    connection.receive_reply(Done, waiting=at_once)
+    connection.receive_reply(Ok, waiting=at_once)

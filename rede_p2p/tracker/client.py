@@ -32,22 +32,22 @@ from rede_p2p.errors import (
 from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.net import discovery
 from rede_p2p.net.connection import DIAL_TIMEOUT, REPLY_TIMEOUT, Connection, dial
-from rede_p2p.protocol.codec import Wait
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import (
     MAX_OFFERS,
     VERSION,
-    Busy,
-    Done,
     Find,
     Join,
-    Known,
-    Member,
-    Offer,
+    Ok,
+    PeerEntry,
     Peers,
     Ping,
+    PortOffer,
+    PortTaken,
     Quit,
     Ready,
     Search,
+    SearchResult,
 )
 
 HEARTBEAT = 5.0  # seconds between signs of life; a tracker waits 12
@@ -64,11 +64,11 @@ Call = tuple[Callable[[Connection], Any], "Future[Any]"]
 class Roster:
     """Who is in the network, as the tracker last told, ``age`` seconds ago (0: just now)."""
 
-    members: tuple[Member, ...]
+    members: tuple[PeerEntry, ...]
     age: float
 
 
-class Membership:
+class TrackerClient:
     """The place of one peer; see the module's docstring."""
 
     def __init__(
@@ -132,18 +132,18 @@ class Membership:
         return self._hand(partial(self._ask_holders, content))
 
     def _ask_holders(self, content: Content, connection: Connection) -> list[Address]:
-        members = connection.ask_lines(Find(content.root), Member, at_once)
+        members = connection.ask_lines(Find(content.root), PeerEntry, at_once)
         return [Address(m.ip, m.port) for m in self._safe(members) if not m.you]
 
-    def search(self, text: str, *, exact: bool = False) -> list[Known]:
+    def search(self, text: str, *, exact: bool = False) -> list[SearchResult]:
         """Ask which contents have a name like this; raise TrackerUnreachableError."""
-        return self.call(lambda c: c.ask_lines(Search(text, exact), Known, at_once))
+        return self.call(lambda c: c.ask_lines(Search(text, exact), SearchResult, at_once))
 
     def _ask_roster(self, connection: Connection) -> None:
-        members = self._safe(connection.ask_lines(Peers(), Member, at_once))
+        members = self._safe(connection.ask_lines(Peers(), PeerEntry, at_once))
         self._told_at, self._roster = monotonic(), Roster(tuple(members), 0.0)
 
-    def _safe(self, members: list[Member]) -> list[Member]:
+    def _safe(self, members: list[PeerEntry]) -> list[PeerEntry]:
         """Leave out loopback from another machine's mouth: we would call our own services."""
         here = _is_loopback(self._ip)
         return [member for member in members if here or not _is_loopback(member.ip)]
@@ -196,16 +196,16 @@ class Membership:
         return self._wanted_port or discovery.find(self._ip, self._source)
 
     def _take_port(self, connection: Connection) -> None:
-        offer = connection.ask(Join(VERSION, self.port or None), Offer, waiting=at_once)
+        offer = connection.ask(Join(VERSION, self.port or None), PortOffer, waiting=at_once)
         if offer.version != VERSION:
             raise RefusedError("version")
         for _ in range(MAX_OFFERS):
             if self._open_port(offer.port):
-                connection.ask(Ready(offer.port), Done, waiting=at_once)
+                connection.ask(Ready(offer.port), Ok, waiting=at_once)
                 self.port = offer.port
                 self.joined += 1
                 return
-            offer = connection.ask(Busy(offer.port), Offer, waiting=at_once)
+            offer = connection.ask(PortTaken(offer.port), PortOffer, waiting=at_once)
         raise ConnectionLostError("no-port")
 
     def _run(self, connection: Connection | None) -> None:
@@ -230,11 +230,11 @@ class Membership:
             try:
                 call = self._calls.get(timeout=HEARTBEAT)
             except Empty:
-                connection.ask(Ping(), Done, waiting=at_once)
+                connection.ask(Ping(), Ok, waiting=at_once)
                 continue
             if call is None:
                 with suppress(RedeError):  # it may be gone, unnoticed: all the same to who leaves
-                    connection.ask(Quit(), Done, within=1.0, waiting=at_once)
+                    connection.ask(Quit(), Ok, within=1.0, waiting=at_once)
                 return
             ask, future = call
             try:
@@ -286,7 +286,7 @@ class Membership:
             call[1].set_exception(self._away())
 
 
-def at_once(_: Wait) -> None:
+def at_once(_: Pending) -> None:
     """Take it for a breach of the rules that a tracker says "not yet": no answer needs it."""
     raise ProtocolError("stranger")
 

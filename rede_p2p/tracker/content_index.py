@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 
 from rede_p2p.errors import RefusedError
-from rede_p2p.protocol.messages import Known, Shared
-from rede_p2p.tracker.registry import Seat
+from rede_p2p.protocol.messages import FileEntry, SearchResult
+from rede_p2p.tracker.registry import Registration
 
 MOST_TOLD = 200_000  # names of contents taken from one seat
 MOST_NAMED = 16 * 1024 * 1024  # bytes of UTF-8 in all of them
@@ -25,17 +25,19 @@ LINE = 135  # bytes of a line, but for the name
 _Content = tuple[bytes, int]
 
 
-class Index:
+class ContentIndex:
     """Who has what; see the module's docstring."""
 
     def __init__(self) -> None:
         self._lock = Lock()  # guards all below
-        self._told: dict[Seat, set[tuple[_Content, str]]] = {}
-        self._named: dict[Seat, int] = {}  # bytes of UTF-8 in the names that it told
-        self._holders: dict[bytes, dict[Seat, int]] = {}  # root → seat → names it told it by
+        self._told: dict[Registration, set[tuple[_Content, str]]] = {}
+        self._named: dict[Registration, int] = {}  # bytes of UTF-8 in the names that it told
+        self._holders: dict[
+            bytes, dict[Registration, int]
+        ] = {}  # root → seat → names it told it by
         self._names: dict[str, dict[_Content, int]] = {}  # name → content → seats that told it
 
-    def announce(self, seat: Seat, entries: Iterable[Shared]) -> None:
+    def announce(self, seat: Registration, entries: Iterable[FileEntry]) -> None:
         """Note that a seat has these contents; an empty name is found by root alone.
 
         Raise RefusedError ``too-much``, once those that fit are noted, when a seat tells of more
@@ -56,7 +58,7 @@ class Index:
         if refused:
             raise RefusedError("too-much")
 
-    def _note(self, seat: Seat, pair: tuple[_Content, str]) -> None:
+    def _note(self, seat: Registration, pair: tuple[_Content, str]) -> None:
         content, name = pair
         holders = self._holders.setdefault(content[0], {})
         holders[seat] = holders.get(seat, 0) + 1
@@ -64,13 +66,13 @@ class Index:
             contents = self._names.setdefault(name, {})
             contents[content] = contents.get(content, 0) + 1
 
-    def withdraw(self, seat: Seat, entries: Iterable[Shared]) -> None:
+    def withdraw(self, seat: Registration, entries: Iterable[FileEntry]) -> None:
         """Note that a seat has these no more."""
         with self._lock:
             for pair in _pairs(entries):
                 self._forget(seat, pair)
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: Registration) -> None:
         """Forget all that a seat announced."""
         with self._lock:
             for pair in list(self._told.get(seat, ())):
@@ -78,12 +80,12 @@ class Index:
             self._told.pop(seat, None)
             self._named.pop(seat, None)
 
-    def holders(self, root: bytes) -> list[Seat]:
+    def holders(self, root: bytes) -> list[Registration]:
         """List who has a content, in the order in which they announced it."""
         with self._lock:
             return list(self._holders.get(root, ()))
 
-    def search(self, text: str, *, exact: bool) -> list[Known]:
+    def search(self, text: str, *, exact: bool) -> list[SearchResult]:
         """List the contents with ``text`` in a name, whatever its case, or called exactly so.
 
         Where they are more than an answer holds, those of the seats that told least come first:
@@ -100,7 +102,8 @@ class Index:
             if not complete:
                 rows, _ = _those_that_fit(self._least_told_first(set(meant)))
             return [
-                Known(name, size, root, len(self._holders[root])) for (root, size), name in rows
+                SearchResult(name, size, root, len(self._holders[root]))
+                for (root, size), name in rows
             ]
 
     def _least_told_first(self, meant: set[str]) -> Iterator[tuple[_Content, str]]:
@@ -111,7 +114,7 @@ class Index:
                     yielded.add(pair)
                     yield pair
 
-    def _forget(self, seat: Seat, pair: tuple[_Content, str]) -> None:
+    def _forget(self, seat: Registration, pair: tuple[_Content, str]) -> None:
         told = self._told.get(seat, set())
         if pair not in told:
             return
@@ -146,5 +149,5 @@ def _count_down(table: dict, key: object, inner: object) -> None:  # type: ignor
             del table[key]
 
 
-def _pairs(entries: Iterable[Shared]) -> Iterable[tuple[_Content, str]]:
+def _pairs(entries: Iterable[FileEntry]) -> Iterable[tuple[_Content, str]]:
     return (((e.root, e.size), e.name) for e in entries if e.root is not None)

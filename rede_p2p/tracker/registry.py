@@ -14,7 +14,7 @@ from functools import lru_cache
 from threading import Lock
 
 from rede_p2p.errors import Address, RefusedError
-from rede_p2p.protocol.messages import MAX_OFFERS, Member
+from rede_p2p.protocol.messages import MAX_OFFERS, PeerEntry
 
 FIRST_PORT = 5455
 LAST_PORT = 65535
@@ -22,7 +22,7 @@ KNOWN_ADDRESSES = 16_384  # twice the connections of a tracker: those of the las
 
 
 @dataclass(eq=False)
-class Seat:
+class Registration:
     """One peer's place. ``ip`` is the address the tracker observed, never one a peer claims."""
 
     ip: str
@@ -41,10 +41,10 @@ class Registry:
 
     def __init__(self, first_port: int = FIRST_PORT) -> None:
         self._first_port = first_port
-        self._lock = Lock()  # guards _seats, and every Seat in it
-        self._seats: dict[int, Seat] = {}  # by port
+        self._lock = Lock()  # guards _seats, and every Registration in it
+        self._seats: dict[int, Registration] = {}  # by port
 
-    def offer(self, seat: Seat, wanted: int | None = None) -> int:
+    def offer(self, seat: Registration, wanted: int | None = None) -> int:
         """Give the seat a port: the wanted one if it is free, else the lowest that is.
 
         A port that the seat gave back as taken on its machine is not offered to it again. Raise
@@ -59,7 +59,7 @@ class Registry:
                     return self._hold(seat, port)
             raise RefusedError("no-port")
 
-    def give_back(self, seat: Seat, port: int) -> None:
+    def give_back(self, seat: Registration, port: int) -> None:
         """Note that ``port``, which the seat was offered, is taken on its machine.
 
         Raise RefusedError ``no-port`` when MAX_OFFERS were.
@@ -71,7 +71,7 @@ class Registry:
                 raise RefusedError("no-port")
             seat.refused.add(port)
 
-    def confirm(self, seat: Seat, port: int) -> bool:
+    def confirm(self, seat: Registration, port: int) -> bool:
         """List the seat, and tell if it was not yet; the port must be the one offered."""
         with self._lock:
             if seat.port != port:
@@ -79,14 +79,14 @@ class Registry:
             was_listed, seat.listed = seat.listed, True
             return not was_listed
 
-    def leave(self, seat: Seat) -> bool:
+    def leave(self, seat: Registration) -> bool:
         """Free the seat's port; tell if it was listed."""
         with self._lock:
             was_listed = seat.listed
             self._release(seat)
             return was_listed
 
-    def members(self, asker: Seat, reached_at: str) -> list[Member]:
+    def members(self, asker: Registration, reached_at: str) -> list[PeerEntry]:
         """List everyone, as the asker can reach them, by address.
 
         A peer that came by loopback sits on the tracker's machine: whoever asks from elsewhere is
@@ -98,29 +98,31 @@ class Registry:
             self.as_reached(listed, asker, reached_at), key=lambda m: (_order(m.ip), m.port)
         )
 
-    def as_reached(self, seats: Iterable[Seat], asker: Seat, reached_at: str) -> list[Member]:
+    def as_reached(
+        self, seats: Iterable[Registration], asker: Registration, reached_at: str
+    ) -> list[PeerEntry]:
         """Tell where these peers are, as the asker can reach them; only the listed ones."""
         here = _is_loopback(asker.ip)
         with self._lock:
             listed = [(s.ip, s.port, s is asker) for s in seats if s.listed]
         return [
-            Member(ip if here or not _is_loopback(ip) else reached_at, port, you)
+            PeerEntry(ip if here or not _is_loopback(ip) else reached_at, port, you)
             for ip, port, you in listed
         ]
 
-    def _is_free(self, port: int, seat: Seat) -> bool:
+    def _is_free(self, port: int, seat: Registration) -> bool:
         return (
             self._first_port <= port <= LAST_PORT
             and port not in self._seats
             and port not in seat.refused
         )
 
-    def _hold(self, seat: Seat, port: int) -> int:
+    def _hold(self, seat: Registration, port: int) -> int:
         seat.port = port
         self._seats[port] = seat
         return port
 
-    def _release(self, seat: Seat) -> None:
+    def _release(self, seat: Registration) -> None:
         if seat.port:
             del self._seats[seat.port]
         seat.port, seat.listed = 0, False

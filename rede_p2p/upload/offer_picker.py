@@ -19,7 +19,7 @@ LEAST_LEAD = 8  # pieces
 _FLAG_OF_DIGIT = bytes(digit == ord("1") for digit in range(256))
 
 
-class PieceSet:
+class Bitfield:
     """A set of piece numbers, in a byte for each of ``count`` pieces.
 
     There are two of them for each requester: sets would take fifty times the memory, and as long
@@ -33,19 +33,19 @@ class PieceSet:
             self.add(piece)
 
     @classmethod
-    def of_bitmap(cls, bitmap: bytes, count: int) -> PieceSet:
+    def of_bitmap(cls, bitmap: bytes, count: int) -> Bitfield:
         """Read a bitmap, its highest bit first; what it has too little of is not in the set."""
         bits = bin(int.from_bytes(b"\1" + bitmap, "big"))[3:].encode()  # after "0b1"
         return cls._of_flags(bits.translate(_FLAG_OF_DIGIT)[:count].ljust(count, b"\0"))
 
     @classmethod
-    def _of_flags(cls, flags: bytes) -> PieceSet:
+    def _of_flags(cls, flags: bytes) -> Bitfield:
         made = cls(0)
         made.flags = bytearray(flags)
         made._size = made.flags.count(1)
         return made
 
-    def __and__(self, other: PieceSet) -> PieceSet:
+    def __and__(self, other: Bitfield) -> Bitfield:
         both = int.from_bytes(self.flags, "big") & int.from_bytes(other.flags, "big")
         return self._of_flags(both.to_bytes(len(self.flags), "big"))
 
@@ -73,16 +73,16 @@ class PieceSet:
             self.flags[piece] = 0
 
 
-class Wish:
-    """What one requester lacks of a content, and what of that a Shelf has, which keeps it so."""
+class Requester:
+    """What one requester lacks of a content, and what of the source has."""
 
-    def __init__(self, machine: Hashable, lacking: PieceSet, here: PieceSet) -> None:
+    def __init__(self, machine: Hashable, lacking: Bitfield, here: Bitfield) -> None:
         self.machine = machine
         self.lacking = lacking
         self.here = here
 
 
-class Shelf:
+class OfferPicker:
     """What one source has of a content, ordered by how often each piece was offered.
 
     ``_order`` holds the pieces, those offered least first; ``_starts[n]`` is where those offered
@@ -98,11 +98,11 @@ class Shelf:
         self._order: list[int] = list(pieces)
         self._place = {piece: place for place, piece in enumerate(self._order)}
         self._offers = dict.fromkeys(self._order, 0)
-        self._here = PieceSet(count, self._order)
+        self._here = Bitfield(count, self._order)
         self._starts = [0]
-        self._wishes: set[Wish] = set()
+        self._wishes: set[Requester] = set()
 
-    def enter(self, machine: Hashable, lacking: PieceSet) -> Wish:
+    def enter(self, machine: Hashable, lacking: Bitfield) -> Requester:
         """Begin to serve a requester, who is on a machine.
 
         Who comes to an empty room finds nothing offered: what those before were offered says
@@ -111,15 +111,15 @@ class Shelf:
         if not self._wishes and len(self._starts) > 1 and self._starts[1] < len(self._order):
             self._offers = dict.fromkeys(self._order, 0)
             self._starts = [0]
-        wish = Wish(machine, lacking, lacking & self._here)
+        wish = Requester(machine, lacking, lacking & self._here)
         self._wishes.add(wish)
         return wish
 
-    def leave(self, wish: Wish) -> None:
+    def leave(self, wish: Requester) -> None:
         """Serve a requester no more."""
         self._wishes.discard(wish)
 
-    def note(self, wish: Wish, got: Iterable[int], lost: Iterable[int]) -> None:
+    def note(self, wish: Requester, got: Iterable[int], lost: Iterable[int]) -> None:
         """Take it that a requester lacks some pieces no more, and others again."""
         for piece in got:
             wish.lacking.discard(piece)
@@ -129,7 +129,7 @@ class Shelf:
             if piece in self._here:
                 wish.here.add(piece)
 
-    def handicap(self, wish: Wish) -> float:
+    def handicap(self, wish: Requester) -> float:
         """Tell how long a requester should wait for its next run: times what the last one took.
 
         TCP shares a cable unevenly. Who is served more ends early, and who ends last has nothing
@@ -170,7 +170,9 @@ class Shelf:
             if piece in wish.lacking:
                 wish.here.add(piece)
 
-    def pick(self, wish: Wish, after: int, most: int, others: int = 0) -> tuple[range, list[int]]:
+    def pick(
+        self, wish: Requester, after: int, most: int, others: int = 0
+    ) -> tuple[range, list[int]]:
         """Choose what to offer: the least offered of what is wished, a run of at most ``most``.
 
         Among equals the piece after the last one sent comes first, so that files are read in
@@ -207,7 +209,7 @@ class Shelf:
         ends = chain(self._starts[1:], (len(self._order),))
         return next((n for n, end in enumerate(ends) if self._starts[n] < end), 0)
 
-    def _least_offered(self, wished: PieceSet) -> Iterator[int]:
+    def _least_offered(self, wished: Bitfield) -> Iterator[int]:
         """Yield wished pieces, the least offered first, equals from a place that chance says.
 
         Where they are few those are looked at, else all that is here, of which the first will do.

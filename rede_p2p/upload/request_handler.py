@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rede_p2p.content import disk, merkle
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
@@ -18,38 +18,38 @@ from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     AnyRequest,
-    Body,
-    Done,
-    Found,
+    FileData,
+    FileEntry,
+    FileInfo,
     Get,
     Hashes,
     Ls,
     Next,
+    Ok,
     Pieces,
-    Shared,
     Stat,
     Take,
     Want,
 )
-from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.sending import Sender
-from rede_p2p.upload.share_list import Catalog, Share
-from rede_p2p.upload.upload_session import Offering
-from rede_p2p.upload.upload_slots import Uploads
+from rede_p2p.upload.share_list import Share, ShareList
+from rede_p2p.upload.upload_session import UploadSession
+from rede_p2p.upload.upload_slots import UploadSlots
 
 HASH_WAIT = 1.0  # seconds between two tellings of how far the hashing is
 
 
-class Guest:
+class RequestHandler:
     """One remote peer, for as long as its connection lasts."""
 
     def __init__(
         self,
         connection: Connection,
-        catalog: Catalog,
-        roots: Roots,
-        holdings: Holdings,
-        uploads: Uploads,
+        catalog: ShareList,
+        roots: HashCache,
+        holdings: SeedStore,
+        uploads: UploadSlots,
         tell: Callable[[Event], None],
     ) -> None:
         self._connection = connection
@@ -57,7 +57,7 @@ class Guest:
         self._roots = roots
         self._holdings = holdings
         self._sender = Sender(connection, uploads)
-        self._offering: Offering | None = None
+        self._offering: UploadSession | None = None
         self._tell = tell
         self._sent: dict[bytes, int] = {}  # bytes sent of each content not yet complete
         self._served = FilesServed("", 0, 0, connection.remote.ip)
@@ -76,7 +76,7 @@ class Guest:
         """Answer one request; raise RefusedError where the answer is no."""
         answer = self._answers.get(type(request))
         if answer is None:
-            self._connection.reply(Done())
+            self._connection.reply(Ok())
         else:
             answer(request)
 
@@ -100,9 +100,9 @@ class Guest:
         files, size = self._served.files + 1, self._served.size + size
         self._served = FilesServed(name, files, size, self._served.to)
 
-    def _line(self, share: Share) -> Shared:
+    def _line(self, share: Share) -> FileEntry:
         content = self._catalog.content(share)
-        return Shared(share.name, share.stamp.size, content.root if content else None)
+        return FileEntry(share.name, share.stamp.size, content.root if content else None)
 
     def _find(self, name: str) -> Share:
         share = self._catalog.find(name)
@@ -112,7 +112,7 @@ class Guest:
 
     def _stat(self, request: Stat) -> None:
         share, root = self._hashed(request.name)
-        self._connection.reply(Found(request.name, share.stamp.size, root))
+        self._connection.reply(FileInfo(request.name, share.stamp.size, root))
 
     def _hashed(self, name: str) -> tuple[Share, bytes]:
         """Return a share and its root; while that is computed, tell how far it is."""
@@ -125,7 +125,7 @@ class Guest:
             if root is not None:
                 return share, root
             done = self._roots.progress(share.path)
-            self._connection.reply(codec.Wait(done=done, size=share.stamp.size))
+            self._connection.reply(codec.Pending(done=done, size=share.stamp.size))
 
     def _send_by_name(self, request: Get) -> None:
         share = self._find(request.name)
@@ -134,7 +134,7 @@ class Guest:
         if length < 0 or request.start + length > size:
             raise RefusedError("bad-range")
         content = self._catalog.content(share)
-        body = Body(length, size, content.root if content else None)
+        body = FileData(length, size, content.root if content else None)
         self._send_range(share, body, request.start)
         if length == size:
             self._count(share.name, size)
@@ -142,7 +142,7 @@ class Guest:
     def _send_hashes(self, request: Hashes) -> None:
         holding = self._holdings.find(request.root)
         if holding is not None and holding.layer is not None:  # a download: they are in memory
-            head = codec.encode_reply(Body(len(holding.layer), holding.content.size))
+            head = codec.encode_reply(FileData(len(holding.layer), holding.content.size))
             self._connection.send(head + holding.layer)
             return
         share, content = self._find_content(request.root)
@@ -153,7 +153,7 @@ class Guest:
             layer = self._roots.layer(share.path, Content(root, share.stamp.size))
             if root != content.root or layer is None:
                 raise RefusedError("not-here")
-        self._connection.send(codec.encode_reply(Body(len(layer), content.size)) + layer)
+        self._connection.send(codec.encode_reply(FileData(len(layer), content.size)) + layer)
 
     def _send_pieces(self, request: Pieces) -> None:
         share, content = self._find_content(request.root)
@@ -161,7 +161,7 @@ class Guest:
             raise RefusedError("bad-range")
         start = request.first * merkle.piece_length(content.size)
         length = merkle.bytes_in(range(request.first, request.first + request.count), content.size)
-        self._send_range(share, Body(length), start)
+        self._send_range(share, FileData(length), start)
         self._note_sent(share.name, content, length)
 
     def _find_content(self, root: bytes) -> tuple[Share, Content]:
@@ -170,7 +170,7 @@ class Guest:
             raise RefusedError("not-here")
         return share, Content(root, share.stamp.size)
 
-    def _send_range(self, share: Share, body: Body, start: int) -> None:
+    def _send_range(self, share: Share, body: FileData, start: int) -> None:
         try:
             file = disk.open_regular(share.path)
         except DiskError as error:
@@ -188,13 +188,13 @@ class Guest:
             file = holding.open()
         except DiskError as error:
             raise RefusedError("not-here") from error
-        self._offering = Offering(holding, file, request.bitmap, self._sender)
+        self._offering = UploadSession(holding, file, request.bitmap, self._sender)
         self._connection.reply(self._offering.choose(Next()))
 
     def _offer_more(self, request: Next) -> None:
         self._connection.reply(self._offered().choose(request))
 
-    def _offered(self) -> Offering:
+    def _offered(self) -> UploadSession:
         if self._offering is None:
             raise RefusedError("not-offered")
         return self._offering

@@ -13,15 +13,15 @@ from threading import Condition, Lock
 from typing import BinaryIO
 
 from rede_p2p.content import disk, merkle
-from rede_p2p.content.disk import Stamp
+from rede_p2p.content.disk import FileState
 from rede_p2p.content.merkle import Content
-from rede_p2p.upload.offer_picker import PieceSet, Shelf, Wish
-from rede_p2p.upload.share_list import Catalog, Share
+from rede_p2p.upload.offer_picker import Bitfield, OfferPicker, Requester
+from rede_p2p.upload.share_list import Share, ShareList
 
 OTHERS = 3  # pieces named beside the one that is offered
 
 
-class Holding:
+class SeededContent:
     """One content, and the pieces of it that are here."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Holding:
         content: Content,
         layer: bytes | None,
         path: Path,
-        stamp: Stamp | None,
+        stamp: FileState | None,
         pieces: Iterable[int],
     ) -> None:
         """``stamp`` is the state that the file must keep; None while it still grows."""
@@ -41,8 +41,8 @@ class Holding:
         self.stamp = stamp
         self.gone = False  # a download that ended incomplete: another may grow in its file
         self._lock = Lock()  # guards the two below, and the wishes of the shelf
-        self._shelf = Shelf(merkle.piece_count(content.size), pieces)
-        self._waiting: list[tuple[Wish, Condition]] = []  # those who wait for a piece
+        self._shelf = OfferPicker(merkle.piece_count(content.size), pieces)
+        self._waiting: list[tuple[Requester, Condition]] = []  # those who wait for a piece
 
     def open(self) -> BinaryIO:
         """Open the file for one reader; raise DiskError."""
@@ -57,27 +57,29 @@ class Holding:
                     if index in wish.here:
                         arrival.notify()
 
-    def enter(self, machine: str, lacking: PieceSet) -> Wish:
+    def enter(self, machine: str, lacking: Bitfield) -> Requester:
         """Begin to serve a requester on a machine, who lacks these pieces."""
         with self._lock:
             return self._shelf.enter(machine, lacking)
 
-    def leave(self, wish: Wish) -> None:
+    def leave(self, wish: Requester) -> None:
         """Serve a requester no more."""
         with self._lock:
             self._shelf.leave(wish)
 
-    def note(self, wish: Wish, got: Iterable[int], lost: Iterable[int]) -> None:
+    def note(self, wish: Requester, got: Iterable[int], lost: Iterable[int]) -> None:
         """Take it that a requester lacks some pieces no more, and others again."""
         with self._lock:
             self._shelf.note(wish, got, lost)
 
-    def handicap(self, wish: Wish) -> float:
-        """Tell how long a requester should wait, for others to catch up (``Shelf.handicap``)."""
+    def handicap(self, wish: Requester) -> float:
+        """Tell how long a requester should wait (``OfferPicker.handicap``)."""
         with self._lock:
             return self._shelf.handicap(wish)
 
-    def offer(self, wish: Wish, after: int, most: int, within: float) -> tuple[range, list[int]]:
+    def offer(
+        self, wish: Requester, after: int, most: int, within: float
+    ) -> tuple[range, list[int]]:
         """Choose pieces that are wished, waiting some seconds for one to come; maybe none.
 
         Where a run would be of one piece, name others too: while it is on its way, another source
@@ -105,25 +107,27 @@ class Holding:
             self._shelf.take_back(pieces)
 
 
-class Holdings:
+class SeedStore:
     """All of them; see the module's docstring."""
 
-    def __init__(self, catalog: Catalog | None = None, *, seeds: bool = True) -> None:
+    def __init__(self, catalog: ShareList | None = None, *, seeds: bool = True) -> None:
         """Offer what the catalog shares, and (``seeds``) what was downloaded."""
         self.changed: Callable[[], None] = lambda: None  # called when a download begins or goes
         self._catalog = catalog
         self._seeds = seeds
         self._lock = Lock()  # guards all below
         self.version = 0  # counts what changes ``downloads``
-        self._downloads: dict[bytes, Holding] = {}  # those on their way
+        self._downloads: dict[bytes, SeededContent] = {}  # those on their way
         self._kept: dict[bytes, Share] = {}  # files that are here whole, by their root
-        self._whole: dict[bytes, Holding] = {}  # of what is shared or kept, once it was wanted
+        self._whole: dict[
+            bytes, SeededContent
+        ] = {}  # of what is shared or kept, once it was wanted
 
     def begin(
         self, name: str, content: Content, layer: bytes, path: Path, here: Iterable[int]
-    ) -> Holding:
+    ) -> SeededContent:
         """Offer the pieces of a download that are ``here``, and those that it will ``add``."""
-        holding = Holding(name, content, layer, path, None, here)
+        holding = SeededContent(name, content, layer, path, None, here)
         if self._seeds:
             with self._lock:
                 self._downloads[content.root] = holding
@@ -132,7 +136,7 @@ class Holdings:
         return holding
 
     def finish(
-        self, holding: Holding, path: Path | None = None, stamp: Stamp | None = None
+        self, holding: SeededContent, path: Path | None = None, stamp: FileState | None = None
     ) -> None:
         """Go on offering a download at its final path, in that state; without one, no more."""
         root = holding.content.root
@@ -175,7 +179,7 @@ class Holdings:
                 self.version += 1
         return None
 
-    def find(self, root: bytes) -> Holding | None:
+    def find(self, root: bytes) -> SeededContent | None:
         """Return the holding of a content: what is here whole, else what is being fetched."""
         share = self.find_whole(root)
         with self._lock:
@@ -186,7 +190,7 @@ class Holdings:
             if holding is None or (holding.path, holding.stamp) != (path, share.stamp):
                 content = Content(root, share.stamp.size)
                 pieces = range(merkle.piece_count(content.size))
-                holding = Holding(share.name, content, None, path, share.stamp, pieces)
+                holding = SeededContent(share.name, content, None, path, share.stamp, pieces)
                 self._whole[root] = holding
             return holding
 

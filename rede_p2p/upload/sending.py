@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from rede_p2p.content import disk
-from rede_p2p.content.disk import Stamp
+from rede_p2p.content.disk import FileState
 from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Body, Run
-from rede_p2p.upload.upload_slots import Upload, Uploads
+from rede_p2p.protocol.messages import FileData, PieceData
+from rede_p2p.upload.upload_slots import Upload, UploadSlots
 
 AT_ONCE = 64 * 1024  # bytes: a body no larger is read, checked and sent with its head
 HEAD_ROOM = 512  # bytes, more than any head takes
@@ -23,7 +23,7 @@ HEAD_ROOM = 512  # bytes, more than any head takes
 class Sender:
     """Sends to one connection; small answers to requests sent ahead leave together."""
 
-    def __init__(self, connection: Connection, uploads: Uploads) -> None:
+    def __init__(self, connection: Connection, uploads: UploadSlots) -> None:
         self._connection = connection
         self._uploads = uploads
         self._small: memoryview | None = None  # kept, as most answers fit in it
@@ -31,7 +31,12 @@ class Sender:
         self.machine = connection.remote.ip  # the one it sends to
 
     def send(
-        self, file: BinaryIO, name: str, stamp: Stamp | None, head: Body | Run, start: int
+        self,
+        file: BinaryIO,
+        name: str,
+        stamp: FileState | None,
+        head: FileData | PieceData,
+        start: int,
     ) -> None:
         """Send a reply's head and its body, the bytes of ``file`` from ``start``.
 
@@ -68,7 +73,7 @@ class Sender:
         self._uploads.pause(seconds)
 
     def _send_small(
-        self, file: BinaryIO, stamp: Stamp | None, head: Body | Run, start: int
+        self, file: BinaryIO, stamp: FileState | None, head: FileData | PieceData, start: int
     ) -> None:
         """Send head and body in one packet, where the body is too small to wait for a slot."""
         line = codec.encode_reply(head)
@@ -84,8 +89,8 @@ class Sender:
         self._connection.send_soon(answer)
 
     def _tell_place(self, place: int) -> None:
-        self._connection.reply(codec.Wait(place=place))
+        self._connection.reply(codec.Pending(place=place))
 
 
-def _is_as(file: BinaryIO, stamp: Stamp | None) -> bool:
+def _is_as(file: BinaryIO, stamp: FileState | None) -> bool:
     return stamp is None or disk.stamp_of_open(file) == stamp

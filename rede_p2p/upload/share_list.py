@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event as Flag
+from threading import Event as Signal
 from threading import Lock, Thread
 from time import monotonic
 
 from rede_p2p.content import disk, safe_names
-from rede_p2p.content.disk import Stamp
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.disk import FileState
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, UnsafeNameError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
@@ -35,7 +35,7 @@ class Share:
 
     name: str
     path: str
-    stamp: Stamp
+    stamp: FileState
     folder: str | None = None  # the shared folder that it is in, whose links lead nowhere
 
 
@@ -88,23 +88,23 @@ class _View:
     """What one look at the disk found; replaced whole, so that readers need no lock."""
 
     looked_at: float = float("-inf")
-    list_stamp: Stamp | None = None
+    list_stamp: FileState | None = None
     found: tuple[Line | Problem, ...] = ()  # in the list
     shares: dict[str, Share] = field(default_factory=dict)
     by_path: dict[str, Share] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
-class Catalog:
+class ShareList:
     """The shares of one peer."""
 
-    def __init__(self, list_path: Path, roots: Roots, tell: Callable[[Event], None]) -> None:
+    def __init__(self, list_path: Path, roots: HashCache, tell: Callable[[Event], None]) -> None:
         self._list_path = list_path
         self._roots = roots
         self._tell = tell
         self._lock = Lock()  # held by the one thread that looks at the disk and replaces _view
         self._view = _View()
-        self._stopped = Flag()
+        self._stopped = Signal()
         self._thread = Thread(target=self._watch, name="catalog")
         self._thread.start()
 
@@ -197,7 +197,7 @@ def _fresh(share: Share | None) -> Share | None:
     return replace(share, stamp=stamp)
 
 
-def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:
+def _read_view(list_path: Path, stamp: FileState | None, old: _View) -> _View:
     found = old.found if stamp == old.list_stamp and stamp else _read_list(list_path)
     shares: dict[str, Share] = {}
     problems = []
@@ -215,7 +215,7 @@ def _read_view(list_path: Path, stamp: Stamp | None, old: _View) -> _View:
 
 def _read_list(list_path: Path) -> tuple[Line | Problem, ...]:
     try:
-        with disk.open_regular(list_path) as file, disk.border(list_path):
+        with disk.open_regular(list_path) as file, disk.translate_os_errors(list_path):
             data = file.read(LIST_LIMIT + 1)
             if len(data) > LIST_LIMIT or b"\0" in data:
                 return (Problem(0, "not-list", str(list_path)),)

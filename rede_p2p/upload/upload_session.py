@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from rede_p2p.content import merkle
 from rede_p2p.errors import RefusedError
-from rede_p2p.protocol.messages import Choice, Next, Run, Take
-from rede_p2p.upload.offer_picker import PieceSet
-from rede_p2p.upload.seed_store import Holding
+from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
+from rede_p2p.upload.offer_picker import Bitfield
+from rede_p2p.upload.seed_store import SeededContent
 from rede_p2p.upload.sending import Sender
 
 RUN_TIME = 0.02  # seconds that a run should take
@@ -23,17 +23,19 @@ OFFER_WAIT = 0.5  # seconds to wait for something new to offer
 LONGEST_PAUSE = 0.05  # seconds that who is before the others waits
 
 
-class Offering:
+class UploadSession:
     """One requester and one content, for as long as their conversation lasts."""
 
-    def __init__(self, holding: Holding, file: BinaryIO, bitmap: bytes, sender: Sender) -> None:
+    def __init__(
+        self, holding: SeededContent, file: BinaryIO, bitmap: bytes, sender: Sender
+    ) -> None:
         """``file`` is the holding's, open for this requester alone."""
         self.holding = holding
         self.file = file
         self._sender = sender
         self._piece = merkle.piece_length(holding.content.size)
         self._count = merkle.piece_count(holding.content.size)
-        lacking = PieceSet.of_bitmap(bitmap, self._count)
+        lacking = Bitfield.of_bitmap(bitmap, self._count)
         self._wish = holding.enter(sender.machine, lacking)
         self._offered = range(0)
         self._others: list[int] = []
@@ -42,13 +44,13 @@ class Offering:
         self._sent_at = 0.0  # when the last run began, on the monotonic clock
         self._sent_size = 0  # bytes in it
 
-    def choose(self, news: Next) -> Choice:
+    def choose(self, news: Next) -> PieceOffer:
         """Take note of the news, and offer what has been offered least, waiting for it a while."""
         self._return_offer()
         self._check_here()
         self._note(news.got, news.lost)
         offered, others = self._offer(OFFER_WAIT)
-        return Choice(offered.start, len(offered), tuple(others))
+        return PieceOffer(offered.start, len(offered), tuple(others))
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next one; return their bytes."""
@@ -70,7 +72,7 @@ class Offering:
         self._adapt(length)
         self._after = taken.stop
         offered, others = self._offer(within=0)
-        head = Run(length, offered.start, len(offered), tuple(others))
+        head = PieceData(length, offered.start, len(offered), tuple(others))
         self._sender.send(self.file, self.holding.name, self.holding.stamp, head, start)
         return length
 

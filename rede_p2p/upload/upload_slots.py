@@ -38,7 +38,7 @@ class Upload:
     sent: int = 0  # bytes
 
 
-class Uploads:
+class UploadSlots:
     """The slots and the clock; see the module's docstring."""
 
     def __init__(self, limit: int | None = None, slots: int = SLOTS) -> None:

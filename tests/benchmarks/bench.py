@@ -29,11 +29,11 @@ from time import perf_counter
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-import programs  # noqa: E402
-from programs import Program, Programs, network, private_address, private_port  # noqa: E402
+import processes  # noqa: E402
+from processes import Program, Programs, network, private_address, private_port  # noqa: E402
 from rivals import cpu_of, nginx_words  # noqa: E402
 
-programs.PATIENCE = 900.0  # seconds for any fact: nothing fails on time here
+processes.PATIENCE = 900.0  # seconds for any fact: nothing fails on time here
 MIB = 1024 * 1024
 SAMPLE_EVERY = 0.05  # seconds between two looks at a program's memory
 RIVALS = ("nginx", "curl", "sync")
@@ -42,7 +42,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
-class Run:
+class PieceData:
     """What one run took: seconds by the clock and of CPU, bytes of memory (0: not looked at)."""
 
     seconds: float
@@ -119,7 +119,7 @@ def seed(
 
 def roots_known(net: Programs, port: int) -> list[str | None]:
     """List the root of each file that a peer shares; None where it has yet to be computed."""
-    listing = net.run(f"ls {net.ip} {port}", "--json", ip=programs.beside(net.ip)).out
+    listing = net.run(f"ls {net.ip} {port}", "--json", ip=processes.beside(net.ip)).out
     return [json.loads(line)["root"] for line in listing.splitlines()]
 
 
@@ -129,10 +129,10 @@ def timed_get(
     wanted: str,
     folder: Path,
     wait: Callable[[Program], object],
-) -> Run:
+) -> PieceData:
     """Type a ``get`` at a peer that has just started; ``wait`` returns when it has ended."""
     server, port = sender
-    receiver, _ = net.peer(ip=programs.beside(net.ip), downloads=folder)
+    receiver, _ = net.peer(ip=processes.beside(net.ip), downloads=folder)
     sync()
     cpu = cpu_of(server.pid), cpu_of(receiver.pid)
     with watching_memory(receiver.pid) as memory:
@@ -140,7 +140,7 @@ def timed_get(
         receiver.send(f"get {net.ip} {port} {wanted}")
         wait(receiver)
         seconds = perf_counter() - began
-    run = Run(seconds, cpu_of(server.pid) - cpu[0], cpu_of(receiver.pid) - cpu[1], memory[0])
+    run = PieceData(seconds, cpu_of(server.pid) - cpu[0], cpu_of(receiver.pid) - cpu[1], memory[0])
     receiver.end()
     return run
 
@@ -165,7 +165,7 @@ def nginx(folder: Path, root: Path) -> Iterator[tuple[int, str]]:
     command = shutil.which("nginx", path=_PATH) or "nginx"
     process = subprocess.Popen([command, *nginx_words(folder, root, ip, port)])
     try:
-        programs.eventually(lambda: _answers(ip, port))
+        processes.eventually(lambda: _answers(ip, port))
         yield process.pid, f"http://{ip}:{port}"
     finally:
         process.terminate()
@@ -177,7 +177,7 @@ def _answers(ip: str, port: int) -> bool:
         return sock.connect_ex((ip, port)) == 0
 
 
-def timed_curl(server: int, addresses: Mapping[str, Path], synced: Sequence[str]) -> Run:
+def timed_curl(server: int, addresses: Mapping[str, Path], synced: Sequence[str]) -> PieceData:
     """Fetch addresses with one curl, on one connection, and ``sync`` what is named."""
     folder = next(iter(addresses.values())).parent
     folder.mkdir(parents=True)
@@ -194,10 +194,10 @@ def timed_curl(server: int, addresses: Mapping[str, Path], synced: Sequence[str]
     if status:
         sys.exit(f"curl terminou com {status}")
     mine = _spent(resource.getrusage(resource.RUSAGE_CHILDREN)) - _spent(cpu[1])
-    return Run(seconds, cpu_of(server) - cpu[0], mine, memory[0])
+    return PieceData(seconds, cpu_of(server) - cpu[0], mine, memory[0])
 
 
-def timed_discard(path: Path) -> Run:
+def timed_discard(path: Path) -> PieceData:
     """Hand a file to the kernel in one thread, and receive it for nothing in another."""
     sender_cpu: list[float] = []
 
@@ -220,7 +220,7 @@ def timed_discard(path: Path) -> Run:
     seconds = perf_counter() - began
     thread.join()
     mine = _spent(resource.getrusage(resource.RUSAGE_THREAD)) - before
-    return Run(seconds, sender_cpu[0], mine)
+    return PieceData(seconds, sender_cpu[0], mine)
 
 
 # What a process uses.
@@ -261,9 +261,11 @@ def _spent(usage: resource.struct_rusage) -> float:
 # Rounds and tables.
 
 
-def rounds(count: int, contenders: Mapping[str, Callable[[int], Run]]) -> dict[str, list[Run]]:
+def rounds(
+    count: int, contenders: Mapping[str, Callable[[int], PieceData]]
+) -> dict[str, list[PieceData]]:
     """Run every contender once a round, in a random order; each is given a number of its own."""
-    runs: dict[str, list[Run]] = {name: [] for name in contenders}
+    runs: dict[str, list[PieceData]] = {name: [] for name in contenders}
     for number in range(count):
         for name in random.sample(list(contenders), len(contenders)):
             runs[name].append(contenders[name](number))
@@ -273,7 +275,7 @@ def rounds(count: int, contenders: Mapping[str, Callable[[int], Run]]) -> dict[s
 
 def report(
     title: str,
-    runs: Mapping[str, Sequence[Run]],
+    runs: Mapping[str, Sequence[PieceData]],
     ratios: Sequence[Ratio],
     goals: Mapping[str, float] = {},
 ) -> None:
@@ -294,7 +296,7 @@ def report(
     _print_table(rows)
 
 
-def _summary(runs: Sequence[Run], goal: float | None) -> tuple[str, ...]:
+def _summary(runs: Sequence[PieceData], goal: float | None) -> tuple[str, ...]:
     seconds = [run.seconds for run in runs]
     memory = max(run.receiver_memory for run in runs)
     return (

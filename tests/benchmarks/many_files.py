@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import bench
-from bench import Program, Programs, Ratio, Run
+from bench import PieceData, Program, Programs, Ratio
 
 SIZE = 4096  # bytes a file
 
@@ -17,7 +17,7 @@ def main() -> None:
         missing = bench.rivals_missing()
         if missing:
             print(missing)
-        contenders: dict[str, Callable[[int], Run]] = {}
+        contenders: dict[str, Callable[[int], PieceData]] = {}
         for count in (chosen.poucos, chosen.muitos):
             contenders |= prepare(net, stack, count, alone=bool(missing))
         few, many = (ours_of(count) for count in (chosen.poucos, chosen.muitos))
@@ -40,7 +40,7 @@ def web_of(count: int) -> str:
 
 def prepare(
     net: Programs, stack: ExitStack, count: int, *, alone: bool
-) -> dict[str, Callable[[int], Run]]:
+) -> dict[str, Callable[[int], PieceData]]:
     """Write and share so many files; return who fetches them, by name."""
     shared = net.folder / f"pasta{count}"
     names = [f"{number:05}.bin" for number in range(count)]
@@ -49,7 +49,7 @@ def prepare(
     shares = bench.share_list(net.folder / f"lista{count}.txt", {shared.name: shared})
     sender = bench.seed(net, shares, count)
 
-    def ours(number: int) -> Run:
+    def ours(number: int) -> PieceData:
         folder = net.folder / f"nosso{count}-{number}"
         run = bench.timed_get(net, sender, f"{shared.name}/", folder, ended)
         assert sum(1 for _ in (folder / shared.name).iterdir()) == count
@@ -62,7 +62,7 @@ def prepare(
         return {ours_of(count): ours}
     server, address = stack.enter_context(bench.nginx(net.folder / f"nginx{count}", shared))
 
-    def web(number: int) -> Run:
+    def web(number: int) -> PieceData:
         folder = net.folder / f"curl{count}-{number}"
         return bench.timed_curl(server, {f"{address}/{n}": folder / n for n in names}, [])
 

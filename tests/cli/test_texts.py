@@ -22,7 +22,7 @@ from rede_p2p.upload import share_list
 
 HERE = Address("10.0.0.7", 5455)
 FOREIGN = "a{0}{x}{ %s [/] \\ “é”.txt"  # what format() or rich would trip over
-ROOMS = [ROOT / "Peers.py", ROOT / "Servidor.py", *sorted((ROOT / "rede_p2p").glob("*.py"))]
+ROOMS = [ROOT / "Peers.py", ROOT / "Servidor.py", *sorted((ROOT / "rede_p2p").rglob("*.py"))]
 KINDS = {  # the field of each class that chooses the sentence
     errors.BadUsageError: "kind",
     errors.ProtocolError: "kind",
@@ -37,7 +37,7 @@ BY_NAME = {kind.__name__: kind for kind in KINDS}
 
 
 def keys_of_faults() -> set[str]:
-    tree = ast.parse((ROOT / "rede_p2p" / "names.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "rede_p2p" / "content" / "safe_names.py").read_text(encoding="utf-8"))
     (fault,) = (
         node
         for node in ast.walk(tree)
@@ -65,16 +65,16 @@ COMPUTED = {
     },
     ("listener", "reason"): {*listener._REASONS.values(), "other"},
     ("disk", "why"): OF_THE_DISK,
-    ("roots", "self._failed[path]"): OF_THE_DISK,
-    ("catalog", "error.kind"): set(),  # of the list itself: a table of its own, below
-    ("names", "kind"): keys_of_faults(),
-    ("catalog", "f'name-{error.kind}'"): {
+    ("hash_cache", "self._failed[path]"): OF_THE_DISK,
+    ("share_list", "error.kind"): set(),  # of the list itself: a table of its own, below
+    ("safe_names", "kind"): keys_of_faults(),
+    ("share_list", "f'name-{error.kind}'"): {
         f"name-{kind}" for kind in (*keys_of_faults(), "control", "long")
     },
     ("session", "command.name"): {
         name for name, action in ACTIONS.items() if "expect(command" in inspect.getsource(action)
     },
-    ("wire", "refusal.code"): {"a-code-of-tomorrow"},  # the other side's word
+    ("codec", "refusal.code"): {"a-code-of-tomorrow"},  # the other side's word
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rede_p2p.content import disk
-from rede_p2p.content.anonymous_file import Unnamed
+from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.partial_file import finals
 from rede_p2p.errors import DiskError
 
@@ -26,7 +26,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def made(path):
-    file = Unnamed.make(str(path), str(path.parent))
+    file = AnonymousFile.make(str(path), str(path.parent))
     if file is None:
         pytest.skip("this system has no unnamed files")
     yield file
@@ -78,7 +78,7 @@ def test_when_no_name_is_free_it_is_said(made, path):
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DiskError) as caught:
-        Unnamed.make(str(tmp_path / "file" / "a"), str(tmp_path / "file"))
+        AnonymousFile.make(str(tmp_path / "file" / "a"), str(tmp_path / "file"))
     assert caught.value.kind == "not-folder"
 
 
@@ -88,7 +88,7 @@ def test_a_disk_that_does_not_know_them_is_no_error(path, monkeypatch, number):
         raise OSError(number, "no")
 
     monkeypatch.setattr(os, "open", refuse)
-    assert Unnamed.make(str(path), str(path.parent)) is None
+    assert AnonymousFile.make(str(path), str(path.parent)) is None
 
 
 def test_a_disk_that_is_full_is_said(made, path):

@@ -92,7 +92,7 @@ def test_a_regular_file_is_opened_from_its_beginning(tmp_path):
     ],
 )
 def test_an_error_of_the_system_leaves_as_one_of_ours(number, kind):
-    with pytest.raises(DiskError) as caught, disk.border("a"):
+    with pytest.raises(DiskError) as caught, disk.translate_os_errors("a"):
         raise OSError(number, "the system's word")
     assert (caught.value.path, caught.value.kind) == ("a", kind)
     assert caught.value.detail

@@ -9,10 +9,10 @@ from contextlib import closing
 from threading import Event, Thread
 
 import pytest
-from programs import eventually
+from processes import eventually
 
 from rede_p2p.content import disk, hash_cache, merkle
-from rede_p2p.content.hash_cache import READ_SIZE, Hashed, Roots, hash_file
+from rede_p2p.content.hash_cache import READ_SIZE, HashCache, Hashed, hash_file
 from rede_p2p.content.merkle import FINEST_PIECE, Content
 from rede_p2p.errors import DiskError
 
@@ -50,11 +50,11 @@ def rows(database):
 
 @pytest.fixture
 def open_roots():
-    """Return a function that opens Roots, all of which are closed at the end."""
+    """Return a function that opens HashCache, all of which are closed at the end."""
     opened = []
 
     def open_one(database=None):
-        opened.append(Roots(database))
+        opened.append(HashCache(database))
         return opened[-1]
 
     yield open_one
@@ -120,7 +120,7 @@ def test_what_is_no_file_is_said_by_whoever_waits(tmp_path, open_roots, make, ki
     path = tmp_path / "a"
     make(path)
     with pytest.raises(DiskError) as caught:
-        open_roots().wait(str(path), disk.Stamp(0, 0, 0), SOON)
+        open_roots().wait(str(path), disk.FileState(0, 0, 0), SOON)
     assert (caught.value.path, caught.value.kind) == (str(path), kind)
 
 
@@ -144,7 +144,7 @@ def test_a_root_is_in_the_database_and_is_known_to_the_next_program(tmp_path, op
     data = random.Random(1).randbytes(3 * FINEST_PIECE)
     layer, root = layer_and_root(data)
     path = write(tmp_path / "a", data)
-    stamp, first = disk.stamp(path), Roots(database)
+    stamp, first = disk.stamp(path), HashCache(database)
     assert first.known(path, stamp) is None
     assert first.wait(path, stamp, SOON) == root
     first.close()
@@ -222,7 +222,7 @@ def test_a_path_that_is_not_utf_8_is_hashed_and_remembered(tmp_path):
         file.write(data)
     layer, root = layer_and_root(data)
     for within in (SOON, 0):  # computed, and then remembered
-        found = Roots(tmp_path / "db")
+        found = HashCache(tmp_path / "db")
         try:
             assert found.wait(path, disk.stamp(path), within) == root
             assert found.paths(root) == [path]
@@ -270,7 +270,7 @@ def another_table(database):
 
 
 def a_good_one(database, tmp_path):
-    found = Roots(database)
+    found = HashCache(database)
     for number in range(40):
         path = write(tmp_path / f"x{number}", b"")
         layer = random.Random(number).randbytes(100 * 32)
@@ -346,7 +346,7 @@ def test_one_who_waits_is_told_none_and_how_far_it_is(tmp_path, open_roots):
 
 
 def test_one_who_waits_is_told_when_it_closes(tmp_path):
-    path, found = sparse(tmp_path / "a", 2**40), Roots(None)
+    path, found = sparse(tmp_path / "a", 2**40), HashCache(None)
     told = []
 
     def wait():

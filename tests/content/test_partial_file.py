@@ -9,10 +9,10 @@ from threading import Barrier, Thread
 
 import pytest
 from conftest import ROOT
-from programs import RUNNER
+from processes import RUNNER
 
 from rede_p2p.content import partial_file
-from rede_p2p.content.partial_file import Partial, finals, path_of
+from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.errors import DiskError
 
 
@@ -33,7 +33,7 @@ def links(request, monkeypatch):
 
 def begun(path, data=b"whole"):
     """Open a partial file with something in it."""
-    opened = Partial(path)
+    opened = PartialFile(path)
     with opened.writer() as writer:
         writer.write(0, memoryview(data))
     return opened
@@ -41,7 +41,7 @@ def begun(path, data=b"whole"):
 
 def test_it_grows_beside_its_final_name_in_a_folder_made_for_it(tmp_path):
     final = tmp_path / "new" / "folder" / "a.txt"
-    with Partial(path_of(final)) as opened:
+    with PartialFile(path_of(final)) as opened:
         assert opened.path == tmp_path / "new" / "folder" / "a.txt.parte"
         assert opened.path.exists()
         assert opened.size() == opened.allocated() == 0
@@ -52,7 +52,7 @@ def test_what_it_held_is_kept_when_it_is_opened_again(tmp_path):
     path = tmp_path / "a.parte"
     with begun(path, b"before"):
         pass
-    with Partial(path) as opened:
+    with PartialFile(path) as opened:
         assert opened.size() == 6
         assert opened.path.read_bytes() == b"before"
 
@@ -91,23 +91,23 @@ def test_it_is_cut_and_never_lengthened(tmp_path):
 def test_another_one_takes_its_place_and_stays_locked(tmp_path):
     path, other = tmp_path / "a.parte", tmp_path / "b.parte"
     other.write_bytes(b"found")
-    with Partial(path) as opened, opened.replaced_by(other) as found:
+    with PartialFile(path) as opened, opened.replaced_by(other) as found:
         assert found.path == path
         assert not other.exists()
         assert path.read_bytes() == b"found"
         with pytest.raises(DiskError, match="busy"):
-            Partial(path)
+            PartialFile(path)
         assert found.publish(finals(tmp_path / "a"), never) == tmp_path / "a"
     assert os.listdir(tmp_path) == ["a"]  # noqa: PTH208
 
 
 def test_one_that_is_being_written_takes_no_other_place(tmp_path):
-    with begun(tmp_path / "b.parte") as other, Partial(tmp_path / "a.parte") as opened:
+    with begun(tmp_path / "b.parte") as other, PartialFile(tmp_path / "a.parte") as opened:
         with pytest.raises(DiskError, match="busy"):
             opened.replaced_by(other.path)
         assert other.path.read_bytes() == b"whole"
         with pytest.raises(DiskError, match="busy"):
-            Partial(tmp_path / "a.parte")
+            PartialFile(tmp_path / "a.parte")
 
 
 # Publishing.
@@ -225,9 +225,9 @@ def test_a_second_one_is_kept_out_until_the_first_is_closed(tmp_path):
     path = tmp_path / "a.parte"
     with begun(path):
         with pytest.raises(DiskError) as caught:
-            Partial(path)
+            PartialFile(path)
         assert (caught.value.path, caught.value.kind) == (str(path), "busy")
-    with Partial(path) as opened:
+    with PartialFile(path) as opened:
         assert opened.size() == 5
 
 
@@ -235,8 +235,9 @@ def test_another_program_is_kept_out_until_this_one_dies(tmp_path):
     path = tmp_path / "a.parte"
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys; from pathlib import Path; from rede_p2p.content.partial_file import Partial\n"
-        "with Partial(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path\n"
+        "from rede_p2p.content.partial_file import PartialFile\n"
+        "with PartialFile(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, *RUNNER, str(program), str(path)],
@@ -247,9 +248,9 @@ def test_another_program_is_kept_out_until_this_one_dies(tmp_path):
     with other:
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(DiskError, match="busy"):
-            Partial(path)
+            PartialFile(path)
         other.kill()
-    with Partial(path):
+    with PartialFile(path):
         pass
 
 
@@ -259,7 +260,7 @@ def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path, target):
     path = tmp_path / "a.parte"
     path.symlink_to(target)
     with pytest.raises(DiskError) as caught:
-        Partial(path)
+        PartialFile(path)
     assert (caught.value.path, caught.value.kind) == (str(path), "link")
     assert (tmp_path / "target").read_bytes() == b"mine"
     assert not (tmp_path / "gone").exists()
@@ -288,7 +289,7 @@ def test_what_cannot_be_opened_is_said(tmp_path, make, kind):
     path.parent.mkdir()
     make(path)
     with pytest.raises(DiskError) as caught:
-        Partial(path)
+        PartialFile(path)
     assert (caught.value.path, caught.value.kind) == (str(path), kind)
 
 

@@ -15,7 +15,7 @@ from conftest import ROOT
 
 from rede_p2p.content import merkle, recheck
 from rede_p2p.content.merkle import BLOCK, FINEST_PIECE
-from rede_p2p.content.recheck import Look
+from rede_p2p.content.recheck import Recheck
 from rede_p2p.content.recheck_worker import look_at
 from rede_p2p.errors import DiskError
 
@@ -31,7 +31,7 @@ def children():
 def looked_at(path, count=COUNT):
     """Return the pieces that are told to be right, of those that are told of."""
     told = {}
-    with path.open("rb") as file, Look(path, len(DATA)) as look:
+    with path.open("rb") as file, Recheck(path, len(DATA)) as look:
         for found in look.pieces(LAYER, count, file):
             assert not told.keys() & found.keys()
             told.update(found)
@@ -64,10 +64,10 @@ def test_what_libraries_need_is_found_wherever_this_process_found_it(left, tmp_p
     done = subprocess.run(
         [
             *(sys.executable, "-S", "-c"),
-            "import sys; from pathlib import Path; from rede_p2p.content.recheck import Look\n"
+            "import sys; from pathlib import Path; from rede_p2p.content.recheck import Recheck\n"
             "layer = bytes.fromhex(sys.argv[2])\n"
             "path = Path(sys.argv[1])\n"
-            "with path.open('rb') as file, Look(path, int(sys.argv[3])) as look:\n"
+            "with path.open('rb') as file, Recheck(path, int(sys.argv[3])) as look:\n"
             "    print(sum(map(len, look.pieces(layer, 101, file))))",
             *(str(left), LAYER.hex(), str(len(DATA))),
         ],
@@ -90,18 +90,18 @@ def test_the_nodes_of_a_tree_are_not_taken_for_its_leaves(tmp_path, blocks):
     assert sha256(b"".join(nodes)).digest() == layer  # so this would pass for the whole
     path = tmp_path / "a.parte"
     path.write_bytes(b"".join(nodes))
-    with path.open("rb") as file, Look(path, len(data)) as look:
+    with path.open("rb") as file, Recheck(path, len(data)) as look:
         assert list(look.pieces(layer, 1, file)) == [{0: False}]
     with path.open("rb") as file:
         assert list(look_at(file, len(data), [layer], [range(1)])) == [[False]]
     path.write_bytes(data)
-    with path.open("rb") as file, Look(path, len(data)) as look:
+    with path.open("rb") as file, Recheck(path, len(data)) as look:
         assert list(look.pieces(layer, 1, file)) == [{0: True}]
 
 
 @pytest.mark.parametrize("other", [None, DATA])
 def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, other):
-    with left.open("rb") as file, Look(left, len(DATA)) as look:
+    with left.open("rb") as file, Recheck(left, len(DATA)) as look:
         left.unlink()
         if other is not None:  # right, but not in the file that is being written
             left.write_bytes(other)
@@ -111,7 +111,7 @@ def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, other):
 
 def test_who_listens_to_a_process_that_hangs_is_told_when_another_ends_it(left, monkeypatch):
     monkeypatch.setattr(recheck, "_PROGRAM", "import threading; threading.Event().wait(60)")
-    with left.open("rb") as file, Look(left, len(DATA)) as one:
+    with left.open("rb") as file, Recheck(left, len(DATA)) as one:
         one.start()
         stopping = Thread(target=one.stop)
         stopping.start()
@@ -137,14 +137,14 @@ def test_a_process_that_cannot_be_started_is_an_error_too(left, monkeypatch, tmp
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="its children are not told here")
 def test_who_stops_listening_leaves_no_process_behind(left):
-    with left.open("rb") as file, Look(left, len(DATA)) as look:
+    with left.open("rb") as file, Recheck(left, len(DATA)) as look:
         assert next(look.pieces(LAYER, COUNT, file))
     assert not children()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="its children are not told here")
 def test_who_starts_it_and_has_no_question_leaves_no_process_behind(left):
-    with Look(left, len(DATA)) as look:
+    with Recheck(left, len(DATA)) as look:
         assert not children()
         look.start()
         look.start()
@@ -154,7 +154,7 @@ def test_who_starts_it_and_has_no_question_leaves_no_process_behind(left):
 
 def test_a_process_started_before_the_file_is_there_looks_at_it_once_it_is(tmp_path):
     path = tmp_path / "a.parte"
-    with Look(path, len(DATA)) as look:
+    with Recheck(path, len(DATA)) as look:
         look.start()
         path.write_bytes(DATA)
         with path.open("rb") as file:

@@ -9,7 +9,7 @@ from time import monotonic
 
 import libtorrent
 import pytest
-from programs import eventually
+from processes import eventually
 
 from rede_p2p.content import merkle, torrent
 from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content

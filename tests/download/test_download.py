@@ -15,7 +15,7 @@ import pytest
 import sources
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import eventually
+from processes import eventually
 from sources import (
     LONG_AGO,
     Changing,
@@ -31,11 +31,11 @@ from sources import (
 )
 
 from rede_p2p.content import disk, merkle, recheck
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
-from rede_p2p.content.partial_file import Partial
+from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download import piece_layer, source_finder, swarm
-from rede_p2p.download.download import Download, Outcome, Wanted
+from rede_p2p.download.download import Download, DownloadRequest, Outcome
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -51,9 +51,9 @@ from rede_p2p.errors import (
 )
 from rede_p2p.net import connection
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Body, Hashes
-from rede_p2p.upload.seed_store import Holdings
-from rede_p2p.upload.upload_slots import Uploads
+from rede_p2p.protocol.messages import FileData, Hashes
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.upload_slots import UploadSlots
 
 DATA = random.Random(3).randbytes(40 * FINEST_PIECE + 77)
 ALL = set(range(41))
@@ -62,7 +62,7 @@ NAME = "grande.bin"
 
 @pytest.fixture
 def roots():
-    with closing(Roots(None)) as roots:
+    with closing(HashCache(None)) as roots:
         yield roots
 
 
@@ -165,7 +165,7 @@ def test_what_was_downloaded_is_known_without_being_read_again(honest, fetch, fo
 )
 def test_an_unsafe_name_is_refused_before_anything_is_done(folder, roots, name):
     with pytest.raises(UnsafeNameError):
-        Download(Wanted(name, content_of(b"x"), ()), folder, connect, roots)
+        Download(DownloadRequest(name, content_of(b"x"), ()), folder, connect, roots)
     assert not folder.exists()
 
 
@@ -206,7 +206,7 @@ def test_what_is_edited_as_soon_as_it_has_its_name_is_not_taken_for_what_came(
     honest, folder, roots, monkeypatch, edit
 ):
     (wanted,) = honest.share({NAME: DATA})
-    holdings = Holdings()
+    holdings = SeedStore()
 
     def sync_and_edit(path):
         if edit:
@@ -229,7 +229,7 @@ def no_connection(address):
 def test_the_same_content_under_that_name_is_not_fetched(folder, roots):
     folder.mkdir()
     (folder / NAME).write_bytes(DATA)
-    wanted = Wanted(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
+    wanted = DownloadRequest(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
     outcome = Download(wanted, folder, no_connection, roots).run()
     assert outcome == Outcome(folder / NAME, already=True)
 
@@ -238,7 +238,7 @@ def test_the_same_content_under_a_further_name_is_not_fetched(folder, roots):
     folder.mkdir()
     (folder / NAME).write_bytes(b"other")
     (folder / "grande (1).bin").write_bytes(DATA)
-    wanted = Wanted(NAME, content_of(DATA), ())
+    wanted = DownloadRequest(NAME, content_of(DATA), ())
     outcome = Download(wanted, folder, no_connection, roots).run()
     assert outcome == Outcome(folder / "grande (1).bin", already=True)
 
@@ -441,7 +441,7 @@ def test_where_one_source_lies_or_dies_another_completes(
     lying, honest, fetch, folder, lie, kind, cause
 ):
     (bad,), (good,) = lying(lie).share({NAME: DATA}), honest.share({NAME: DATA})
-    wanted = Wanted(NAME, bad.content, (*bad.sources, *good.sources))
+    wanted = DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources))
     assert fetch(wanted) == Outcome(folder / NAME, already=False)
     assert found_in(folder) == {NAME: DATA}
     asked = honest.asked_pieces()
@@ -453,9 +453,9 @@ def test_a_source_that_says_more_after_its_answer_does_no_harm(lying, honest, fe
         lying(about_pieces(sources.sends_more)).share({NAME: DATA}),
         honest.share({NAME: DATA}),
     )
-    with Partial(folder / f"{NAME}.parte") as opened:  # two ranges are missing
+    with PartialFile(folder / f"{NAME}.parte") as opened:  # two ranges are missing
         opened.write_whole(bytes(5 * FINEST_PIECE) + DATA[5 * FINEST_PIECE : 9 * FINEST_PIECE])
-    fetch(Wanted(NAME, bad.content, (*bad.sources, *good.sources)))
+    fetch(DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources)))
     assert found_in(folder) == {NAME: DATA}
 
 
@@ -472,7 +472,7 @@ def test_a_source_that_falls_silent_half_way_is_given_up(
     assert (type(error), error.reason) == (ConnectionLostError, "silent")
     only_what_is_right_is_kept(folder)
     (good,) = honest.share({NAME: DATA})
-    fetch(Wanted(NAME, bad.content, (*bad.sources, *good.sources)))
+    fetch(DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources)))
     assert found_in(folder) == {NAME: DATA}
 
 
@@ -506,7 +506,7 @@ def serves_any_size(source, connection, request):
     if isinstance(request, sources.Hashes):
         return sources._send(connection, bytes(serves_any_size.hashes * 32))
     if isinstance(request, sources.Want | sources.Next):
-        connection.reply(sources.Choice(0, max(1, serves_any_size.hashes)))
+        connection.reply(sources.PieceOffer(0, max(1, serves_any_size.hashes)))
         return True
     if isinstance(request, sources.Take):
         return sources._send(connection, serves_any_size.data)
@@ -637,7 +637,7 @@ def standing(tmp_path_factory):
 @settings(max_examples=40, deadline=None)
 def test_any_damage_to_the_partial_file_is_found_and_mended(standing, length, damages, hole):
     honest, wanted = standing
-    with tempfile.TemporaryDirectory() as made, closing(Roots(None)) as roots:
+    with tempfile.TemporaryDirectory() as made, closing(HashCache(None)) as roots:
         folder = Path(made)
         path = folder / f"{NAME}.parte"
         with path.open("wb") as file:
@@ -700,7 +700,7 @@ def test_a_partial_file_of_another_content_is_left_alone(honest, fetch, folder, 
 
 def test_a_partial_file_of_another_name_that_is_being_written_is_left_alone(honest, fetch, folder):
     (wanted,) = honest.share({NAME: DATA})
-    with Partial(folder / "outro.parte") as other:
+    with PartialFile(folder / "outro.parte") as other:
         other.write_whole(DATA)
         fetch(wanted)
         assert found_in(folder) == {NAME: DATA, "outro.parte": DATA}
@@ -745,7 +745,7 @@ def test_a_shared_file_that_changed_meanwhile_is_fetched_anew_where_it_differs(
 
 
 def test_cancelled_before_it_runs_it_asks_nobody_and_does_nothing(folder, roots):
-    wanted = Wanted(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
+    wanted = DownloadRequest(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
     download = Download(wanted, folder, no_connection, roots, who_has=no_connection)
     download.cancel()
     download.cancel()
@@ -835,7 +835,7 @@ def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
     (first,) = lying(slow).share({NAME: DATA})
     second = honest.address if other == "has them" else Address(honest.address.ip, 1)
     honest.share({NAME: DATA})
-    fetch(Wanted(NAME, first.content, (*first.sources, second)))
+    fetch(DownloadRequest(NAME, first.content, (*first.sources, second)))
     assert found_in(folder) == {NAME: DATA}
     assert slow.asked == (1 if other == "has them" else 2)
     slow.end.set()
@@ -850,12 +850,12 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
     def wait_on(connection, _body):
         while not ended.wait(0.01):
             for place in (1, 2):
-                connection.reply(codec.Wait(place=place))
+                connection.reply(codec.Pending(place=place))
 
     (first,) = lying(about_hashes(wait_on)).share({NAME: DATA})
     honest.share({NAME: DATA})
     found = in_a_thread(
-        lambda: fetch(Wanted(NAME, first.content, (*first.sources, honest.address)))
+        lambda: fetch(DownloadRequest(NAME, first.content, (*first.sources, honest.address)))
     )
     try:
         assert found() == Outcome(folder / NAME, already=False)
@@ -876,8 +876,8 @@ def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(
         done = 0
         while len(asked) < 4 and not Event().wait(0.01):
             done += 1
-            connection.reply(codec.Wait(done=done))
-        connection.send(codec.encode_reply(Body(len(body))) + body)
+            connection.reply(codec.Pending(done=done))
+        connection.send(codec.encode_reply(FileData(len(body))) + body)
 
     (wanted,) = lying(about_hashes(compute)).share({NAME: DATA})
     fetch(replace(wanted, sources=2 * wanted.sources))  # so that there is always another to ask
@@ -902,7 +902,7 @@ def test_cancelled_while_what_is_here_is_hashed_it_ends(folder, roots):
     folder.mkdir()
     (folder / NAME).write_bytes(b"")
     os.truncate(folder / NAME, 2**40)  # hours of hashing
-    wanted = Wanted(NAME, Content(bytes(32), 2**40), ())
+    wanted = DownloadRequest(NAME, Content(bytes(32), 2**40), ())
     download = Download(wanted, folder, no_connection, roots)
     found = in_a_thread(download.run)
     eventually(roots.pending)
@@ -1062,6 +1062,6 @@ def test_a_partial_file_that_is_another_by_now_gets_no_name(lying, fetch, folder
 
 
 def test_a_slow_source_with_a_limit_is_waited_for(lying, fetch, folder):
-    (wanted,) = lying(None, Uploads(limit=8 * 2**20)).share({NAME: DATA})
+    (wanted,) = lying(None, UploadSlots(limit=8 * 2**20)).share({NAME: DATA})
     fetch(wanted)
     assert found_in(folder) == {NAME: DATA}

@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rede_p2p.download.piece_picker import LEAST_PATIENCE, PATIENCE, Board
+from rede_p2p.download.piece_picker import LEAST_PATIENCE, PATIENCE, PiecePicker
 
 SOURCES = st.sampled_from("abcd")
 PIECES = 70  # in the largest board: more than eight bytes of bitmap
@@ -40,7 +40,7 @@ class BoardMachine(RuleBasedStateMachine):
     def begin(self, count, left):
         self.time = Time()
         self.doubtful = set(range(min(count, left)))
-        self.board = Board(count, self.time, range(len(self.doubtful)))
+        self.board = PiecePicker(count, self.time, range(len(self.doubtful)))
         self.missing = set(range(count)) - self.doubtful
         self.reserved: dict[int, dict[str, float]] = {}
         self.put_off: set[tuple[str, int]] = set()  # which a source makes us wait for
@@ -173,7 +173,7 @@ TestBoard.settings = settings(max_examples=80, stateful_step_count=60, deadline=
 
 def test_a_piece_is_fetched_twice_only_at_the_end_and_a_third_time_only_much_later():
     time = Time()
-    board = Board(3, time)
+    board = PiecePicker(3, time)
     board.claim("slow", range(0, 1), 1)
     time.now += 100
     assert not board.overdue("a")  # others are missing still
@@ -194,7 +194,7 @@ def test_a_piece_is_fetched_twice_only_at_the_end_and_a_third_time_only_much_lat
 
 def test_those_who_make_us_wait_keep_nobody_from_a_piece_at_the_end():
     time = Time()
-    board = Board(2, time)
+    board = PiecePicker(2, time)
     assert board.claim("a", range(1), 1) and board.claim("b", range(1, 2), 1)
     time.now += 100
     assert board.claim("b", range(1), 1) and board.claim("a", range(1, 2), 1)
@@ -210,7 +210,7 @@ def test_those_who_make_us_wait_keep_nobody_from_a_piece_at_the_end():
 
 def test_nothing_is_fetched_twice_while_something_is_left_to_look_at():
     time = Time()
-    board = Board(3, time, range(1, 3))
+    board = PiecePicker(3, time, range(1, 3))
     assert board.wanted()[0] == b"\x80"
     assert board.claim("slow", range(3), 3) == range(0, 1)
     time.now += 100
@@ -221,7 +221,7 @@ def test_nothing_is_fetched_twice_while_something_is_left_to_look_at():
 
 
 def test_what_is_offered_and_not_wanted_is_passed_over():
-    board = Board(10, Time())
+    board = PiecePicker(10, Time())
     board.confirm(2)
     board.claim("a", range(5, 6), 1)
     assert board.claim("b", range(2, 9), 9) == range(3, 5)
@@ -233,7 +233,7 @@ def test_what_is_offered_and_not_wanted_is_passed_over():
 @pytest.mark.parametrize("usual", [0.01, 5.0])
 def test_who_is_slow_is_measured_by_how_long_a_piece_usually_takes(usual):
     time = Time()
-    board = Board(2, time)
+    board = PiecePicker(2, time)
     board.claim("a", range(2), 2)
     time.now += usual
     board.confirm(0, "a")

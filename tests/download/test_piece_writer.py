@@ -11,9 +11,9 @@ import pytest
 
 from rede_p2p.content import merkle
 from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.content.partial_file import Partial
+from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.content.recheck_worker import look_at
-from rede_p2p.download.piece_writer import Verifier
+from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.errors import Address, DiskError
 
 DATA = random.Random(8).randbytes(5 * FINEST_PIECE + 9)
@@ -24,7 +24,7 @@ ALL = range(len(HASHES))
 
 @pytest.fixture
 def partial(tmp_path):
-    with Partial(tmp_path / "a.parte") as opened:
+    with PartialFile(tmp_path / "a.parte") as opened:
         yield opened
 
 
@@ -49,7 +49,7 @@ def judged(partial, *arrived, here=()):
     def note(source, judgement):
         found.extend((index, source, right) for index, right in judgement.items())
 
-    with Verifier(partial, len(DATA), HASHES, set(here).__contains__, note) as verifier:
+    with PieceWriter(partial, len(DATA), HASHES, set(here).__contains__, note) as verifier:
         for pieces, data in arrived:
             verifier.settle_beside(SOURCE, pieces, data, lambda: free.append(1))
     assert len(free) == len(arrived)
@@ -107,7 +107,7 @@ def test_it_writes_while_the_other_thread_goes_on(partial):
         threads.append(get_ident())
         seen.set()
 
-    with Verifier(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
+    with PieceWriter(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
         verifier.settle_beside(SOURCE, range(1), piece(range(1)), lambda: None)
         assert seen.wait(20)
         with verifier.writer() as writer:  # a short run is settled by who has received it
@@ -131,7 +131,7 @@ def test_an_error_that_nobody_foresaw_gives_every_buffer_back_too(partial, monke
         raise RuntimeError
 
     free = []
-    with Verifier(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
+    with PieceWriter(partial, len(DATA), HASHES, lambda index: False, note) as verifier:
         for _ in range(5):
             verifier.settle_beside(SOURCE, range(1), piece(range(1)), lambda: free.append(1))
     assert len(free) == 5

@@ -10,7 +10,7 @@ from lies import LYING_LISTS, ok
 from sources import Source, connect, content_of, source
 
 from rede_p2p.download import resolve
-from rede_p2p.download.download import Wanted
+from rede_p2p.download.download import DownloadRequest
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
@@ -78,7 +78,7 @@ ALONE = [
 def test_names_globs_and_folders_are_found(peers, patterns, names):
     a, _ = peers
     assert select(patterns, [a]) == {
-        name: Wanted(name, content_of(A[name]), (a.address,)) for name in names
+        name: DownloadRequest(name, content_of(A[name]), (a.address,)) for name in names
     }
 
 
@@ -128,7 +128,7 @@ def test_nobody_to_ask_has_nothing():
 def test_all_who_have_a_content_are_its_sources(peers, pattern):
     a, b = peers
     wanted = select([pattern], [a, b])["comum.txt"]
-    assert wanted == Wanted("comum.txt", content_of(b"the same"), (a.address, b.address))
+    assert wanted == DownloadRequest("comum.txt", content_of(b"the same"), (a.address, b.address))
 
 
 def test_names_of_several_peers_are_found_together(peers):

@@ -11,14 +11,14 @@ from threading import Event, Lock, Thread
 
 import pytest
 import sources
-from programs import network
+from processes import network
 from sources import about_pieces, connect, source
 
 from rede_p2p.content import anonymous_file, disk
-from rede_p2p.content.anonymous_file import Unnamed
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.anonymous_file import AnonymousFile
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
-from rede_p2p.content.partial_file import Partial
+from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download import small_files
 from rede_p2p.download.download import Outcome
 from rede_p2p.download.small_files import Batch
@@ -51,7 +51,7 @@ FEW = dict(list(FILES.items())[:60])
 
 @pytest.fixture
 def roots():
-    with closing(Roots(None)) as roots:
+    with closing(HashCache(None)) as roots:
         yield roots
 
 
@@ -240,7 +240,7 @@ def test_one_whose_name_is_taken_by_other_content_is_numbered(honest, run, folde
 
 
 def test_one_that_another_program_is_writing_does_not_harm_the_others(honest, run, folder):
-    with Partial(folder / f"{ODD}.parte") as other:
+    with PartialFile(folder / f"{ODD}.parte") as other:
         other.write_whole(b"half")
         told = run(honest.share(FEW))
         assert found_in(folder) == without(ODD) | {f"{ODD}.parte": b"half"}
@@ -472,15 +472,15 @@ def test_a_flush_that_fails_is_told_for_its_group_and_nothing_gets_its_name(
 def test_without_one_flush_for_all_each_file_is_flushed(honest, run, folder, monkeypatch):
     flushed = []
     monkeypatch.setattr(disk, "sync_everything", lambda: False)
-    monkeypatch.setattr(Unnamed, "flush", lambda file: flushed.append(file))
-    monkeypatch.setattr(Partial, "flush", lambda file: flushed.append(file))
+    monkeypatch.setattr(AnonymousFile, "flush", lambda file: flushed.append(file))
+    monkeypatch.setattr(PartialFile, "flush", lambda file: flushed.append(file))
     run(honest.share(FEW))
     assert len(set(flushed)) == len(FEW)
     assert found_in(folder) == FEW
 
 
 def test_a_partial_file_of_an_earlier_get_is_taken_over(honest, run, folder):
-    with Partial(folder / f"{ODD}.parte") as other:
+    with PartialFile(folder / f"{ODD}.parte") as other:
         other.write_whole(b"half")
     run(honest.share(FEW))
     assert found_in(folder) == FEW

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from sources import content_of
 
-from rede_p2p.download.source_finder import Gathering, nobody_else
+from rede_p2p.download.source_finder import SourceFinder, nobody_else
 from rede_p2p.download.swarm import AT_WORK
 from rede_p2p.errors import Address
 
 
 def named(sources):
-    return Gathering(content_of(b"x"), sources, nobody_else).named()
+    return SourceFinder(content_of(b"x"), sources, nobody_else).named()
 
 
 @pytest.mark.parametrize("count", [3, AT_WORK, 5000])

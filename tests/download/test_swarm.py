@@ -15,20 +15,20 @@ from time import monotonic
 import pytest
 import sources
 from listening import SOON
-from programs import eventually
+from processes import eventually
 from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
 
 from rede_p2p.content import disk, merkle
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.download import piece_picker, source_finder, swarm
-from rede_p2p.download.download import Download, Outcome, Wanted
-from rede_p2p.download.piece_writer import Verifier
+from rede_p2p.download.download import Download, DownloadRequest, Outcome
+from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
 from rede_p2p.net import connection
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Choice, Next, Run, Take, Want
-from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take, Want
+from rede_p2p.upload.seed_store import SeedStore
 
 DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)
 CONTENT = content_of(DATA)
@@ -39,7 +39,7 @@ NAME = "grande.bin"
 
 @pytest.fixture
 def roots():
-    with closing(Roots(None)) as roots:
+    with closing(HashCache(None)) as roots:
         yield roots
 
 
@@ -72,7 +72,7 @@ def sharing(opened):
 def fetching(folder, roots):
     """Return how to prepare a download from these sources."""
     return lambda *found, **more: Download(
-        Wanted(NAME, CONTENT, tuple(source.address for source in found)),
+        DownloadRequest(NAME, CONTENT, tuple(source.address for source in found)),
         folder,
         connect,
         roots,
@@ -116,7 +116,7 @@ class Growing:
         self.path = folder / "growing.parte"
         self.path.write_bytes(b"")
         self.source = source
-        source.holdings = Holdings()
+        source.holdings = SeedStore()
         self._write(here)
         self._holding = source.holdings.begin(
             NAME, CONTENT, merkle.layer_of(DATA), self.path, sorted(here)
@@ -262,7 +262,7 @@ class Leagued:
             self.waited_for[number].set()
             while not self.ended.wait(0.01):
                 for place in (1, 2):
-                    connection.reply(codec.Wait(place=place))
+                    connection.reply(codec.Pending(place=place))
             return True
 
         return lie
@@ -323,9 +323,9 @@ def test_a_piece_passes_from_peer_to_peer_while_both_still_download(
     opened, fetching, folder, tmp_path, beginning, roots
 ):
     seed, passing = Growing(opened(), tmp_path, HALF), opened()
-    passing.holdings = Holdings()
+    passing.holdings = SeedStore()
     first = fetching(seed.source, holdings=passing.holdings)
-    wanted = Wanted(NAME, CONTENT, (passing.address,))
+    wanted = DownloadRequest(NAME, CONTENT, (passing.address,))
     first_ended = beginning(first)
     eventually(lambda: first.progress().have == size_of(HALF))
     last = Download(wanted, tmp_path / "outra", connect, roots)
@@ -498,16 +498,16 @@ def test_a_thread_that_the_system_does_not_give_is_done_without(
 def test_a_source_whose_file_cannot_be_opened_once_more_is_done_without(
     sharing, fetching, folder, monkeypatch
 ):
-    real, refused = Verifier.writer, []
+    real, refused = PieceWriter.writer, []
 
     def writer(verifier):
         if not refused:
             refused.append(verifier)
-            with disk.border("x.parte"):
+            with disk.translate_os_errors("x.parte"):
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return real(verifier)
 
-    monkeypatch.setattr(Verifier, "writer", writer)
+    monkeypatch.setattr(PieceWriter, "writer", writer)
     fetching(sharing(), sharing()).run()
     assert arrived(folder)
     assert refused
@@ -524,7 +524,7 @@ def test_a_source_that_offers_nothing_at_once_is_asked_more_and_more_seldom(
         questions.append(monotonic())
         if len(questions) == 10:
             enough.set()
-        connection.reply(Choice(0))
+        connection.reply(PieceOffer(0))
         return True
 
     def waits(source, connection, request):
@@ -576,14 +576,14 @@ class Stubborn:
         self.taken = []
 
     def lie(self, source, connection, request):
-        choice = Choice(0, 1, tuple(range(1, 6)))
+        choice = PieceOffer(0, 1, tuple(range(1, 6)))
         if isinstance(request, Want | Next):
             connection.reply(choice)
         elif isinstance(request, Take):
             assert request.count == 1
             self.taken.append(request.first)
             body = source.body(connection, request)
-            connection.send(codec.encode_reply(Run(len(body), 0, 1, choice.others)) + body)
+            connection.send(codec.encode_reply(PieceData(len(body), 0, 1, choice.others)) + body)
         return isinstance(request, Want | Next | Take)
 
 
@@ -601,13 +601,13 @@ def test_a_source_names_others_and_gives_one_of_them_in_place_of_its_offer(opene
     source.share({NAME: DATA})
     missing = bytes([0xFF] * 5 + [0x80])
     with connect(source.address) as buyer:
-        offer = buyer.ask(Want(CONTENT.root, missing), Choice)
+        offer = buyer.ask(Want(CONTENT.root, missing), PieceOffer)
         choices = [offer.first, *offer.others]
         assert offer.count == 1 and len(set(choices)) == len(choices) == 4
         for stranger in sorted(ALL - set(choices))[:2]:
             with pytest.raises(RefusedError, match="bad-range"):
-                buyer.ask(Take(stranger, 1), Run)
-        run = buyer.ask(Take(offer.others[-1], 1), Run)
+                buyer.ask(Take(stranger, 1), PieceData)
+        run = buyer.ask(Take(offer.others[-1], 1), PieceData)
         assert buyer.receive_exactly(run.bytes) == pieces_of(DATA)[offer.others[-1]]
         # What was offered first was not taken, so it may come again; the other one does not.
         assert offer.others[-1] not in (run.first, *run.others)
@@ -629,7 +629,7 @@ class Late:
     def slow(self, source, connection, request):
         """Bring the first two pieces, when the third source has heard that they are late."""
         if isinstance(request, Want | Next):
-            connection.reply(Choice(0, 2))
+            connection.reply(PieceOffer(0, 2))
         elif isinstance(request, Take):
             self.reserved.wait(SOON)
             assert self.told_late.wait(SOON)
@@ -639,7 +639,7 @@ class Late:
     def dying(self, _source, connection, request):
         """Reserve the last piece, and never bring it."""
         if isinstance(request, Want) and not self.lost.is_set():
-            connection.reply(Choice(2, 1))
+            connection.reply(PieceOffer(2, 1))
             return True
         if isinstance(request, Take):
             self.reserved.wait(SOON)
@@ -652,12 +652,12 @@ class Late:
         """Offer what was late, and then the last piece."""
         if isinstance(request, Want):
             self.reserved.wait(SOON)
-            connection.reply(Choice(0, 0))
+            connection.reply(PieceOffer(0, 0))
         elif isinstance(request, Next) and not self.told_late.is_set():
             self._hear_what_is_late(connection, request)
         elif isinstance(request, Next):
             self.heard.put(set(request.got))
-            connection.reply(Choice(2, 1))
+            connection.reply(PieceOffer(2, 1))
         elif isinstance(request, Take):
             sources._send(connection, source.body(connection, request))
         return isinstance(request, Want | Next | Take)
@@ -666,9 +666,9 @@ class Late:
         if set(request.lost) == {0, 1, 2}:
             self.told_late.set()
             assert self.lost.wait(SOON)
-            connection.reply(Choice(0, 2))
+            connection.reply(PieceOffer(0, 2))
         else:
-            connection.reply(Choice(0, 0))
+            connection.reply(PieceOffer(0, 0))
 
 
 def test_a_source_hears_that_what_was_late_has_come_from_another(opened, folder, roots, beginning):
@@ -678,7 +678,7 @@ def test_a_source_hears_that_what_was_late_has_come_from_another(opened, folder,
     for source in three:
         source.share({NAME: data})
     addresses = tuple(source.address for source in three)
-    download = Download(Wanted(NAME, content_of(data), addresses), folder, connect, roots)
+    download = Download(DownloadRequest(NAME, content_of(data), addresses), folder, connect, roots)
     ended = beginning(download)
     eventually(lambda: download.progress().have == 2 * FINEST_PIECE)
     late.two_came.set()

@@ -9,20 +9,20 @@ from threading import Event
 
 import pytest
 import sources
-from programs import eventually
+from processes import eventually
 from sources import Gate, about_pieces, connect, refuses, source
 
 from rede_p2p.content import disk
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.content.recheck import Look
+from rede_p2p.content.recheck import Recheck
 from rede_p2p.download import download
 from rede_p2p.download.download import Outcome
 from rede_p2p.download.small_files import SMALL
 from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError
 from rede_p2p.events import Progress, TransferEnded
-from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.seed_store import SeedStore
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 LARGE = random.Random(2).randbytes(2 * SMALL)
@@ -42,7 +42,7 @@ def told():
 @pytest.fixture
 def transfers(folder, told):
     with (
-        closing(Roots(None)) as roots,
+        closing(HashCache(None)) as roots,
         closing(Transfers(folder, connect, roots, told.put)) as made,
     ):
         yield made
@@ -73,7 +73,7 @@ def test_small_files_and_large_ones_all_arrive(transfers, open_source, folder):
 def test_what_its_owner_edits_before_the_end_is_not_offered_as_what_it_was(
     open_source, folder, told, edit
 ):
-    holdings = Holdings()
+    holdings = SeedStore()
 
     def edit_and_connect(address):
         if edit and (folder / "b.txt").exists():  # the large one is still to come
@@ -81,7 +81,7 @@ def test_what_its_owner_edits_before_the_end_is_not_offered_as_what_it_was(
         return connect(address)
 
     with (
-        closing(Roots(None)) as roots,
+        closing(HashCache(None)) as roots,
         closing(
             Transfers(folder, edit_and_connect, roots, told.put, holdings=holdings)
         ) as transfers,
@@ -152,13 +152,13 @@ def test_progress_tells_of_what_was_kept_also_at_the_end(transfers, open_source,
 def test_progress_says_that_what_was_left_is_looked_at(transfers, open_source, folder, monkeypatch):
     begun, go_on = Event(), Event()
 
-    class Held(Look):
+    class Held(Recheck):
         def pieces(self, layer, count, file):
             begun.set()
             assert go_on.wait(SOON)
             yield from super().pieces(layer, count, file)
 
-    monkeypatch.setattr(download, "Look", Held)
+    monkeypatch.setattr(download, "Recheck", Held)
     folder.mkdir()
     (folder / "grande.bin.parte").write_bytes(LARGE[: 5 * FINEST_PIECE])
     transfer = transfers.start(open_source().share({"grande.bin": LARGE}), followed=True)

@@ -17,7 +17,7 @@ from rede_p2p.net import connection as room
 from rede_p2p.net.address import own_addresses
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import TO_PEER, Body, Done, Listing, Ls, Quit, Shared, Stat
+from rede_p2p.protocol.messages import TO_PEER, FileData, FileEntry, Listing, Ls, Ok, Quit, Stat
 
 SOON = 10.0  # seconds; a bound on what takes milliseconds
 
@@ -209,7 +209,7 @@ def test_a_body_takes_memory_as_it_comes_and_not_as_it_is_announced(pair):
     bare.sendall(b'ok {"bytes": 67108864, "count": 1}\n' + b"x" * 1000)
     bare.shutdown(socket.SHUT_WR)
     with memory_at_most(1_000_000), pytest.raises(ConnectionLostError, match="lost"):
-        connection.ask_lines(Ls(), Shared)
+        connection.ask_lines(Ls(), FileEntry)
 
 
 def test_a_large_body_arrives_whole_in_its_steps(pair):
@@ -370,7 +370,7 @@ def test_a_conversation_waits_as_long_as_it_is_told_each_time(pair):
 def test_an_answer_is_asked_for_and_read(pair):
     bare, connection = pair
     bare.sendall(b'ok {"bytes": 3}\nabc')
-    assert connection.ask(Stat("a"), Body) == Body(3)
+    assert connection.ask(Stat("a"), FileData) == FileData(3)
     assert connection.receive_exactly(3) == b"abc"
     assert bare.recv(1000) == b'stat {"name": "a"}\n'
 
@@ -392,12 +392,12 @@ def test_no_answer_at_all_is_lost(pair):
 
 def test_a_listing_travels_whole(pair, monkeypatch):
     bare, connection = pair
-    entries = [Shared(f"ação {number}", number) for number in range(3000)]
+    entries = [FileEntry(f"ação {number}", number) for number in range(3000)]
     with Connection(bare.dup()) as other:
         for some in (entries, [], entries[:1]):
             sender = Thread(target=other.reply_lines, args=(some,))
             sender.start()
-            assert connection.ask_lines(Ls(), Shared) == some
+            assert connection.ask_lines(Ls(), FileEntry) == some
             sender.join()
 
 
@@ -417,15 +417,15 @@ def test_a_hostile_listing_is_an_error_of_ours(pair, reply, error):
     bare.sendall(reply)
     bare.shutdown(socket.SHUT_WR)
     with pytest.raises((ConnectionLostError, ProtocolError), match=error):
-        connection.ask_lines(Ls(), Shared)
+        connection.ask_lines(Ls(), FileEntry)
 
 
 def test_one_who_says_wait_is_waited_for_and_heard(pair):
     bare, connection = pair
     heard = []
     bare.sendall(b'espera {"place": 2}\nespera {"place": 1}\nespera\nok\n')
-    assert connection.ask(Ls(), Done, waiting=heard.append) == Done()
-    assert heard == [codec.Wait(place=2), codec.Wait(place=1), codec.Wait()]
+    assert connection.ask(Ls(), Ok, waiting=heard.append) == Ok()
+    assert heard == [codec.Pending(place=2), codec.Pending(place=1), codec.Pending()]
 
 
 @pytest.mark.parametrize(
@@ -450,7 +450,7 @@ def test_one_who_never_says_anything_better_is_given_up(pair, monkeypatch, said)
     staller.start()
     try:
         with pytest.raises(ConnectionLostError, match="silent"):
-            connection.ask(Ls(), Done)
+            connection.ask(Ls(), Ok)
     finally:
         given_up.set()
         staller.join()
@@ -462,7 +462,7 @@ def test_one_who_says_something_better_each_time_is_waited_for(pair, monkeypatch
     bare, connection = pair
     said = [b'espera {"%s": %d}\n' % (field.encode(), n) for n in range(100, 200)]
     bare.sendall(b"".join(said if field == "done" else reversed(said)) + b"ok\n")
-    assert connection.ask(Ls(), Done) == Done()
+    assert connection.ask(Ls(), Ok) == Ok()
 
 
 # Dialling.

@@ -11,7 +11,7 @@ import pytest
 from rede_p2p.net import discovery
 from rede_p2p.net.discovery import WELL_KNOWN_PORT, Responder, find
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import BY_UDP, VERSION, Here, Where
+from rede_p2p.protocol.messages import BY_UDP, VERSION, LocateTracker, TrackerLocation
 
 SOON = 10.0  # seconds; a bound on what takes milliseconds
 
@@ -56,8 +56,8 @@ def asker(host):
 
 
 def ask(asker, host, nonce):
-    asker.sendto(codec.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
-    return codec.decode_reply(asker.recv(1000), Here)
+    asker.sendto(codec.encode_request(LocateTracker(nonce)), (host, WELL_KNOWN_PORT))
+    return codec.decode_reply(asker.recv(1000), TrackerLocation)
 
 
 def test_the_tracker_of_a_machine_is_found(host, responder):
@@ -78,7 +78,7 @@ def test_an_address_that_cannot_be_asked_has_no_tracker(host, responder):
 def test_noise_is_not_answered_and_does_no_harm(host, responder, asker, noise):
     asker.sendto(noise, (host, WELL_KNOWN_PORT))
     # Datagrams on one machine stay in order: the first answer is to the question.
-    assert ask(asker, host, "n") == Here("n", 7001, VERSION)
+    assert ask(asker, host, "n") == TrackerLocation("n", 7001, VERSION)
 
 
 def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, asker):
@@ -86,18 +86,18 @@ def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, a
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
     except PermissionError:
         pytest.skip("only an administrator may forge a datagram")
-    question = codec.encode_request(Where("forged"))
+    question = codec.encode_request(LocateTracker("forged"))
     header = (0).to_bytes(2, "big") + WELL_KNOWN_PORT.to_bytes(2, "big")
     header += (8 + len(question)).to_bytes(2, "big") + bytes(2)
     with raw:
         raw.sendto(header + question, (host, 0))  # from port 0, where nobody can be
-    assert ask(asker, host, "n") == Here("n", 7001, VERSION)
+    assert ask(asker, host, "n") == TrackerLocation("n", 7001, VERSION)
 
 
 def test_an_answer_is_no_longer_than_a_few_questions(host, responder, asker):
     nonce = "\x01" * 32  # as long as JSON can make it
-    asker.sendto(codec.encode_request(Where(nonce)), (host, WELL_KNOWN_PORT))
-    assert len(asker.recv(1000)) < 2 * len(codec.encode_request(Where(nonce)))
+    asker.sendto(codec.encode_request(LocateTracker(nonce)), (host, WELL_KNOWN_PORT))
+    assert len(asker.recv(1000)) < 2 * len(codec.encode_request(LocateTracker(nonce)))
 
 
 def test_of_two_trackers_of_one_machine_one_answers_and_when_it_goes_the_other(host, monkeypatch):
@@ -143,9 +143,9 @@ def free_udp_port():
 LIES = [
     lambda nonce: b"",
     lambda nonce: b"\xff" * 100,
-    lambda nonce: codec.encode_reply(Here("another", 1, VERSION)),
+    lambda nonce: codec.encode_reply(TrackerLocation("another", 1, VERSION)),
     lambda nonce: codec.encode_reply(codec.Refusal("no")),
-    lambda nonce: codec.encode_reply(codec.Wait(place=1)),
+    lambda nonce: codec.encode_reply(codec.Pending(place=1)),
     lambda nonce: b'ok {"nonce": "%b", "port": 0, "version": 1}\n' % nonce.encode(),
     lambda nonce: b'ok {"nonce": "%b", "port": true, "version": 1}\n' % nonce.encode(),
     lambda nonce: b"ok " + b"[" * 60_000,
@@ -160,7 +160,7 @@ def test_an_answer_is_known_by_its_nonce_among_lies(host, asker, patient):
         nonce = codec.decode_request(datagram, BY_UDP).nonce
         for lie in LIES:
             listening.sendto(lie(nonce), whom)
-        asker.sendto(codec.encode_reply(Here(nonce, 7001, VERSION)), whom)
+        asker.sendto(codec.encode_reply(TrackerLocation(nonce, 7001, VERSION)), whom)
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind((host, WELL_KNOWN_PORT))
@@ -176,7 +176,7 @@ def test_lies_that_never_stop_are_given_up(host, monkeypatch):
     def lie():
         while (found := listening.recvfrom(1000))[0] != b"stop":
             for _ in range(200):
-                listening.sendto(codec.encode_reply(Here("lie", 1, VERSION)), found[1])
+                listening.sendto(codec.encode_reply(TrackerLocation("lie", 1, VERSION)), found[1])
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind((host, WELL_KNOWN_PORT))

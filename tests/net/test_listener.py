@@ -17,13 +17,13 @@ from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, 
 from rede_p2p.net import listener as room
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.listener import Listener
-from rede_p2p.protocol.messages import TO_PEER, Done, Ls
+from rede_p2p.protocol.messages import TO_PEER, Ls, Ok
 
 
 def echo(connection: Connection) -> None:
     """Answer every request with yes."""
     for _ in connection.requests(TO_PEER, lambda: 60.0, str):
-        connection.reply(Done())
+        connection.reply(Ok())
 
 
 def test_its_address_is_true_before_any_thread_starts(host):
@@ -31,7 +31,7 @@ def test_its_address_is_true_before_any_thread_starts(host):
     assert listener.address.ip == host
     assert listener.address.port > 0
     with running(listener, echo), dial(listener.address) as connection:
-        assert connection.ask(Ls(), Done) == Done()
+        assert connection.ask(Ls(), Ok) == Ok()
 
 
 def may_choose_control() -> bool:
@@ -60,7 +60,7 @@ def test_what_is_sent_is_not_timed_packet_by_packet(host, ip):
 def test_a_system_that_gives_no_choice_of_congestion_control_is_listened_on(host, monkeypatch):
     monkeypatch.delattr(socket, "TCP_CONGESTION", raising=False)
     with running(Listener(host, 0, 10), echo) as listener, dial(listener.address) as connection:
-        assert connection.ask(Ls(), Done) == Done()
+        assert connection.ask(Ls(), Ok) == Ok()
 
 
 def test_all_addresses_of_the_machine_are_listened_on(host):
@@ -69,7 +69,7 @@ def test_all_addresses_of_the_machine_are_listened_on(host):
     with running(listener, echo):
         for ip in ips:
             with dial(Address(ip, listener.address.port)) as connection:
-                assert connection.ask(Ls(), Done) == Done()
+                assert connection.ask(Ls(), Ok) == Ok()
 
 
 def test_each_connection_has_a_thread_of_its_own(host):
@@ -77,7 +77,7 @@ def test_each_connection_has_a_thread_of_its_own(host):
         before = active_count()
         for _ in range(20):
             connection = stack.enter_context(dial(listener.address))
-            assert connection.ask(Ls(), Done) == Done()
+            assert connection.ask(Ls(), Ok) == Ok()
         assert active_count() == before + 20
 
 
@@ -88,7 +88,7 @@ def test_a_port_is_free_again_at_once_after_the_end(host):
             running(Listener(host, port, 10), echo) as listener,
             dial(listener.address) as connection,
         ):
-            assert connection.ask(Ls(), Done) == Done()
+            assert connection.ask(Ls(), Ok) == Ok()
             port = listener.address.port
 
 
@@ -165,7 +165,7 @@ def test_a_caller_who_gives_up_before_it_is_accepted_harms_nobody(host):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         sock.close()
     with running(listener, echo), dial(listener.address) as connection:
-        assert connection.ask(Ls(), Done) == Done()
+        assert connection.ask(Ls(), Ok) == Ok()
 
 
 # Slots.
@@ -176,24 +176,24 @@ def test_one_address_gets_half_of_the_slots_and_the_rest_are_refused_in_words(ho
         port = listener.address.port
         for _ in range(3):
             connection = stack.enter_context(dial(Address(host, port), host))
-            assert connection.ask(Ls(), Done) == Done()
+            assert connection.ask(Ls(), Ok) == Ok()
         for _ in range(3):
             with dial(Address(host, port), host) as refused, pytest.raises(RefusedError) as caught:
-                refused.receive_reply(Done)
+                refused.receive_reply(Ok)
             assert caught.value.code == "full"
             assert "lotado" in caught.value.message
         for number in (1, 2, 3):  # others are still welcome, until all slots are taken
             connection = stack.enter_context(dial(Address(host, port), f"127.9.9.{number}"))
-            assert connection.ask(Ls(), Done) == Done()
+            assert connection.ask(Ls(), Ok) == Ok()
         last = dial(Address(host, port), "127.9.9.4")
         with last, pytest.raises(RefusedError, match="full"):
-            last.receive_reply(Done)
+            last.receive_reply(Ok)
 
 
 def is_served(address):
     try:
         with dial(address) as connection:
-            return connection.ask(Ls(), Done) == Done()
+            return connection.ask(Ls(), Ok) == Ok()
     except (RefusedError, ConnectionLostError):
         return False
 
@@ -209,7 +209,7 @@ def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):
     listener = Listener(host, 0, 10)
     with running(listener, echo):
         with dial(listener.address) as first:
-            assert first.ask(Ls(), Done) == Done()
+            assert first.ask(Ls(), Ok) == Ok()
             with monkeypatch.context() as patch:
 
                 class NoThread(Thread):
@@ -218,10 +218,10 @@ def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):
 
                 patch.setattr(room, "Thread", NoThread)
                 with dial(listener.address) as refused, pytest.raises(RefusedError, match="full"):
-                    refused.receive_reply(Done)
-            assert first.ask(Ls(), Done) == Done()
+                    refused.receive_reply(Ok)
+            assert first.ask(Ls(), Ok) == Ok()
         with dial(listener.address) as later:
-            assert later.ask(Ls(), Done) == Done()
+            assert later.ask(Ls(), Ok) == Ok()
 
 
 # Descriptors.
@@ -257,14 +257,14 @@ def test_many_callers_that_use_up_the_descriptors_are_outlived(host):
     """The callers come from this process too, so each needs two descriptors."""
     with running(Listener(host, 0, 200), echo) as listener:
         with dial(listener.address) as first, ExitStack() as stack:
-            assert first.ask(Ls(), Done) == Done()
+            assert first.ask(Ls(), Ok) == Ok()
             with descriptors(7):
                 with pytest.raises(ConnectionLostError):
                     while True:  # until this side has none left either
                         stack.enter_context(dial(listener.address))
-                assert first.ask(Ls(), Done) == Done()  # those who are here are still served
+                assert first.ask(Ls(), Ok) == Ok()  # those who are here are still served
         with dial(listener.address) as later:
-            assert later.ask(Ls(), Done) == Done()
+            assert later.ask(Ls(), Ok) == Ok()
 
 
 def test_without_a_descriptor_left_it_does_not_spin(host, monkeypatch):
@@ -292,5 +292,5 @@ def test_without_a_descriptor_left_it_does_not_spin(host, monkeypatch):
     listener._sock = Exhausted()
     listener._selector.register(listener._sock, selectors.EVENT_READ)
     with running(listener, echo), dial(listener.address) as connection:
-        assert connection.ask(Ls(), Done) == Done()
+        assert connection.ask(Ls(), Ok) == Ok()
     assert tried.qsize() == 4

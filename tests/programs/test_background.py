@@ -13,7 +13,7 @@ from time import monotonic
 
 import pytest
 from lies import ok
-from programs import Liar, Program, beside, eventually, network
+from processes import Liar, Program, beside, eventually, network
 from sources import right_pieces
 from terminals import terminal
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from programs import eventually, machines
+from processes import eventually, machines
 
 PATIENCE = 60.0  # seconds for a run of one second
 BENCH = ROOT / "tests" / "benchmarks" / "swarm.py"

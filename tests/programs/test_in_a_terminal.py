@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from lies import LARGE, LYING_LISTS, WRONG_COMMANDS, half_of_large, ok
-from programs import PATIENCE, Liar, beside, network
+from processes import PATIENCE, Liar, beside, network
 from terminals import Terminal, port_of, terminal
 
 from rede_p2p.cli import prompt

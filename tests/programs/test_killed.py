@@ -10,16 +10,16 @@ from threading import Event
 from time import monotonic
 
 import pytest
-from programs import PATIENCE, beside, network
+from processes import PATIENCE, beside, network
 from sources import Noting, connect, right_pieces, source
 
 from rede_p2p.content import merkle
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import FINEST_PIECE
 from rede_p2p.download import resolve
 from rede_p2p.download.download import Download
 from rede_p2p.errors import Address, IncompleteError, PeerUnreachableError
-from rede_p2p.upload.upload_slots import Uploads
+from rede_p2p.upload.upload_slots import UploadSlots
 
 DATA = random.Random(5).randbytes(32 * 2**20 + 77)
 ALL = set(range(merkle.piece_count(len(DATA))))
@@ -123,7 +123,7 @@ def test_a_receiver_killed_at_any_moment_goes_on_though_its_file_was_damaged(tmp
         ended = []
         for number, harmed in enumerate([False, True], start=1):
             place = stack.enter_context(
-                source(tmp_path / str(number), "", uploads=Uploads(limit=RATE))
+                source(tmp_path / str(number), "", uploads=UploadSlots(limit=RATE))
             )
             place.join(net.ip, net.port, beside(net.ip, number))
             place.share({NAME: DATA})
@@ -139,7 +139,7 @@ def test_a_sender_killed_at_any_moment_is_gone_on_from_when_it_is_back(tmp_path,
     folder = tmp_path / "baixados"
     part, final = folder / f"{NAME}.parte", folder / NAME
     asked, right, kills = Noting(), set(), 0
-    with network(tmp_path) as net, closing(Roots(None)) as roots:
+    with network(tmp_path) as net, closing(HashCache(None)) as roots:
         net.tracker()
         environment = net.environment()
         words = net.words("--servir", "--limite", str(RATE), files={NAME: DATA})

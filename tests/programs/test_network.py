@@ -8,7 +8,7 @@ import re
 
 import libtorrent
 import pytest
-from programs import Liar, beside, converse, eventually, network
+from processes import Liar, beside, converse, eventually, network
 from sources import content_of
 
 from rede_p2p.cli import commands

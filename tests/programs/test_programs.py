@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from lies import (
     BIG,
     HASHES,
@@ -32,7 +33,7 @@ from lies import (
     pieces,
     stat,
 )
-from programs import (
+from processes import (
     PATIENCE,
     Liar,
     Machine,
@@ -838,7 +839,7 @@ def test_with_no_tracker_to_be_found_a_peer_opens_one_and_shares_the_samples(tmp
         second.prints("int.png: baixado e verificado")
         result = second.end()
         assert result.status == 0 and "abri um aqui" not in result.err
-        sample = Path(__file__).parent.parent / "arquivos_compartilhaveis" / "int.png"
+        sample = ROOT / "arquivos_compartilhaveis" / "int.png"
         assert (tmp_path / "y" / "int.png").read_bytes() == sample.read_bytes()
         first.send("quit")
         assert first.end().status == 0

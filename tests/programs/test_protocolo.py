@@ -28,14 +28,14 @@ from conftest import ROOT
 import Peers
 import Servidor
 from rede_p2p.cli import options
-from rede_p2p.cli.terminal import Screen
+from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import merkle
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
 from rede_p2p.protocol import codec, messages
 from rede_p2p.protocol.messages import BY_UDP, TO_PEER, TO_TRACKER
 from rede_p2p.tracker.announcer import Announcer
-from rede_p2p.tracker.client import Membership
+from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.registry import FIRST_PORT
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")
@@ -226,9 +226,9 @@ def test_an_example_is_what_the_code_reads_and_writes(side, exchange):
     found = read_request(side, exchange)
     assert exchange.replies, "a request without a reply"
     for reply in exchange.replies:
-        read = read_reply(reply.line, kind_of(found.reply) if found else messages.Done)
+        read = read_reply(reply.line, kind_of(found.reply) if found else messages.Ok)
         assert codec.encode_reply(read) == reply.line
-        assert isinstance(read, codec.Wait) == (reply is not exchange.reply)
+        assert isinstance(read, codec.Pending) == (reply is not exchange.reply)
         check_body(read, reply.body, found.line if found else "")
 
 
@@ -238,7 +238,7 @@ def read_request(side: str, exchange: Exchange) -> Section | None:
         request = codec.decode_request(exchange.request, TABLES[side])
     except ProtocolError as error:
         with pytest.raises(RefusedError) as refused:
-            codec.decode_reply(exchange.reply.line, messages.Done)
+            codec.decode_reply(exchange.reply.line, messages.Ok)
         assert refused.value.code == error.kind
         return None
     assert codec.encode_request(request) == exchange.request
@@ -260,7 +260,7 @@ def read_reply(line: bytes, kind: type) -> object:
 def check_body(reply: object, body: bytes | int | None, line_kind: str) -> None:
     if isinstance(reply, messages.Listing):
         check_lines(reply, body, line_kind)
-    elif isinstance(reply, messages.Body | messages.Run):
+    elif isinstance(reply, messages.FileData | messages.PieceData):
         assert (body if isinstance(body, int) else len(body)) == reply.bytes
     else:
         assert body is None
@@ -466,11 +466,11 @@ def test_a_command_sends_what_is_shown(command, shown):
 def network(ip: str, folder: Path) -> Iterator[Peers.Peer]:
     """Run a tracker and a peer that shares the sample, on the ports that the page says."""
     with ExitStack() as stack:
-        screen = Screen()
+        screen = Terminal()
         stack.enter_context(Servidor.Tracker(ip, WELL_KNOWN_PORT, FIRST_PORT, screen.tell))
         peer = Peers.Peer(options.PeerOptions(own_ip=ip, folder=folder), screen)
         stack.callback(peer.close)
-        membership = Membership(ip, WELL_KNOWN_PORT, ip, peer.open_door, screen.tell)
+        membership = TrackerClient(ip, WELL_KNOWN_PORT, ip, peer.open_door, screen.tell)
         stack.callback(membership.close)
         shares = peer.catalog.shares()
         for share in shares:

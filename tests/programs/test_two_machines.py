@@ -6,7 +6,7 @@ import re
 from time import monotonic
 
 import pytest
-from programs import Machine, machines, network
+from processes import Machine, machines, network
 
 pytestmark = pytest.mark.skipif(bool(machines()), reason=f"no network of its own: {machines()}")
 

@@ -14,59 +14,59 @@ from rede_p2p.content import merkle, safe_names
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec, messages
-from rede_p2p.protocol.codec import Wait
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import (
     BY_UDP,
     RANGES_LIMIT,
     TO_PEER,
     TO_TRACKER,
     Announce,
-    Body,
-    Busy,
-    Choice,
-    Done,
+    FileData,
+    FileEntry,
+    FileInfo,
     Find,
-    Found,
     Get,
     Hashes,
-    Here,
     Join,
-    Known,
     Listing,
+    LocateTracker,
     Ls,
-    Member,
     Next,
-    Offer,
+    Ok,
+    PeerEntry,
     Peers,
+    PieceData,
+    PieceOffer,
     Pieces,
     Ping,
+    PortOffer,
+    PortTaken,
     Quit,
     Ready,
-    Run,
     Search,
-    Shared,
+    SearchResult,
     Stat,
     Take,
+    TrackerLocation,
     Want,
-    Where,
     Withdraw,
 )
 from rede_p2p.tracker import announcer
 
 REQUESTS = {**TO_TRACKER, **TO_PEER, **BY_UDP}
 REPLIES = (
-    Done,
-    Offer,
+    Ok,
+    PortOffer,
     Listing,
-    Found,
-    Choice,
-    Run,
-    Known,
-    Body,
-    Here,
-    Member,
-    Shared,
-    Wait,
+    FileInfo,
+    PieceOffer,
+    PieceData,
+    SearchResult,
+    FileData,
+    TrackerLocation,
+    PeerEntry,
+    FileEntry,
+    Pending,
 )
 ROOT = bytes(range(32))
 HEX = ROOT.hex().encode()
@@ -78,11 +78,11 @@ FULL = bytes([255]) * (merkle.MAX_PIECES // 8)
 CASES = [
     (Join(1), b'join {"version": 1}\n'),
     (Join(1, 5460), b'join {"version": 1, "port": 5460}\n'),
-    (Busy(5455), b'busy {"port": 5455}\n'),
+    (PortTaken(5455), b'busy {"port": 5455}\n'),
     (Ready(65535), b'ready {"port": 65535}\n'),
     (Peers(), b"peers\n"),
     (Ping(), b"ping\n"),
-    (Where("00ff"), b'where {"nonce": "00ff"}\n'),
+    (LocateTracker("00ff"), b'where {"nonce": "00ff"}\n'),
     (Ls(), b"ls\n"),
     (Stat("a b.txt"), b'stat {"name": "a b.txt"}\n'),
     (Stat("ação 🎈.txt"), 'stat {"name": "ação 🎈.txt"}\n'.encode()),
@@ -108,31 +108,31 @@ CASES = [
     (Search(""), b'search {"text": ""}\n'),
     (Search("é.txt", True), 'search {"text": "é.txt", "exact": true}\n'.encode()),
     (Quit(), b"quit\n"),
-    (Done(), b"ok\n"),
-    (Offer(5455, "10.0.0.7", 1), b'ok {"port": 5455, "ip": "10.0.0.7", "version": 1}\n'),
-    (Offer(5455, "2001:db8::7", 1), b'ok {"port": 5455, "ip": "2001:db8::7", "version": 1}\n'),
+    (Ok(), b"ok\n"),
+    (PortOffer(5455, "10.0.0.7", 1), b'ok {"port": 5455, "ip": "10.0.0.7", "version": 1}\n'),
+    (PortOffer(5455, "2001:db8::7", 1), b'ok {"port": 5455, "ip": "2001:db8::7", "version": 1}\n'),
     (Listing(0, 0), b'ok {"bytes": 0, "count": 0}\n'),
-    (Found("a", 0, ROOT), b'ok {"name": "a", "size": 0, "root": "' + HEX + b'"}\n'),
-    (Choice(2, 9), b'ok {"first": 2, "count": 9}\n'),
-    (Choice(0), b'ok {"first": 0}\n'),
-    (Choice(2, 1, (3, 0)), b'ok {"first": 2, "count": 1, "others": [3, 0]}\n'),
-    (Run(7, 3, 1, (9,)), b'ok {"bytes": 7, "first": 3, "count": 1, "others": [9]}\n'),
-    (Run(7), b'ok {"bytes": 7}\n'),
-    (Run(7, 65535, 1), b'ok {"bytes": 7, "first": 65535, "count": 1}\n'),
+    (FileInfo("a", 0, ROOT), b'ok {"name": "a", "size": 0, "root": "' + HEX + b'"}\n'),
+    (PieceOffer(2, 9), b'ok {"first": 2, "count": 9}\n'),
+    (PieceOffer(0), b'ok {"first": 0}\n'),
+    (PieceOffer(2, 1, (3, 0)), b'ok {"first": 2, "count": 1, "others": [3, 0]}\n'),
+    (PieceData(7, 3, 1, (9,)), b'ok {"bytes": 7, "first": 3, "count": 1, "others": [9]}\n'),
+    (PieceData(7), b'ok {"bytes": 7}\n'),
+    (PieceData(7, 65535, 1), b'ok {"bytes": 7, "first": 65535, "count": 1}\n'),
     (
-        Known("a", 3, ROOT, 2),
+        SearchResult("a", 3, ROOT, 2),
         b'ok {"name": "a", "size": 3, "root": "' + HEX + b'", "peers": 2}\n',
     ),
-    (Wait(), b"espera\n"),
-    (Wait(place=3), b'espera {"place": 3}\n'),
-    (Wait(done=0, size=2**63 - 1), b'espera {"size": 9223372036854775807}\n'),
-    (Body(7), b'ok {"bytes": 7}\n'),
-    (Body(7, 9, ROOT), b'ok {"bytes": 7, "size": 9, "root": "' + HEX + b'"}\n'),
-    (Here("00ff", 80, 1), b'ok {"nonce": "00ff", "port": 80, "version": 1}\n'),
-    (Member("127.0.0.1", 5455), b'ok {"ip": "127.0.0.1", "port": 5455}\n'),
-    (Member("::1", 5455, True), b'ok {"ip": "::1", "port": 5455, "you": true}\n'),
-    (Shared("p/a", 3), b'ok {"name": "p/a", "size": 3}\n'),
-    (Shared("p/a", 3, ROOT), b'ok {"name": "p/a", "size": 3, "root": "' + HEX + b'"}\n'),
+    (Pending(), b"espera\n"),
+    (Pending(place=3), b'espera {"place": 3}\n'),
+    (Pending(done=0, size=2**63 - 1), b'espera {"size": 9223372036854775807}\n'),
+    (FileData(7), b'ok {"bytes": 7}\n'),
+    (FileData(7, 9, ROOT), b'ok {"bytes": 7, "size": 9, "root": "' + HEX + b'"}\n'),
+    (TrackerLocation("00ff", 80, 1), b'ok {"nonce": "00ff", "port": 80, "version": 1}\n'),
+    (PeerEntry("127.0.0.1", 5455), b'ok {"ip": "127.0.0.1", "port": 5455}\n'),
+    (PeerEntry("::1", 5455, True), b'ok {"ip": "::1", "port": 5455, "you": true}\n'),
+    (FileEntry("p/a", 3), b'ok {"name": "p/a", "size": 3}\n'),
+    (FileEntry("p/a", 3, ROOT), b'ok {"name": "p/a", "size": 3, "root": "' + HEX + b'"}\n'),
 ]
 
 # The same message, written otherwise: read, never written.
@@ -148,9 +148,9 @@ ALSO_READ = [
     (Get("a"), b'get {"start":0,"name":"a"}\n'),
     (Next(), b'next {"got": [], "lost": []}\n'),
     (Next((1, 1)), b'next {"got": [1, 1]}\n'),
-    (Done(), b'ok {"future": 1}\n'),
-    (Member("::1", 5455), b'ok {"ip": "0:0::0001", "port": 5455}\n'),
-    (Member("10.0.0.7", 5455), b'ok {"ip": "::ffff:10.0.0.7", "port": 5455}\n'),
+    (Ok(), b'ok {"future": 1}\n'),
+    (PeerEntry("::1", 5455), b'ok {"ip": "0:0::0001", "port": 5455}\n'),
+    (PeerEntry("10.0.0.7", 5455), b'ok {"ip": "::ffff:10.0.0.7", "port": 5455}\n'),
 ]
 
 # Hostile requests, and the kind of the ProtocolError each one is.
@@ -281,39 +281,39 @@ BAD_REQUESTS = [
 
 # Hostile replies, what was expected, and the kind of the ProtocolError.
 BAD_REPLIES = [
-    (b"\n", Done, "stranger"),
-    (b"HTTP/1.1 400 Bad Request\r\n", Done, "stranger"),
-    (b"SSH-2.0-OpenSSH_9.2\r\n", Done, "stranger"),
-    (b"OK\n", Done, "stranger"),
-    (b"okay {}\n", Done, "stranger"),
-    (b"\x80\x81\x82\n", Done, "stranger"),
-    (b"ok [[[[\n", Done, "not-json"),
-    (b"ok " + DEEP + b"\n", Done, "not-json"),
-    (b"ok\n", Body, "no-field"),
-    (b'ok {"name": "a", "size": 9}\n', Found, "no-field"),
-    (b'espera {"place": -1}\n', Done, "bad-field"),
-    (b'espera {"done": 9223372036854775808}\n', Done, "bad-field"),
-    (b"espera " + DEEP + b"\n", Done, "not-json"),
-    (b"esperar\n", Done, "stranger"),
-    (b"erro\n", Done, "no-field"),
-    (b"erro oops\n", Done, "not-json"),
-    (b'erro {"message": "x"}\n', Done, "no-field"),
-    (b'erro {"code": 7}\n', Done, "bad-field"),
-    (b'erro {"code": "' + b"c" * 65 + b'"}\n', Done, "bad-field"),
-    (b'erro {"code": "c", "message": "\\udfff"}\n', Done, "bad-field"),
+    (b"\n", Ok, "stranger"),
+    (b"HTTP/1.1 400 Bad Request\r\n", Ok, "stranger"),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", Ok, "stranger"),
+    (b"OK\n", Ok, "stranger"),
+    (b"okay {}\n", Ok, "stranger"),
+    (b"\x80\x81\x82\n", Ok, "stranger"),
+    (b"ok [[[[\n", Ok, "not-json"),
+    (b"ok " + DEEP + b"\n", Ok, "not-json"),
+    (b"ok\n", FileData, "no-field"),
+    (b'ok {"name": "a", "size": 9}\n', FileInfo, "no-field"),
+    (b'espera {"place": -1}\n', Ok, "bad-field"),
+    (b'espera {"done": 9223372036854775808}\n', Ok, "bad-field"),
+    (b"espera " + DEEP + b"\n", Ok, "not-json"),
+    (b"esperar\n", Ok, "stranger"),
+    (b"erro\n", Ok, "no-field"),
+    (b"erro oops\n", Ok, "not-json"),
+    (b'erro {"message": "x"}\n', Ok, "no-field"),
+    (b'erro {"code": 7}\n', Ok, "bad-field"),
+    (b'erro {"code": "' + b"c" * 65 + b'"}\n', Ok, "bad-field"),
+    (b'erro {"code": "c", "message": "\\udfff"}\n', Ok, "bad-field"),
     (b'ok {"bytes": 67108865, "count": 1}\n', Listing, "bad-field"),
     (b'ok {"bytes": 1, "count": 500001}\n', Listing, "bad-field"),
     (b'ok {"bytes": -1, "count": 0}\n', Listing, "bad-field"),
-    (b'ok {"bytes": 1.5}\n', Body, "bad-field"),
-    (b"ok\n", Choice, "no-field"),
-    (b'ok {"first": 65537}\n', Choice, "bad-field"),
-    (b'ok {"first": 0, "count": null}\n', Choice, "bad-field"),
-    (b'ok {"first": 0, "count": 1}\n', Run, "no-field"),
-    (b'ok {"bytes": 1125899906842625}\n', Run, "bad-field"),
-    (b'ok {"bytes": 1, "first": -1}\n', Run, "bad-field"),
-    (b'ok {"name": "a", "size": 1, "root": "' + HEX + b'"}\n', Known, "no-field"),
+    (b'ok {"bytes": 1.5}\n', FileData, "bad-field"),
+    (b"ok\n", PieceOffer, "no-field"),
+    (b'ok {"first": 65537}\n', PieceOffer, "bad-field"),
+    (b'ok {"first": 0, "count": null}\n', PieceOffer, "bad-field"),
+    (b'ok {"first": 0, "count": 1}\n', PieceData, "no-field"),
+    (b'ok {"bytes": 1125899906842625}\n', PieceData, "bad-field"),
+    (b'ok {"bytes": 1, "first": -1}\n', PieceData, "bad-field"),
+    (b'ok {"name": "a", "size": 1, "root": "' + HEX + b'"}\n', SearchResult, "no-field"),
     *(
-        (b'ok {"ip": %b, "port": 5455}\n' % json.dumps(ip).encode(), Member, "bad-field")
+        (b'ok {"ip": %b, "port": 5455}\n' % json.dumps(ip).encode(), PeerEntry, "bad-field")
         for ip in (
             "",
             "0.0.0.0",
@@ -339,9 +339,9 @@ BAD_REPLIES = [
             ["10.0.0.7"],
         )
     ),
-    (b'ok {"ip": "10.0.0.7", "port": 22}\n', Member, "bad-field"),
-    (b'ok {"ip": "10.0.0.7", "port": 5455, "you": 1}\n', Member, "bad-field"),
-    (b'ok {"ip": "10.0.0.7", "port": 5455, "you": null}\n', Member, "bad-field"),
+    (b'ok {"ip": "10.0.0.7", "port": 22}\n', PeerEntry, "bad-field"),
+    (b'ok {"ip": "10.0.0.7", "port": 5455, "you": 1}\n', PeerEntry, "bad-field"),
+    (b'ok {"ip": "10.0.0.7", "port": 5455, "you": null}\n', PeerEntry, "bad-field"),
 ]
 
 
@@ -403,7 +403,7 @@ def test_a_refusal_is_written_and_raised_with_its_code_and_its_sentence():
     line = codec.encode_reply(codec.Refusal("no-such-file", "não há"))
     assert line == 'erro {"code": "no-such-file", "message": "não há"}\n'.encode()
     with pytest.raises(RefusedError) as caught:
-        codec.decode_reply(line, Done)
+        codec.decode_reply(line, Ok)
     assert (caught.value.code, caught.value.message) == ("no-such-file", "não há")
 
 
@@ -417,16 +417,19 @@ def test_a_peer_does_not_know_the_verbs_of_a_tracker(verb):
 
 LINES = [
     ([], b""),
-    ([Shared("a", 1)], b'{"name": "a", "size": 1}\n'),
-    ([Shared("a", 1), Shared("b", 2)], b'{"name": "a", "size": 1}\n{"name": "b", "size": 2}\n'),
+    ([FileEntry("a", 1)], b'{"name": "a", "size": 1}\n'),
+    (
+        [FileEntry("a", 1), FileEntry("b", 2)],
+        b'{"name": "a", "size": 1}\n{"name": "b", "size": 2}\n',
+    ),
 ]
 
 
 @pytest.mark.parametrize(("entries", "body"), LINES, ids=shown)
 def test_a_listing_is_read_and_written(entries, body):
     assert codec.encode_lines(entries) == body
-    assert codec.decode_lines(body, Shared, len(entries)) == entries
-    assert codec.decode_lines(body.removesuffix(b"\n"), Shared, len(entries)) == entries
+    assert codec.decode_lines(body, FileEntry, len(entries)) == entries
+    assert codec.decode_lines(body.removesuffix(b"\n"), FileEntry, len(entries)) == entries
 
 
 @pytest.mark.parametrize(
@@ -452,7 +455,7 @@ def test_a_listing_is_read_and_written(entries, body):
 )
 def test_a_hostile_listing_is_a_protocol_error(body, count, kind):
     with pytest.raises(ProtocolError) as caught:
-        codec.decode_lines(body, Shared, count)
+        codec.decode_lines(body, FileEntry, count)
     assert caught.value.kind == kind
 
 
@@ -460,11 +463,11 @@ def test_a_line_of_a_listing_may_be_as_long_as_any_other():
     line = b'{"name": "a", "size": 1, "more": "'
     line += b"x" * (codec.LINE_LIMIT - len(line) - 3) + b'"}\n'
     assert len(line) == codec.LINE_LIMIT
-    assert codec.decode_lines(line * 2, Shared, 2) == [Shared("a", 1)] * 2
+    assert codec.decode_lines(line * 2, FileEntry, 2) == [FileEntry("a", 1)] * 2
 
 
 def test_the_longest_lines_that_the_program_announces_at_once_may_be_announced():
-    longest = Shared('"' * safe_names.MAX_PATH, merkle.MAX_SIZE, ROOT)
+    longest = FileEntry('"' * safe_names.MAX_PATH, merkle.MAX_SIZE, ROOT)
     body = codec.encode_lines([longest] * announcer.AT_ONCE)
     line = codec.encode_request(Announce(len(body), announcer.AT_ONCE))
     assert codec.decode_request(line, TO_TRACKER).bytes == len(body)
@@ -520,10 +523,10 @@ def test_every_cut_of_two_messages_is_read_as_two_messages(pair):
 
 def test_a_body_that_follows_its_header_in_one_packet_stays_whole(pair):
     writer, connection = pair
-    writer.sendall(codec.encode_reply(Body(6)) + b"a\nb\nc\n" + codec.encode_reply(Done()))
-    assert connection.receive_reply(Body, 10.0) == Body(6)
+    writer.sendall(codec.encode_reply(FileData(6)) + b"a\nb\nc\n" + codec.encode_reply(Ok()))
+    assert connection.receive_reply(FileData, 10.0) == FileData(6)
     assert connection.receive_exactly(6) == b"a\nb\nc\n"
-    assert connection.receive_reply(Done, 10.0) == Done()
+    assert connection.receive_reply(Ok, 10.0) == Ok()
 
 
 # Anything at all.
@@ -548,8 +551,8 @@ def test_any_bytes_are_a_message_or_an_error_of_ours(data):
     attempts = [
         lambda: codec.decode_request(data, REQUESTS),
         *(lambda kind=kind: codec.decode_reply(data, kind) for kind in REPLIES),
-        lambda: codec.decode_lines(data, Shared, data.count(b"\n")),
-        lambda: codec.decode_lines(data, Member, 1),
+        lambda: codec.decode_lines(data, FileEntry, data.count(b"\n")),
+        lambda: codec.decode_lines(data, PeerEntry, 1),
     ]
     for attempt in attempts:
         try:
@@ -564,8 +567,8 @@ def test_any_bytes_are_a_message_or_an_error_of_ours(data):
     | st.builds(Hashes, st.binary(min_size=32, max_size=32))
     | st.builds(Want, st.just(ROOT), st.binary(max_size=merkle.MAX_PIECES // 8))
     | st.builds(Next, *[st.lists(st.integers(0, merkle.MAX_PIECES - 1)).map(tuple)] * 2)
-    | st.builds(Found, st.text(max_size=200), st.integers(0, merkle.MAX_SIZE), st.just(ROOT))
-    | st.builds(Member, st.ip_addresses(v=4).map(str), st.integers(1024, 65535), st.booleans())
+    | st.builds(FileInfo, st.text(max_size=200), st.integers(0, merkle.MAX_SIZE), st.just(ROOT))
+    | st.builds(PeerEntry, st.ip_addresses(v=4).map(str), st.integers(1024, 65535), st.booleans())
 )
 def test_what_is_written_is_one_line_and_is_read_back(message):
     line = (codec.encode_request if is_request(message) else codec.encode_reply)(message)
@@ -577,7 +580,7 @@ def test_what_is_written_is_one_line_and_is_read_back(message):
 
 
 def test_the_longest_line_of_a_peer_fits():
-    longest = Found("\x01" * 1024, merkle.MAX_SIZE, ROOT)
+    longest = FileInfo("\x01" * 1024, merkle.MAX_SIZE, ROOT)
     assert len(codec.encode_reply(longest)) < codec.LINE_LIMIT
     last = merkle.MAX_PIECES
     assert len(codec.encode_request(Take(last, last, MOST, MOST))) < codec.LINE_LIMIT

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 from rede_p2p.content.merkle import Content
 from rede_p2p.tracker import announcer, content_index
 from rede_p2p.tracker.announcer import Announcer
-from rede_p2p.tracker.client import Membership
+from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.registry import FIRST_PORT
 from Servidor import Tracker
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 
 
-class Shelf:
+class OfferPicker:
     """In place of a catalog: what is here is what the test says."""
 
     def __init__(self, *names):
@@ -43,12 +43,12 @@ def noting(method, asked):
 def test_what_a_tracker_does_not_keep_is_not_said_again_and_nobody_leaves_for_it(host, monkeypatch):
     monkeypatch.setattr(content_index, "MOST_TOLD", 2)
     monkeypatch.setattr(announcer, "LOOK_EVERY", 0.01)
-    shelf, told, asked = Shelf("a", "b", "c"), SimpleQueue(), SimpleQueue()
+    shelf, told, asked = OfferPicker("a", "b", "c"), SimpleQueue(), SimpleQueue()
     with Tracker(host, 0, FIRST_PORT, SimpleQueue().put) as tracker:
         for name in ("announce", "withdraw"):
             monkeypatch.setattr(tracker.index, name, noting(getattr(tracker.index, name), asked))
         nothing = SimpleNamespace(version=0, downloads=lambda: [])
-        place = Membership(host, tracker.port, None, lambda port: True, told.put)
+        place = TrackerClient(host, tracker.port, None, lambda port: True, told.put)
         with closing(place), closing(Announcer(place, shelf, nothing)):
             assert asked.get(timeout=SOON) == {"a", "b", "c"}
             shelf.names = ("d",)

@@ -25,21 +25,21 @@ from rede_p2p.net import discovery
 from rede_p2p.net.address import own_addresses
 from rede_p2p.net.connection import REPLY_TIMEOUT, Connection
 from rede_p2p.net.listener import Listener
-from rede_p2p.protocol.codec import Wait
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import (
     TO_PEER,
     TO_TRACKER,
-    Busy,
-    Done,
     Join,
-    Member,
-    Offer,
+    Ok,
+    PeerEntry,
     Peers,
+    PortOffer,
+    PortTaken,
     Ready,
 )
 from rede_p2p.tracker import client
-from rede_p2p.tracker.client import Membership
-from rede_p2p.tracker.registry import FIRST_PORT, Seat
+from rede_p2p.tracker.client import TrackerClient
+from rede_p2p.tracker.registry import FIRST_PORT, Registration
 from Servidor import Tracker
 
 
@@ -84,7 +84,7 @@ class World:
 
     def join(self, port, door=None):
         door = door or self.door()
-        joined = Membership(self.host, port, self.peer_ip, door, self.told.put)
+        joined = TrackerClient(self.host, port, self.peer_ip, door, self.told.put)
         self.stack.callback(joined.close)
         return joined
 
@@ -136,12 +136,12 @@ def test_joining_gives_a_port_and_a_place_in_the_list(world):
     with world.tracker() as tracker, ExitStack() as stack:
         door = Door(world.peer_ip)
         stack.callback(door.close)
-        joined = Membership(world.host, tracker.port, world.peer_ip, door, world.told.put)
+        joined = TrackerClient(world.host, tracker.port, world.peer_ip, door, world.told.put)
         assert joined.port == FIRST_PORT
         assert door.asked == [FIRST_PORT]
         assert joined.tracker == Address(world.host, tracker.port)
         roster = joined.roster()
-        assert (roster.members, roster.age) == ((Member(world.peer_ip, FIRST_PORT, True),), 0)
+        assert (roster.members, roster.age) == ((PeerEntry(world.peer_ip, FIRST_PORT, True),), 0)
         here = Address(world.peer_ip, FIRST_PORT)
         assert world.seen.get(timeout=SOON) == PeerJoined(here)
         joined.close()
@@ -271,7 +271,7 @@ def test_a_tracker_that_comes_back_gives_the_same_port(world, hurry):
     assert [member.port for member in roster.members] == [FIRST_PORT]
     assert roster.age > 0
     with pytest.raises(TrackerUnreachableError):
-        joined.call(lambda connection: connection.ask(Peers(), Done))
+        joined.call(lambda connection: connection.ask(Peers(), Ok))
     with world.tracker(tracker.port):
         assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT)
         assert joined.roster().age == 0
@@ -285,7 +285,7 @@ def test_a_port_given_to_another_meanwhile_is_changed(world, hurry):
         joined = world.join(tracker.port, door)
     assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
     new = Tracker(world.host, tracker.port, FIRST_PORT, world.seen.put)
-    new.registry.offer(Seat("10.0.0.9"), FIRST_PORT)
+    new.registry.offer(Registration("10.0.0.9"), FIRST_PORT)
     with new:
         assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT + 1)
         assert joined.port == FIRST_PORT + 1
@@ -380,7 +380,7 @@ def saying(reply):
 
 def a_peer(connection):
     for _ in connection.requests(TO_PEER, lambda: SOON, lambda error: "why"):
-        connection.reply(Done())
+        connection.reply(Ok())
 
 
 def offering(port):
@@ -388,7 +388,7 @@ def offering(port):
 
     def serve(connection):
         for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
-            if isinstance(request, (Join, Busy)):
+            if isinstance(request, (Join, PortTaken)):
                 offer = {"port": port, "ip": "10.0.0.7", "version": 1}
                 connection.send(f"ok {json.dumps(offer)}\n".encode())
             elif isinstance(request, Ready):
@@ -450,11 +450,11 @@ class Actor:
 
     def answer(self, connection, request):
         if isinstance(request, Join):
-            connection.reply(Offer(FIRST_PORT, connection.remote.ip, 1))
+            connection.reply(PortOffer(FIRST_PORT, connection.remote.ip, 1))
         elif isinstance(request, Peers):
             connection.reply_lines(list(self.members))
         else:
-            connection.reply(Done())
+            connection.reply(Ok())
 
 
 def test_a_tracker_that_falls_silent_is_lost_and_found_again(world, hurry, patience):
@@ -476,7 +476,7 @@ def waiting_for_ever(actor):
                 actor.answer(connection, request)
                 continue
             for place in count():
-                connection.reply(Wait(place=place % 1000))
+                connection.reply(Pending(place=place % 1000))
 
     return serve
 
@@ -546,10 +546,12 @@ def test_a_tracker_elsewhere_may_not_name_this_machines_own_services(world):
     if not ips:
         pytest.skip("this machine is on no network")
     inside = "::ffff:127.0.0.1"
-    actor = Actor(*(Member(ip, 8080) for ip in ("127.0.0.1", "::1", inside, "192.0.2.7")))
+    actor = Actor(*(PeerEntry(ip, 8080) for ip in ("127.0.0.1", "::1", inside, "192.0.2.7")))
     with running(Listener(ips[0], 0, 10), actor) as listener, ExitStack() as stack:
         door = Door(ips[0])
         stack.callback(door.close)
-        joined = Membership(ips[0], listener.address.port, None, lambda port: True, world.told.put)
+        joined = TrackerClient(
+            ips[0], listener.address.port, None, lambda port: True, world.told.put
+        )
         stack.callback(joined.close)
         assert [member.ip for member in joined.roster().members] == ["192.0.2.7"]

@@ -12,12 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import Known, Shared
+from rede_p2p.protocol.messages import FileEntry, SearchResult
 from rede_p2p.tracker import content_index
-from rede_p2p.tracker.content_index import Index
-from rede_p2p.tracker.registry import Seat
+from rede_p2p.tracker.content_index import ContentIndex
+from rede_p2p.tracker.registry import Registration
 
-SEATS = [Seat(f"10.0.0.{number}") for number in range(4)]
+SEATS = [Registration(f"10.0.0.{number}") for number in range(4)]
 NAMES = ["", "a.txt", "A.TXT", "Ação.png", "straße", "STRASSE", "x" * 255]
 ROOTS = [bytes([number]) * 32 for number in range(4)]
 
@@ -25,7 +25,7 @@ seats = st.sampled_from(SEATS)
 # A root has one size, but for who lies; no root means that the file is still being hashed.
 entries = st.lists(
     st.builds(
-        Shared,
+        FileEntry,
         st.sampled_from(NAMES),
         st.sampled_from([1, 2**40]),
         st.sampled_from([*ROOTS, None]),
@@ -39,8 +39,8 @@ class IndexMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.index = Index()
-        self.told: set[tuple[Seat, Shared]] = set()
+        self.index = ContentIndex()
+        self.told: set[tuple[Registration, FileEntry]] = set()
 
     @rule(seat=seats, entries=entries)
     def announce(self, seat, entries):
@@ -72,7 +72,7 @@ class IndexMachine(RuleBasedStateMachine):
         found = self.index.search(text, exact=exact)
         assert len(found) == len(set(found))
         assert set(found) == {
-            Known(entry.name, entry.size, entry.root, len(self.holders(entry.root)))
+            SearchResult(entry.name, entry.size, entry.root, len(self.holders(entry.root)))
             for _, entry in self.told
             if entry.name
             and (entry.name == text if exact else text.casefold() in entry.name.casefold())
@@ -91,63 +91,63 @@ TestIndex.settings = settings(max_examples=80, stateful_step_count=40, deadline=
 
 
 def test_holders_come_in_the_order_in_which_they_announced():
-    table = Index()
+    table = ContentIndex()
     for seat in reversed(SEATS):
-        table.announce(seat, [Shared("a", 1, ROOTS[0])])
+        table.announce(seat, [FileEntry("a", 1, ROOTS[0])])
     assert table.holders(ROOTS[0]) == SEATS[::-1]
 
 
 def test_one_peer_can_fill_its_own_place_and_no_more(monkeypatch):
     monkeypatch.setattr(content_index, "MOST_TOLD", 3)
-    table, (greedy, other, *_) = Index(), SEATS
+    table, (greedy, other, *_) = ContentIndex(), SEATS
     with pytest.raises(RefusedError, match="too-much"):
-        table.announce(greedy, [Shared(str(number), 1, ROOTS[0]) for number in range(9)])
+        table.announce(greedy, [FileEntry(str(number), 1, ROOTS[0]) for number in range(9)])
     assert len(table.search("", exact=False)) == 3
-    table.announce(other, [Shared("mine", 1, ROOTS[1])])
+    table.announce(other, [FileEntry("mine", 1, ROOTS[1])])
     assert table.holders(ROOTS[1]) == [other]
-    table.announce(greedy, [Shared("2", 1, ROOTS[0])])  # told already: nothing more
-    table.withdraw(greedy, [Shared("0", 1, ROOTS[0])])
-    table.announce(greedy, [Shared("again", 1, ROOTS[0])])
+    table.announce(greedy, [FileEntry("2", 1, ROOTS[0])])  # told already: nothing more
+    table.withdraw(greedy, [FileEntry("0", 1, ROOTS[0])])
+    table.announce(greedy, [FileEntry("again", 1, ROOTS[0])])
     assert [known.name for known in table.search("again", exact=True)] == ["again"]
 
 
 def test_the_names_of_one_peer_have_an_end_in_bytes_too(monkeypatch):
     monkeypatch.setattr(content_index, "MOST_NAMED", 12)
-    table, seat = Index(), SEATS[0]
+    table, seat = ContentIndex(), SEATS[0]
     names = ["ação", "naïve", "nada"]  # of 6 bytes, but for the last
     for name in names[:2]:
-        table.announce(seat, [Shared(name, 1, ROOTS[0])])
+        table.announce(seat, [FileEntry(name, 1, ROOTS[0])])
     with pytest.raises(RefusedError, match="too-much"):
-        table.announce(seat, [Shared("nada", 1, ROOTS[0])])
+        table.announce(seat, [FileEntry("nada", 1, ROOTS[0])])
     assert {known.name for known in table.search("", exact=False)} == {*names[:2]}
-    table.withdraw(seat, [Shared("naïve", 1, ROOTS[0])])
-    table.announce(seat, [Shared("nada", 1, ROOTS[0]), Shared("", 1, ROOTS[1])])
+    table.withdraw(seat, [FileEntry("naïve", 1, ROOTS[0])])
+    table.announce(seat, [FileEntry("nada", 1, ROOTS[0]), FileEntry("", 1, ROOTS[1])])
     table.leave(seat)
-    table.announce(seat, [Shared(name, 1, ROOTS[0]) for name in names[:2]])
+    table.announce(seat, [FileEntry(name, 1, ROOTS[0]) for name in names[:2]])
 
 
 def test_a_hundred_thousand_ordinary_names_of_one_peer_are_kept():
-    table = Index()
+    table = ContentIndex()
     names = [
         f"aula {n:06} de cálculo numérico, capítulo {n % 30}, com as respostas.pdf"
         for n in range(100_000)
     ]
-    table.announce(SEATS[0], [Shared(name, 1, ROOTS[0]) for name in names])
+    table.announce(SEATS[0], [FileEntry(name, 1, ROOTS[0]) for name in names])
     assert all(table.search(name, exact=True) for name in names[::5000])
 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_an_answer_has_an_end_even_if_all_contents_have_one_name(monkeypatch, exact):
     monkeypatch.setattr(content_index, "MOST_FOUND", 3)
-    table = Index()
-    table.announce(SEATS[0], [Shared("name", size, ROOTS[0]) for size in range(9)])
+    table = ContentIndex()
+    table.announce(SEATS[0], [FileEntry("name", size, ROOTS[0]) for size in range(9)])
     assert len(table.search("name", exact=exact)) == 3
 
 
 def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
     monkeypatch.setattr(content_index, "MOST_ANSWERED", 5_000)
-    table, long = Index(), "ç" * 500
-    table.announce(SEATS[0], [Shared(f"{number}{long}", 2**50, ROOTS[0]) for number in range(9)])
+    table, long = ContentIndex(), "ç" * 500
+    table.announce(SEATS[0], [FileEntry(f"{number}{long}", 2**50, ROOTS[0]) for number in range(9)])
     found = table.search(long, exact=False)
     assert 3 <= len(found) < 5
     assert len(codec.encode_lines(found)) <= 5_000
@@ -156,18 +156,18 @@ def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
 @pytest.mark.parametrize("name", ["alike", "other {}"])
 def test_one_peer_with_many_names_hides_nobody_else(monkeypatch, name):
     monkeypatch.setattr(content_index, "MOST_FOUND", 10)
-    table, (greedy, *others) = Index(), SEATS
-    table.announce(greedy, [Shared(name.format(n), n, ROOTS[0]) for n in range(50)])
+    table, (greedy, *others) = ContentIndex(), SEATS
+    table.announce(greedy, [FileEntry(name.format(n), n, ROOTS[0]) for n in range(50)])
     for number, seat in enumerate(others):
-        table.announce(seat, [Shared(name.format(-number), 100 + number, ROOTS[1])])
+        table.announce(seat, [FileEntry(name.format(-number), 100 + number, ROOTS[1])])
     found = table.search(name.format(""), exact=False)
     assert len(found) == 10
     assert {one.size for one in found} >= {100, 101, 102}
 
 
 def test_who_announces_while_others_ask_disturbs_nobody():
-    table, contents = Index(), [random.Random(n).randbytes(32) for n in range(50)]
-    mine = [Shared(f"file {number}", 1, root) for number, root in enumerate(contents)]
+    table, contents = ContentIndex(), [random.Random(n).randbytes(32) for n in range(50)]
+    mine = [FileEntry(f"file {number}", 1, root) for number, root in enumerate(contents)]
 
     def come_and_go(seat):
         for _ in range(30):

@@ -10,47 +10,47 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from rede_p2p.errors import Address, RefusedError
-from rede_p2p.protocol.messages import Member
+from rede_p2p.protocol.messages import PeerEntry
 from rede_p2p.tracker import registry
-from rede_p2p.tracker.registry import FIRST_PORT, LAST_PORT, Registry, Seat
+from rede_p2p.tracker.registry import FIRST_PORT, LAST_PORT, Registration, Registry
 
 LOOPBACK = "127.0.0.1"
 
 
-def seated(registry: Registry, ip: str) -> Seat:
-    seat = Seat(ip)
+def seated(registry: Registry, ip: str) -> Registration:
+    seat = Registration(ip)
     registry.confirm(seat, registry.offer(seat))
     return seat
 
 
 def test_the_first_port_is_5455_and_the_next_ones_follow():
     registry = Registry()
-    assert [registry.offer(Seat("10.0.0.7")) for _ in range(3)] == [5455, 5456, 5457]
+    assert [registry.offer(Registration("10.0.0.7")) for _ in range(3)] == [5455, 5456, 5457]
 
 
 def test_a_freed_port_is_given_to_the_next_one():
     registry = Registry()
     seats = [seated(registry, "10.0.0.7") for _ in range(3)]
     registry.leave(seats[1])
-    assert registry.offer(Seat("10.0.0.8")) == 5456
+    assert registry.offer(Registration("10.0.0.8")) == 5456
 
 
 def test_a_port_that_was_offered_and_never_confirmed_is_freed_too():
     registry = Registry()
-    seat = Seat("10.0.0.7")
+    seat = Registration("10.0.0.7")
     registry.offer(seat)
     assert registry.leave(seat) is False
-    assert registry.offer(Seat("10.0.0.8")) == FIRST_PORT
+    assert registry.offer(Registration("10.0.0.8")) == FIRST_PORT
 
 
 def test_only_a_confirmed_peer_is_listed():
-    registry, asker = Registry(), Seat("10.0.0.9")
-    seat = Seat("10.0.0.7")
+    registry, asker = Registry(), Registration("10.0.0.9")
+    seat = Registration("10.0.0.7")
     port = registry.offer(seat)
     assert registry.members(asker, "10.0.0.1") == []
     assert registry.confirm(seat, port) is True
     assert registry.confirm(seat, port) is False
-    assert registry.members(asker, "10.0.0.1") == [Member("10.0.0.7", port)]
+    assert registry.members(asker, "10.0.0.1") == [PeerEntry("10.0.0.7", port)]
     assert registry.leave(seat) is True
     assert registry.leave(seat) is False
     assert registry.members(asker, "10.0.0.1") == []
@@ -58,7 +58,7 @@ def test_only_a_confirmed_peer_is_listed():
 
 @pytest.mark.parametrize("port", [1024, FIRST_PORT + 1, LAST_PORT])
 def test_a_port_that_was_not_offered_is_not_confirmed(port):
-    registry, seat = Registry(), Seat("10.0.0.7")
+    registry, seat = Registry(), Registration("10.0.0.7")
     registry.offer(seat)
     with pytest.raises(RefusedError, match="not-offered"):
         registry.confirm(seat, port)
@@ -67,21 +67,21 @@ def test_a_port_that_was_not_offered_is_not_confirmed(port):
 
 def test_a_seat_that_was_offered_nothing_confirms_nothing():
     with pytest.raises(RefusedError, match="not-offered"):
-        Registry().confirm(Seat("10.0.0.7"), FIRST_PORT)
+        Registry().confirm(Registration("10.0.0.7"), FIRST_PORT)
 
 
 def test_a_port_taken_on_its_machine_is_not_offered_again_to_that_seat():
-    registry, seat = Registry(), Seat("10.0.0.7")
+    registry, seat = Registry(), Registration("10.0.0.7")
     first = registry.offer(seat)
     registry.give_back(seat, first)
     assert registry.offer(seat) == first + 1
     assert registry.offer(seat, first) == first + 1
-    assert registry.offer(Seat("10.0.0.8")) == first
+    assert registry.offer(Registration("10.0.0.8")) == first
 
 
 def test_who_finds_every_port_taken_is_refused_in_the_end(monkeypatch):
     monkeypatch.setattr(registry, "MAX_OFFERS", 3)
-    table, seat = Registry(), Seat("10.0.0.7")
+    table, seat = Registry(), Registration("10.0.0.7")
     for _ in range(3):
         table.give_back(seat, table.offer(seat))
     last = table.offer(seat)
@@ -106,16 +106,16 @@ def test_who_finds_every_port_taken_is_refused_in_the_end(monkeypatch):
 def test_a_wanted_port_is_given_if_it_is_free(wanted, offered):
     registry = Registry()
     seated(registry, "10.0.0.7")
-    assert registry.offer(Seat("10.0.0.8"), wanted) == offered
+    assert registry.offer(Registration("10.0.0.8"), wanted) == offered
 
 
 def test_the_last_port_is_followed_by_a_refusal():
     registry = Registry(LAST_PORT - 1)
     seats = [seated(registry, "10.0.0.7") for _ in range(2)]
     with pytest.raises(RefusedError, match="no-port"):
-        registry.offer(Seat("10.0.0.8"))
+        registry.offer(Registration("10.0.0.8"))
     registry.leave(seats[0])
-    assert registry.offer(Seat("10.0.0.8")) == LAST_PORT - 1
+    assert registry.offer(Registration("10.0.0.8")) == LAST_PORT - 1
 
 
 def test_joining_again_gives_the_old_port_back_first():
@@ -131,11 +131,11 @@ def test_members_are_sorted_as_numbers_ipv4_first_and_the_asker_is_marked():
     for ip in ("2001:db8::1", "10.0.0.10", "9.0.0.1", "10.0.0.9"):
         seated(registry, ip)
     assert registry.members(asker, "10.0.0.1") == [
-        Member("9.0.0.1", 5458),
-        Member("10.0.0.9", 5455, you=True),
-        Member("10.0.0.9", 5459),
-        Member("10.0.0.10", 5457),
-        Member("2001:db8::1", 5456),
+        PeerEntry("9.0.0.1", 5458),
+        PeerEntry("10.0.0.9", 5455, you=True),
+        PeerEntry("10.0.0.9", 5459),
+        PeerEntry("10.0.0.10", 5457),
+        PeerEntry("2001:db8::1", 5456),
     ]
 
 
@@ -152,14 +152,16 @@ def test_members_are_sorted_as_numbers_ipv4_first_and_the_asker_is_marked():
 def test_a_peer_beside_the_tracker_is_told_by_an_address_the_asker_can_use(asker, reached_at, told):
     registry = Registry()
     seated(registry, LOOPBACK)
-    assert registry.members(Seat(asker), reached_at) == [Member(told, FIRST_PORT)]
+    assert registry.members(Registration(asker), reached_at) == [PeerEntry(told, FIRST_PORT)]
 
 
 def test_a_peer_elsewhere_is_told_by_its_own_address_to_everyone():
     registry = Registry()
     seated(registry, "10.0.0.7")
     for asker in (LOOPBACK, "10.0.0.9"):
-        assert registry.members(Seat(asker), "10.0.0.1") == [Member("10.0.0.7", FIRST_PORT)]
+        assert registry.members(Registration(asker), "10.0.0.1") == [
+            PeerEntry("10.0.0.7", FIRST_PORT)
+        ]
 
 
 def test_threads_that_join_at_once_get_different_ports():
@@ -169,7 +171,7 @@ def test_threads_that_join_at_once_get_different_ports():
     def join() -> None:
         start.wait()
         for _ in range(50):
-            seat = Seat("10.0.0.7")
+            seat = Registration("10.0.0.7")
             registry.confirm(seat, registry.offer(seat))
             offered.append(seat.port)
 
@@ -191,11 +193,11 @@ class Life(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.registry = Registry(self.few)
-        self.all: list[Seat] = []
+        self.all: list[Registration] = []
 
     @rule(target=seats, ip=st.sampled_from([LOOPBACK, "10.0.0.7", "10.0.0.8"]))
     def arrive(self, ip):
-        self.all.append(Seat(ip))
+        self.all.append(Registration(ip))
         return self.all[-1]
 
     @rule(seat=seats, wanted=st.none() | ports)
@@ -244,7 +246,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def the_list_is_the_seats_that_confirmed(self):
         listed = {seat.address for seat in self.all if seat.listed}
-        told = self.registry.members(Seat(LOOPBACK), LOOPBACK)
+        told = self.registry.members(Registration(LOOPBACK), LOOPBACK)
         assert {Address(member.ip, member.port) for member in told} == listed
         assert len(told) == len(listed)
 

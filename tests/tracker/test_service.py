@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from queue import SimpleQueue
 
 import pytest
-from programs import beside, converse, network
+from processes import beside, converse, network
 
 from rede_p2p.tracker.registry import FIRST_PORT
 from Servidor import Tracker

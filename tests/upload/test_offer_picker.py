@@ -17,7 +17,15 @@ from hypothesis.stateful import (
 )
 
 from rede_p2p.content.merkle import MAX_PIECES
-from rede_p2p.upload.offer_picker import CLOSE, LEAD, LEAST_LEAD, OUTRUN, PieceSet, Shelf, Wish
+from rede_p2p.upload.offer_picker import (
+    CLOSE,
+    LEAD,
+    LEAST_LEAD,
+    OUTRUN,
+    Bitfield,
+    OfferPicker,
+    Requester,
+)
 
 COUNT = 46
 PIECES_OR_MORE = st.integers(0, COUNT - 1)  # some of them never on the shelf
@@ -28,10 +36,10 @@ class ShelfMachine(RuleBasedStateMachine):
 
     @initialize(pieces=st.sets(st.integers(0, 40)), chance=st.integers(0, 9))
     def begin(self, pieces, chance):
-        self.shelf = Shelf(COUNT, sorted(pieces), random.Random(chance))
+        self.shelf = OfferPicker(COUNT, sorted(pieces), random.Random(chance))
         self.offers = dict.fromkeys(pieces, 0)
         self.out: list[range] = []  # what was offered and may be taken back
-        self.lacking: dict[Wish, set[int]] = {}
+        self.lacking: dict[Requester, set[int]] = {}
 
     @rule(piece=st.integers(0, 40))
     def add(self, piece):
@@ -43,7 +51,7 @@ class ShelfMachine(RuleBasedStateMachine):
         if not self.lacking:
             self.offers = dict.fromkeys(self.offers, 0)
             self.out.clear()
-        self.lacking[self.shelf.enter(len(self.lacking), PieceSet(COUNT, lacking))] = set(lacking)
+        self.lacking[self.shelf.enter(len(self.lacking), Bitfield(COUNT, lacking))] = set(lacking)
 
     @precondition(lambda self: self.lacking)
     @rule(data=st.data())
@@ -148,8 +156,8 @@ TestShelf.settings = settings(max_examples=80, stateful_step_count=50, deadline=
 )
 @settings(max_examples=60, deadline=None)
 def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters, most, chance):
-    shelf = Shelf(count, range(count), chance)
-    wishes = [shelf.enter(number, PieceSet(count, range(count))) for number in range(requesters)]
+    shelf = OfferPicker(count, range(count), chance)
+    wishes = [shelf.enter(number, Bitfield(count, range(count))) for number in range(requesters)]
     after = [0] * requesters
     sent: list[int] = []
     while any(wish.here for wish in wishes):
@@ -167,8 +175,8 @@ def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters
 def test_a_set_of_pieces_is_what_its_bitmap_says(bitmap, count, other):
     right = {i for i in range(min(count, 8 * len(bitmap))) if bitmap[i // 8] << i % 8 & 128}
     other = {piece for piece in other if piece < count}
-    pieces = PieceSet.of_bitmap(bitmap, count)
-    both = pieces & PieceSet(count, other)
+    pieces = Bitfield.of_bitmap(bitmap, count)
+    both = pieces & Bitfield(count, other)
     assert (list(pieces), len(pieces)) == (sorted(right), len(right))
     assert (list(both), len(both)) == (sorted(right & other), len(right & other))
     assert {i for i in range(100) if i in pieces} == right
@@ -180,10 +188,10 @@ def test_a_set_of_pieces_is_what_its_bitmap_says(bitmap, count, other):
 def test_a_requester_of_the_largest_content_costs_little_memory():
     tracemalloc.start()
     try:
-        shelf = Shelf(MAX_PIECES, range(MAX_PIECES))
+        shelf = OfferPicker(MAX_PIECES, range(MAX_PIECES))
         before, _ = tracemalloc.get_traced_memory()
         for number in range(10):
-            shelf.enter(number, PieceSet.of_bitmap(b"\xff" * (MAX_PIECES // 8), MAX_PIECES))
+            shelf.enter(number, Bitfield.of_bitmap(b"\xff" * (MAX_PIECES // 8), MAX_PIECES))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -191,10 +199,10 @@ def test_a_requester_of_the_largest_content_costs_little_memory():
 
 
 def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
-    shelf = Shelf(80_000, range(10_000), random.Random(1))
+    shelf = OfferPicker(80_000, range(10_000), random.Random(1))
 
     def picked(*lacking):
-        return shelf.pick(shelf.enter("a", PieceSet(80_000, lacking)), 0, 1)
+        return shelf.pick(shelf.enter("a", Bitfield(80_000, lacking)), 0, 1)
 
     for _ in range(3):
         picked(9000)
@@ -205,8 +213,8 @@ def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
 
 
 def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
-    shelf = Shelf(50, range(50))
-    wish, after, order = shelf.enter("a", PieceSet(50, range(50))), 0, []
+    shelf = OfferPicker(50, range(50))
+    wish, after, order = shelf.enter("a", Bitfield(50, range(50))), 0, []
     while run := shelf.pick(wish, after, 4)[0]:
         shelf.note(wish, run, [])
         after = run.stop
@@ -225,19 +233,19 @@ def taken_by(shelf, wish):
 
 @pytest.mark.parametrize("before", [[range(1000)], [range(500), range(500)], [range(0, 1000, 3)]])
 def test_those_who_were_here_before_do_not_break_the_file_into_short_runs(before):
-    shelf = Shelf(1000, range(1000), random.Random(1))
+    shelf = OfferPicker(1000, range(1000), random.Random(1))
     for lacking in before:
-        wish = shelf.enter("a", PieceSet(1000, lacking))
+        wish = shelf.enter("a", Bitfield(1000, lacking))
         taken_by(shelf, wish)
         shelf.leave(wish)
-    assert taken_by(shelf, shelf.enter("b", PieceSet(1000, range(1000)))) < 1.2
+    assert taken_by(shelf, shelf.enter("b", Bitfield(1000, range(1000)))) < 1.2
 
 
 def test_who_lacks_what_was_offered_more_often_than_the_rest_is_served_in_order_too():
-    shelf = Shelf(1000, range(1000), random.Random(1))
-    shelf.enter("idle", PieceSet(1000, range(1000)))
+    shelf = OfferPicker(1000, range(1000), random.Random(1))
+    shelf.enter("idle", Bitfield(1000, range(1000)))
     for machine in "ab":
-        wish = shelf.enter(machine, PieceSet(1000, range(400)))
+        wish = shelf.enter(machine, Bitfield(1000, range(400)))
         assert taken_by(shelf, wish) < 1.2
         shelf.leave(wish)
 
@@ -265,9 +273,9 @@ def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
     lacking, others, count, expected
 ):
     assert (CLOSE, LEAST_LEAD, OUTRUN) == (0.008, 8, 0.1)
-    shelf = Shelf(count, range(count))
+    shelf = OfferPicker(count, range(count))
     wish, *rest = [
-        shelf.enter(machine, PieceSet(count, range(number)))
+        shelf.enter(machine, Bitfield(count, range(number)))
         for machine, number in enumerate((lacking, *others))
     ]
     assert shelf.handicap(wish) == pytest.approx(expected)
@@ -277,11 +285,11 @@ def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
 
 
 def test_a_machine_counts_once_however_often_it_asks():
-    shelf = Shelf(1000, range(1000))
-    wish = shelf.enter("a", PieceSet(1000, range(500)))
-    shelf.enter("b", PieceSet(1000, range(500)))
+    shelf = OfferPicker(1000, range(1000))
+    wish = shelf.enter("a", Bitfield(1000, range(500)))
+    shelf.enter("b", Bitfield(1000, range(500)))
     for _ in range(9):
-        shelf.enter("c", PieceSet(1000, range(515)))
+        shelf.enter("c", Bitfield(1000, range(515)))
     assert shelf.handicap(wish) == 0
-    shelf.enter("d", PieceSet(1000, range(515)))
+    shelf.enter("d", Bitfield(1000, range(515)))
     assert shelf.handicap(wish) == 1

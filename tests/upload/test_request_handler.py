@@ -11,12 +11,12 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from lies import UNSAFE_NAMES
 from listening import SOON, running
-from test_names import UNSAFE
 
 from Peers import peer_connected
 from rede_p2p.content import merkle
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import FINEST_PIECE, HASH
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
@@ -24,23 +24,23 @@ from rede_p2p.net.connection import dial
 from rede_p2p.net.listener import Listener
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
-    Body,
-    Done,
-    Found,
+    FileData,
+    FileEntry,
+    FileInfo,
     Get,
     Hashes,
     Join,
     Ls,
+    Ok,
     Peers,
     Pieces,
     Quit,
-    Shared,
     Stat,
 )
 from rede_p2p.upload import request_handler, upload_slots
-from rede_p2p.upload.seed_store import Holdings
-from rede_p2p.upload.share_list import Catalog
-from rede_p2p.upload.upload_slots import Uploads
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.share_list import ShareList
+from rede_p2p.upload.upload_slots import UploadSlots
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
 DATA = random.Random(9).randbytes(5 * FINEST_PIECE + 77)
@@ -59,13 +59,13 @@ class Seller:
         self.folder = folder
         self.told = SimpleQueue()
         self.list = folder / "meus_arquivos.txt"
-        self.roots = Roots(folder / "cache" / "roots.sqlite3")
+        self.roots = HashCache(folder / "cache" / "roots.sqlite3")
         stack.callback(self.roots.close)
-        self.uploads = Uploads(slots=slots)
+        self.uploads = UploadSlots(slots=slots)
         self.share("")
-        self.catalog = Catalog(self.list, self.roots, self.told.put)
+        self.catalog = ShareList(self.list, self.roots, self.told.put)
         stack.callback(self.catalog.close)
-        self.holdings = Holdings(self.catalog)
+        self.holdings = SeedStore(self.catalog)
         self.screen = SimpleNamespace(tell=self.told.put)
         listener = Listener(host, 0, 100)
         self.address = listener.address
@@ -117,13 +117,13 @@ def buyer(seller):
 
 
 def body(connection, request):
-    reply = connection.ask(request, Body)
+    reply = connection.ask(request, FileData)
     return bytes(connection.receive_exactly(reply.bytes))
 
 
 def refusal(connection, request):
     with pytest.raises(RefusedError) as caught:
-        connection.ask(request, Body)
+        connection.ask(request, FileData)
     assert caught.value.message
     return caught.value.code
 
@@ -133,16 +133,16 @@ def refusal(connection, request):
 
 def test_the_list_names_everything_and_its_roots_once_they_are_known(buyer):
     names = ["data", "small", "twin", "empty", "p/in/a.txt"]
-    assert [shared.name for shared in buyer.ask_lines(Ls(), Shared)] == names
+    assert [shared.name for shared in buyer.ask_lines(Ls(), FileEntry)] == names
     for name in names:
-        buyer.ask(Stat(name), Found)
+        buyer.ask(Stat(name), FileInfo)
     inside = merkle.layer_of(b"inside")
-    assert buyer.ask_lines(Ls(), Shared) == [
-        Shared("data", len(DATA), ROOT),
-        Shared("small", 10, SMALL_ROOT),
-        Shared("twin", 10, SMALL_ROOT),
-        Shared("empty", 0, EMPTY_ROOT),
-        Shared("p/in/a.txt", 6, inside),
+    assert buyer.ask_lines(Ls(), FileEntry) == [
+        FileEntry("data", len(DATA), ROOT),
+        FileEntry("small", 10, SMALL_ROOT),
+        FileEntry("twin", 10, SMALL_ROOT),
+        FileEntry("empty", 0, EMPTY_ROOT),
+        FileEntry("p/in/a.txt", 6, inside),
     ]
 
 
@@ -156,7 +156,7 @@ def test_the_list_names_everything_and_its_roots_once_they_are_known(buyer):
     ],
 )
 def test_the_content_under_a_name_is_told(buyer, name, size, root):
-    assert buyer.ask(Stat(name), Found) == Found(name, size, root)
+    assert buyer.ask(Stat(name), FileInfo) == FileInfo(name, size, root)
 
 
 def is_sendable(name):
@@ -175,7 +175,7 @@ NOT_SHARED = [
     "meus_arquivos.txt",
     "small.txt",
     "/etc/passwd",
-    *(name for name, _ in UNSAFE if is_sendable(name)),
+    *(name for name, _ in UNSAFE_NAMES if is_sendable(name)),
 ]
 
 
@@ -183,7 +183,7 @@ def test_what_is_not_in_the_list_is_not_there_whatever_its_name(buyer):
     for name in NOT_SHARED:
         code = "no-such-file" if len(name.encode()) <= 1024 else "bad-field"
         assert refusal(buyer, Stat(name)) == refusal(buyer, Get(name)) == code, name
-    assert buyer.ask(Stat("small"), Found).size == 10
+    assert buyer.ask(Stat("small"), FileInfo).size == 10
 
 
 def test_while_a_file_is_hashed_it_is_told_how_far_that_is(seller, buyer, monkeypatch):
@@ -201,7 +201,7 @@ def test_while_a_file_is_hashed_it_is_told_how_far_that_is(seller, buyer, monkey
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        buyer.ask(Stat("huge"), Found, waiting=hear)
+        buyer.ask(Stat("huge"), FileInfo, waiting=hear)
     assert {(wait.place, wait.size) for wait in heard} == {(0, 2**36)}
 
 
@@ -257,8 +257,8 @@ def test_a_range_beyond_the_file_is_refused(buyer, request_):
 
 
 def test_what_is_sent_says_what_it_is(seller, buyer):
-    buyer.ask(Stat("data"), Found)
-    reply = buyer.ask(Get("data", 0, 7), Body)
+    buyer.ask(Stat("data"), FileInfo)
+    reply = buyer.ask(Get("data", 0, 7), FileData)
     assert (reply.bytes, reply.size, reply.root) == (7, len(DATA), ROOT)
 
 
@@ -267,20 +267,20 @@ def test_what_is_sent_says_what_it_is(seller, buyer):
 
 def test_the_hashes_of_a_content_are_its_layer(buyer):
     for name in ("data", "small", "empty"):
-        buyer.ask(Stat(name), Found)
+        buyer.ask(Stat(name), FileInfo)
     assert body(buyer, Hashes(ROOT)) == LAYER
     assert body(buyer, Hashes(SMALL_ROOT)) == SMALL_ROOT
     assert body(buyer, Hashes(EMPTY_ROOT)) == EMPTY_ROOT
 
 
 def test_hashes_that_the_database_lost_are_computed_again(seller, buyer):
-    buyer.ask(Stat("data"), Found)
+    buyer.ask(Stat("data"), FileInfo)
     seller.roots._execute("delete from root")
     assert body(buyer, Hashes(ROOT)) == LAYER
 
 
 def test_every_run_of_pieces_is_the_bytes_of_the_content(buyer):
-    buyer.ask(Stat("data"), Found)
+    buyer.ask(Stat("data"), FileInfo)
     pieces = len(LAYER) // HASH
     for first in range(pieces):
         for count in range(1, pieces - first + 1):
@@ -289,7 +289,7 @@ def test_every_run_of_pieces_is_the_bytes_of_the_content(buyer):
 
 
 def test_an_empty_content_has_one_empty_piece(buyer):
-    buyer.ask(Stat("empty"), Found)
+    buyer.ask(Stat("empty"), FileInfo)
     assert body(buyer, Pieces(EMPTY_ROOT, 0, 1)) == b""
 
 
@@ -298,7 +298,7 @@ def test_an_empty_content_has_one_empty_piece(buyer):
     [(0, 0), (0, 7), (5, 2), (6, 1), (6, 0), (65536, 1), (65536, 65536), (0, 65536)],
 )
 def test_pieces_that_the_content_has_not_are_refused(buyer, first, count):
-    buyer.ask(Stat("data"), Found)
+    buyer.ask(Stat("data"), FileInfo)
     assert refusal(buyer, Pieces(ROOT, first, count)) == "bad-range"
     assert body(buyer, Pieces(ROOT, 5, 1)) == DATA[5 * FINEST_PIECE :]
 
@@ -321,7 +321,7 @@ def test_a_content_of_this_machine_that_is_not_shared_is_not_here(seller, buyer)
 
 
 def test_a_file_that_vanished_is_there_no_more(seller, buyer):
-    buyer.ask(Stat("data"), Found)
+    buyer.ask(Stat("data"), FileInfo)
     (seller.folder / "data.bin").unlink()
     assert refusal(buyer, Get("data")) == "no-such-file"
     assert refusal(buyer, Pieces(ROOT, 0, 1)) == "not-here"
@@ -329,11 +329,11 @@ def test_a_file_that_vanished_is_there_no_more(seller, buyer):
 
 
 def test_a_file_that_changed_is_the_new_content_and_the_old_one_is_not_here(seller, buyer):
-    buyer.ask(Stat("data"), Found)
+    buyer.ask(Stat("data"), FileInfo)
     seller.file("data.bin", b"new")
     assert refusal(buyer, Pieces(ROOT, 0, 1)) == "not-here"
     assert body(buyer, Get("data")) == b"new"
-    assert buyer.ask(Stat("data"), Found) == Found("data", 3, merkle.layer_of(b"new"))
+    assert buyer.ask(Stat("data"), FileInfo) == FileInfo("data", 3, merkle.layer_of(b"new"))
 
 
 CHANGES = {
@@ -349,7 +349,7 @@ CHANGES = {
 def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(seller, buyer, change):
     path = seller.sparse("large", MORE_THAN_BUFFERS)
     seller.share("large large\n")
-    reply = buyer.ask(Get("large"), Body)
+    reply = buyer.ask(Get("large"), FileData)
     assert reply.bytes == MORE_THAN_BUFFERS
     view = memoryview(bytearray(1024 * 1024))
     left = reply.bytes - buyer.receive_into(view)
@@ -363,7 +363,7 @@ def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(seller, buyer,
 def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buyer):
     path = seller.sparse("large", MORE_THAN_BUFFERS)
     seller.share("large large\n")
-    left = buyer.ask(Get("large"), Body).bytes
+    left = buyer.ask(Get("large"), FileData).bytes
     new = seller.file("new", b"\xff" * 100)
     new.replace(path)
     view = memoryview(bytearray(1024 * 1024))
@@ -371,7 +371,7 @@ def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buye
         count = buyer.receive_into(view[:left])
         assert not any(view[:count:4096])
         left -= count
-    assert buyer.ask(Quit(), Done) == Done()
+    assert buyer.ask(Quit(), Ok) == Ok()
 
 
 # Conversations.
@@ -387,26 +387,26 @@ def test_requests_sent_ahead_are_answered_in_order(buyer):
     requests = [Get("small", start, 1) for start in range(10)] * 20
     buyer.send(b"".join(codec.encode_request(request) for request in requests))
     for request in requests:
-        assert buyer.receive_reply(Body).bytes == 1
+        assert buyer.receive_reply(FileData).bytes == 1
         assert buyer.receive_exactly(1) == SMALL[request.start : request.start + 1]
 
 
 def test_what_was_served_is_told_when_the_buyer_has_left(seller):
     with dial(seller.address) as buyer:
-        buyer.ask(Stat("data"), Found)
+        buyer.ask(Stat("data"), FileInfo)
         body(buyer, Get("small"))
         body(buyer, Get("small", 1))  # a part
         body(buyer, Pieces(ROOT, 0, 3))
         body(buyer, Pieces(ROOT, 3, 3))
         assert seller.told.empty()
-        buyer.ask(Quit(), Done)
+        buyer.ask(Quit(), Ok)
     assert seller.told.get(timeout=SOON) == FilesServed("data", 2, 10 + len(DATA), buyer.local.ip)
 
 
 def test_a_buyer_who_took_nothing_whole_is_not_told(seller):
     with dial(seller.address) as buyer:
         body(buyer, Get("small", 1))
-        buyer.ask(Quit(), Done)
+        buyer.ask(Quit(), Ok)
         assert buyer.receive_line(SOON) is None
     assert seller.told.empty()
 
@@ -417,7 +417,7 @@ def test_many_buyers_are_served_at_once(seller):
     def buy():
         with dial(seller.address) as buyer:
             for _ in range(5):
-                root = buyer.ask(Stat("data"), Found).root
+                root = buyer.ask(Stat("data"), FileInfo).root
                 found.put(body(buyer, Get("data")) == body(buyer, Pieces(root, 0, 6)) == DATA)
 
     threads = [Thread(target=buy) for _ in range(20)]
@@ -436,21 +436,21 @@ def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(
         seller.sparse("large", MORE_THAN_BUFFERS)
         seller.share("large large\nsmall small.txt\ndata data.bin\n")
         first, second, third = (stack.enter_context(dial(seller.address)) for _ in range(3))
-        first.ask(Get("large"), Body)  # and it takes nothing of it
+        first.ask(Get("large"), FileData)  # and it takes nothing of it
         assert body(second, Get("small")) == SMALL  # what is small waits for no slot
         for place, waiting in enumerate((second, third), start=1):
             waiting.send(codec.encode_request(Get("data")))
-            assert told(waiting) == codec.Wait(place=place)
+            assert told(waiting) == codec.Pending(place=place)
         first.hang_up()
         for waiting in (second, third):
             heard = []
-            reply = waiting.receive_reply(Body, waiting=heard.append)
+            reply = waiting.receive_reply(FileData, waiting=heard.append)
             assert waiting.receive_exactly(reply.bytes) == DATA
             assert {wait.place for wait in heard} <= {1, 2}
 
 
 def told(connection):
-    return codec.decode_reply(connection.receive_line(SOON), Body)
+    return codec.decode_reply(connection.receive_line(SOON), FileData)
 
 
 def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host, monkeypatch):
@@ -459,15 +459,15 @@ def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host, monk
         seller.sparse("large", MORE_THAN_BUFFERS)
         seller.share("large large\ndata data.bin\n")
         first, second, third = (stack.enter_context(dial(seller.address)) for _ in range(3))
-        first.ask(Get("large"), Body)
+        first.ask(Get("large"), FileData)
         for place, waiting in enumerate((second, third), start=1):
             waiting.send(codec.encode_request(Get("data")))
-            assert told(waiting) == codec.Wait(place=place)
+            assert told(waiting) == codec.Pending(place=place)
         second.hang_up()
-        while told(third) != codec.Wait(place=1):
+        while told(third) != codec.Pending(place=1):
             continue
         first.hang_up()
-        assert third.receive_reply(Body).bytes == len(DATA)
+        assert third.receive_reply(FileData).bytes == len(DATA)
 
 
 def test_closing_wakes_whoever_is_served_or_waits(tmp_path, host, monkeypatch):
@@ -476,7 +476,7 @@ def test_closing_wakes_whoever_is_served_or_waits(tmp_path, host, monkeypatch):
             seller.sparse("large", MORE_THAN_BUFFERS)
             seller.share("large large\n")
             first, second = (stack.enter_context(dial(seller.address)) for _ in range(2))
-            first.ask(Get("large"), Body)
+            first.ask(Get("large"), FileData)
             second.send(codec.encode_request(Get("large")))
         with pytest.raises(ConnectionLostError):
-            second.receive_reply(Body)
+            second.receive_reply(FileData)

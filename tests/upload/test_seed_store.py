@@ -9,8 +9,8 @@ from sources import content_of
 
 from rede_p2p.content import disk
 from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.upload.offer_picker import PieceSet
-from rede_p2p.upload.seed_store import Holdings
+from rede_p2p.upload.offer_picker import Bitfield
+from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import Share
 
 DATA = random.Random(7).randbytes(3 * FINEST_PIECE + 1)
@@ -27,7 +27,7 @@ def written(path, data=DATA):
 
 @pytest.fixture
 def holdings():
-    return Holdings()
+    return SeedStore()
 
 
 def test_what_is_kept_is_offered_whole(holdings, tmp_path):
@@ -41,7 +41,7 @@ def test_what_is_kept_is_offered_whole(holdings, tmp_path):
     holding = holdings.find(CONTENT.root)
     assert (holding.name, holding.content, holding.stamp) == ("a.bin", CONTENT, entry[1].stamp)
     assert holdings.find(CONTENT.root) is holding  # it remembers what it has offered
-    wish = holding.enter("machine", PieceSet(4, {0, 3}))
+    wish = holding.enter("machine", Bitfield(4, {0, 3}))
     assert holding.offer(wish, 0, 1, 0)[0] == range(1)
 
 
@@ -97,7 +97,7 @@ def test_a_download_that_ends_without_a_file_is_offered_no_more(holdings, tmp_pa
 
 
 def test_without_seeding_nothing_is_offered(tmp_path):
-    holdings = Holdings(seeds=False)
+    holdings = SeedStore(seeds=False)
     holding = holdings.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
     entry = written(tmp_path / "a.bin")
     holdings.finish(holding, tmp_path / "a.bin", entry[1].stamp)

@@ -7,14 +7,14 @@ import socket
 from queue import SimpleQueue
 
 import pytest
-from programs import eventually
+from processes import eventually
 from sources import content_of
 
 from rede_p2p.content import merkle
-from rede_p2p.content.hash_cache import Roots
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.events import ListProblem, MoreListProblems
 from rede_p2p.upload import share_list as catalog_room
-from rede_p2p.upload.share_list import Catalog, Line, Problem, parse
+from rede_p2p.upload.share_list import Line, Problem, ShareList, parse
 
 BOM = b"\xef\xbb\xbf"
 
@@ -65,11 +65,11 @@ class Shop:
         self.told = SimpleQueue()
         self.list = folder / "meus_arquivos.txt"
         self.write_list("")
-        self.roots = Roots(None)
+        self.roots = HashCache(None)
         self.catalog = None
 
     def open(self):
-        self.catalog = Catalog(self.list, self.roots, self.told.put)
+        self.catalog = ShareList(self.list, self.roots, self.told.put)
         return self.catalog
 
     def write_list(self, text):

@@ -6,10 +6,10 @@ import pytest
 
 from rede_p2p.content.merkle import FINEST_PIECE, Content
 from rede_p2p.errors import RefusedError
-from rede_p2p.protocol.messages import Choice, Next, Run, Take
+from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
 from rede_p2p.upload.offer_picker import LEAST_LEAD
-from rede_p2p.upload.seed_store import Holding, Holdings
-from rede_p2p.upload.upload_session import LONGEST_PAUSE, Offering
+from rede_p2p.upload.seed_store import SeededContent, SeedStore
+from rede_p2p.upload.upload_session import LONGEST_PAUSE, UploadSession
 
 COUNT = 2000
 EVERY = bytes([255] * (COUNT // 8))
@@ -21,7 +21,7 @@ class Sent:
     def __init__(self, machine: str) -> None:
         self.machine = machine
         self.pauses: list[float] = []
-        self.offer: Choice | Run | None = None  # that came in the last head
+        self.offer: PieceOffer | PieceData | None = None  # that came in the last head
 
     def send(self, file, name, stamp, head, start):  # noqa: ARG002
         self.offer = head
@@ -35,7 +35,7 @@ def holding(tmp_path):
     path = tmp_path / "a"
     path.touch()
     content = Content(bytes(32), COUNT * FINEST_PIECE)
-    return Holding("a", content, b"", path, None, range(COUNT))
+    return SeededContent("a", content, b"", path, None, range(COUNT))
 
 
 def take_once(offering, sender, *got):
@@ -46,7 +46,7 @@ def take_once(offering, sender, *got):
 
 def test_who_lacks_less_than_most_waits_between_its_runs_and_no_longer_when_they_are_gone(holding):
     senders = [Sent(f"127.0.0.{number}") for number in range(1, 5)]
-    offerings = [Offering(holding, holding.open(), EVERY, sender) for sender in senders]
+    offerings = [UploadSession(holding, holding.open(), EVERY, sender) for sender in senders]
     for offering, sender in zip(offerings, senders, strict=True):
         take_once(offering, sender)
     assert not any(sender.pauses for sender in senders)
@@ -69,13 +69,13 @@ def test_who_lacks_less_than_most_waits_between_its_runs_and_no_longer_when_they
 @pytest.mark.parametrize("request_", [Next(), Take(0, 1)], ids=["next", "take"])
 def test_of_a_download_that_ended_incomplete_nothing_more_is_given(tmp_path, request_):
     # The next one under its name grows in the same file, which may be of another content.
-    path, holdings, sender = tmp_path / "a.parte", Holdings(), Sent("127.0.0.1")
+    path, holdings, sender = tmp_path / "a.parte", SeedStore(), Sent("127.0.0.1")
     path.touch()
     content = Content(bytes(32), COUNT * FINEST_PIECE)
     holding = holdings.begin("a", content, b"", path, range(1))
-    offering = Offering(holding, holding.open(), EVERY, sender)
+    offering = UploadSession(holding, holding.open(), EVERY, sender)
     try:
-        assert offering.choose(Next()) == Choice(0, 1)
+        assert offering.choose(Next()) == PieceOffer(0, 1)
         holdings.finish(holding)
         with pytest.raises(RefusedError, match="not-here"):
             (offering.give if isinstance(request_, Take) else offering.choose)(request_)

@@ -11,7 +11,7 @@ import pytest
 
 from rede_p2p.errors import ConnectionLostError
 from rede_p2p.upload import upload_slots
-from rede_p2p.upload.upload_slots import FREE_CHUNK, LEAST_RATE, PACE, PACED_CHUNK, Uploads
+from rede_p2p.upload.upload_slots import FREE_CHUNK, LEAST_RATE, PACE, PACED_CHUNK, UploadSlots
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 
@@ -21,7 +21,7 @@ def told_often(monkeypatch):
     monkeypatch.setattr(upload_slots, "TELL_EVERY", 0.01)
 
 
-class Guest:
+class RequestHandler:
     """A thread that wants a slot, says what it was told, and holds the slot until let go."""
 
     def __init__(self, slots, name, to=None):
@@ -62,10 +62,10 @@ def names(slots):
 
 
 def test_those_who_wait_are_served_in_the_order_of_their_coming_and_told_their_place():
-    slots = Uploads(slots=2)
+    slots = UploadSlots(slots=2)
     guests = []
     for number in range(5):
-        guests.append(Guest(slots, number))
+        guests.append(RequestHandler(slots, number))
         if number < 2:
             assert guests[number].served.wait(SOON)
         else:
@@ -82,12 +82,12 @@ def test_those_who_wait_are_served_in_the_order_of_their_coming_and_told_their_p
 
 
 def test_who_gives_up_leaves_its_place_to_the_next():
-    slots = Uploads(slots=1)
-    first = Guest(slots, "first")
+    slots = UploadSlots(slots=1)
+    first = RequestHandler(slots, "first")
     assert first.served.wait(SOON)
-    second = Guest(slots, "second")
+    second = RequestHandler(slots, "second")
     second.is_told(1)
-    third = Guest(slots, "third")
+    third = RequestHandler(slots, "third")
     third.is_told(2)
     second.gives_up.set()
     second.ends()
@@ -100,13 +100,13 @@ def test_who_gives_up_leaves_its_place_to_the_next():
 
 @pytest.mark.parametrize(("number", "half"), [(1, 1), (2, 1), (3, 1), (8, 4)])
 def test_one_address_has_no_more_than_half_of_the_slots(number, half):
-    slots = Uploads(slots=number)
-    greedy = [Guest(slots, n, "greedy") for n in range(half)]
+    slots = UploadSlots(slots=number)
+    greedy = [RequestHandler(slots, n, "greedy") for n in range(half)]
     for guest in greedy:
         assert guest.served.wait(SOON)
-    late = Guest(slots, "late", "greedy")
+    late = RequestHandler(slots, "late", "greedy")
     late.is_told(1)
-    others = [Guest(slots, f"other {n}") for n in range(number - half)]
+    others = [RequestHandler(slots, f"other {n}") for n in range(number - half)]
     for guest in others:
         assert guest.served.wait(SOON)  # before the one that came first
     assert not late.served.is_set()
@@ -117,7 +117,7 @@ def test_one_address_has_no_more_than_half_of_the_slots(number, half):
 
 
 def test_a_slot_is_free_again_after_an_error():
-    slots = Uploads(slots=1)
+    slots = UploadSlots(slots=1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), slots.slot("a", "b", pytest.fail):
             raise ZeroDivisionError
@@ -125,10 +125,10 @@ def test_a_slot_is_free_again_after_an_error():
 
 
 def test_closing_wakes_all_who_wait_and_lets_nobody_in():
-    slots = Uploads(slots=1)
-    first = Guest(slots, "first")
+    slots = UploadSlots(slots=1)
+    first = RequestHandler(slots, "first")
     assert first.served.wait(SOON)
-    waiting = [Guest(slots, number) for number in range(4)]
+    waiting = [RequestHandler(slots, number) for number in range(4)]
     for guest in waiting:
         guest.places.get(timeout=SOON)
     slots.close()
@@ -141,7 +141,7 @@ def test_closing_wakes_all_who_wait_and_lets_nobody_in():
 
 
 def test_without_a_limit_nobody_is_held_back():
-    slots = Uploads()
+    slots = UploadSlots()
     with slots.slot("a", "b", pytest.fail) as upload:
         sizes = [count for _, count in slots.chunks(upload, 10**9)]
         assert sum(sizes) == upload.sent == 10**9
@@ -149,7 +149,7 @@ def test_without_a_limit_nobody_is_held_back():
 
 
 def test_chunks_cover_an_upload_without_a_gap():
-    slots = Uploads(limit=3 * 2**20)
+    slots = UploadSlots(limit=3 * 2**20)
     with slots.slot("a", "b", pytest.fail) as upload:
         chunks = list(slots.chunks(upload, 100_000))
     assert [offset for offset, _ in chunks] == list(range(0, 100_000, PACED_CHUNK))
@@ -187,7 +187,7 @@ def clock(monkeypatch):
 
 @pytest.mark.parametrize("limit", [LEAST_RATE, 500_000, 5 * 2**20, 10**9])
 def test_a_limit_is_what_is_sent_in_a_second(clock, limit):
-    slots = Uploads(limit=limit)
+    slots = UploadSlots(limit=limit)
     most = max(PACED_CHUNK, int(limit * PACE))
     with slots.slot("a", "b", pytest.fail) as upload:
         began = clock.now
@@ -201,13 +201,13 @@ def test_a_limit_is_what_is_sent_in_a_second(clock, limit):
     [(LEAST_RATE, PACED_CHUNK), (5 * 2**20, 26_214), (10**9, FREE_CHUNK), (200 * 10**6, 10**6)],
 )
 def test_a_chunk_is_never_so_short_that_its_moment_would_be_missed(clock, limit, chunk):
-    slots = Uploads(limit=limit)
+    slots = UploadSlots(limit=limit)
     with slots.slot("a", "b", pytest.fail) as upload:
         assert {count for _, count in slots.chunks(upload, 10 * chunk)} == {chunk}
 
 
 def test_after_a_pause_nothing_is_caught_up_with(clock):
-    slots = Uploads(limit=2**20)
+    slots = UploadSlots(limit=2**20)
     with slots.slot("a", "b", pytest.fail) as upload:
         list(slots.chunks(upload, 2**20))
         clock.now += 100
@@ -217,7 +217,7 @@ def test_after_a_pause_nothing_is_caught_up_with(clock):
 
 
 def test_a_limit_is_shared_evenly(clock):
-    slots = Uploads(limit=2**20)
+    slots = UploadSlots(limit=2**20)
     with (
         slots.slot("a", "b", pytest.fail) as one,
         slots.slot("c", "d", pytest.fail) as two,
@@ -231,7 +231,7 @@ def test_a_limit_is_shared_evenly(clock):
 
 def test_many_at_once_are_never_faster_than_the_limit_in_all():
     limit, each = 4 * 2**20, 2**19
-    slots, began = Uploads(limit=limit), monotonic()
+    slots, began = UploadSlots(limit=limit), monotonic()
 
     def send():
         with slots.slot("a", "b", pytest.fail) as upload:
@@ -251,11 +251,11 @@ def test_many_at_once_are_never_faster_than_the_limit_in_all():
     ("limit", "slots"), [(LEAST_RATE, 1), (2 * LEAST_RATE, 2), (100 * LEAST_RATE, 32)]
 )
 def test_a_low_limit_means_fewer_at_once_each_fast_enough_not_to_be_given_up(limit, slots):
-    made = Uploads(limit=limit)
-    guests = [Guest(made, number) for number in range(slots)]
+    made = UploadSlots(limit=limit)
+    guests = [RequestHandler(made, number) for number in range(slots)]
     for guest in guests:
         assert guest.served.wait(SOON)
-    late = Guest(made, "late")
+    late = RequestHandler(made, "late")
     late.is_told(1)
     for guest in guests:
         guest.ends()
@@ -264,7 +264,7 @@ def test_a_low_limit_means_fewer_at_once_each_fast_enough_not_to_be_given_up(lim
 
 
 def test_closing_ends_what_waits_for_its_moment():
-    slots = Uploads(limit=LEAST_RATE)
+    slots = UploadSlots(limit=LEAST_RATE)
     begun, ended = Event(), SimpleQueue()
 
     def send():
