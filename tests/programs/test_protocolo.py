@@ -1,69 +1,147 @@
-"""The protocol's page against the code: every example, every field, every limit, every code.
+"""docs/PROTOCOLO.md against the programs: every example, field, limit and code.
 
-The page says all that the tests need: the label of a block is whom it speaks to, and the line
-``**Mensagens:**`` of a section names the classes. A new message needs a section, and nothing here.
+The page says most of what the tests need. Two tables here tie its words to the code: ANSWERS, what
+follows a request, and LIMITS, which constant a row means.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
-import hashlib
-import importlib
 import json
 import re
 import shlex
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import MISSING, dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from threading import Event
-from time import monotonic
+from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from conftest import ROOT
+from processes import PATIENCE, Programs, beside, converse, eventually, network
 
 import Peers
-import Servidor
-from rede_p2p.cli import options
-from rede_p2p.cli.terminal import Terminal
-from rede_p2p.content import merkle
-from rede_p2p.errors import ProtocolError, RefusedError
-from rede_p2p.net.discovery import WELL_KNOWN_PORT
-from rede_p2p.protocol import codec, messages
+from rede_p2p.cli import options, peer_program
+from rede_p2p.content import merkle, safe_names
+from rede_p2p.download import small_files, source_finder
+from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
+from rede_p2p.net import connection, discovery, requests
+from rede_p2p.protocol import codec, fields, messages
 from rede_p2p.protocol.messages import BY_UDP, TO_PEER, TO_TRACKER
-from rede_p2p.tracker.announcer import Announcer
-from rede_p2p.tracker.client import TrackerClient
-from rede_p2p.tracker.registry import FIRST_PORT
+from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.tracker import announcer, content_index, registry, service
+from rede_p2p.upload import offer_picker, upload_session, upload_slots
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")
 TABLES = {"tracker": TO_TRACKER, "peer": TO_PEER, "udp": BY_UDP}
-TITLES = {
-    "tracker": "Pedidos ao tracker",
-    "peer": "Pedidos a um peer",
-    "udp": "A pergunta por UDP",
+TITLES = {"udp": "2. Achar o tracker", "tracker": "3. Com o tracker", "peer": "4. Com um peer"}
+PORTS = {
+    "tracker": discovery.WELL_KNOWN_PORT,
+    "peer": registry.FIRST_PORT,
+    "udp": discovery.WELL_KNOWN_PORT,
 }
-PORTS = {"tracker": WELL_KNOWN_PORT, "peer": FIRST_PORT, "udp": WELL_KNOWN_PORT}
-PATIENCE = 20.0  # seconds
+
+# What follows a request: its reply, and the lines of the body of either.
+ANSWERS: dict[type, tuple[type, type | None]] = {
+    messages.LocateTracker: (messages.TrackerLocation, None),
+    messages.Join: (messages.PortOffer, None),
+    messages.PortTaken: (messages.PortOffer, None),
+    messages.Ready: (messages.Ok, None),
+    messages.Peers: (messages.Listing, messages.PeerEntry),
+    messages.Ping: (messages.Ok, None),
+    messages.Announce: (messages.Ok, messages.FileEntry),
+    messages.Withdraw: (messages.Ok, messages.FileEntry),
+    messages.Find: (messages.Listing, messages.PeerEntry),
+    messages.Search: (messages.Listing, messages.SearchResult),
+    messages.Ls: (messages.Listing, messages.FileEntry),
+    messages.Stat: (messages.FileInfo, None),
+    messages.Get: (messages.FileData, None),
+    messages.Hashes: (messages.FileData, None),
+    messages.Pieces: (messages.FileData, None),
+    messages.Want: (messages.PieceOffer, None),
+    messages.Take: (messages.PieceData, None),
+    messages.Next: (messages.PieceOffer, None),
+    messages.Quit: (messages.Ok, None),
+}
+
+LIMITS = {
+    "versão do protocolo": messages.PROTOCOL_VERSION,
+    "porta UDP, e porta TCP padrão do tracker": discovery.WELL_KNOWN_PORT,
+    "primeira porta pública, por padrão": registry.FIRST_PORT,
+    "menor porta pública permitida": fields.LOWEST_PUBLIC_PORT,
+    "uma linha, com o LF": codec.MAX_LINE_BYTES,
+    "um datagrama": discovery.MAX_DATAGRAM_BYTES,
+    "o corpo de uma lista": fields.MAX_LISTING_BYTES,
+    "o corpo de um `announce` ou `withdraw`": fields.MAX_ANNOUNCE_BYTES,
+    "linhas de uma lista": fields.MAX_LISTING_LINES,
+    "números em um `got` ou `lost`": fields.MAX_NEWS_INDEXES,
+    "números em um `others`": fields.MAX_OTHER_PIECES,
+    "números que o programa põe em um `others`": offer_picker.OTHER_PIECES_OFFERED,
+    "um arquivo": merkle.MAX_CONTENT_BYTES,
+    "um nome inteiro": safe_names.MAX_NAME_BYTES,
+    "cada parte de um nome": safe_names.MAX_PART_BYTES,
+    "para a conexão ser feita": DEFAULT.dial_s,
+    "para ela ser feita de novo com um tracker que caiu": DEFAULT.rejoin_dial_s,
+    "para uma linha de resposta chegar inteira": DEFAULT.reply_s,
+    "ouvindo `espera` sem nada melhor": DEFAULT.pending_s,
+    "para um corpo ou um envio progredir": DEFAULT.stall_s,
+    "o progresso que se exige de um corpo": connection.MIN_PROGRESS_BYTES,
+    "entre dois `ping`": DEFAULT.heartbeat_s,
+    "silêncio de quem está na lista": DEFAULT.member_silence_s,
+    "silêncio de quem não está na lista": DEFAULT.stranger_silence_s,
+    "silêncio de quem se conectou a um peer": DEFAULT.peer_silence_s,
+    "conexões a um tracker": service.MAX_CONNECTIONS,
+    "conexões a um peer": peer_program.MAX_CONNECTIONS,
+    "vagas de envio": upload_slots.MAX_UPLOADS,
+    "banda de cada vaga, por segundo, com `--limite`": upload_slots.MIN_RATE_BYTES_PER_S,
+    "o maior corpo que não espera vaga": upload_slots.MAX_SMALL_BODY_BYTES,
+    "entre duas `espera` na fila": DEFAULT.place_report_s,
+    "entre duas `espera` do cálculo da raiz": DEFAULT.hash_report_s,
+    "primeira pausa antes de voltar ao tracker": DEFAULT.first_rejoin_pause_s,
+    "maior pausa antes de voltar ao tracker": DEFAULT.max_rejoin_pause_s,
+    "antes de servir outro tracker da mesma máquina": DEFAULT.restart_grace_s,
+    "portas ocupadas em uma conversa": messages.MAX_PORT_OFFERS,
+    "entre duas tentativas de tomar a porta UDP": DEFAULT.take_over_interval_s,
+    "perguntas `where`": discovery.DISCOVERY_TRIES,
+    "espera por uma resposta a `where`": DEFAULT.discovery_try_s,
+    "a mesma, na própria máquina": DEFAULT.local_discovery_try_s,
+    "um bloco da árvore": merkle.BLOCK_BYTES,
+    "um resumo": merkle.HASH_BYTES,
+    "a menor peça": merkle.MIN_PIECE_BYTES,
+    "peças de um conteúdo": merkle.MAX_PIECES,
+    "espera por algo novo que oferecer": DEFAULT.offer_wait_s,
+    "a oferta mais longa": upload_session.MAX_RUN_BYTES,
+    "fontes de um download ao mesmo tempo": source_finder.MAX_SOURCES,
+    "um download sem uma peça nova": DEFAULT.download_stall_s,
+    "primeira pausa antes de repetir um `find`": DEFAULT.first_search_pause_s,
+    "maior pausa entre dois `find`": DEFAULT.max_search_pause_s,
+    "linhas de um `announce` do programa": announcer.MAX_LINES_PER_ANNOUNCE,
+    "nomes que o tracker guarda de um peer": content_index.MAX_NAMES_PER_PEER,
+    "bytes nesses nomes": content_index.MAX_NAME_BYTES_PER_PEER,
+    "linhas da resposta a um `search`": content_index.MAX_SEARCH_LINES,
+    "bytes dela, mais ou menos": content_index.MAX_SEARCH_BYTES,
+    "o maior arquivo que viaja em lote": small_files.MAX_SMALL_FILE_BYTES,
+    "pedidos adiantados em um lote": small_files.PIPELINED_REQUESTS,
+}
+
+# What the peer of the examples shares.
+SAMPLE = {
+    name: (ROOT / "arquivos_compartilhaveis" / file).read_bytes()
+    for name, file in (("a.txt", "a.txt"), ("b.txt", "a.txt"), ("int.png", "int.png"))
+}
+ZEROS = bytes(200_000)
+FILES = {**SAMPLE, "zeros.bin": ZEROS}
 
 
 # Reading the page.
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its label, its lines, and the number of the first of them in the page."""
-
-    label: str
-    lines: list[str]
-    at: int
-
-
 @dataclass
 class Reply:
-    """One line of reply; ``body`` is None where there is none, and bytes where it is text."""
+    """One line of reply; ``body`` is None where there is none, and a length where it is no text."""
 
     line: bytes
     body: bytes | int | None = None
@@ -71,8 +149,9 @@ class Reply:
 
 @dataclass
 class Exchange:
-    """A request and its body, the waits, the reply."""
+    """A request and its body; the waits and the reply."""
 
+    side: str
     request: bytes
     body: bytes = b""
     replies: list[Reply] = field(default_factory=list)
@@ -82,27 +161,51 @@ class Exchange:
         return self.replies[-1]
 
 
-def blocks() -> list[Block]:
-    found: list[Block] = []
-    inside = False
-    for number, line in enumerate(PAGE.splitlines(), start=1):
-        if line.startswith("```"):
-            inside = not inside
-            if inside:
-                found.append(Block(line[3:], [], number + 1))
-        elif inside:
-            found[-1].lines.append(line)
-    return found
+@dataclass(frozen=True)
+class Message:
+    """What stands under the heading of a message: its text, and the fields and errors it names."""
+
+    text: str
+
+    def items(self, label: str) -> list[str]:
+        """Return what stands in backticks after ``**label:**``."""
+        found = re.search(rf"\*\*{label}:\*\*\s([^.]*)\.", self.text)
+        return re.findall("`([^`]+)`", found[1]) if found else []
 
 
-def exchanges(block: Block) -> list[Exchange]:
+def section(title: str) -> str:
+    """Return what stands under a heading of the second level."""
+    _, _, rest = PAGE.partition(f"\n## {title}\n")
+    assert rest, f"no section {title}"
+    return rest.split("\n## ")[0]
+
+
+def parts(text: str) -> Iterator[tuple[str, Message]]:
+    """Yield each verb, or word of reply, that has a heading of the third level, and its message."""
+    for part in text.split("\n### ")[1:]:
+        heading, _, rest = part.partition("\n")
+        for verb in re.findall("`([a-z-]+)`", heading.partition(":")[0]):
+            yield verb, Message(rest)
+
+
+def conversations() -> Iterator[list[Exchange]]:
+    """Yield what is said in one connection each: all blocks of sections 3 and 4, or one block."""
+    for title, text in re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S):
+        blocks = re.findall(rf"^```({'|'.join(TABLES)})\n(.*?)^```$", text, re.M | re.S)
+        if title in (TITLES["tracker"], TITLES["peer"]):
+            yield [said for side, block in blocks for said in exchanges(side, block)]
+        else:
+            yield from (list(exchanges(side, block)) for side, block in blocks)
+
+
+def exchanges(side: str, block: str) -> list[Exchange]:
     """Read the lines of a conversation."""
     found: list[Exchange] = []
     texts: list[str] = []
-    for line in block.lines:
+    for line in block.splitlines():
         mark, text = line[:2], line[2:]
         if mark == "→ ":
-            found.append(Exchange(text.encode() + b"\n"))
+            found.append(Exchange(side, text.encode() + b"\n"))
         elif mark == "⇒ ":
             found[-1].body += text.encode() + b"\n"
         elif mark == "← ":
@@ -126,13 +229,6 @@ def _body(texts: list[str], header: bytes) -> bytes | int:
     return body + b"\n" if announced == len(body) + 1 else body
 
 
-def section(title: str) -> str:
-    """Return what stands under a heading of the second level."""
-    _, _, rest = PAGE.partition(f"\n## {title}\n")
-    assert rest, f"no section {title}"
-    return rest.split("\n## ")[0]
-
-
 def rows(text: str) -> list[list[str]]:
     """Return the rows of the first table of a text, without its head."""
     lines = text[text.index("|") :].split("\n\n")[0].strip().splitlines()
@@ -143,9 +239,8 @@ def number(text: str) -> float:
     """Read a number as the page writes it: 1.024, 0,25, 2⁵⁰, 2⁶³ − 1, 64 KiB, 15 s."""
     power = re.fullmatch("2([⁰¹²³⁴⁵⁶⁷⁸⁹]+)( − 1)?( bytes)?", text)
     if power:
-        return 2 ** int(power[1].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))) - bool(
-            power[2]
-        )
+        exponent = int(power[1].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")))
+        return 2**exponent - bool(power[2])
     plain = re.fullmatch(r"(\d{1,3}(?:\.\d{3})*|\d+)(,\d+)?(?: (bytes|KiB|MiB|s))?", text)
     assert plain, f"not a number: {text}"
     unit = {"KiB": 1024, "MiB": 1024**2}.get(plain[3], 1)
@@ -162,9 +257,9 @@ def check(cell: str) -> codec.Check:
         ),
         ("até (.+) bytes em hexadecimal", codec.Hexadecimal),
         ("texto de até (.+) bytes", codec.Text),
-        ("64 dígitos hexadecimais", codec.Digest),
-        ("endereço IP", codec.IpAddress),
-        ("`true` ou `false`", codec.Boolean),
+        ("64 dígitos hexadecimais", lambda: codec.Hexadecimal(32, 32)),
+        ("endereço IP", lambda: codec.read_ip),
+        ("`true` ou `false`", lambda: codec.read_bool),
     ):
         match = re.fullmatch(pattern, cell)
         if match:
@@ -172,82 +267,164 @@ def check(cell: str) -> codec.Check:
     pytest.fail(f"not a check: {cell}")
 
 
-def mandatory(default: object) -> str:
-    if default is MISSING:
-        return "sim"
-    return "não" if default is None else f"não; vale `{json.dumps(default)}`"
+MESSAGES = {
+    (side, verb): message
+    for side, title in TITLES.items()
+    for verb, message in parts(section(title))
+}
+CONVERSATIONS = list(conversations())
+CODES = {cells[0].strip("`"): cells for cells in rows(section("8. Os códigos de erro"))}
 
 
-@dataclass(frozen=True)
-class Section:
-    """The section of one message."""
-
-    side: str
-    verb: str
-    request: str
-    request_line: str
-    reply: str
-    line: str
+# The examples, played with the programs.
 
 
-def sections() -> list[Section]:
-    message = r"`(\w+)`(?:, com linhas `(\w+)`)?"
-    pattern = re.compile(
-        rf"^### `([a-z-]+)`[^\n]*\n\n\*\*Mensagens:\*\* {message} → {message}$", re.MULTILINE
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """A tracker, and a peer that shares the files of the examples, on the ports of the page."""
+    with network(tmp_path_factory.mktemp("rede")) as started:
+        started.port = PORTS["tracker"]
+        started.tracker(first_port=PORTS["peer"])
+        started.peer("--servir", files=FILES)
+        search = b'search {"text": ""}\nquit\n'
+        count = b'"count": %d}' % len(FILES)
+        eventually(lambda: count in converse(started.ip, started.port, search))
+        yield started
+
+
+def hear(ip: str, side: str, said: bytes) -> bytes:
+    """Say everything at once, as ``printf … | nc`` does, and return all that is answered."""
+    if side != "udp":
+        return converse(ip, PORTS[side], said)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect((ip, PORTS[side]))
+        sock.send(said)
+        return sock.recv(65536)
+
+
+def is_wait(line: bytes) -> bool:
+    return line.startswith(b"espera")
+
+
+def said_in(spoken: list[Exchange]) -> bytes:
+    return b"".join(exchange.request + exchange.body for exchange in spoken)
+
+
+def compare(heard: bytes, spoken: list[Exchange], ip: str) -> None:
+    """Compare what was heard from programs at ``ip`` with the replies of the page."""
+    for exchange in spoken:
+        for reply in exchange.replies:
+            line, body = at(ip, reply)
+            assert heard[: len(line)] == line
+            heard = heard[len(line) :]
+            if isinstance(body, int):
+                check_raw(exchange.request, heard[:body])
+                heard = heard[body:]
+            elif body is not None:
+                assert heard[: len(body)] == body
+                heard = heard[len(body) :]
+    assert heard == b""
+
+
+def at(ip: str, reply: Reply) -> tuple[bytes, bytes | int | None]:
+    """Put another address in the place of the page's, and count the bytes of a list anew."""
+    line = reply.line.replace(b"127.0.0.1", ip.encode())
+    if not isinstance(reply.body, bytes):
+        return line, reply.body
+    body = reply.body.replace(b"127.0.0.1", ip.encode())
+    count = re.fullmatch(rb'ok \{"bytes": \d+, "count": (\d+)\}\n', line)
+    if count:
+        line = codec.encode_reply(messages.Listing(len(body), int(count[1])))
+    return line, body
+
+
+def check_raw(request: bytes, raw: bytes) -> None:
+    """Check a body that is not text: the hashes of zeros.bin, or pieces of it."""
+    if request.startswith(b"hashes "):
+        root = json.loads(request.removeprefix(b"hashes "))["root"]
+        assert merkle.root_of(raw, len(ZEROS)).hex() == root
+    else:
+        assert raw == bytes(len(raw))
+
+
+PLAYED = [c for c in CONVERSATIONS if not any(is_wait(r.line) for e in c for r in e.replies)]
+
+
+@pytest.mark.parametrize("spoken", PLAYED, ids=[c[0].request.split()[0].decode() for c in PLAYED])
+def test_the_programs_answer_as_the_page_says(programs, spoken):
+    heard = hear(programs.ip, spoken[0].side, said_in(spoken))
+    compare(heard, spoken, programs.ip)
+
+
+def test_a_peer_without_a_free_slot_answers_as_the_page_says(host, tmp_path):
+    (spoken,) = (c for c in CONVERSATIONS if c not in PLAYED)
+    shared = Programs(tmp_path).sharing(FILES)
+    chosen = options.PeerOptions(own_ip=host, share_list=shared)
+    story = peer_program.Story(Peers.menu, Peers.listening, Peers.connect_to_peer)
+    with ExitStack() as stack:
+        peer = peer_program.Peer(chosen, story, lambda _: None, Timeouts(place_report_s=0.01))
+        stack.callback(peer.close)
+        peer.slots = upload_slots.UploadSlots(slots=1, timeouts=peer.timeouts)
+        assert peer.open_port(PORTS["peer"])
+        (zeros,) = (share for share in peer.shares.shares() if share.name == "zeros.bin")
+        assert peer.hash_cache.wait(zeros.path, zeros.state, PATIENCE)
+        sock = socket.create_connection((host, PORTS["peer"]), PATIENCE)
+        talk = stack.enter_context(stack.enter_context(sock).makefile("rb"))
+        with peer.slots.slot(SimpleNamespace(to=beside(host)), pytest.fail):
+            sock.sendall(said_in(spoken))
+            first = line = talk.readline()
+        while is_wait(line):
+            assert line == first  # nobody else is in the queue
+            line = talk.readline()
+        sock.shutdown(socket.SHUT_WR)
+        compare(first + line + talk.read(), spoken, host)
+
+
+def test_a_body_that_is_not_the_list_it_says_ends_the_conversation(programs):
+    join = converse(programs.ip, programs.port, b'join {"version": 1}\n')
+    port = json.loads(join.removeprefix(b"ok "))["port"]
+    said = (
+        b'join {"version": 1}\nready {"port": %d}\nannounce {"bytes": 3, "count": %d}\n%s\nping\n'
     )
-    return [
-        Section(side, *(group or "" for group in match.groups()))
-        for side, title in TITLES.items()
-        for match in pattern.finditer(section(title))
-    ]
+    for count, body, code in ((2, b"{}", b"bad-count"), (1, b"{}", b"no-field")):
+        heard = converse(programs.ip, programs.port, said % (port, count, body))
+        assert heard.splitlines()[2].startswith(b'erro {"code": "%s"' % code)
+        assert len(heard.splitlines()) == 3
 
 
-def kind_of(name: str) -> type:
-    """Find a class of message by the name that the page gives it."""
-    found = getattr(messages, name, None) or getattr(codec, name)
-    assert dataclasses.is_dataclass(found)
-    return found
+def test_a_browser_is_hung_up_on_without_a_word(programs):
+    for side in ("tracker", "peer"):
+        assert hear(programs.ip, side, b"GET / HTTP/1.1\r\n") == b""
 
 
-SECTIONS = {(found.side, found.verb): found for found in sections()}
-CONVERSATIONS = [block for block in blocks() if block.label in TABLES]
-EXCHANGES = [
-    pytest.param(block.label, exchange, id=f"{block.label}-{block.at}-{number}")
-    for block in CONVERSATIONS
-    for number, exchange in enumerate(exchanges(block))
-]
+# The examples, read by the code.
+
+EXCHANGES = [exchange for conversation in CONVERSATIONS for exchange in conversation]
 
 
-# The examples.
-
-
-@pytest.mark.parametrize(("side", "exchange"), EXCHANGES)
-def test_an_example_is_what_the_code_reads_and_writes(side, exchange):
-    found = read_request(side, exchange)
-    assert exchange.replies, "a request without a reply"
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda e: e.request.split()[0].decode())
+def test_an_example_is_what_the_code_reads_and_writes(exchange):
+    reply_kind, line_kind = messages.Ok, None
+    try:
+        request = codec.decode_request(exchange.request, TABLES[exchange.side])
+    except ProtocolError as error:  # ill-formed, and refused as such
+        assert json.loads(exchange.reply.line.removeprefix(b"erro "))["code"] == error.kind
+    else:
+        assert codec.encode_request(request) == exchange.request
+        reply_kind, line_kind = ANSWERS[type(request)]
+        if exchange.body:
+            check_lines(request, exchange.body, line_kind)
     for reply in exchange.replies:
-        read = read_reply(reply.line, kind_of(found.reply) if found else messages.Ok)
+        read = read_reply(reply.line, reply_kind)
         assert codec.encode_reply(read) == reply.line
         assert isinstance(read, codec.Pending) == (reply is not exchange.reply)
-        check_body(read, reply.body, found.line if found else "")
-
-
-def read_request(side: str, exchange: Exchange) -> Section | None:
-    """Return the section of the request; None for one that is ill-formed, and refused as such."""
-    try:
-        request = codec.decode_request(exchange.request, TABLES[side])
-    except ProtocolError as error:
-        with pytest.raises(RefusedError) as refused:
-            codec.decode_reply(exchange.reply.line, messages.Ok)
-        assert refused.value.code == error.kind
-        return None
-    assert codec.encode_request(request) == exchange.request
-    found = SECTIONS[side, request.verb]
-    if found.request_line:
-        check_lines(request, exchange.body, found.request_line)
-    else:
-        assert not exchange.body
-    return found
+        if isinstance(read, messages.Listing):
+            check_lines(read, reply.body, line_kind)
+        elif isinstance(read, messages.FileData | messages.PieceData):
+            assert (reply.body if isinstance(reply.body, int) else len(reply.body)) == read.bytes
+        else:
+            assert reply.body is None
 
 
 def read_reply(line: bytes, kind: type) -> object:
@@ -257,100 +434,111 @@ def read_reply(line: bytes, kind: type) -> object:
         return codec.Refusal(no.code, no.message)
 
 
-def check_body(reply: object, body: bytes | int | None, line_kind: str) -> None:
-    if isinstance(reply, messages.Listing):
-        check_lines(reply, body, line_kind)
-    elif isinstance(reply, messages.FileData | messages.PieceData):
-        assert (body if isinstance(body, int) else len(body)) == reply.bytes
-    else:
-        assert body is None
-
-
-def check_lines(head: object, body: object, kind: str) -> None:
-    assert isinstance(body, bytes)
+def check_lines(head: object, body: bytes, kind: type) -> None:
     assert len(body) == head.bytes
-    lines = codec.decode_lines(body, kind_of(kind), head.count)
-    assert codec.encode_lines(lines) == body
+    assert codec.encode_lines(codec.decode_lines(body, kind, head.count)) == body
 
 
-def test_every_example_starts_with_what_is_sent_and_ends_with_what_is_received():
-    for block in CONVERSATIONS:
-        assert block.lines[0].startswith("→ "), block.at
-        assert not block.lines[-1].startswith("→ "), block.at
-
-
-def test_the_roots_in_the_examples_are_those_of_their_bytes():
-    sample = (ROOT / "arquivos_compartilhaveis" / "a.txt").read_bytes()
-    assert hashlib.sha256(sample).hexdigest() in PAGE
-    zeros, size = bytes(merkle.FINEST_PIECE), 200_000
-    layer = b"".join(
-        merkle.piece_hashes(zeros[:length], size)[0]
-        for _, length in merkle.cut(size, merkle.piece_length(size))
-    )
-    assert merkle.root_of(layer, size).hex() in PAGE
-    assert merkle.root_of(merkle.layer_of(b""), 0).hex() in PAGE
+def test_what_the_page_has_typed_is_what_it_shows():
+    shown = {(spoken[0].side, said_in(spoken).decode()) for spoken in CONVERSATIONS}
+    typed = re.findall(r"^printf (.+) \| nc (.+)$", PAGE, re.MULTILINE)
+    assert {"-u" in spoken for _, spoken in typed} == {True, False}
+    for quoted, spoken in typed:
+        (text,) = shlex.split(quoted)
+        assert "%" not in text
+        side = next(s for s in TABLES if spoken.endswith(f" {PORTS[s]}") and s != "tracker")
+        assert spoken == f"{'-u -w1 ' if side == 'udp' else ''}127.0.0.1 {PORTS[side]}"
+        assert (side, text.replace("\\n", "\n")) in shown
 
 
 # The vocabulary.
 
 
 @pytest.mark.parametrize("side", TABLES)
-def test_every_verb_has_its_section(side):
-    headings = re.findall("^### `([a-z-]+)`", section(TITLES[side]), re.MULTILINE)
+def test_every_verb_has_its_heading_and_its_example(side):
+    headings = [verb for verb, _ in parts(section(TITLES[side]))]
     assert sorted(headings) == sorted(TABLES[side])
-    assert {verb for at, verb in SECTIONS if at == side} == set(TABLES[side])
-    for verb, kind in TABLES[side].items():
-        assert SECTIONS[side, verb].request == kind.__name__
+    for verb in headings:
+        assert re.search(f"^→ {verb}\\b", MESSAGES[side, verb].text, re.MULTILINE), verb
 
 
-@pytest.mark.parametrize("side", TABLES)
-def test_every_section_shows_an_example_of_its_message(side):
-    for part in section(TITLES[side]).split("\n### ")[1:]:
-        verb = part.split("`")[1]
-        assert re.search(f"^→ {verb}\\b", part, re.MULTILINE), verb
+def kinds_in_the_page() -> Iterator[tuple[Message, str, type]]:
+    """Yield each message, the label of its fields, and the class that the fields are of."""
+    replies = dict(parts(section("1. A gramática")))
+    yield replies["erro"], "Resposta", codec.Refusal
+    yield replies["espera"], "Resposta", codec.Pending
+    for (side, verb), message in MESSAGES.items():
+        request = TABLES[side][verb]
+        reply, line = ANSWERS[request]
+        yield message, "Pedido", request
+        if reply is messages.Listing:
+            assert "**Resposta:** uma lista." in message.text, verb
+        else:
+            yield message, "Resposta", reply
+        if line is not None:
+            yield message, "Linha", line
 
 
-def test_every_message_has_its_table_of_fields():
-    named = {found.request for found in SECTIONS.values()} | {"Refusal", "Wait"}
-    for found in SECTIONS.values():
-        named |= {found.request_line, found.reply, found.line}
-    defined = {
-        name
-        for name, found in vars(messages).items()
-        if dataclasses.is_dataclass(found) and found.__module__ == messages.__name__
+def signature(name: str, default: object) -> str:
+    """Write a field as the page does: ``a``, ``b?`` or ``c = 0``."""
+    if default is MISSING:
+        return name
+    if default is None:
+        return f"{name}?"
+    return f"{name} = {json.dumps(default)}"
+
+
+def test_every_message_names_its_fields():
+    documented: dict[type, set[str]] = {}
+    for message, label, kind in kinds_in_the_page():
+        given = message.items(label)
+        fields = {signature(name, default): default for name, _, default in codec._checks(kind)}
+        assert given == [text for text in fields if text in given], (label, kind)
+        # A reply that never has an optional field of its class does not name it.
+        assert {text for text, default in fields.items() if default is MISSING} <= set(given)
+        documented.setdefault(kind, set()).update(given)
+    for kind, given in documented.items():
+        assert len(given) == len(dataclasses.fields(kind)), kind
+    assert set(documented) | {messages.Listing} == all_kinds()
+
+
+def all_kinds() -> set[type]:
+    return {codec.Refusal, codec.Pending} | {
+        kind
+        for kind in vars(messages).values()
+        if dataclasses.is_dataclass(kind) and kind.__module__ == messages.__name__
     }
-    assert named - {""} == defined | {"Refusal", "Wait"}
-    with_fields = {name for name in named - {""} if dataclasses.fields(kind_of(name))}
-    assert sorted(re.findall(r"Campos de `(\w+)`:", PAGE)) == sorted(with_fields)
 
 
-@pytest.mark.parametrize("name", re.findall(r"Campos de `(\w+)`:", PAGE))
-def test_a_table_of_fields_is_that_of_the_class(name):
-    table = rows(PAGE.split(f"Campos de `{name}`:")[1])
-    documented = [(cells[0].strip("`"), check(cells[1]), cells[2]) for cells in table]
-    assert documented == [
-        (field, accepts, mandatory(default))
-        for field, accepts, default in codec._checks(kind_of(name))
+def test_the_table_of_fields_is_what_the_code_accepts():
+    table = rows(PAGE.split("\n### Os campos\n")[1])
+    documented = [
+        (name, check(accepts))
+        for names, accepts, _ in table
+        for name in re.findall("`(.+?)`", names)
     ]
+    assert len(documented) == len(set(documented))
+    checks = {(name, accepts) for kind in all_kinds() for name, accepts, _ in codec._checks(kind)}
+    assert set(documented) == checks
 
 
-# The numbers.
+# The numbers and the names.
 
 
-LIMITS = rows(section("Limites e prazos"))
-
-
-@pytest.mark.parametrize("row", LIMITS, ids=[row[2].strip("`") for row in LIMITS])
+@pytest.mark.parametrize("row", rows(section("7. Os limites")), ids=lambda row: row[0])
 def test_a_limit_is_the_constant(row):
-    _, value, constant = row
-    room, _, name = constant.strip("`").rpartition(".")
-    module = {"Servidor": Servidor, "Peers": Peers}.get(room)
-    module = module or importlib.import_module(f"rede_p2p.{room}")
-    assert number(value) == getattr(module, name)
+    limit, value, _ = row
+    assert number(value) == LIMITS[limit]
+
+
+def test_every_limit_has_its_row():
+    assert [limit for limit, _, _ in rows(section("7. Os limites"))] == list(LIMITS)
 
 
 def test_every_time_and_size_in_the_text_is_one_of_the_limits():
-    limits = {(number(value), value.endswith(" s")) for _, value, _ in LIMITS}
+    limits = {
+        (number(value), value.endswith(" s")) for _, value, _ in rows(section("7. Os limites"))
+    }
     text = re.sub(r"^(```.*?^```|\|[^\n]*)$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
     said = re.findall(r"\d[\d.,]* (?:KiB|MiB|s)\b", text)
     assert said
@@ -359,67 +547,83 @@ def test_every_time_and_size_in_the_text_is_one_of_the_limits():
 
 
 def test_the_table_of_pieces_is_what_the_code_computes():
-    _, _, part = PAGE.partition("| tamanho do conteúdo (bytes)")
-    table = rows("|" + part)
+    table = rows(section("5. O conteúdo"))
     assert len(table) > 3
     for cells in table:
-        size, piece, count = map(number, cells)
-        assert merkle.piece_length(int(size)) == piece
-        assert merkle.piece_count(int(size)) == count
+        size, piece, count = (int(number(cell)) for cell in cells)
+        assert merkle.piece_length(size) == piece
+        assert merkle.piece_count(size) == count
+
+
+def test_the_root_of_an_empty_file_is_that_of_the_page():
+    assert f"`{merkle.root_of(merkle.layer_of(b''), 0).hex()}`" in section("5. O conteúdo")
+
+
+def test_the_names_of_the_page_are_safe_or_refused_as_it_says():
+    for label, safe in (("Seguros", True), ("Recusados", False)):
+        (line,) = re.findall(rf"^- {label}: (.+)\.$", section("6. Os nomes"), re.MULTILINE)
+        for name in re.findall("`([^`]+)`", line):
+            assert safe_names.is_safe(name) == safe, name
 
 
 # The codes.
 
 
 def test_the_codes_are_those_that_the_programs_send():
-    table = {cells[0].strip("`"): cells for cells in rows(section("Códigos de erro"))}
-    assert set(table) == set(refused_codes()) | set(malformed_kinds())
+    assert set(CODES) == set(refused_codes()) | set(malformed_kinds())
 
 
 def test_a_code_that_ends_the_conversation_says_so():
-    (loop,) = (node for node in functions("rede_p2p/connection.py") if node.name == "requests")
+    (loop,) = (node for node in functions(requests) if node.name == "requests")
     (ending,) = (
         node.comparators[0]
         for node in ast.walk(loop)
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In)
     )
-    ended = {
-        cells[0].strip("`") for cells in rows(section("Códigos de erro")) if "encerrada" in cells[3]
-    }
-    assert ended == {element.value for element in ending.elts} | {"full"}
+    ended = {code for code, cells in CODES.items() if "encerrada" in cells[3]}
+    assert ended == {element.value for element in ending.elts} | {"full", "bad-count"}
 
 
-def test_the_refusals_of_a_section_are_in_the_table_of_codes():
-    who = {cells[0].strip("`"): cells[1] for cells in rows(section("Códigos de erro"))}
+def test_the_errors_of_the_messages_are_in_the_table_of_codes():
+    general = set(malformed_kinds()) - {"bad-count"} | {"full"}  # any request may get one of these
     for side in ("tracker", "peer"):
-        text = "".join(re.findall(r"^Recusas?:.*?\n\n", section(TITLES[side]), re.M | re.S))
-        named = set(re.findall("`([a-z-]+)`", text)) & set(who)
-        assert named == {code for code in who if side in who[code]}
+        named = {
+            code
+            for (at_side, _), message in MESSAGES.items()
+            if at_side == side
+            for code in message.items("Erros")
+        }
+        assert named == {code for code in CODES if side in CODES[code][1]} - general
 
 
 def refused_codes() -> Iterator[str]:
-    """Find each ``RefusedError("…")`` and ``refuse("…", …)`` of the programs."""
-    for path in (*sorted((ROOT / "rede_p2p").glob("*.py")), *ROOT.glob("*.py")):
-        yield from first_words(
-            ast.parse(path.read_text(encoding="utf-8")), "RefusedError", "refuse"
-        )
+    """Find each ``RefusedError("…")`` of the programs."""
+    for path in (*sorted((ROOT / "rede_p2p").rglob("*.py")), *ROOT.glob("*.py")):
+        yield from first_words(ast.parse(path.read_text(encoding="utf-8")), "RefusedError")
 
 
 def malformed_kinds() -> Iterator[str]:
     """Find each ``ProtocolError("…")`` that reading a request may raise; http is not answered."""
-    for path in ("rede_p2p/wire.py", "rede_p2p/connection.py"):
-        for function in functions(path):
-            if function.name not in ("decode_reply", "decode_lines"):
+    for module in (codec, connection):
+        for function in functions(module):
+            if function.name != "decode_reply":
                 yield from set(first_words(function, "ProtocolError")) - {"http"}
 
 
-def functions(path: str) -> list[ast.FunctionDef]:
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+def test_what_reading_a_request_may_raise_is_a_kind_of_error_that_we_know():
+    kinds = set(get_args(ProtocolKind))
+    assert set(malformed_kinds()) < kinds
+    # The rest is of replies: nobody is refused for them.
+    assert kinds - set(malformed_kinds()) == {"http", "stranger", "bad-length"}
+
+
+def functions(module: object) -> list[ast.FunctionDef]:
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
 
 
-def first_words(tree: ast.AST, *names: str) -> Iterator[str]:
-    """Yield the literals that stand first in the calls of some functions."""
+def first_words(tree: ast.AST, name: str) -> Iterator[str]:
+    """Yield the literals that stand first in the calls of a function."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args:
             continue
@@ -427,102 +631,12 @@ def first_words(tree: ast.AST, *names: str) -> Iterator[str]:
             node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         )
         first = node.args[0]
-        if called in names:
+        if called == name:
             choices = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
             yield from (c.value for c in choices if isinstance(c, ast.Constant))
-
-
-# The links, and the last section, played.
 
 
 def test_every_link_inside_the_page_leads_to_a_heading():
     headings = re.findall("^#+ (.+)$", PAGE, re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
     assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= anchors
-
-
-def experiments() -> list[tuple[str, Block]]:
-    """Pair each nc command with the conversation that follows it."""
-    start = PAGE[: PAGE.index("\n## Experimente")].count("\n")
-    return [
-        (command.lines[0], shown)
-        for command, shown in pairwise(blocks())
-        if command.at > start and command.label == "sh" and "| nc " in command.lines[0]
-    ]
-
-
-@pytest.mark.parametrize(("command", "shown"), experiments())
-def test_a_command_sends_what_is_shown(command, shown):
-    said, spoken = command.split(" | nc ")
-    _, text = shlex.split(said)
-    assert "%" not in text
-    sent = "".join((said.request + said.body).decode() for said in exchanges(shown))
-    assert text.replace("\\n", "\n") == sent
-    udp = "-u -w1 " if shown.label == "udp" else ""
-    assert spoken == f"{udp}127.0.0.1 {PORTS[shown.label]}"
-
-
-@contextmanager
-def network(ip: str, folder: Path) -> Iterator[Peers.Peer]:
-    """Run a tracker and a peer that shares the sample, on the ports that the page says."""
-    with ExitStack() as stack:
-        screen = Terminal()
-        stack.enter_context(Servidor.Tracker(ip, WELL_KNOWN_PORT, FIRST_PORT, screen.tell))
-        peer = Peers.Peer(options.PeerOptions(own_ip=ip, folder=folder), screen)
-        stack.callback(peer.close)
-        membership = TrackerClient(ip, WELL_KNOWN_PORT, ip, peer.open_door, screen.tell)
-        stack.callback(membership.close)
-        shares = peer.catalog.shares()
-        for share in shares:
-            assert peer.roots.wait(share.path, share.stamp, PATIENCE)
-        stack.callback(Announcer(membership, peer.catalog, peer.holdings).close)
-        end = monotonic() + PATIENCE
-        while len(membership.search("")) < len(shares):
-            assert monotonic() < end, "not announced"
-            Event().wait(0.02)
-        yield peer
-
-
-def hear(ip: str, side: str, said: bytes) -> bytes:
-    """Say everything at once, as ``printf … | nc`` does, and return all that is answered."""
-    kind = socket.SOCK_DGRAM if side == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.settimeout(PATIENCE)
-        sock.bind((ip, 0))
-        sock.connect((ip, PORTS[side]))
-        sock.sendall(said)
-        if side == "udp":
-            return sock.recv(65536)
-        return b"".join(iter(lambda: sock.recv(65536), b""))
-
-
-def as_on_the_page(heard: bytes, ip: str) -> bytes:
-    """Put the page's address for the test's own, and count the bytes of the lists anew."""
-    told = heard.replace(ip.encode(), b"127.0.0.1")
-    for match in reversed(list(re.finditer(rb'ok \{"bytes": \d+, "count": (\d+)\}\n', told))):
-        rest = told[match.end() :]
-        length = sum(map(len, rest.splitlines(keepends=True)[: int(match[1])]))
-        header = codec.encode_reply(messages.Listing(length, int(match[1])))
-        told = told[: match.start()] + header + rest
-    return told
-
-
-def test_what_the_page_invites_to_type_is_answered_as_it_says(host, tmp_path):
-    played = experiments()
-    assert {shown.label for _, shown in played} == set(TABLES)
-    with network(host, tmp_path):
-        for _, shown in played:
-            spoken = exchanges(shown)
-            said = b"".join(exchange.request + exchange.body for exchange in spoken)
-            expected = b"".join(
-                reply.line + (reply.body or b"")
-                for exchange in spoken
-                for reply in exchange.replies
-            )
-            assert as_on_the_page(hear(host, shown.label, said), host) == expected
-
-
-def test_a_browser_is_hung_up_on_without_a_word(host, tmp_path):
-    with network(host, tmp_path):
-        for side in ("tracker", "peer"):
-            assert hear(host, side, b"GET / HTTP/1.1\r\n") == b""
