@@ -8,6 +8,8 @@ import importlib.util
 import os
 import sys
 
+__version__ = "2.0.0"
+
 if sys.version_info < (3, 10):
     sys.exit(
         "A Rede P2P precisa do Python 3.10 ou mais novo; este é o %d.%d." % sys.version_info[:2]

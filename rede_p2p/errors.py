@@ -1,17 +1,16 @@
 """Every error raised on purpose.
 
-Each one carries data, never prose: what a person reads is written by ``screens`` from these fields.
-``status`` is the exit status of the program that ends because of it.
+Each carries data, never prose: ``cli.texts`` writes the sentence from these fields. ``status`` is
+the exit status of a program that ends because of the error. The kinds are Literals, so that a type
+checker finds the misspelt one, and a test the one without a sentence.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 
 class Address(NamedTuple):
-    """Where somebody listens: a literal IP address and a TCP port."""
+    """Where a program listens: a literal IP address and a TCP port."""
 
     ip: str
     port: int
@@ -21,26 +20,31 @@ class Address(NamedTuple):
 
 
 class RedeError(Exception):
-    """The root of all of them."""
+    """The base of all of them."""
 
     status: ClassVar[int] = 1
 
 
 # What the person typed.
 
+UsageKind = Literal[
+    "ajuda", "blanks", "buscar", "cancelar", "encoding", "esperar", "first-port", "get", "ip", "ls",
+    "no-download", "option", "peers", "port", "quotes", "rate", "status", "too-many", "torrent",
+]  # fmt: skip
+
 
 @dataclass(eq=False)
 class BadUsageError(RedeError):
-    """A command or an option with the wrong words; ``kind`` names what is wrong with ``text``."""
+    """A command or an option has the wrong words; ``kind`` names what is wrong with ``text``."""
 
     status = 2
-    kind: str
+    kind: UsageKind
     text: str = ""
 
 
 @dataclass(eq=False)
 class UnknownCommandError(RedeError):
-    """A command that does not exist; ``suggestion`` is the nearest one, or empty."""
+    """A command does not exist; ``suggestion`` is the nearest one, or empty."""
 
     status = 2
     word: str
@@ -56,42 +60,53 @@ class AmbiguousNameError(RedeError):
     choices: tuple[Address, ...]
 
 
-# What the other side did. The first group knows no address: whoever dialled adds it.
+# What the other side did. The first three know no address: whoever dialled adds it.
+
+ProtocolKind = Literal[
+    "bad-count", "bad-field", "bad-length", "http", "long-line", "no-field", "noise", "not-json",
+    "stranger", "unknown-verb",
+]  # fmt: skip
+LostReason = Literal[
+    "address", "changed", "lost", "no-port", "refused", "silent", "unreachable"
+]  # fmt: skip
 
 
 @dataclass(eq=False)
 class ProtocolError(RedeError):
-    """The other side broke the rules of the wire; ``kind`` is a stable word, ``detail`` a field."""
+    """The other side broke the protocol; ``kind`` is the code on the wire, ``detail`` a field."""
 
     status = 4
-    kind: str
+    kind: ProtocolKind
     detail: str = ""
 
 
 @dataclass(eq=False)
 class ConnectionLostError(RedeError):
-    """The connection ended, could not be made, or made no progress; ``reason`` says which."""
+    """The connection ended, could not be made, or did not progress; ``reason`` says which."""
 
     status = 4
-    reason: str
+    reason: LostReason
 
 
 @dataclass(eq=False)
 class RefusedError(RedeError):
-    """The other side answered ``erro``: a stable code, and a sentence that is foreign text."""
+    """The answer is "erro": a stable code, and a sentence that is a stranger's text.
+
+    The code is any text, because a later version of the other side may send a new one.
+    """
 
     code: str
     message: str = ""
 
     @property
     def status(self) -> int:  # type: ignore[override]
-        """A refusal about a file is 'no such file'; any other is about the peer."""
+        """A refusal about a file is "no such file"; any other is about the peer."""
         return 5 if self.code in ("no-such-file", "not-here") else 4
 
 
 @dataclass(eq=False)
 class TrackerUnreachableError(RedeError):
-    """No tracker answers there; ``cause`` is the error that said so."""
+    """No tracker answers there; ``cause`` says why."""
 
     status = 3
     address: Address
@@ -100,45 +115,56 @@ class TrackerUnreachableError(RedeError):
 
 @dataclass(eq=False)
 class PeerUnreachableError(RedeError):
-    """A peer of the list does not answer as one; ``cause`` is the error that said so."""
+    """A peer of the list does not answer as one; ``cause`` says why."""
 
     address: Address
     cause: RedeError
 
     @property
     def status(self) -> int:  # type: ignore[override]
-        """A missing file stays one; everything else is 'peer unreachable'."""
+        """A missing file stays "no such file"; everything else is "peer unreachable"."""
         return self.cause.status if isinstance(self.cause, RefusedError) else 4
 
 
 @dataclass(eq=False)
 class PeerNotListedError(RedeError):
-    """The tracker lists nobody under that address; ``port`` is None when only the IP was given."""
+    """The tracker lists nobody there; ``port`` is None when only the IP address was given."""
 
     status = 4
     ip: str
     port: int | None
 
 
+PortReason = Literal["taken", "denied", "address", "other"]
+
+
 @dataclass(eq=False)
 class PortUnavailableError(RedeError):
-    """This machine cannot listen on that address; ``reason`` is taken, denied, address or other."""
+    """This machine cannot listen on that address; ``reason`` says why."""
 
     address: Address
-    reason: str
+    reason: PortReason
 
     @property
     def status(self) -> int:  # type: ignore[override]
-        """Privileges are status 9; an address or a port that cannot be had is bad usage."""
+        """Missing privileges are 9; an address or port that cannot be had is bad usage."""
         return 9 if self.reason == "denied" else 2
 
 
 # Files.
 
+UnsafeKind = Literal[
+    "control", "dot", "empty", "ending", "long", "partial", "reserved", "separator"
+]  # fmt: skip
+DiskKind = Literal[
+    "busy", "changed", "crowded", "denied", "full", "link", "link-folder", "missing", "name",
+    "not-file", "not-folder", "other", "replaced", "stopped",
+]  # fmt: skip
+
 
 @dataclass(eq=False)
 class NoSuchFileError(RedeError):
-    """None of the peers asked shares that name."""
+    """None of the peers asked shares that name; ``where`` names them, empty for all peers."""
 
     status = 5
     name: str
@@ -151,7 +177,7 @@ class UnsafeNameError(RedeError):
 
     status = 5
     name: str
-    kind: str
+    kind: UnsafeKind
 
 
 @dataclass(eq=False)
@@ -165,7 +191,7 @@ class VerificationError(RedeError):
 
 @dataclass(eq=False)
 class IncompleteError(RedeError):
-    """A download ended before its end; ``have`` of ``size`` bytes are verified and kept."""
+    """A download stopped before its end; ``have`` of ``size`` bytes are verified and kept."""
 
     status = 7
     name: str
@@ -176,17 +202,17 @@ class IncompleteError(RedeError):
 
 @dataclass(eq=False)
 class DiskError(RedeError):
-    """The disk refused; ``kind`` is denied, full, busy or other; ``detail`` the OS's word."""
+    """The file system refused; ``kind`` says why, ``detail`` is the system's own text."""
 
     status = 9
     path: str
-    kind: str
+    kind: DiskKind
     detail: str = ""
 
 
 @dataclass(eq=False)
 class PartlyFailedError(RedeError):
-    """Some of several files could not be had; ``first`` is the first failure among them."""
+    """Some of several files failed; ``first`` is the first failure among them."""
 
     failed: int
     total: int
@@ -205,6 +231,6 @@ class InterruptedByUserError(RedeError):
 
 
 class StoppedWaitingError(RedeError):
-    """Ctrl-C while somebody only waited: what was waited for goes on."""
+    """Ctrl-C while the program only waited: what it waited for goes on."""
 
     status = 130

@@ -1,7 +1,9 @@
-"""What happens while somebody types: facts that a thread tells and ``screens`` puts in words."""
+"""Events and progress: data that other threads hand to the main thread, which shows them.
 
-from __future__ import annotations
+``cli.texts`` has the sentence for each event.
+"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rede_p2p.errors import Address, RedeError
@@ -9,21 +11,21 @@ from rede_p2p.errors import Address, RedeError
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a transfer is, in bytes and in files; ``kept`` bytes were here from before."""
+    """How far a transfer is."""
 
-    have: int
-    size: int
-    kept: int
+    have: int  # bytes verified, ``kept`` and ``already`` included
+    size: int  # bytes
+    kept: int  # bytes of an earlier attempt
     files_done: int
     files: int
     place: int  # in the queue of the source, 0 when it is our turn
-    sources: int  # at work now
-    already: int = 0  # bytes, of files that were here whole
-    looking: bool = False  # at what an earlier attempt left, of which ``kept`` does not tell yet
+    sources: int  # that send now
+    already: int = 0  # bytes of files that were whole before
+    rechecking: bool = False  # the bytes of an earlier attempt; ``kept`` is not known yet
 
     @property
     def came(self) -> int:
-        """How many bytes came since it began."""
+        """How many bytes were received since the transfer began."""
         return max(self.have - self.kept - self.already, 0)
 
 
@@ -36,21 +38,21 @@ class PeerJoined:
 
 @dataclass(frozen=True)
 class PeerLeft:
-    """Tracker: a peer is listed no more."""
+    """Tracker: a peer is no longer listed."""
 
     peer: Address
 
 
 @dataclass(frozen=True)
 class TrackerLost:
-    """Peer: the tracker does not answer; it is tried again and again."""
+    """Peer: the tracker does not answer; this peer tries to join again until it does."""
 
     tracker: Address
 
 
 @dataclass(frozen=True)
 class TrackerBack:
-    """Peer: the tracker answers again; ``port`` is the public port that it gave now."""
+    """Peer: the tracker answers again, and gave this peer the public ``port``."""
 
     tracker: Address
     port: int
@@ -58,7 +60,7 @@ class TrackerBack:
 
 @dataclass(frozen=True)
 class TrackerMoved:
-    """Peer: the tracker is gone, and another on its machine has us now, on the public ``port``."""
+    """Peer: the tracker is gone; another on its machine gave this peer the public ``port``."""
 
     tracker: Address
     port: int
@@ -66,37 +68,37 @@ class TrackerMoved:
 
 @dataclass(frozen=True)
 class FilesServed:
-    """Peer: somebody left after fetching from here; ``name`` is the last of the ``files``."""
+    """Peer: another peer hung up after it fetched ``files`` files; ``name`` is the last one."""
 
     name: str
     files: int
-    size: int  # bytes, in all
+    size: int  # bytes of all the files
     to: str  # IP address
 
 
 @dataclass(frozen=True)
 class Preparing:
-    """Peer: the one who has the file hashes it before it can say what it is."""
+    """Peer: the source hashes the file, whose root it needs before it can send."""
 
-    done: int  # bytes
-    size: int  # bytes
+    done: int  # bytes hashed
+    size: int  # bytes of the file
 
 
 @dataclass(frozen=True)
 class TransferEnded:
-    """Peer: a download in the background has ended, with these failures among its ``files``."""
+    """Peer: a transfer in the background ended; ``failures`` has the error of each failed file."""
 
     number: int
-    title: str
-    files: int
+    names: tuple[str, ...]
     failures: tuple[RedeError, ...]
 
 
 @dataclass(frozen=True)
 class ListProblem:
-    """Peer: a line of the list of shared files is not as it should be.
+    """Peer: a line of the share list is wrong, or the whole list where ``line`` is 0.
 
-    ``line`` is 0 for the list itself; ``kind`` says what is wrong with ``text``.
+    ``kind`` says what is wrong with ``text``: the kind of a DiskError, ``name-`` and the kind of an
+    UnsafeNameError, or one of its own.
     """
 
     path: str
@@ -107,7 +109,7 @@ class ListProblem:
 
 @dataclass(frozen=True)
 class MoreListProblems:
-    """Peer: so many more lines of the list are not as they should be."""
+    """Peer: that many more ``lines`` of the share list are wrong."""
 
     path: str
     lines: int
@@ -115,7 +117,7 @@ class MoreListProblems:
 
 @dataclass(frozen=True)
 class InternalError:
-    """A thread met an error that nobody foresaw: a bug, told in one line."""
+    """A thread raised an exception that nobody catches: a bug."""
 
     error: BaseException
 
@@ -133,3 +135,4 @@ Event = (
     | MoreListProblems
     | InternalError
 )
+Post = Callable[[Event], None]  # queues an event; any thread may call it

@@ -1,6 +1,6 @@
 """A prompt beside a thread that never rests, so that every moment of drawing the prompt is long.
 
-``test_terminal`` runs it in a terminal; each Ctrl-C and each line is answered with its number.
+``test_in_a_terminal`` runs it in a terminal; each Ctrl-C and each line is answered with its number.
 With ``--acordar`` that thread wakes the prompt without pause, as events do now and then.
 """
 
@@ -24,20 +24,20 @@ def busy(ended: Event) -> None:
 
 def main() -> None:
     ended = Event()
-    screen = Terminal()
+    terminal = Terminal()
     Thread(target=busy, args=(ended,)).start()
     count = 0
     try:
         while count < 1000:
             try:
-                line = screen.ask()
+                line = terminal.ask()
                 said = None if line is None else f"linha {line.strip()}"
             except KeyboardInterrupt:
                 said = "interrompido"
             if said is None:
                 return
             count += 1
-            screen.page(f"{count}: {said}")
+            terminal.page(f"{count}: {said}")
     finally:
         ended.set()
 

@@ -87,7 +87,7 @@ class Program:
             cwd=ROOT,
             env=dict(environment),
         )
-        self._told = Condition()  # guards the three below
+        self._written = Condition()  # guards the three below
         self._text = {"out": "", "err": ""}
         self._seen = {"out": 0, "err": 0}
         self._open = 2
@@ -105,12 +105,12 @@ class Program:
     def _drain(self, name: str, stream: IO[bytes]) -> None:
         with stream:
             for line in stream:
-                with self._told:
+                with self._written:
                     self._text[name] += line.decode()
-                    self._told.notify_all()
-        with self._told:
+                    self._written.notify_all()
+        with self._written:
             self._open -= 1
-            self._told.notify_all()
+            self._written.notify_all()
 
     def send(self, *lines: str) -> None:
         """Type lines."""
@@ -119,13 +119,13 @@ class Program:
 
     def prints(self, pattern: str) -> re.Match[str]:
         """Wait for a pattern on stdout, after what was waited for before."""
-        return self._wait_for("out", pattern)
+        return self._wait_for("out", pattern, PATIENCE)
 
-    def says(self, pattern: str) -> re.Match[str]:
+    def says(self, pattern: str, within: float = PATIENCE) -> re.Match[str]:
         """Wait for a pattern on stderr, after what was waited for before."""
-        return self._wait_for("err", pattern)
+        return self._wait_for("err", pattern, within)
 
-    def _wait_for(self, name: str, pattern: str) -> re.Match[str]:
+    def _wait_for(self, name: str, pattern: str, within: float) -> re.Match[str]:
         found: list[re.Match[str]] = []
 
         def there() -> bool:
@@ -133,8 +133,8 @@ class Program:
             found.extend([match] if match else [])
             return bool(found) or not self._open
 
-        with self._told:
-            self._told.wait_for(there, PATIENCE)
+        with self._written:
+            self._written.wait_for(there, within)
             assert found, f"no {pattern!r} on std{name}: {self._text}"
             self._seen[name] = found[0].end()
         return found[0]

@@ -2,7 +2,7 @@
 
 A Source is a real Listener with real RequestHandlers, and a log of what was asked. A lie
 is a function that answers some requests instead of it. The words of the wire that move a
-file stand in this room alone, so that the tests of downloads know nothing of them.
+file stand here alone, so that the tests of downloads know nothing of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import count
@@ -17,40 +18,67 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
 
-from listening import SOON, running
+from listening import SOON, listen, running
 
 from Peers import connect_to_peer
 from rede_p2p.cli import texts
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache, Hashed
 from rede_p2p.content.merkle import Content
-from rede_p2p.download.download import DownloadRequest
+from rede_p2p.download.request import Connect, DownloadContext, DownloadRequest, WhoHas
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.listener import Listener
+from rede_p2p.net.requests import refuse, requests
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     TO_PEER,
-    AnyRequest,
     Hashes,
     Next,
+    PeerRequest,
     PieceData,
     PieceOffer,
     Pieces,
     Take,
     Want,
 )
+from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.upload.request_handler import RequestHandler
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
-from rede_p2p.upload.upload_slots import PACED_CHUNK, UploadSlots
+from rede_p2p.upload.upload_slots import MIN_PACED_CHUNK_BYTES, UploadSlots
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
 
-Lie = Callable[["Source", Connection, AnyRequest], bool]  # whether it has answered
+Lie = Callable[["Source", Connection, PeerRequest], bool]  # whether it has answered
 
-connect = partial(connect_to_peer, SimpleNamespace(own_ip=None))
+
+def connecting(**timeouts: float) -> Connect:
+    """Return how to reach a peer; ``timeouts`` are those that are not the usual ones."""
+    return partial(connect_to_peer, SimpleNamespace(own_ip=None, timeouts=Timeouts(**timeouts)))
+
+
+connect = connecting()
+
+
+def nobody_else(_content: Content) -> Future[list[Address]]:
+    """Know of no other source: for a download that asks no tracker."""
+    answered: Future[list[Address]] = Future()
+    answered.set_result([])
+    return answered
+
+
+def context_of(
+    folder: Path,
+    hash_cache: HashCache,
+    connect: Connect | None = None,
+    who_has: WhoHas = nobody_else,
+    seeds: SeedStore | None = None,
+    **timeouts: float,
+) -> DownloadContext:
+    """Return what a download needs; ``timeouts`` are those that are not the usual ones."""
+    connect, seeds = connect or connecting(**timeouts), seeds or SeedStore()
+    return DownloadContext(folder, connect, hash_cache, who_has, seeds, Timeouts(**timeouts))
 
 
 def content_of(data: bytes) -> Content:
@@ -60,6 +88,15 @@ def content_of(data: bytes) -> Content:
 def pieces_of(data: bytes) -> list[bytes]:
     piece = merkle.piece_length(len(data))
     return [data[start : start + length] for start, length in merkle.cut(len(data), piece)]
+
+
+def found_in(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder, by their names in it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def right_pieces(path: Path, data: bytes) -> set[int]:
@@ -82,25 +119,25 @@ class Source:
         host: str,
         stack: ExitStack,
         lie: Lie | None = None,
-        uploads: UploadSlots | None = None,
+        slots: UploadSlots | None = None,
     ) -> None:
         self.folder = folder
         self.lie = lie
-        self.holdings: SeedStore | None = None  # what it offers, in place of all that it shares
+        self.seeds: SeedStore | None = None  # what it offers, in place of all that it shares
         self.data: dict[bytes, bytes] = {}  # by root
         self.paths: dict[str, Path] = {}  # by name
+        self.asked: list[PeerRequest] = []  # by any of the threads: one append is atomic
         self._wanted: dict[Connection, bytes] = {}  # the root of each conversation
-        self._asked: list[AnyRequest] = []  # by any of the threads: one append is atomic
         self._numbers = count()
         folder.mkdir(parents=True, exist_ok=True)
         self._list = folder / "lista.txt"
         self._list.write_bytes(b"")
-        self._told: SimpleQueue[object] = SimpleQueue()
-        self._roots = stack.enter_context(closing(HashCache(None)))
-        self._catalog = stack.enter_context(
-            closing(ShareList(self._list, self._roots, self._told.put))
+        self._posted: SimpleQueue[object] = SimpleQueue()
+        self._hash_cache = stack.enter_context(closing(HashCache(None)))
+        self._shares = stack.enter_context(
+            closing(ShareList(self._list, self._hash_cache, self._posted.put))
         )
-        self.uploads = uploads or UploadSlots()
+        self._slots = slots or UploadSlots()
         self._stack = stack
         self.address = Address(host, 0)
         if host:
@@ -108,16 +145,16 @@ class Source:
 
     def join(self, ip: str, port: int, own_ip: str) -> None:
         """Be listed by a real tracker."""
-        place = TrackerClient(
-            ip, port, own_ip, lambda offered: self._listen(own_ip, offered), self._told.put
+        client = TrackerClient(
+            ip, port, own_ip, lambda offered: self._listen(own_ip, offered), self._posted.put
         )
-        self._stack.enter_context(closing(place))
+        self._stack.enter_context(closing(client))
 
     def _listen(self, host: str, port: int) -> bool:
-        listener = Listener(host, port, 500)
+        listener = listen(host, port, 500)
         self.address = listener.address
         self._stack.enter_context(running(listener, self._serve))
-        self._stack.callback(self.uploads.close)
+        self._stack.callback(self._slots.close)
         return True
 
     def share(self, files: Mapping[str, bytes]) -> list[DownloadRequest]:
@@ -125,9 +162,9 @@ class Source:
         known = []
         for name, data in files.items():
             path, content = self._file(name, data), content_of(data)
-            known.append((str(path), Hashed(disk.stamp(path), content, merkle.layer_of(data))))
+            known.append((str(path), Hashed(disk.file_state(path), content, merkle.layer_of(data))))
             self.data[content.root] = data
-        self._roots.remember(known)
+        self._hash_cache.remember(known)
         self._write_list()
         return [
             DownloadRequest(name, content_of(data), (self.address,)) for name, data in files.items()
@@ -152,28 +189,28 @@ class Source:
 
     def asked_pieces(self) -> list[int]:
         """List the indices of the pieces it was asked for, in order, since the last call."""
-        asked, self._asked[:] = list(self._asked), []
+        asked, self.asked[:] = list(self.asked), []
         return _pieces_in(asked)
 
     def _serve(self, connection: Connection) -> None:
-        holdings = self.holdings or SeedStore(self._catalog)
-        guest = RequestHandler(
-            connection, self._catalog, self._roots, holdings, self.uploads, self._told.put
+        seeds = self.seeds or SeedStore(self._shares)
+        handler = RequestHandler(
+            connection, self._shares, self._hash_cache, seeds, self._slots, self._posted.put
         )
         try:
-            for request in connection.requests(TO_PEER, lambda: SOON, texts.refusal):
-                self._asked.append(request)
+            for request in requests(connection, TO_PEER, lambda: SOON, texts.refusal):
+                self.asked.append(request)
                 if isinstance(request, Want):
                     self._wanted[connection] = request.root
                 try:
                     if self.lie is None or not self.lie(self, connection, request):
-                        guest.answer(request)
+                        handler.answer(request)
                 except RefusedError as no:
-                    connection.refuse(no.code, texts.refusal(no))
+                    refuse(connection, no, texts.refusal)
         finally:
-            guest.leave()
+            handler.leave()
 
-    def offer_all(self, connection: Connection, request: AnyRequest) -> bool:
+    def offer_all(self, connection: Connection, request: PeerRequest) -> bool:
         """Offer the whole content at once, and again after that: the rest is asked for in runs."""
         if isinstance(request, Want | Next):
             data = self.data[self._wanted[connection]]
@@ -189,7 +226,7 @@ class Source:
         return data[request.first * piece : (request.first + request.count) * piece]
 
 
-def _pieces_in(asked: Iterable[AnyRequest]) -> list[int]:
+def _pieces_in(asked: Iterable[PeerRequest]) -> list[int]:
     return [
         index
         for request in asked
@@ -225,16 +262,16 @@ class Noting:
 
 @contextmanager
 def source(
-    folder: Path, host: str, lie: Lie | None = None, uploads: UploadSlots | None = None
+    folder: Path, host: str, lie: Lie | None = None, slots: UploadSlots | None = None
 ) -> Iterator[Source]:
     with ExitStack() as stack:
-        yield Source(folder, host, stack, lie, uploads)
+        yield Source(folder, host, stack, lie, slots)
 
 
 # Lies.
 
 
-def _send(connection: Connection, body: bytes, announced: int | None = None) -> bool:
+def send_pieces(connection: Connection, body: bytes, announced: int | None = None) -> bool:
     count = len(body) if announced is None else announced
     connection.send(codec.encode_reply(PieceData(count)) + body)
     return True
@@ -243,7 +280,7 @@ def _send(connection: Connection, body: bytes, announced: int | None = None) -> 
 def about_pieces(answer: Callable[[Connection, bytes], object]) -> Lie:
     """Lie where bytes are asked for; ``answer`` is given the right ones."""
 
-    def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
+    def lie(source: Source, connection: Connection, request: PeerRequest) -> bool:
         if isinstance(request, Take | Pieces):
             answer(connection, source.body(connection, request))
             return True
@@ -255,7 +292,7 @@ def about_pieces(answer: Callable[[Connection, bytes], object]) -> Lie:
 def about_hashes(answer: Callable[[Connection, bytes], object]) -> Lie:
     """Lie where the piece hashes are asked for; ``answer`` is given the right ones."""
 
-    def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
+    def lie(source: Source, connection: Connection, request: PeerRequest) -> bool:
         if isinstance(request, Hashes):
             answer(connection, merkle.layer_of(source.data[request.root]))
             return True
@@ -265,7 +302,7 @@ def about_hashes(answer: Callable[[Connection, bytes], object]) -> Lie:
 
 
 def refuses(code: str) -> Lie:
-    def lie(source: Source, connection: Connection, request: AnyRequest) -> bool:
+    def lie(source: Source, connection: Connection, request: PeerRequest) -> bool:
         if isinstance(request, Want | Hashes):
             raise RefusedError(code)
         return False
@@ -273,7 +310,7 @@ def refuses(code: str) -> Lie:
     return lie
 
 
-def hangs_up_at_once(source: Source, connection: Connection, request: AnyRequest) -> bool:
+def hangs_up_at_once(source: Source, connection: Connection, request: PeerRequest) -> bool:
     connection.send(b"")  # with what it has answered before
     connection.hang_up()
     return True
@@ -283,7 +320,7 @@ def sends(share: float) -> Callable[[Connection, bytes], object]:
     """Send a share of what is right, then hang up."""
 
     def answer(connection: Connection, body: bytes) -> None:
-        _send(connection, body[: int(len(body) * share)], len(body))
+        send_pieces(connection, body[: int(len(body) * share)], len(body))
         connection.hang_up()
 
     return answer
@@ -291,7 +328,7 @@ def sends(share: float) -> Callable[[Connection, bytes], object]:
 
 def sends_and_is_silent(share: float) -> Callable[[Connection, bytes], object]:
     def answer(connection: Connection, body: bytes) -> None:
-        _send(connection, body[: int(len(body) * share)], len(body))
+        send_pieces(connection, body[: int(len(body) * share)], len(body))
 
     return answer
 
@@ -302,25 +339,25 @@ def flips(where: float) -> Callable[[Connection, bytes], object]:
     def answer(connection: Connection, body: bytes) -> None:
         wrong = bytearray(body)
         wrong[int(len(body) * where)] ^= 1
-        _send(connection, bytes(wrong))
+        send_pieces(connection, bytes(wrong))
 
     return answer
 
 
 def sends_zeros(connection: Connection, body: bytes) -> None:
-    _send(connection, bytes(len(body)))
+    send_pieces(connection, bytes(len(body)))
 
 
 def announces(more: int) -> Callable[[Connection, bytes], object]:
     """Announce and send some bytes more, or less, than were asked for."""
-    return lambda connection, body: _send(
+    return lambda connection, body: send_pieces(
         connection, (body + bytes(max(more, 0)))[: len(body) + more]
     )
 
 
 def sends_more(connection: Connection, body: bytes) -> None:
     """Announce what is right, and go on after it."""
-    _send(connection, body + b"more\n" * 1000, len(body))
+    send_pieces(connection, body + b"more\n" * 1000, len(body))
 
 
 def sends_noise(connection: Connection, body: bytes) -> None:
@@ -340,14 +377,14 @@ class Gate:
         self.open = threading.Event()
         self._share = share
 
-    def __call__(self, source: Source, connection: Connection, request: AnyRequest) -> bool:
+    def __call__(self, source: Source, connection: Connection, request: PeerRequest) -> bool:
         if not isinstance(request, Take):
             return source.offer_all(connection, request)
         body = source.body(connection, request)
         if self.open.is_set():
-            return _send(connection, body)
+            return send_pieces(connection, body)
         half = int(len(body) * self._share)
-        _send(connection, body[:half], len(body))
+        send_pieces(connection, body[:half], len(body))
         self.reached.set()
         assert self.open.wait(SOON)
         connection.send(body[half:])
@@ -362,8 +399,8 @@ class Changing(UploadSlots):
         self._change = change
         self._sent = 0  # chunks
 
-    def chunks(self, upload, length):  # noqa: ARG002
-        for chunk in merkle.cut(length, PACED_CHUNK):
+    def chunks(self, length):
+        for chunk in merkle.cut(length, MIN_PACED_CHUNK_BYTES):
             self._sent += 1
             if self._sent == 50:
                 self._change()

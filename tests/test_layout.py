@@ -15,6 +15,13 @@ BORDER = {
     "socket": {"net/connection", "net/listener", "net/discovery", "net/address"},
     "rich": {"cli/terminal", "cli/prompt"},
 }
+# Plain data, and what is seen only in whole programs (tests/programs/).
+UNTESTED_ALONE = {
+    *("download/request", "errors", "events", "timeouts", "protocol/messages"),
+    *("cli/commands", "cli/error_texts", "cli/get_command", "cli/manual", "cli/peer_program"),
+    *("cli/prompt", "cli/session", "cli/tracker_program"),
+    *("content/recheck_worker", "download/source"),
+}
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 40  # lines
 
 PACKAGE = ROOT / "rede_p2p"
@@ -66,7 +73,21 @@ def test_no_module_imports_itself_by_way_of_others():
 @every_module
 def test_sockets_and_the_terminal_are_touched_only_at_their_border(module):
     for name in imported(MODULES[module]):
-        translate_os_errors = BORDER.get(name.partition(".")[0])
-        assert translate_os_errors is None or module in translate_os_errors, (
-            f"{module} imports {name}"
-        )
+        only = BORDER.get(name.partition(".")[0])
+        assert only is None or module in only, f"{module} imports {name}"
+
+
+@every_module
+def test_a_module_and_its_functions_are_read_in_one_sitting(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_MODULE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+
+
+@every_module
+def test_a_module_has_a_test_file_of_its_name(module):
+    folder, _, name = module.rpartition("/")
+    expected = ROOT / "tests" / folder / f"test_{name}.py"
+    assert expected.exists() or module in UNTESTED_ALONE, f"{expected} is missing"

@@ -1,226 +1,156 @@
-"""What each command does: asks the network, and shows the answer.
+"""The commands: each asks the network or this peer, and shows the answer.
 
-Every action takes the Session and the command's words, in the main thread, and raises RedeError
-where it cannot do what was asked. Owner of what the Session holds: the peer.
+A command takes the Session and the typed Command, runs in the main thread, and raises RedeError.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from time import monotonic
 
+from rede_p2p import errors
 from rede_p2p.cli import manual, options, texts
 from rede_p2p.cli.get_command import get
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
-from rede_p2p.content import disk, torrent
+from rede_p2p.content import torrent
 from rede_p2p.content.merkle import Content
-from rede_p2p.content.partial_file import PartialFile, finals, path_of
-from rede_p2p.errors import (
-    Address,
-    BadUsageError,
-    ConnectionLostError,
-    DiskError,
-    NoSuchFileError,
-    PartlyFailedError,
-    PeerUnreachableError,
-    ProtocolError,
-    RedeError,
-    RefusedError,
-    StoppedWaitingError,
-)
-from rede_p2p.protocol.messages import FileEntry, Ls, SearchResult
+from rede_p2p.download import resolve
+from rede_p2p.download.transfers import Results
+from rede_p2p.errors import Address, BadUsageError, RedeError
+from rede_p2p.protocol.messages import SearchResult
 
-MOST_NAMES = 10  # contents that ``status`` names, of those that are offered beside the shares
+MAX_SEEDS_NAMED = 10  # contents served beside the shares; of more, ``status`` shows the number
 
 
 def peers(session: Session, command: Command) -> None:
-    """Show everyone who is here, oneself too."""
-    expect(command, 0)
-    roster = session.membership.roster()
+    """Show the peers of the network, this one included."""
+    expect(command, 0, "peers")
+    roster = session.client.roster()
     if roster.age:
-        session.screen.note(f"o tracker não responde: esta lista tem {roster.age:.0f} s")
-    session.screen.table(
-        ("Endereço IP", "Porta", ""),
-        [(m.ip, str(m.port), "este peer" if m.you else "") for m in roster.members],
-        [asdict(m) for m in roster.members],
-    )
+        session.terminal.note(f"o tracker não responde: esta lista tem {roster.age:.0f} s")
+    rows = [(m.ip, str(m.port), "este peer" if m.you else "") for m in roster.members]
+    session.terminal.table(("Endereço IP", "Porta", ""), rows, map(asdict, roster.members))
 
 
 def ls(session: Session, command: Command) -> None:
-    """Show what one peer shares, or, with no words, the whole network."""
+    """Show what one peer shares or, without words, the whole network."""
     if not command.words:
-        _show_known(session, session.membership.search(""))
+        _show_found(session, session.client.search(""))
         return
-    expect(command, 2)
-    ip, port = options.ip(command.words[0]), options.port(command.words[1])
-    found, *_ = listed(session, ip, port)
-    address = Address(found.ip, found.port)
-    try:
-        with session.connect(address) as connection:
-            files = connection.ask_lines(Ls(), FileEntry)
-    except (ConnectionLostError, ProtocolError, RefusedError) as error:
-        raise PeerUnreachableError(address, error) from error
-    session.screen.table(
-        ("Arquivos compartilhados", "Tamanho", "Raiz"),
-        [(f.name, texts.size(f.size), texts.root(f.root)) for f in files],
-        [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files],
-    )
+    expect(command, 2, "ls")
+    ip, port = options.parse_ip(command.words[0]), options.parse_port(command.words[1])
+    listed(session, ip, port)  # a peer connects only to the addresses of the tracker's list
+    ((_, files),) = resolve.list_all([Address(ip, port)], session.context.connect)
+    rows = [(f.name, texts.size(f.size), texts.root(f.root)) for f in files]
+    facts = [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files]
+    session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
 
 
 def search(session: Session, command: Command) -> None:
-    """Show what the network has with this text in a name."""
-    expect(command, 1)
-    _show_known(session, session.membership.search(command.words[0]))
+    """Show the contents of the network that have a text in a name."""
+    expect(command, 1, "buscar")
+    _show_found(session, session.client.search(command.words[0]))
 
 
-def _show_known(session: Session, known: list[SearchResult]) -> None:
-    """Show contents: one under several names is one row."""
-    if not known:
-        session.screen.note("nada encontrado")
-        return
+def _show_found(session: Session, found: list[SearchResult]) -> None:
+    """Show each content in one row, with all of its names."""
     contents: dict[bytes, list[SearchResult]] = {}
-    for one in sorted(known, key=lambda one: one.name):
-        contents.setdefault(one.root, []).append(one)
-    session.screen.table(
-        ("Arquivos na rede", "Tamanho", "Peers", "Raiz"),
-        [
-            (
-                ", ".join(one.name for one in same),
-                texts.size(same[0].size),
-                str(same[0].peers),
-                texts.root(root),
-            )
-            for root, same in contents.items()
-        ],
-        [
-            {
-                "names": [one.name for one in same],
-                "size": same[0].size,
-                "peers": same[0].peers,
-                "root": root.hex(),
-            }
-            for root, same in contents.items()
-        ],
-    )
+    for result in sorted(found, key=lambda result: result.name):
+        contents.setdefault(result.root, []).append(result)
+    rows, facts = [], []
+    for root, same in contents.items():
+        names, size, peers = [result.name for result in same], same[0].size, same[0].peers
+        rows.append((", ".join(names), texts.size(size), str(peers), texts.root(root)))
+        facts.append({"names": names, "size": size, "peers": peers, "root": root.hex()})
+    if rows:
+        session.terminal.table(("Arquivos na rede", "Tamanho", "Peers", "Raiz"), rows, facts)
+    else:
+        session.terminal.note("nada encontrado")
 
 
 def make_torrent(session: Session, command: Command) -> None:
-    """Write the .torrent of a file that this peer shares."""
-    expect(command, 1)
+    """Write the .torrent of a shared file to the download folder."""
+    expect(command, 1, "torrent")
     name = command.words[0]
-    while True:
-        share = session.catalog.find(name)  # each time: while it waits for its turn, it may change
-        if share is None:
-            raise NoSuchFileError(name, "meus_arquivos.txt")
-        root = session.roots.wait(share.path, share.stamp, within=1.0)
-        if root is not None:
-            break
-    content = Content(root, share.stamp.size)
-    layer = session.roots.layer(share.path, content)
+    share, root = session.shares.wait_hashed(name, lambda *_: None)
+    content = Content(root, share.state.size)
+    layer = session.context.hash_cache.layer(share.path, content)
     if layer is None:
-        raise DiskError(share.path, "changed")
-    described = torrent.describe(name, content, layer)
-    wanted = session.transfers.folder / f"{name.rpartition('/')[2]}.torrent"
-    with PartialFile(path_of(wanted)) as partial:
-        try:
-            partial.write_whole(described)
-            partial.flush()
-            target = partial.publish(finals(wanted), lambda path: _holds(path, described))
-        except DiskError:
-            partial.discard()
-            raise
-    session.screen.data(str(target), {"path": str(target), "root": root.hex()})
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    """Tell whether a file is there and holds just that."""
-    with suppress(DiskError), disk.open_regular(path) as file, disk.translate_os_errors(path):
-        return file.read(len(data) + 1) == data
-    return False
+        raise errors.DiskError(share.path, "changed")
+    path = torrent.write(session.context.folder, name, content, layer)
+    session.terminal.data(str(path), {"path": str(path), "root": root.hex()})
 
 
 def status(session: Session, command: Command) -> None:
-    """Show what runs: downloads, uploads, hashing."""
-    expect(command, 0)
+    """Show downloads, uploads, the contents that are served beside the shares, and hashing."""
+    expect(command, 0, "status")
     rows, facts = [], []
     for transfer in session.transfers.running():
-        progress = transfer.progress()
-        rate = progress.came / max(monotonic() - transfer.began, 0.001)
-        who = texts.count(progress.sources, "fonte", "fontes") if progress.sources else ""
-        if progress.looking:
-            who = texts.LOOKING
-        elif progress.place:
-            who = f"na fila, lugar {progress.place}"
-        done = _of(progress.have, progress.size)
-        speed = f"{texts.size(rate)}/s"
-        rows.append((f"[{transfer.number}] ↓", transfer.title, done, speed, who))
-        facts.append({"number": transfer.number, "title": transfer.title, **asdict(progress)})
-    for up in session.uploads.active():
-        sent = up.earlier + up.sent
-        speed = f"{texts.size(sent / max(monotonic() - up.began, 0.001))}/s"
-        rows.append(("↑", up.name, f"{texts.size(sent)} enviados", speed, up.to))
-        facts.append({"upload": up.name, "to": up.to, "sent": sent})
-    kept = session.holdings.downloads()
-    for content, name in kept.items():
+        now, title = transfer.progress(), texts.title(transfer.names)
+        done = f"{100 * now.have // max(now.size, 1)} % de {texts.size(now.size)}"
+        speed = texts.speed(now.came, monotonic() - transfer.began)
+        sources = texts.count(now.sources, "fonte", "fontes") if now.sources else ""
+        rows.append((f"[{transfer.number}] ↓", title, done, speed, texts.waiting(now) or sources))
+        fact = {"number": transfer.number, "title": title, **asdict(now)}
+        fact["looking"] = fact.pop("rechecking")
+        facts.append(fact)
+    for upload in session.slots.active():
+        speed = texts.speed(upload.sent, monotonic() - upload.began)
+        rows.append(("↑", upload.name, f"{texts.size(upload.sent)} enviados", speed, upload.to))
+        facts.append({"upload": upload.name, "to": upload.to, "sent": upload.sent})
+    for content, name in (kept := session.context.seeds.offered()).items():
         facts.append({"seeding": content.root.hex(), "name": name, "size": content.size})
-    names = sorted(kept.values()) if len(kept) <= MOST_NAMES else [f"{len(kept)} conteúdos"]
+    names = sorted(kept.values()) if len(kept) <= MAX_SEEDS_NAMED else [f"{len(kept)} conteúdos"]
     rows += [("↑", name, "à disposição", "", "") for name in names]
-    if pending := session.roots.pending():
+    if pending := session.context.hash_cache.pending():
         left = "falta 1 arquivo" if pending == 1 else f"faltam {pending} arquivos"
         rows.append(("#", "calculando raízes", left, "", ""))
         facts.append({"hashing": pending})
-    if not rows:
-        session.screen.note("nada em andamento")
-        return
-    session.screen.table(("", "Arquivo", "Quanto", "Taxa", "Com quem"), rows, facts)
+    if rows:
+        session.terminal.table(("", "Arquivo", "Quanto", "Taxa", "Com quem"), rows, facts)
+    else:
+        session.terminal.note("nada em andamento")
 
 
 def cancel(session: Session, command: Command) -> None:
-    """End a download; what has arrived stays."""
-    expect(command, 1)
-    for transfer in session.transfers.running():
-        if str(transfer.number) == command.words[0].strip("[]"):
-            transfer.cancel()
-            return
-    raise BadUsageError("no-download", command.words[0])
+    """Cancel a download; its verified bytes stay on the disk."""
+    expect(command, 1, "cancelar")
+    running = {str(transfer.number): transfer for transfer in session.transfers.running()}
+    transfer = running.get(command.words[0].strip("[]"))
+    if transfer is None:
+        raise BadUsageError("no-download", command.words[0])
+    transfer.cancel()
 
 
 def wait(session: Session, command: Command) -> None:
-    """Wait for the downloads in the background; Ctrl-C ends the waiting, not them."""
-    expect(command, 0)
-    failures: list[RedeError] = []
-    total = 0
+    """Wait for the background downloads; Ctrl-C ends the wait and not the downloads."""
+    expect(command, 0, "esperar")
+    results: Results = []
     for transfer in session.transfers.take_background():
         try:
-            session.screen.watch(transfer.title, transfer.results, transfer.progress)
+            session.terminal.watch(transfer)
         except KeyboardInterrupt:
-            if session.screen.interactive:
-                raise StoppedWaitingError from None
-            raise  # a script ends of it, and what it began ends with it
-        results = transfer.results.result()
-        failures += [error for _, error in results if isinstance(error, RedeError)]
-        total += len(results)
-    session.screen.show_events(within=0.1)
+            if session.terminal.interactive:
+                raise errors.StoppedWaitingError from None
+            raise  # a script ends here, and its downloads with it
+        results += transfer.results.result()
+    session.terminal.show_events(timeout=0.1)
+    failures = [error for _, error in results if isinstance(error, RedeError)]
     if failures:
-        raise PartlyFailedError(len(failures), total, failures[0])
+        raise errors.PartlyFailedError(len(failures), len(results), failures[0])
 
 
-def help_me(session: Session, command: Command) -> None:
-    """Show what can be typed."""
+def show_help(session: Session, command: Command) -> None:
+    """Show the commands, or the forms of one command."""
     about = command.words[0] if command.words else ""
     rows = [row for row in manual.COMMANDS if about in ("", row[0].split()[0])]
     if not rows:
         raise BadUsageError("ajuda", about)
-    columns = ("Comando", "O que faz", "Exemplo")
-    facts = [{"command": row[0], "does": row[1], "example": row[2]} for row in rows]
-    session.screen.table(columns, rows, facts)
+    facts = [{"command": usage, "does": does, "example": example} for usage, does, example in rows]
+    session.terminal.table(("Comando", "O que faz", "Exemplo"), rows, facts)
 
 
-ACTIONS: dict[str, Callable[[Session, Command], None]] = {
+COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "peers": peers,
     "ls": ls,
     "get": get,
@@ -229,9 +159,5 @@ ACTIONS: dict[str, Callable[[Session, Command], None]] = {
     "status": status,
     "cancelar": cancel,
     "esperar": wait,
-    "ajuda": help_me,
+    "ajuda": show_help,
 }
-
-
-def _of(have: int, size: int) -> str:
-    return f"{100 * have // max(size, 1)} % de {texts.size(size)}"

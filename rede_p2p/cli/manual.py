@@ -1,21 +1,32 @@
-"""What the programs say of themselves when asked for help, in Brazilian Portuguese."""
+"""The help of the programs and of the menu, in Brazilian Portuguese."""
 
-TRACKER_USAGE = "uso: python3 Servidor.py [PORTA] [--ip ENDEREÇO] [--primeira-porta N]"
+from rede_p2p import __version__
+from rede_p2p.protocol.messages import PROTOCOL_VERSION
 
-TRACKER = f"""{TRACKER_USAGE}
+
+def version(program: str) -> str:
+    """Return the version of the program in the file ``program``."""
+    return f"{program}, Rede P2P {__version__} (protocolo {PROTOCOL_VERSION})"
+
+
+USAGE = {
+    "Servidor.py": "uso: python3 Servidor.py [PORTA] [--ip ENDEREÇO] [--primeira-porta N]",
+    "Peers.py": "uso: python3 Peers.py [IP [PORTA]] [opções]   (veja --ajuda)",
+}
+
+HELP = {
+    "Servidor.py": f"""{USAGE["Servidor.py"]}
 
 Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista de quem está.
 
   PORTA                porta TCP do tracker (padrão: 9450)
   --ip ENDEREÇO        escutar só neste endereço (padrão: todos, IPv4 e IPv6)
   --primeira-porta N   primeira porta pública oferecida aos peers (padrão: 5455)
+  --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
-Ctrl-C encerra."""
-
-PEER_USAGE = "uso: python3 Peers.py [IP [PORTA]] [opções]   (veja --ajuda)"
-
-PEER = """uso: python3 Peers.py [IP [PORTA]] [opções]
+Ctrl-C encerra.""",
+    "Peers.py": """uso: python3 Peers.py [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
 máquina e, se não houver, abre um aqui mesmo.
@@ -29,10 +40,12 @@ máquina e, se não houver, abre um aqui mesmo.
   --nao-semear         não servir a outros o que for baixado
   --servir             sem menu: só compartilhar, até Ctrl-C
   --json               um objeto JSON por linha, em vez de tabelas
+  --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
 Estado de saída: 0 certo · 1 erro · 2 uso · 3 sem tracker · 4 sem o peer · 5 arquivo não existe
-6 verificação falhou · 7 incompleto · 9 disco ou permissão · 130 interrompido"""
+6 verificação falhou · 7 incompleto · 9 disco ou permissão · 130 interrompido""",
+}
 
 COMMANDS = (
     ("peers", "quem está na rede", "peers"),

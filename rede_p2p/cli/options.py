@@ -1,9 +1,7 @@
-"""The words of a command line → what the person wants of the program. No I/O.
+"""The words of a command line → the options of the program. No I/O.
 
-Written over getopt and not argparse, because argparse speaks English to the user.
+The words are split by getopt and not by argparse, whose messages are in English.
 """
-
-from __future__ import annotations
 
 import getopt
 import ipaddress
@@ -11,106 +9,31 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeVar, get_type_hints
 
 from rede_p2p.errors import BadUsageError
 from rede_p2p.net.discovery import WELL_KNOWN_PORT
-from rede_p2p.protocol.messages import FIRST_PUBLIC_PORT
+from rede_p2p.protocol.fields import LOWEST_PUBLIC_PORT
 from rede_p2p.tracker.registry import FIRST_PORT
-from rede_p2p.upload.upload_slots import LEAST_RATE
+from rede_p2p.upload.upload_slots import MIN_RATE_BYTES_PER_S
 
-HERE = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class TrackerOptions:
-    """What Servidor.py was asked for; ``ip`` None means all addresses."""
-
-    port: int = WELL_KNOWN_PORT
-    ip: str | None = None
-    first_port: int = FIRST_PORT
-    help: bool = False
+PROJECT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class PeerOptions:
-    """What Peers.py was asked for; ``ip`` and ``port`` are the tracker's, None if not given."""
-
-    ip: str | None = None
-    port: int | None = None
-    own_ip: str | None = None
-    share_list: Path = HERE / "meus_arquivos.txt"
-    folder: Path = HERE / "arquivos_baixados"
-    script: str | None = None
-    serve: bool = False
-    json: bool = False
-    limit: int | None = None
-    seeds: bool = True
-    help: bool = False
-
-
-def parse_tracker(words: Sequence[str]) -> TrackerOptions:
-    """Read ``Servidor.py [PORTA] [--ip …] [--primeira-porta …]``; raise BadUsageError."""
-    given, rest = _split(words, "h", ["ajuda", "help", "ip=", "primeira-porta="])
-    if len(rest) > 1:
-        raise BadUsageError("too-many", rest[1])
-    return TrackerOptions(
-        port=port(rest[0]) if rest else WELL_KNOWN_PORT,
-        ip=ip(given["ip"]) if "ip" in given else None,
-        first_port=_first_port(given.get("primeira-porta", str(FIRST_PORT))),
-        help=_wants_help(given),
-    )
-
-
-def parse_peer(words: Sequence[str]) -> PeerOptions:
-    """Read ``Peers.py [IP] [PORTA] [options]``; raise BadUsageError."""
-    given, rest = _split(
-        words,
-        "hc:",
-        ["ajuda", "help", "ip=", "arquivos=", "pasta=", "servir", "json", "limite=", "nao-semear"],
-    )
-    if len(rest) > 2:
-        raise BadUsageError("too-many", rest[2])
-    if len(rest) == 1 and rest[0].count(":") == 1:
-        rest = rest[0].split(":")
-    return PeerOptions(
-        ip=ip(rest[0]) if rest else None,
-        port=port(rest[1]) if len(rest) > 1 else None,
-        own_ip=ip(given["ip"]) if "ip" in given else None,
-        share_list=Path(given.get("arquivos", PeerOptions.share_list)).absolute(),
-        folder=Path(given.get("pasta", PeerOptions.folder)).absolute(),
-        script=given.get("c"),
-        serve="servir" in given,
-        json="json" in given,
-        limit=rate(given["limite"]) if "limite" in given else None,
-        seeds="nao-semear" not in given,
-        help=_wants_help(given),
-    )
-
-
-def port(text: str) -> int:
+def parse_port(text: str) -> int:
     """Read a TCP port, 1 to 65535; raise BadUsageError."""
     if not (len(text) <= 5 and text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise BadUsageError("port", text)
     return int(text)
 
 
-def rate(text: str) -> int:
-    """Read bytes a second, as ``500K`` or ``5M``; raise BadUsageError."""
-    found = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.IGNORECASE | re.ASCII)
-    count = int(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ") if found else 0
-    if count < LEAST_RATE:
-        raise BadUsageError("rate", text)
-    return count
-
-
-def _first_port(text: str) -> int:
-    number = port(text)
-    if number < FIRST_PUBLIC_PORT:
+def _parse_first_port(text: str) -> int:
+    if parse_port(text) < LOWEST_PUBLIC_PORT:
         raise BadUsageError("first-port", text)
-    return number
+    return int(text)
 
 
-def ip(text: str) -> str:
+def parse_ip(text: str) -> str:
     """Read the literal address of one machine, or ``localhost``; raise BadUsageError."""
     if text.casefold() == "localhost":
         return "127.0.0.1"
@@ -124,21 +47,82 @@ def ip(text: str) -> str:
 
 
 def is_ip(text: str) -> bool:
-    """Tell whether ``ip`` takes the text."""
+    """Tell whether ``parse_ip`` takes the text."""
     try:
-        ip(text)
+        return bool(parse_ip(text))
     except BadUsageError:
         return False
-    return True
 
 
-def _split(words: Sequence[str], short: str, long: list[str]) -> tuple[dict[str, str], list[str]]:
+def _parse_rate(text: str) -> int:
+    """Read bytes a second, as ``500K`` or ``5M``; raise BadUsageError."""
+    found = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.IGNORECASE | re.ASCII)
+    count = int(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ") if found else 0
+    if count < MIN_RATE_BYTES_PER_S:
+        raise BadUsageError("rate", text)
+    return count
+
+
+def _parse_path(text: str) -> Path:
+    return Path(text).absolute()
+
+
+# Each field names the option that sets it and the reader of the option's text. An option without a
+# reader has no text and inverts the default; a field without an option is a word, by its place.
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """The options of Servidor.py; ``ip`` None means all addresses."""
+
+    port: Annotated[int, "", parse_port] = WELL_KNOWN_PORT
+    ip: Annotated[str | None, "ip", parse_ip] = None
+    first_port: Annotated[int, "primeira-porta", _parse_first_port] = FIRST_PORT
+    help: Annotated[bool, "ajuda", None] = False
+    version: Annotated[bool, "versao", None] = False
+
+
+@dataclass(frozen=True)
+class PeerOptions:
+    """The options of Peers.py; ``ip`` and ``port`` are the tracker's, None if not given."""
+
+    ip: Annotated[str | None, "", parse_ip] = None
+    port: Annotated[int | None, "", parse_port] = None
+    own_ip: Annotated[str | None, "ip", parse_ip] = None
+    share_list: Annotated[Path, "arquivos", _parse_path] = PROJECT / "meus_arquivos.txt"
+    folder: Annotated[Path, "pasta", _parse_path] = PROJECT / "arquivos_baixados"
+    script: Annotated[str | None, "c", str] = None
+    serve: Annotated[bool, "servir", None] = False
+    json: Annotated[bool, "json", None] = False
+    limit: Annotated[int | None, "limite", _parse_rate] = None  # bytes a second
+    seeds: Annotated[bool, "nao-semear", None] = True
+    help: Annotated[bool, "ajuda", None] = False
+    version: Annotated[bool, "versao", None] = False
+
+
+Options = TypeVar("Options", bound=TrackerOptions | PeerOptions)
+
+
+def parse(kind: type[Options], words: Sequence[str]) -> Options:
+    """Read the words that follow the program's name; raise BadUsageError."""
+    hints = get_type_hints(kind, include_extras=True)
+    table = [(field, *hint.__metadata__) for field, hint in hints.items()]
+    by_place = [(field, read) for field, name, read in table if not name]
+    by_name = {name: (field, read) for field, name, read in table if name}
+    long = [f"{name}=" if read else name for name, (_, read) in by_name.items() if name != "c"]
     try:
-        given, rest = getopt.gnu_getopt(list(words), short, long)
+        given, rest = getopt.gnu_getopt(list(words), "hc:", ["help", *long])
     except getopt.GetoptError as error:
         raise BadUsageError("option", error.opt) from None
-    return {option.lstrip("-"): value for option, value in given}, rest
-
-
-def _wants_help(given: dict[str, str]) -> bool:
-    return not given.keys().isdisjoint({"h", "help", "ajuda"})
+    if len(by_place) > len(rest) == 1 and rest[0].count(":") == 1:
+        rest = rest[0].split(":")
+    if len(rest) > len(by_place):
+        raise BadUsageError("too-many", rest[len(by_place)])
+    values = {field: read(word) for (field, read), word in zip(by_place, rest, strict=False)}
+    for option, text in dict(given).items():
+        name = "ajuda" if option in ("-h", "--help") else option.lstrip("-")
+        if name not in by_name:
+            raise BadUsageError("option", name)
+        field, read = by_name[name]
+        values[field] = read(text) if read else not getattr(kind, field)
+    return kind(**values)

@@ -1,15 +1,13 @@
-"""The prompt: a line that somebody types, and what is shown above it meanwhile.
+"""The prompt: the line that somebody types, and the events shown above it meanwhile.
 
-Used by the main thread alone, but for ``wake``. While somebody types, a signal lets the main
-thread show events above the prompt, and what was typed survives.
+Used by the main thread, except ``wake``. While somebody types, a signal makes the main thread show
+events above the prompt, and the typed text stays.
 
-Python's readline loses a signal that comes between its drawing the prompt and its waiting for
-keys: an exception in its hook is dropped, and after the hook it sleeps until the next key. So
-nothing is raised in the hook, and a thread that hears of each signal wakes the main thread again
-and again until a handler has run where it counts.
+Python's readline loses a signal that comes after it draws the prompt and before it waits for keys:
+an exception in its hook is dropped, and after the hook it sleeps until the next key. So the hook
+raises nothing, and a thread that learns of each signal by a pipe signals the main thread again
+until a handler runs where an exception is not lost.
 """
-
-from __future__ import annotations
 
 import os
 import signal
@@ -18,7 +16,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+
+from rich.cells import cell_len
 
 try:
     import readline
@@ -26,44 +25,35 @@ except ModuleNotFoundError:  # Windows
     readline = None  # type: ignore[assignment]
 
 PROMPT = "rede> "
-NUDGE = 0.05  # seconds between two attempts to wake the main thread
+NUDGE_INTERVAL_S = 0.05  # seconds between two attempts to wake the main thread
 _WAKE = getattr(signal, "SIGUSR1", None)
 
 
 class Prompt:
-    """The prompt of an interactive terminal.
+    """The prompt of a terminal; ``take_lines`` takes what to show above it, None where none may."""
 
-    ``queued`` yields, and so takes, the lines that wait to be shown; None if they may not be shown
-    above the prompt. ``width`` says how many columns a text takes.
-    """
-
-    def __init__(
-        self,
-        queued: Callable[[], Iterator[str]] | None,
-        width: Callable[[str], int],
-        *,
-        colours: bool,
-    ) -> None:
-        self._queued = queued
-        self._width = width
+    def __init__(self, take_lines: Callable[[], Iterator[str]] | None, colours: bool) -> None:
+        self._take_lines = take_lines
         self._colours = colours
         self._main = threading.get_ident()
-        self._asking = False  # from before the prompt is drawn until a line is there
+        self._asking = False  # from before the prompt is drawn until a line is typed
         self._drawn = False
-        self._interrupted = False  # Ctrl-C came where it could not be raised
-        self._typed = ""  # what stood there when Ctrl-C was raised
-        self._woken = False  # a handler has run where it counts
-        self._bell: int | None = None  # written to, it makes the nudging thread look
+        self._interrupted = False  # Ctrl-C came where an exception is lost
+        self._typed = ""  # the text on the line when Ctrl-C was raised
+        self._handled = False  # a handler has run where an exception is not lost
+        self._pipe: int | None = None  # a byte written here makes the nudging thread look
         if readline is not None and _WAKE is not None:
-            heard, self._bell = os.pipe()
-            os.set_blocking(self._bell, False)
-            signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
-            signal.signal(signal.SIGINT, self._on_interrupt)
-            signal.signal(_WAKE, self._on_wake)
-            signal.siginterrupt(_WAKE, False)  # or it would cut short the echo of what is typed
+            signals, self._pipe = os.pipe()
+            os.set_blocking(self._pipe, False)
+            signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
+            signal.signal(signal.SIGINT, self._on_signal)
+            signal.signal(_WAKE, self._on_signal)
+            signal.siginterrupt(_WAKE, False)  # True would cut short the echo of typed keys
             readline.set_pre_input_hook(self._on_drawn)
-            # It lives as long as the program and holds nothing, so nobody need join it.
-            threading.Thread(target=self._nudge, args=(heard,), name="nudge", daemon=True).start()
+            # It runs as long as the program and owns nothing, so nobody joins it.
+            threading.Thread(
+                target=self._nudge, args=(signals, _WAKE), name="nudge", daemon=True
+            ).start()
 
     def ask(self) -> str | None:
         """Return the next line that the person types, or None at the end of the input.
@@ -81,7 +71,7 @@ class Prompt:
             sys.stdout.write("\n")
             return None
         except (KeyboardInterrupt, SystemError) as error:
-            # SystemError: a handler ran while KeyboardInterrupt was on its way out, which the
+            # SystemError: a handler ran while KeyboardInterrupt was raised in C, which the
             # interpreter does not expect.
             sys.stdout.write("\n")
             sys.stdout.flush()
@@ -92,73 +82,62 @@ class Prompt:
             self._asking = self._drawn = self._interrupted = False
 
     def wake(self) -> None:
-        """Have what is queued shown soon, if somebody is typing; from any thread."""
-        if self._drawn:
-            self._ring()
-
-    def _ring(self) -> None:
-        if self._bell is not None:
-            with suppress(BlockingIOError):  # full: the thread has enough to look at
-                os.write(self._bell, b"\0")
+        """Have the waiting lines shown soon, if somebody is typing; any thread may call this."""
+        if self._drawn and self._pipe is not None:
+            with suppress(BlockingIOError):  # full: the thread has bytes to read
+                os.write(self._pipe, b"\0")
 
     def _on_drawn(self) -> None:
-        """Be readline's hook, called when the prompt stands there."""
+        """Note that the prompt is on the screen; readline's hook."""
         self._drawn = True
-        self._ring()
+        self.wake()
 
-    def _nudge(self, heard: int) -> None:
-        """Wake the main thread for each signal and each ring, in a thread of its own."""
-        assert _WAKE is not None
-        own = bytes([_WAKE])
+    def _nudge(self, signals: int, wake: int) -> None:
+        """Signal the main thread after each signal and each ``wake``, in a thread of its own."""
         pause = threading.Event()
         while True:
-            if not os.read(heard, 1024).strip(own):
+            if not os.read(signals, 1024).strip(bytes([wake])):
                 continue
-            self._woken = False
-            while self._asking and (self._interrupted or not self._woken):
-                signal.pthread_kill(self._main, _WAKE)
-                pause.wait(NUDGE)
+            self._handled = False
+            while self._asking and (self._interrupted or not self._handled):
+                signal.pthread_kill(self._main, wake)
+                pause.wait(NUDGE_INTERVAL_S)
 
-    def _on_interrupt(self, _signal: int, frame: FrameType | None) -> None:
-        if self._where_it_counts(frame):
-            self._interrupt()
-        self._interrupted = True
-
-    def _on_wake(self, _signal: int, frame: FrameType | None) -> None:
-        if not self._where_it_counts(frame):
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Handle Ctrl-C and the wake-up: raise KeyboardInterrupt, or show the waiting lines."""
+        if number == signal.SIGINT:
+            self._interrupted = True
+        if not self._may_raise(frame):
             return
-        self._woken = True
+        self._handled = self._handled or number == _WAKE
         if self._interrupted:
             self._interrupted = False
-            self._interrupt()
+            if self._drawn:  # before that, readline still has the previous line
+                self._typed = readline.get_line_buffer()
+            raise KeyboardInterrupt
         self._show_above()
 
-    def _interrupt(self) -> NoReturn:
-        if self._drawn:  # else it still holds the line before
-            self._typed = readline.get_line_buffer()
-        raise KeyboardInterrupt
-
-    def _where_it_counts(self, frame: FrameType | None) -> bool:
-        """Tell whether the main thread was not in readline's hook, or in a handler."""
+    def _may_raise(self, frame: FrameType | None) -> bool:
+        """Tell whether an exception is kept: not in readline's hook, nor in another handler."""
         return not self._asking or (frame is not None and frame.f_code is Prompt.ask.__code__)
 
     def _show_above(self) -> None:
-        """Show what is queued in lines opened above the prompt, which moves down as it stands.
+        """Show the waiting lines in rows inserted above the prompt, which moves down as it is.
 
-        Nothing that was typed is written again, and the cursor keeps its column. A line so long
-        that it takes several rows is left alone: the events wait for the next prompt.
+        No typed key is written again, and the cursor keeps its column. While the typed text takes
+        several rows, the lines wait for the next prompt.
         """
-        if not self._drawn or self._queued is None:
+        if not self._drawn or self._take_lines is None:
             return
         columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-        if self._width(PROMPT + readline.get_line_buffer()) >= columns:
+        if cell_len(PROMPT + readline.get_line_buffer()) >= columns:
             return
-        lines = list(self._queued())
+        lines = list(self._take_lines())
         if lines:
-            rows = sum(-(-self._width(line) // columns) for line in lines)
+            rows = sum(-(-cell_len(line) // columns) for line in lines)
             text = "\r\n".join(lines)
             shown = f"\x1b[2m{text}\x1b[0m" if self._colours else text
-            # Down and up again, so that there is room below; then open lines, fill them, come back.
-            room = "\x1bD" * rows + f"\x1b[{rows}A"
-            sys.stdout.write(f"{room}\x1b7\r\x1b[{rows}L{shown}\x1b8\x1b[{rows}B")
+            # Scroll if the prompt is near the bottom, insert rows, fill them, move back down.
+            scroll = "\x1bD" * rows + f"\x1b[{rows}A"
+            sys.stdout.write(f"{scroll}\x1b7\r\x1b[{rows}L{shown}\x1b8\x1b[{rows}B")
             sys.stdout.flush()

@@ -1,46 +1,43 @@
-"""What the commands act on, and what several of them begin with."""
-
-from __future__ import annotations
+"""What the commands act on, and how several of them begin."""
 
 from dataclasses import dataclass
 
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import Terminal
-from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.download.download import Connect
+from rede_p2p.download.request import DownloadContext
 from rede_p2p.download.transfers import Transfers
-from rede_p2p.errors import BadUsageError, PeerNotListedError
-from rede_p2p.protocol.messages import PeerEntry
+from rede_p2p.errors import Address, BadUsageError, PeerNotListedError, UsageKind
 from rede_p2p.tracker.client import TrackerClient
-from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.upload_slots import UploadSlots
 
 
 @dataclass(frozen=True)
 class Session:
-    """What the commands act on."""
+    """What the commands act on. Owner: ``peer_program``, which ends each part."""
 
-    screen: Terminal
-    membership: TrackerClient
-    connect: Connect
+    terminal: Terminal
+    client: TrackerClient
+    context: DownloadContext
     transfers: Transfers
-    uploads: UploadSlots
-    roots: HashCache
-    catalog: ShareList
-    holdings: SeedStore
+    shares: ShareList
+    slots: UploadSlots
 
 
-def expect(command: Command, count: int) -> None:
-    """Raise BadUsageError unless a command has so many words, and no ``&``."""
+def expect(command: Command, count: int, kind: UsageKind) -> None:
+    """Raise BadUsageError of that kind unless a command has ``count`` words and no ``&``."""
     if len(command.words) != count or command.background:
-        raise BadUsageError(command.name, " ".join(command.words))
+        raise BadUsageError(kind, " ".join(command.words))
 
 
-def listed(session: Session, ip: str, port: int | None) -> list[PeerEntry]:
-    """Find in the tracker's list who has that IP, and that port if one is given."""
-    members = session.membership.roster().members
+def listed(session: Session, ip: str, port: int | None) -> list[list[Address]]:
+    """Return where other peers with that IP listen, and where this one does.
+
+    A ``port`` that is not None selects the peer on it. Raises PeerNotListedError where the tracker
+    lists nobody.
+    """
+    members = session.client.roster().members
     found = [m for m in members if m.ip == ip and port in (None, m.port)]
     if not found:
         raise PeerNotListedError(ip, port)
-    return found
+    return [[Address(m.ip, m.port) for m in found if m.you is own] for own in (False, True)]

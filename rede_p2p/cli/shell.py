@@ -1,10 +1,8 @@
-"""A line that somebody typed → commands: words, quotes, aliases, and a guess at what was meant.
+"""A typed line → commands: words, quotes, aliases, the nearest known command. No I/O.
 
-No I/O. The quoting is the shell's: blanks separate words, quotes and backslashes keep them
-together, ``;`` ends a command, and ``&`` ends one that goes to the background.
+The quoting is that of sh: blanks separate words, quotes and backslashes keep them together, ``;``
+ends a command, and ``&`` ends a command that runs in the background.
 """
-
-from __future__ import annotations
 
 import difflib
 import shlex
@@ -25,7 +23,7 @@ ALIASES = {
 
 @dataclass(frozen=True)
 class Command:
-    """A command by its own name, and its words."""
+    """A command: its name, no alias, and the words that follow."""
 
     name: str
     words: tuple[str, ...]
@@ -33,10 +31,10 @@ class Command:
 
 
 def parse(line: str, known: frozenset[str]) -> list[Command]:
-    """Cut a line into commands; raise BadUsageError or UnknownCommandError."""
+    """Return the commands of a line; raise BadUsageError, UnknownCommandError if not ``known``."""
     try:
         line.encode()
-    except UnicodeEncodeError:  # a byte that is no UTF-8 came in as a lone surrogate
+    except UnicodeEncodeError:  # Python reads a byte that is not UTF-8 as a lone surrogate
         raise BadUsageError("encoding", line) from None
     lexer = shlex.shlex(line, posix=True, punctuation_chars=";&")
     lexer.whitespace_split = True
@@ -48,7 +46,7 @@ def parse(line: str, known: frozenset[str]) -> list[Command]:
     commands: list[Command] = []
     pending: list[str] = []
     for word in [*words, ";"]:
-        if word.strip(";&") or not word:  # an empty word in quotes is a word
+        if word.strip(";&") or not word:  # an empty text in quotes is a word
             pending.append(word)
         elif pending:
             commands.append(_command(pending, known, background="&" in word))

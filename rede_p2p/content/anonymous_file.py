@@ -1,31 +1,23 @@
-"""A small file on its way, without a name until it is whole: nothing of it outlives a crash.
+"""A small file that has no name until it is whole, so that nothing of it outlives a crash.
 
-Linux alone lets a file be written before it has a name (``O_TMPFILE``, open(2)). That spares two
-changes of the folder, a lock, and whatever could be found half-written.
+Linux alone lets a file be written before it has a name (O_TMPFILE, open(2)). That spares two
+changes of the folder, a lock, and anything half-written that could be found.
 """
-
-from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rede_p2p.content.disk import (
-    NAMES_OPEN_FILES,
-    FileState,
-    link_open,
-    stamp_of,
-    translate_os_errors,
-)
+from rede_p2p.content import disk
 from rede_p2p.errors import DiskError
 
 _FLAGS = os.O_RDWR | getattr(os, "O_TMPFILE", 0)
-_KNOWN = hasattr(os, "O_TMPFILE") and NAMES_OPEN_FILES
+_KNOWN = hasattr(os, "O_TMPFILE") and disk.NAMES_OPEN_FILES
 
 
 class AnonymousFile:
-    """An open file that is on a disk, but in no folder; used as a new Partial is."""
+    """An open file that is on a disk but in no folder; used as a new PartialFile is."""
 
     def __init__(self, path: str, descriptor: int) -> None:
         """``make`` makes them."""
@@ -33,14 +25,14 @@ class AnonymousFile:
         self._descriptor = descriptor
 
     @classmethod
-    def make(cls, path: str, folder: str) -> AnonymousFile | None:
+    def make(cls, path: str, folder: str) -> "AnonymousFile | None":
         """Open what will be ``path``, making its folder; None where the system has no such files.
 
         Raises DiskError.
         """
         if not _KNOWN:
             return None
-        with translate_os_errors(path):
+        with disk.translate_os_errors(path):
             while True:
                 try:
                     return cls(path, os.open(folder, _FLAGS, 0o666))
@@ -52,31 +44,30 @@ class AnonymousFile:
                     raise
 
     def write_whole(self, data: bytes | bytearray) -> None:
-        """Make these bytes all that it holds."""
-        with translate_os_errors(self._path):
+        """Write these bytes, which are all of the content; raise DiskError."""
+        with disk.translate_os_errors(self._path):
             written = os.write(self._descriptor, data)
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
 
-    def stamp(self) -> FileState:
+    def state(self) -> disk.FileState:
         """Return its state, which a name does not change."""
-        return stamp_of(os.fstat(self._descriptor))
+        return disk.state_of_status(os.fstat(self._descriptor))
 
     def flush(self) -> None:
-        """Make its content durable."""
-        with translate_os_errors(self._path):
+        """Make its content durable; raise DiskError."""
+        with disk.translate_os_errors(self._path):
             os.fsync(self._descriptor)
 
     def publish(self, finals: Iterator[str], is_same: Callable[[str], bool]) -> str:
         """Give it the first final name that is free, as ``PartialFile.publish`` does."""
         for final in finals:
-            with translate_os_errors(final):
+            with disk.translate_os_errors(final):
                 try:
-                    link_open(self._descriptor, self._path, final)
+                    disk.link_open(self._descriptor, self._path, final)
+                    return final
                 except FileExistsError:
                     pass
-                else:
-                    return final
             if is_same(final):
                 return final
         raise DiskError(self._path, "name")

@@ -1,6 +1,4 @@
-"""The border with the file system: an OSError leaves it as a DiskError."""
-
-from __future__ import annotations
+"""Where the program meets the file system: an OSError leaves this module as a DiskError."""
 
 import errno
 import os
@@ -13,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
-from rede_p2p.errors import DiskError
+from rede_p2p.errors import DiskError, DiskKind
 
 try:
     import resource
@@ -21,18 +19,18 @@ except ModuleNotFoundError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 try:
     import mmap
-except ModuleNotFoundError:  # it is no part of every Python
+except ModuleNotFoundError:  # not every Python has it
     mmap = None  # type: ignore[assignment]
 
 _pwrite = getattr(os, "pwrite", None)  # Windows has none
 _OPEN_FILES = "/proc/self/fd"
 NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
 _63_BITS = 2**63 - 1
-DIRECT_UNIT = 4096  # bytes; the offset, length and memory of a direct write are multiples of it
-DIRECT_LEAST = 512 * 1024  # bytes; with less, waiting for the disk costs more than the cache
-DESCRIPTORS = 16_384  # open at once: connections, and files that await one flush together
+DIRECT_ALIGNMENT_BYTES = 4096  # of the offset, length and memory of a direct write
+MIN_DIRECT_BYTES = 512 * 1024  # with less, waiting for the disk costs more than the cache
+MAX_DESCRIPTORS = 16_384  # open at once: connections, and files that await one flush together
 
-_KINDS = {
+_KINDS: dict[int, DiskKind] = {
     errno.EACCES: "denied",
     errno.EPERM: "denied",
     errno.EROFS: "denied",
@@ -50,36 +48,35 @@ _KINDS = {
 
 
 class FileState(NamedTuple):
-    """What tells one state of a file from another, without reading it."""
+    """What tells one state of a file from another without reading it."""
 
     size: int  # bytes
     mtime_ns: int
     inode: int
 
 
-def stamp_of(status: os.stat_result) -> FileState:
-    """Return the stamp in what the system tells of a file."""
-    # Some file systems number, and some clocks count, beyond 63 bits, where the database ends.
+def state_of_status(status: os.stat_result) -> FileState:
+    """Return the state in what stat(2) tells."""
+    # Some file systems number, and some clocks count, beyond 63 bits, where SQLite ends.
     return FileState(status.st_size, status.st_mtime_ns & _63_BITS, status.st_ino & _63_BITS)
 
 
-def stamp_of_open(file: BinaryIO) -> FileState:
-    """Return the stamp of an open file."""
-    return stamp_of(os.fstat(file.fileno()))
+def state_of_open(file: BinaryIO) -> FileState:
+    """Return the state of an open file."""
+    return state_of_status(os.fstat(file.fileno()))
 
 
-def stamp(path: Path | str, *, links: bool = True) -> FileState | None:
-    """Return the stamp of a regular file, or None where there is none; ``links`` are followed."""
+def file_state(path: Path | str, *, links: bool = True) -> FileState | None:
+    """Return the state of a regular file, or None where there is none; ``links`` are followed."""
     try:
-        # Ten thousand of these are made in a row.
-        status = os.stat(path, follow_symlinks=links)  # noqa: PTH116
+        status = os.stat(path, follow_symlinks=links)  # noqa: PTH116 - ten thousand in a row
     except (OSError, ValueError):
         return None
-    return stamp_of(status) if stat.S_ISREG(status.st_mode) else None
+    return state_of_status(status) if stat.S_ISREG(status.st_mode) else None
 
 
-class translate_os_errors:  # noqa: N801 - it is used as a function, many times for each small file
-    """Turn the system's errors about ``path`` into a DiskError; used by ``with``."""
+class translate_os_errors:  # noqa: N801 - used as a function, many times for each small file
+    """Raise the system's errors about ``path`` as DiskError; used by ``with``."""
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
@@ -88,31 +85,28 @@ class translate_os_errors:  # noqa: N801 - it is used as a function, many times 
         pass
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, _kind: object, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError):
-            why = _KINDS.get(error.errno or 0, "other")
-            raise DiskError(str(self._path), why, error.strerror or str(error)) from error
+            kind = _KINDS.get(error.errno or 0, "other")
+            raise DiskError(str(self._path), kind, error.strerror or str(error)) from error
 
 
 def has_link(folder: Path | str, path: Path | str) -> bool:
-    """Tell whether a link stands between a folder and a path in it, so that it leads elsewhere."""
+    """Tell whether a symbolic link stands between a folder and a path in it."""
     inner = os.path.relpath(path, folder)
     return Path(os.path.realpath(path)) != Path(os.path.realpath(folder), inner)
 
 
 def open_regular(path: Path | str) -> FileIO:
-    """Open a file for reading; a named pipe or a device is refused, and never waited for."""
+    """Open a file for reading; refuse a named pipe or a device without waiting for it."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with translate_os_errors(path):
         if not hasattr(os, "O_NONBLOCK") and not stat.S_ISREG(Path(path).stat().st_mode):
             raise DiskError(str(path), "not-file")
         descriptor = os.open(path, flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)  # fdopen() would refuse a folder, and leave it open
+            os.close(descriptor)  # FileIO() would refuse a folder, and leave it open
             raise DiskError(str(path), "not-file")
         return FileIO(descriptor, "rb")
 
@@ -128,15 +122,15 @@ def read_into(file: BinaryIO, start: int, view: memoryview) -> int:
 
 
 class Writer:
-    """Writes ranges of one file, for one thread; ``close`` it.
+    """Writes ranges of one file, for one thread. Used by ``with``.
 
-    Much at once goes past the cache of the system, where that can be done. What arrives as fast as
-    the disk takes it gains nothing by the cache, and pays for it twice: a page for every 4 KiB,
-    which can cost more than receiving and checking what it holds, and a flush at the end.
+    A long range goes past the page cache (O_DIRECT), where that can be done. What arrives as fast
+    as the disk takes it gains nothing by the cache, and pays for it twice: a page for every 4 KiB,
+    which can cost more than receiving and hashing what it holds, and a flush at the end.
     """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
-        """Open once more the ``file`` that is there; raise DiskError, also if another is now."""
+        """Open the ``file`` at ``path`` once more; raise DiskError, also if another is there."""
         self._path = path
         self.cached = 0  # bytes written through the cache, which await a flush
         with translate_os_errors(path):
@@ -144,15 +138,10 @@ class Writer:
         self._direct: BinaryIO | None = None  # opened when there is use for it
         self._may_be_direct = True
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._file.close()
         if self._direct is not None:
             self._direct.close()
@@ -169,8 +158,8 @@ class Writer:
 
     def _write_direct(self, start: int, data: memoryview) -> int:
         """Write past the cache; return how many bytes went, 0 where that cannot be done."""
-        aligned = len(data) % DIRECT_UNIT == start % DIRECT_UNIT == 0
-        if not (aligned and len(data) >= DIRECT_LEAST and self._may_be_direct):
+        aligned = len(data) % DIRECT_ALIGNMENT_BYTES == start % DIRECT_ALIGNMENT_BYTES == 0
+        if not (aligned and len(data) >= MIN_DIRECT_BYTES and self._may_be_direct):
             return 0
         try:
             self._direct = self._direct or self._open_direct()
@@ -178,7 +167,7 @@ class Writer:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            # This file system is all cache, or wants another unit, or another kind of memory.
+            # This file system is all cache, or wants another alignment or kind of memory.
             self._may_be_direct = False
             return 0
 
@@ -204,22 +193,19 @@ def _write_some(file: BinaryIO, start: int, data: memoryview) -> int:
     return file.write(data)
 
 
-def pages(size: int) -> memoryview:
-    """Return a buffer as a Writer likes it: whole pages, that take memory once they are used.
-
-    Where the system gives none, it is any memory.
-    """
+def page_buffer(size: int) -> memoryview:
+    """Return a buffer of whole pages, as O_DIRECT needs; they take memory once they are used."""
     return memoryview(bytearray(size) if mmap is None else mmap.mmap(-1, size))
 
 
 def link_open(descriptor: int, path: str, final: Path | str) -> None:
-    """Give an open file one more name, which must be free. Raises OSError, NotImplementedError.
+    """Give an open file one more name, which must be free; raise OSError, NotImplementedError.
 
-    Linux takes the file that is open, be it at ``path``, moved, or without a name until now.
+    Linux links the file that is open, be it at ``path``, moved, or without a name (open(2)).
     """
     if NAMES_OPEN_FILES:
-        # Only where a folder is given does Python have the link followed; the system does not
-        # look at it, for the path is absolute.
+        # Python has the link followed only where a folder is given; the system ignores the folder,
+        # because the path is absolute.
         itself = f"{_OPEN_FILES}/{descriptor}"
         os.link(itself, final, src_dir_fd=descriptor, follow_symlinks=True)
     else:
@@ -237,7 +223,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_everything() -> bool:
-    """Make all that was written durable, where one call does and waits for it."""
+    """Make all that was written durable, where sync(2) waits for it; tell whether it does."""
     if sys.platform != "linux" or not hasattr(os, "sync"):
         return False
     os.sync()
@@ -252,12 +238,12 @@ def free_space(folder: Path) -> int:
         return shutil.disk_usage(folder).free
 
 
-def allow_descriptors() -> None:
-    """Take as many descriptors as the system grants, up to DESCRIPTORS: macOS begins with 256."""
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open descriptors to MAX_DESCRIPTORS, or as far as is granted."""
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    enough = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
     while soft != resource.RLIM_INFINITY and soft < enough:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
@@ -266,9 +252,9 @@ def allow_descriptors() -> None:
             enough //= 2
 
 
-def descriptors() -> int:
-    """Return how many descriptors this process may have; DESCRIPTORS where nothing limits them."""
+def descriptor_limit() -> int:
+    """Return how many descriptors this process may have open, MAX_DESCRIPTORS at most."""
     if resource is None:
-        return DESCRIPTORS
+        return MAX_DESCRIPTORS
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, DESCRIPTORS)
+    return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, MAX_DESCRIPTORS)

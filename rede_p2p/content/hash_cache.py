@@ -1,12 +1,10 @@
 """The root of each file on this machine: computed once, in the background, and remembered.
 
-A root is remembered by path, size, modification time and inode, in memory and in a small database
-that survives the program; losing the database costs time, never truth. One thread hashes, one
-file after another, what is asked for by somebody first. Invariant: ``_by_root`` is ``_known``
-read backwards. Owner: whoever made the object, which must ``close`` it.
+A root is remembered by path, size, modification time and inode, in memory and in an SQLite database
+that survives the program; losing the database costs time, never truth. One thread hashes, first
+the files that somebody waits for. Invariant: ``_by_root`` is ``_known`` read backwards.
+Owner: whoever made the object, which must ``close`` it.
 """
-
-from __future__ import annotations
 
 import os
 import sqlite3
@@ -23,11 +21,11 @@ from typing import Any
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.merkle import Content
-from rede_p2p.errors import DiskError
+from rede_p2p.errors import DiskError, DiskKind
 
-READ_SIZE = 1024 * 1024  # bytes a read
-SETTLE_NS = 100_000_000  # a file this young may change again without its time stamp showing it
-ROWS = 128  # in one write, which costs as much as they do
+READ_BYTES = 1024 * 1024  # at once
+SETTLE_NS = 100_000_000  # a file this young may change again and keep its modification time
+ROWS_PER_WRITE = 128  # one write costs as much as they do
 
 _TABLE = """create table if not exists root (
     path blob primary key, size integer, mtime_ns integer, inode integer,
@@ -36,9 +34,9 @@ _TABLE = """create table if not exists root (
 
 @dataclass(frozen=True)
 class Hashed:
-    """A file's state, content and layer of piece hashes."""
+    """A file's state, content and piece layer."""
 
-    stamp: FileState
+    state: FileState
     content: Content
     layer: bytes
 
@@ -46,47 +44,46 @@ class Hashed:
 def hash_file(
     path: Path | str, report: Callable[[int], None], stopped: Callable[[], bool]
 ) -> Hashed:
-    """Read a whole file and hash it, reporting the bytes read so far.
+    """Read a whole file and hash it; ``report`` the bytes read so far.
 
-    Raises DiskError, of kind ``changed`` when the file did not stay the same meanwhile, or
-    ``stopped`` when asked to.
+    Raises DiskError, ``changed`` when the file did not stay the same, ``stopped`` when asked to.
     """
     with disk.open_regular(path) as file, disk.translate_os_errors(path):
-        stamp = disk.stamp_of(os.fstat(file.fileno()))
-        piece = merkle.piece_length(stamp.size)
-        view = memoryview(bytearray(max(READ_SIZE, piece)))
+        state = disk.state_of_open(file)
+        piece = merkle.piece_length(state.size)
+        view = memoryview(bytearray(max(READ_BYTES, piece)))
         hashes: list[bytes] = []
-        for start, length in merkle.cut(stamp.size, len(view)):
+        for start, length in merkle.cut(state.size, len(view)):
             if stopped():
                 raise DiskError(str(path), "stopped")
             if disk.read_into(file, start, view[:length]) != length:
                 raise DiskError(str(path), "changed")  # it is shorter now
-            hashes += merkle.piece_hashes(view[:length], stamp.size)
+            hashes += merkle.piece_hashes(view[:length], state.size)
             report(start + length)
-        if disk.stamp_of(os.fstat(file.fileno())) != stamp:
+        if disk.state_of_open(file) != state:
             raise DiskError(str(path), "changed")
     layer = b"".join(hashes)
-    return Hashed(stamp, Content(merkle.root_of(layer, stamp.size), stamp.size), layer)
+    return Hashed(state, Content(merkle.root_of(layer, state.size), state.size), layer)
 
 
 class HashCache:
-    """What is known, what is being hashed, what waits; see the module's docstring."""
+    """What is known, what is being hashed, what waits to be."""
 
     def __init__(self, database: Path | None) -> None:
-        """Open the database, in memory only where that path is None or cannot be used."""
+        """Open the database; keep it in memory where the path is None or cannot be used."""
+        self.changed: Callable[[], None] = lambda: None  # called when a root is learned
         self._lock = Condition(Lock())  # guards everything below but the database
         self._known: dict[str, tuple[FileState, bytes]] = {}
         self._by_root: dict[bytes, set[str]] = {}
         self._soon: dict[str, None] = {}  # paths to hash first, in order
         self._later: dict[str, None] = {}  # paths to hash after those, in order
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, DiskKind] = {}
         self._at: tuple[str, int] = ("", 0)  # the path being hashed, the bytes of it so far
         self._stopped = False
-        self.learned = 0  # how many times a root was learnt
         self._database_lock = Lock()  # guards _database
         self._database = _open(database)
         self._load()
-        self._thread = Thread(target=self._run, name="roots")
+        self._thread = Thread(target=self._run, name="hashing")
         self._thread.start()
 
     def close(self) -> None:
@@ -97,15 +94,15 @@ class HashCache:
         self._thread.join()
         self._database.close()
 
-    def known(self, path: str, stamp: FileState) -> bytes | None:
+    def known(self, path: str, state: FileState) -> bytes | None:
         """Return the root of a file in that state, if it has been computed."""
-        found = self._known.get(path)  # one look-up in a dict needs no lock
-        return found[1] if found is not None and found[0] == stamp else None
+        found = self._known.get(path)  # one look into a dict needs no lock
+        return found[1] if found is not None and found[0] == state else None
 
-    def stamp_as(self, content: Content, path: str) -> FileState | None:
+    def state_as(self, content: Content, path: str) -> FileState | None:
         """Return the state of a file, if in it the file is known to be that content."""
-        stamp = disk.stamp(path)
-        return stamp if stamp and self.known(path, stamp) == content.root else None
+        state = disk.file_state(path)
+        return state if state and self.known(path, state) == content.root else None
 
     def paths(self, root: bytes) -> list[str]:
         """List the paths where this content was seen."""
@@ -120,38 +117,38 @@ class HashCache:
                 (self._soon if soon else self._later)[path] = None
                 self._lock.notify_all()
 
-    def wait(self, path: str, stamp: FileState, within: float) -> bytes | None:
-        """Have a file hashed soon and wait some seconds for its root; None if it takes longer.
+    def wait(self, path: str, state: FileState, timeout: float) -> bytes | None:
+        """Have a file hashed soon; return its root, or None if that takes over ``timeout`` seconds.
 
-        Raises DiskError when it cannot be hashed, or will not be any more.
+        Raises DiskError when the file cannot be hashed, or will not be any more.
         """
-        root = self.known(path, stamp)
+        root = self.known(path, state)
         if root is not None:
             return root
         self.want(path, soon=True)
         with self._lock:
             self._lock.wait_for(
-                lambda: self._stopped or path in self._failed or self.known(path, stamp), within
+                lambda: self._stopped or path in self._failed or self.known(path, state), timeout
             )
             if path in self._failed:
                 raise DiskError(path, self._failed[path])
             if self._stopped:
                 raise DiskError(path, "stopped")
-        return self.known(path, stamp)
+        return self.known(path, state)
 
-    def is_content(self, path: Path, content: Content, checkpoint: Callable[[], None]) -> bool:
+    def is_content(self, path: Path, content: Content, check: Callable[[], None]) -> bool:
         """Tell whether a file is that content, hashing it if need be.
 
-        ``checkpoint`` is called now and then while that takes, and may raise to give up.
+        ``check`` is called now and then meanwhile, and may raise to give up.
         """
         while not self._stopped:
-            checkpoint()
-            stamp = disk.stamp(path)  # each time: while it waits for its turn, it may be changed
-            if stamp is None or stamp.size != content.size:
+            check()
+            state = disk.file_state(path)  # each time: the file may change while it waits
+            if state is None or state.size != content.size:
                 return False
             try:
-                root = self.wait(str(path), stamp, within=0.5)
-            except DiskError:  # it cannot be read, or it is changed while it is
+                root = self.wait(str(path), state, timeout=0.5)
+            except DiskError:  # it cannot be read, or changes meanwhile
                 return False
             if root is not None:
                 return root == content.root
@@ -168,8 +165,8 @@ class HashCache:
             return len(self._soon.keys() | self._later.keys()) + bool(self._at[0])
 
     def layer(self, path: str, content: Content) -> bytes | None:
-        """Return the piece hashes of a known file, if they are still remembered."""
-        if content.size <= merkle.FINEST_PIECE:
+        """Return the piece layer of a known file, if it is still remembered."""
+        if content.size <= merkle.MIN_PIECE_BYTES:
             return content.root
         query = "select layer from root where path = ? and root = ?"
         row = self._execute(query, os.fsencode(path), content.root)
@@ -184,17 +181,18 @@ class HashCache:
     def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
         """Keep what is known of some paths, as after a download that verified every byte."""
         known = list(files)
-        for at in range(0, len(known), ROWS):
-            rows = [_row(path, hashed) for path, hashed in known[at : at + ROWS]]
+        for at in range(0, len(known), ROWS_PER_WRITE):
+            rows = [_row(path, hashed) for path, hashed in known[at : at + ROWS_PER_WRITE]]
             marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
             self._execute(f"insert or replace into root values {marks}", *chain(*rows))
         with self._lock:
             for path, hashed in known:
-                self._learn(path, hashed.stamp, hashed.content.root)
+                self._learn(path, hashed.state, hashed.content.root)
             self._lock.notify_all()
+        self.changed()
 
     def _execute(self, query: str, *values: object) -> Any:
-        """Run a query and return its first row; a database that fails gives way to memory."""
+        """Run a query and return its first row; replace a database that fails by memory."""
         with self._database_lock:
             try:
                 return self._database.execute(query, values).fetchone()
@@ -204,11 +202,10 @@ class HashCache:
                 self._database = _open(None)
                 return self._database.execute(query, values).fetchone()
 
-    def _learn(self, path: str, stamp: FileState, root: bytes) -> None:
+    def _learn(self, path: str, state: FileState, root: bytes) -> None:
         if path in self._known:
             self._by_root[self._known[path][1]].discard(path)
-        self._known[path] = (stamp, root)
-        self.learned += 1
+        self._known[path] = (state, root)
         self._by_root.setdefault(root, set()).add(path)
 
     def _load(self) -> None:
@@ -221,7 +218,7 @@ class HashCache:
     def _run(self) -> None:
         while (path := self._next()) is not None:
             try:
-                self._settle(path)
+                self._let_settle(path)
                 self.remember([(path, hash_file(path, self._report, lambda: self._stopped))])
             except DiskError as error:
                 with self._lock:
@@ -245,10 +242,10 @@ class HashCache:
     def _report(self, done: int) -> None:
         self._at = (self._at[0], done)
 
-    def _settle(self, path: str) -> None:
-        """Let a file written this very moment become old enough for its stamp to tell."""
-        stamp = disk.stamp(path)
-        if stamp is not None and 0 <= time.time_ns() - stamp.mtime_ns < SETTLE_NS:
+    def _let_settle(self, path: str) -> None:
+        """Wait until a file written this very moment is old enough for its time to tell."""
+        state = disk.file_state(path)
+        if state is not None and 0 <= time.time_ns() - state.mtime_ns < SETTLE_NS:
             with self._lock:
                 self._lock.wait_for(lambda: self._stopped, SETTLE_NS / 1e9)
 
@@ -269,12 +266,12 @@ def default_database() -> Path | None:
 
 
 def _row(path: str, hashed: Hashed) -> tuple[object, ...]:
-    layer = hashed.layer if hashed.content.size > merkle.FINEST_PIECE else b""
-    return os.fsencode(path), *hashed.stamp, hashed.content.root, layer
+    layer = hashed.layer if hashed.content.size > merkle.MIN_PIECE_BYTES else b""
+    return os.fsencode(path), *hashed.state, hashed.content.root, layer
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
-    """Open or make the database; what cannot be opened is replaced by one in memory."""
+    """Open or make the database; one that cannot be opened is replaced by one in memory."""
     if path is not None:
         with suppress(sqlite3.Error, OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -284,8 +281,8 @@ def _open(path: Path | None) -> sqlite3.Connection:
 
 def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
     try:
-        # Every write is on its own and short, for other peers of this person write here too.
-        # Nothing is waited for: what a power cut spoils can be computed again.
+        # Each write is a short transaction of its own, because other peers of this user write here
+        # too. No write waits for the disk: what a power cut spoils can be computed again.
         database.isolation_level = None
         database.execute("pragma synchronous = off")
         database.execute(_TABLE)

@@ -1,30 +1,31 @@
 """Content identity: a file is what its bytes are.
 
-The identity is the root of BitTorrent v2 (BEP 52, "pieces root"): SHA-256 of each block of 16 KiB,
-the leaves of a binary tree in which absent leaves are 32 zero bytes. BEP 52 gives an empty file no
-root; here it is the hash of the one block that it has, which is empty.
+The identity is the "pieces root" of BitTorrent v2 (BEP 52): SHA-256 of each block of 16 KiB makes
+the leaves of a binary tree, in which absent leaves are 32 zero bytes. BEP 52 gives an empty file no
+root; here it is the hash of its one block, which is empty.
 
 A content travels in pieces, whose size follows from its own, so that nobody has to agree on one.
-Its *layer* is the level of the tree with one hash a piece, side by side in one ``bytes``: checked
-against the root, it lets every piece be verified alone. No I/O, no state.
+Its *piece layer* (BEP 52) is the level of the tree with one hash for each piece, side by side in
+one ``bytes``: checked against the root, it lets every piece be verified alone. No I/O, no state.
 """
-
-from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from hashlib import sha256
 from itertools import zip_longest
 from typing import NamedTuple
 
-BLOCK = 16 * 1024  # bytes a leaf; BEP 52
-HASH = 32  # bytes a SHA-256 digest
-FINEST_PIECE = 64 * 1024  # bytes; below it the hashes cost more than they tell
+BLOCK_BYTES = 16 * 1024  # bytes a leaf; BEP 52
+HASH_BYTES = 32  # bytes a SHA-256 digest
+MIN_PIECE_BYTES = 64 * 1024  # bytes; below it the hashes cost more than they tell
 MAX_PIECES = 64 * 1024  # pieces in one layer, so that a layer is at most 2 MiB on the wire
-MAX_SIZE = 2**50  # bytes a file; 1 PiB, where a piece of 16 GiB is the smallest
+MAX_CONTENT_BYTES = 2**50  # bytes a file; 1 PiB, where a piece of 16 GiB is the smallest
 
 
-class Content(NamedTuple):  # a dataclass would be a third of the start of ``recheck``
-    """What a file is, whatever its name: its root and its size in bytes."""
+Verdicts = dict[int, bool]  # piece index → whether its bytes are right
+
+
+class Content(NamedTuple):  # importing dataclasses would be a third of the start of recheck_worker
+    """What a file is, whatever its name: its root, and its size in bytes."""
 
     root: bytes
     size: int
@@ -32,7 +33,7 @@ class Content(NamedTuple):  # a dataclass would be a third of the start of ``rec
 
 def piece_length(size: int) -> int:
     """Return the bytes a piece of a content: 64 KiB, doubled until MAX_PIECES are enough."""
-    piece = FINEST_PIECE
+    piece = MIN_PIECE_BYTES
     while piece * MAX_PIECES < size:
         piece *= 2
     return piece
@@ -51,7 +52,7 @@ def bytes_in(pieces: Collection[int], size: int) -> int:
 
 
 def cut(size: int, step: int) -> Iterator[tuple[int, int]]:
-    """Yield (offset, length) of each part of ``size`` bytes; of nothing, one empty part."""
+    """Yield (offset, length) of each part of ``size`` bytes; of none, one empty part."""
     for offset in range(0, max(size, 1), step):
         yield offset, min(step, size - offset)
 
@@ -59,16 +60,19 @@ def cut(size: int, step: int) -> Iterator[tuple[int, int]]:
 def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]:
     """Hash the pieces that stand side by side in ``data``, of a content of ``size`` bytes.
 
-    Where the content has several pieces, a short last one is filled up with absent leaves to the
-    height of the others (BEP 52). All leaves come first: while they are hashed other threads may
-    run, and to stop them for a moment after each piece would cost more than the hashing.
+    Where the content has several pieces, a short last one is padded with absent leaves to the
+    height of the others (BEP 52). All leaves are hashed before any node, because hashing a leaf
+    lets other threads run, and hashing two digests does not.
     """
-    if size <= BLOCK:
+    if size <= BLOCK_BYTES:
         return [sha256(data).digest()]
     piece, view = piece_length(size), memoryview(data)
-    hashes = [sha256(view[at : at + BLOCK]).digest() for at in range(0, max(len(view), 1), BLOCK)]
-    width = piece // BLOCK if size > piece else _power_of_two(len(hashes))
-    hashes += [bytes(HASH)] * (-len(hashes) % width)
+    hashes = [
+        sha256(view[at : at + BLOCK_BYTES]).digest()
+        for at in range(0, max(len(view), 1), BLOCK_BYTES)
+    ]
+    width = piece // BLOCK_BYTES if size > piece else _power_of_two(len(hashes))
+    hashes += [bytes(HASH_BYTES)] * (-len(hashes) % width)
     while width > 1:
         hashes = _pairs(hashes)
         width //= 2
@@ -78,10 +82,10 @@ def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]
 def compare(
     data: bytes | bytearray | memoryview, size: int, pieces: range, hashes: list[bytes]
 ) -> list[bool]:
-    """Tell which of these pieces, of those whose ``hashes`` are known, stand right in ``data``.
+    """Tell which of these pieces are right in ``data``; ``hashes`` are those of all pieces.
 
-    One of which ``data`` has only a part is not: with its padding, a part of a tree could have the
-    hash of the whole.
+    A piece of which ``data`` has only a part is wrong: padded, a part of a tree could have the hash
+    of the whole.
     """
     piece = piece_length(size)
     if len(data) < bytes_in(pieces, size):
@@ -98,10 +102,10 @@ def layer_of(data: bytes | bytearray | memoryview) -> bytes:
 
 def root_of(layer: bytes, size: int) -> bytes:
     """Return the root above a whole layer; a content of one piece has that piece's hash."""
-    if size <= FINEST_PIECE:
+    if size <= MIN_PIECE_BYTES:
         return layer
-    hashes, absent = split(layer), bytes(HASH)
-    for _ in range((piece_length(size) // BLOCK).bit_length() - 1):
+    hashes, absent = split(layer), bytes(HASH_BYTES)
+    for _ in range((piece_length(size) // BLOCK_BYTES).bit_length() - 1):
         absent = sha256(absent + absent).digest()
     while len(hashes) > 1:
         if len(hashes) % 2:
@@ -113,7 +117,7 @@ def root_of(layer: bytes, size: int) -> bytes:
 
 def split(layer: bytes) -> list[bytes]:
     """Cut a layer into its hashes."""
-    return [layer[at : at + HASH] for at in range(0, len(layer), HASH)]
+    return [layer[at : at + HASH_BYTES] for at in range(0, len(layer), HASH_BYTES)]
 
 
 def _pairs(hashes: list[bytes]) -> list[bytes]:

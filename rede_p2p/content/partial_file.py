@@ -1,10 +1,8 @@
-"""The partial file: where a download grows, whole or wrong, until it may have its final name.
+"""The partial file ``NAME.parte``: where a download grows until it may have its final name.
 
-It is locked for as long as it is open, so that no two programs write it, and flushed to the disk
-by a thread of its own while it grows, so that there is little left to flush at the end.
+It is locked while it is open, so that no two programs write it. A thread of its own flushes it to
+the disk while it grows, so that there is little left to flush at the end.
 """
-
-from __future__ import annotations
 
 import errno
 import os
@@ -13,11 +11,9 @@ from io import FileIO
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
 from typing import TypeVar
 
-from rede_p2p.content import safe_names
-from rede_p2p.content.disk import FileState, Writer, link_open, stamp_of_open, translate_os_errors
+from rede_p2p.content import disk, safe_names
 from rede_p2p.errors import DiskError
 
 try:
@@ -30,13 +26,13 @@ except ModuleNotFoundError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-Place = TypeVar("Place", str, Path)  # of thousands of files, a Path takes longer than the disk
-FLUSH_EVERY = 0.05  # seconds between two looks at how much there is to flush
-FLUSH_SIZE = 16 * 1024 * 1024  # bytes; less is not worth a flush
+Place = TypeVar("Place", str, Path)  # for thousands of files, a Path costs more than the disk
+FLUSH_INTERVAL_S = 0.05  # between two looks at how much there is to flush
+MIN_FLUSH_BYTES = 16 * 1024 * 1024
 
 
 class PartialFile:
-    """An open ``NAME.parte``. Used by ``with``, by one thread; a ``writer`` serves another."""
+    """An open partial file. Used by ``with``, by one thread; each other thread has a ``writer``."""
 
     def __init__(self, path: Path | str) -> None:
         """Open it, making it and its folder if they are not there.
@@ -45,21 +41,16 @@ class PartialFile:
         symbolic link, which is never followed.
         """
         self._name = os.fspath(path)
-        self.file = _open_locked(self._name)  # open for as long as this is
-        self._writers: list[Writer] = []
-        self._unflushed: OSError | None = None  # what the flusher met
+        self.file = _open_locked(self._name)
+        self._writers: list[disk.Writer] = []
+        self._flush_error: OSError | None = None
         self._stop: Event | None = None  # set when the flusher is to end
         self._flusher: Thread | None = None
 
-    def __enter__(self) -> PartialFile:
+    def __enter__(self) -> "PartialFile":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     @property
@@ -67,9 +58,9 @@ class PartialFile:
         """Where it is."""
         return Path(self._name)
 
-    def stamp(self) -> FileState:
+    def state(self) -> disk.FileState:
         """Return its state, which a new name does not change."""
-        return stamp_of_open(self.file)
+        return disk.state_of_open(self.file)
 
     def size(self) -> int:
         """Return its length in bytes."""
@@ -80,19 +71,24 @@ class PartialFile:
         status = os.fstat(self.file.fileno())
         return min(status.st_size, getattr(status, "st_blocks", 2**62) * 512)
 
+    def others(self) -> list[Path]:
+        """List the other partial files in its folder, sorted by name."""
+        found = self.path.parent.glob(f"*{safe_names.PARTIAL_SUFFIX}")
+        return sorted(path for path in found if path != self.path)
+
     def cut(self, size: int) -> None:
-        """Make it no longer than ``size`` bytes."""
-        with translate_os_errors(self._name):
+        """Make it no longer than ``size`` bytes; raise DiskError."""
+        with disk.translate_os_errors(self._name):
             if self.size() > size:
                 self.file.truncate(size)
 
-    def writer(self) -> Writer:
-        """Open it once more, for the writing of another thread; raise DiskError."""
-        writer = Writer(self.path, self.file)
+    def writer(self) -> disk.Writer:
+        """Open it once more, for another thread to write; raise DiskError."""
+        writer = disk.Writer(self.path, self.file)
         self._writers.append(writer)
         return writer
 
-    def replaced_by(self, other: Path) -> PartialFile:
+    def replaced_by(self, other: Path) -> "PartialFile":
         """Give its name to another partial file that nobody is writing, and return that one.
 
         Raises DiskError, as opening does; then nothing has changed.
@@ -101,7 +97,7 @@ class PartialFile:
         if os.name == "nt":  # which moves no open file
             found.close()
             self.close()
-        with translate_os_errors(other):
+        with disk.translate_os_errors(other):
             os.replace(other, self.path)
         self.close()
         if os.name == "nt":
@@ -110,14 +106,14 @@ class PartialFile:
         return found
 
     def flush_behind(self) -> None:
-        """Begin to write to the disk what arrives, beside the one who receives it."""
+        """Begin to flush what arrives, in a thread of its own."""
         self._stop = Event()
         self._flusher = Thread(target=self._flush, args=(self._stop,), name="flush")
         self._flusher.start()
 
     def write_whole(self, data: bytes | bytearray) -> None:
-        """Make these bytes all that it holds."""
-        with translate_os_errors(self._name):
+        """Make these bytes all that it holds; raise DiskError."""
+        with disk.translate_os_errors(self._name):
             self.file.seek(0)
             view = memoryview(data)
             while view:
@@ -125,11 +121,11 @@ class PartialFile:
         self.cut(len(data))
 
     def flush(self) -> None:
-        """Make its content durable; nothing may be written after it."""
+        """Make its content durable, after which nothing may be written; raise DiskError."""
         self._stop_flushing()
-        with translate_os_errors(self._name):
-            if self._unflushed is not None:  # the system tells of it only once
-                raise self._unflushed
+        with disk.translate_os_errors(self._name):
+            if self._flush_error is not None:  # the system reports it only once
+                raise self._flush_error
             os.fsync(self.file.fileno())
 
     def close(self) -> None:
@@ -138,12 +134,12 @@ class PartialFile:
         self.file.close()
 
     def publish(self, finals: Iterator[Place], is_same: Callable[[Place], bool]) -> Place:
-        """Give it, once it was flushed, the first final name that is free.
+        """Give the flushed file the first final name that is free; return that path.
 
-        The caller makes the name durable, as one of many perhaps. A taken name that is the same
-        content (``is_same``) is as good: the partial file goes, and that path is returned. No
-        existing entry is ever replaced, not even a broken link. Raises DiskError, ``replaced`` when
-        what has its name is another file by now, which is none of ours.
+        The caller makes the name durable, as one of many perhaps. Where a taken name has the same
+        content (``is_same``), the partial file goes and that path is returned. No existing entry is
+        ever replaced, not even a broken link. Raises DiskError, ``replaced`` when the partial name
+        leads to another file by now.
         """
         if not self._has_its_name():
             raise DiskError(self._name, "replaced")
@@ -158,26 +154,26 @@ class PartialFile:
         raise DiskError(str(self.path), "name")
 
     def discard(self) -> None:
-        """Remove it."""
+        """Remove it; raise DiskError."""
         ours = self.file.closed or self._has_its_name()
         if os.name == "nt":
             self.file.close()
         if ours:
-            with translate_os_errors(self.path):
+            with disk.translate_os_errors(self.path):
                 self.path.unlink(missing_ok=True)
 
     def _has_its_name(self) -> bool:
-        """Tell whether what has its name is still the file that is open here."""
-        with translate_os_errors(self._name):
+        """Tell whether its name still leads to the file that is open here."""
+        with disk.translate_os_errors(self._name):
             there = _lstat(self._name)
             return there is not None and os.path.samestat(os.fstat(self.file.fileno()), there)
 
     def _move(self, final: Path | str) -> bool:
         """Move it to a name that is free; False if that is taken."""
-        with translate_os_errors(final):
+        with disk.translate_os_errors(final):
             try:
                 descriptor = -1 if os.name == "nt" else self.file.fileno()
-                link_open(descriptor, self._name, final)  # refuses what exists
+                disk.link_open(descriptor, self._name, final)  # refuses what exists
             except FileExistsError:
                 return False
             except (OSError, NotImplementedError):  # a file system without hard links
@@ -190,15 +186,15 @@ class PartialFile:
 
     def _flush(self, stop: Event) -> None:
         flushed = 0
-        while not stop.wait(FLUSH_EVERY):
+        while not stop.wait(FLUSH_INTERVAL_S):
             written = sum(writer.cached for writer in self._writers)
-            if written - flushed < FLUSH_SIZE:
+            if written - flushed < MIN_FLUSH_BYTES:
                 continue
             flushed = written
             try:
                 os.fsync(self.file.fileno())
             except OSError as error:
-                self._unflushed = error
+                self._flush_error = error
                 return
 
     def _stop_flushing(self) -> None:
@@ -223,14 +219,14 @@ def finals(wanted: Place) -> Iterator[Place]:
 
 
 def _open_locked(path: str) -> FileIO:
-    with translate_os_errors(path):
+    with disk.translate_os_errors(path):
         while True:
             file = _open(path)
             try:
                 _lock(file, path)
                 ours, there = os.fstat(file.fileno()), _lstat(path)
                 if there is None or not os.path.samestat(ours, there):
-                    file.close()  # published by another program between our open and our lock
+                    file.close()  # another program published it between our open and our lock
                 elif ours.st_nlink > 1 and os.name != "nt":
                     # A program died between the two halves of _move(): these bytes also have a
                     # final name, and nobody may write to them any more.

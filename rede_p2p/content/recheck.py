@@ -1,31 +1,28 @@
-"""Looking at what an earlier download left: at all of it in a process of its own.
+"""Rechecking what an earlier download left, in a process of its own.
 
-In this process its hashing would take turns with that of what arrives: each of its many small steps
-would stop the other, and two processors would do the work of one. The other process (``recheck``)
-is told the file, its size and its piece hashes, answers for each piece, and ends with this one.
+In this process, hashing would take turns with the hashing of what arrives: each of its many small
+steps holds the interpreter lock, and two processors would do the work of one.
 """
-
-from __future__ import annotations
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from rede_p2p.content import disk, merkle, safe_names
-from rede_p2p.content.partial_file import PartialFile
-from rede_p2p.download.piece_writer import Verdicts
+from rede_p2p.content import disk, merkle
+from rede_p2p.content.merkle import Verdicts
+from rede_p2p.content.recheck_worker import recheck
 from rede_p2p.errors import DiskError
 
-SAMPLES = 16  # pieces of another partial file that are looked at
-FEW_WRONG = 8  # times as many must be right
+SAMPLE_PIECES = 16  # of another partial file, to see whether it is of the same content
+RIGHT_TO_WRONG_RATIO = 8  # of those samples
 
 _PROJECT = Path(__file__).resolve().parents[2]
-# It has our own path, wherever that came from: without it the package would miss what it needs.
+# It is given our own path: without it, it would not find the package everywhere that we do.
 _PROGRAM = f"""
 import sys
 sys.path[:] = {[str(_PROJECT), *sys.path]!r}
@@ -35,10 +32,9 @@ main()
 
 
 class Recheck:
-    """The process, for one partial file; used by ``with``, which ends it. Raises DiskError.
+    """The process for one partial file; used by ``with``, which ends it. Raises DiskError.
 
-    It may be started before there is anything to ask it, while the network is asked for the piece
-    hashes: it needs some 30 ms until it can look.
+    It may be started before there is a question for it, because it needs some 30 ms to start.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -49,7 +45,7 @@ class Recheck:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def __enter__(self) -> Recheck:
+    def __enter__(self) -> "Recheck":
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -58,14 +54,14 @@ class Recheck:
             self._process.__exit__(None, None, None)  # closes its pipes, and waits for its end
 
     def stop(self) -> None:
-        """End it, from any thread; who listens to it is told by a DiskError."""
+        """End it, from any thread; ``pieces`` then raises DiskError."""
         with self._lock:
             self._stopped = True
             if self._process is not None:
                 self._process.kill()
 
     def start(self) -> None:
-        """Start it, unless it was."""
+        """Start it, unless it has started."""
         with self._lock, disk.translate_os_errors(self._path):
             if self._stopped:
                 raise DiskError(str(self._path), "other", "")
@@ -80,9 +76,10 @@ class Recheck:
                 )
 
     def pieces(self, layer: bytes, count: int, file: BinaryIO) -> Iterator[Verdicts]:
-        """Tell which of the first ``count`` pieces are right, some at a time; only once.
+        """Yield the verdicts on the first ``count`` pieces, some at a time; only once.
 
-        Nothing is told where the path leads to another file than this one, which is open.
+        ``file`` is the open partial file; where its path leads elsewhere by now, DiskError is
+        raised.
         """
         self.start()
         process = self._process
@@ -100,43 +97,24 @@ class Recheck:
                 index += len(answers)
 
 
-def open_partial(path: Path, size: int, layer: bytes) -> PartialFile:
-    """Open a partial file, or take over one of another name that is of the same content.
+def is_partly(other: Path, size: int, layer: bytes) -> bool:
+    """Tell whether a partial file is of the content with this layer, by a look at a few pieces.
 
-    The content is of ``size`` bytes, and ``layer`` has its piece hashes. Raises DiskError.
+    Pieces of zeros say nothing, because holes read as zeros. Hardly any of the others may be wrong:
+    two contents may share a piece, and going on with the wrong file would destroy it. The file is
+    not locked for that, so that a download that wants it is not told "busy".
     """
-    partial = PartialFile(path)
-    if not partial.size():
-        for other in sorted(path.parent.glob(f"*{safe_names.PARTIAL}")):
-            if other != path and _is_of(other, size, merkle.split(layer)):
-                with suppress(DiskError):  # somebody is writing it, or it is gone
-                    return partial.replaced_by(other)
-    return partial
-
-
-def _is_of(other: Path, size: int, hashes: list[bytes]) -> bool:
-    """Tell whether a partial file is of this content, by a look at a few pieces.
-
-    Zeros say nothing, for so does every hole; of what is left hardly anything may be wrong. Two
-    contents may share a piece, and who goes on with the other would find it cut and overwritten.
-
-    It is not locked for that: whoever comes to write it would find it busy.
-    """
-    stamp = disk.stamp(other)
-    if stamp is None or stamp.size > size:
+    state = disk.file_state(other)
+    if state is None or state.size > size:
         return False
-    piece = merkle.piece_length(size)
-    count = stamp.size // piece
+    count = state.size // merkle.piece_length(size)
+    samples = [range(i, i + 1) for i in range(0, count, max(1, count // SAMPLE_PIECES))]
     right = wrong = 0
     try:
-        with disk.open_regular(other) as file:
-            data = memoryview(bytearray(piece))
-            for index in range(0, count, max(1, count // SAMPLES)):
-                disk.read_into(file, index * piece, data)
-                if data.obj.count(0) == piece:  # type: ignore[attr-defined]
-                    continue
-                (is_right,) = merkle.compare(data, size, range(index, index + 1), hashes)
-                right, wrong = right + is_right, wrong + (not is_right)
+        with disk.translate_os_errors(other), BufferedReader(disk.open_regular(other)) as file:
+            for (is_right,), data in recheck(file, size, merkle.split(layer), samples):
+                if any(data):
+                    right, wrong = right + is_right, wrong + (not is_right)
     except DiskError:
         return False
-    return right > wrong * FEW_WRONG
+    return right > wrong * RIGHT_TO_WRONG_RATIO

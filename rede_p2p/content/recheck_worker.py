@@ -1,9 +1,7 @@
-"""The process that looks at what an earlier download left; ``look`` starts it and listens to it.
+"""The process that rechecks what an earlier download left; ``recheck`` starts it.
 
-It imports little, for until it has started there is one processor too few at work.
+It imports little, because until it has started one processor has too little to do.
 """
-
-from __future__ import annotations
 
 import os
 import sys
@@ -12,51 +10,52 @@ from io import BufferedReader, FileIO
 
 from rede_p2p.content import merkle
 
-TOGETHER = 256 * 1024  # bytes read at once: what is hashed next is still near the processor
-TOLD_EVERY = 16 * 1024 * 1024  # bytes looked at between two answers
+READ_STEP_BYTES = 256 * 1024  # read at once: what is hashed next is still in the processor's cache
+ANSWER_STEP_BYTES = 16 * 1024 * 1024  # rechecked between two answers
 
 
-def look_at(
-    file: BufferedReader[FileIO], size: int, hashes: list[bytes], runs: Iterable[range]
-) -> Iterator[list[bool]]:
-    """Read runs of pieces of a partial file, and tell of each which of its pieces are right.
+def recheck(
+    file: "BufferedReader[FileIO]", size: int, hashes: list[bytes], runs: Iterable[range]
+) -> Iterator[tuple[list[bool], memoryview]]:
+    """Read runs of pieces of a partial file; yield which pieces are right, and the bytes read.
 
-    A piece that the file does not hold whole is not. Raises OSError.
+    A piece that the file does not hold whole is wrong. The bytes are valid until the next step.
+    Raises OSError.
     """
     piece = merkle.piece_length(size)
-    buffer = memoryview(bytearray())  # kept: new memory would cost more than the copy
+    buffer = memoryview(bytearray())  # kept: new memory costs more than the copy
     for run in runs:
         length = merkle.bytes_in(run, size)
         if length > len(buffer):
             buffer = memoryview(bytearray(length))
         file.seek(run.start * piece)
-        filled = file.readinto(buffer[:length])  # all that is there, for it is buffered
-        yield merkle.compare(buffer[:filled], size, run, hashes)
+        data = buffer[: file.readinto(buffer[:length])]  # all that is there, as it is buffered
+        yield merkle.compare(data, size, run, hashes), data
 
 
 def main() -> None:
-    """Answer one byte for each of the first pieces of a file, 1 if it is right.
+    """Write one byte for each of the first pieces of a file, 1 if it is right.
 
-    The arguments are its path and the size of the content; a line tells how many pieces, and the
-    device and inode of the file that is meant; what follows are the piece hashes.
+    The arguments are the file's path and the size of the content. A line on standard input tells
+    how many pieces, and the device and inode of the file that is meant; the piece hashes follow.
     """
     path, size = sys.argv[1], int(sys.argv[2])
     line = sys.stdin.buffer.readline()
     if not line:
-        return  # whoever started this has no question any more
+        return  # the download has no question any more
     count, *identity = map(int, line.split())
     hashes = merkle.split(sys.stdin.buffer.read())
     piece = merkle.piece_length(size)
-    step = max(1, TOGETHER // piece)
+    step = max(1, READ_STEP_BYTES // piece)
     runs = [range(first, min(first + step, count)) for first in range(0, count, step)]
     answers = bytearray()
     with BufferedReader(FileIO(path, "rb")) as file:
         status = os.fstat(file.fileno())
         if identity != [status.st_dev, status.st_ino]:
-            return  # it was replaced: what is right in it is not in the one that is written
-        for run, right in zip(runs, look_at(file, size, hashes, runs), strict=True):
+            return  # the path leads to another file than the one being written
+        for run, (right, _) in zip(runs, recheck(file, size, hashes, runs), strict=True):
             answers += bytes(right)
-            if len(answers) * piece >= TOLD_EVERY or run.stop == count:
+            if len(answers) * piece >= ANSWER_STEP_BYTES or run.stop == count:
                 sys.stdout.buffer.write(answers)
                 sys.stdout.buffer.flush()
                 answers.clear()

@@ -1,17 +1,44 @@
 """A shared file as a BitTorrent v2 ``.torrent`` (BEP 52), for those who outgrow one network.
 
-The root and the layer are the ones that the file has here already, so nothing is hashed again.
+Root and layer are those that the file has here already, so nothing is hashed again.
 """
 
-from __future__ import annotations
+from contextlib import suppress
+from pathlib import Path
 
-from rede_p2p.content import merkle
+from rede_p2p.content import disk, merkle
 from rede_p2p.content.merkle import Content
+from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.errors import DiskError
 
 Bencoded = int | bytes | str | list["Bencoded"] | dict[str | bytes, "Bencoded"]
 
 
-def describe(name: str, content: Content, layer: bytes) -> bytes:
+def write(folder: Path, name: str, content: Content, layer: bytes) -> Path:
+    """Write the .torrent of a file to a folder, under the first free name; return its path.
+
+    A .torrent with the same bytes is not written again. Raises DiskError.
+    """
+    data = torrent_of(name, content, layer)
+    wanted = folder / f"{name.rpartition('/')[2]}.torrent"
+    with PartialFile(path_of(wanted)) as partial:
+        try:
+            partial.write_whole(data)
+            partial.flush()
+            return partial.publish(finals(wanted), lambda path: _holds(path, data))
+        except DiskError:
+            partial.discard()
+            raise
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Tell whether a file has exactly these bytes."""
+    with suppress(DiskError), disk.open_regular(path) as file, disk.translate_os_errors(path):
+        return file.read(len(data) + 1) == data
+    return False
+
+
+def torrent_of(name: str, content: Content, layer: bytes) -> bytes:
     """Return the .torrent of one file; a name inside a folder loses the folder.
 
     BEP 52 wants no root for an empty file, and no layer for a file of one piece.
@@ -21,21 +48,18 @@ def describe(name: str, content: Content, layer: bytes) -> bytes:
     if content.size:
         attributes["pieces root"] = content.root
     piece = merkle.piece_length(content.size)
-    return bencode(
-        {
-            "info": {
-                "file tree": {plain: {"": attributes}},
-                "meta version": 2,
-                "name": plain,
-                "piece length": piece,
-            },
-            "piece layers": {content.root: layer} if content.size > piece else {},
-        }
-    )
+    info: dict[str | bytes, Bencoded] = {
+        "file tree": {plain: {"": attributes}},
+        "meta version": 2,
+        "name": plain,
+        "piece length": piece,
+    }
+    layers: dict[str | bytes, Bencoded] = {content.root: layer} if content.size > piece else {}
+    return bencode({"info": info, "piece layers": layers})
 
 
 def bencode(value: Bencoded) -> bytes:
-    """Write a value as BEP 3 says; the keys of a dictionary are sorted as bytes."""
+    """Encode a value (BEP 3); the keys of a dictionary are sorted as bytes."""
     if isinstance(value, int):
         return b"i%de" % value
     if isinstance(value, str):

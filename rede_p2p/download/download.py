@@ -1,164 +1,78 @@
-"""One file from whoever has it: resumable, verified piece by piece, never over what exists.
+"""One file from whoever has it: resumable, verified piece by piece, never over an existing file.
 
-The life of a download: is the content here already? – get its piece hashes from any source – open
-``NAME.parte`` – keep every piece of it that is right, while a crew of sources brings the rest and
-what is here is offered to others – flush to the disk – give it a free final name. The partial
+A download is a straight line: find the content here – get its piece layer – recheck what an earlier
+attempt left while the swarm fetches the rest – flush – publish under a free final name. The partial
 file is its own resume state: there is no journal to disagree with it.
 
 ``run`` belongs to one thread; ``cancel`` and ``progress`` may be called from any.
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from threading import Lock, Thread
-from time import monotonic
-from typing import NamedTuple
+from threading import Thread
 
 from rede_p2p.content import disk, merkle, safe_names
-from rede_p2p.content.hash_cache import HashCache, Hashed
-from rede_p2p.content.merkle import Content
+from rede_p2p.content.hash_cache import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
-from rede_p2p.content.recheck import Recheck, open_partial
-from rede_p2p.download import source_finder
-from rede_p2p.download.piece_layer import find_layer
-from rede_p2p.download.piece_picker import PiecePicker
-from rede_p2p.download.piece_writer import PieceWriter, Verdicts
-from rede_p2p.download.source_finder import SourceFinder, WhoHas, nobody_else
+from rede_p2p.content.recheck import Recheck, is_partly
+from rede_p2p.download.piece_writer import PieceWriter
+from rede_p2p.download.request import DownloadContext, DownloadProgress, DownloadRequest, Outcome
+from rede_p2p.download.source import Source
+from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.download.swarm import Swarm
-from rede_p2p.errors import (
-    Address,
-    ConnectionLostError,
-    DiskError,
-    IncompleteError,
-    InterruptedByUserError,
-    RedeError,
-    VerificationError,
-)
-from rede_p2p.net.connection import Connection
-from rede_p2p.protocol import codec
-from rede_p2p.upload.seed_store import SeededContent, SeedStore
+from rede_p2p.errors import Address, DiskError, RedeError
 
-FLUSH_BEHIND = 8 * 1024 * 1024  # bytes; below it one flush at the end is as good
-SPARE = 1024 * 1024  # bytes that a download leaves free on the disk
-
-Connect = Callable[[Address], Connection]
-
-
-@dataclass(frozen=True)
-class DownloadRequest:
-    """What to fetch: the name it has there, what it is, and who has it."""
-
-    name: str
-    content: Content
-    sources: tuple[Address, ...]
-
-
-class DownloadProgress(NamedTuple):
-    """How far a download is; ``kept`` of its bytes were here before it began.
-
-    While ``looking`` at what was here, ``kept`` is still 0.
-    """
-
-    have: int
-    size: int
-    kept: int
-    sources: int
-    looking: bool
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where the content is now; ``already`` when it was there before."""
-
-    path: Path
-    already: bool
+MIN_FLUSH_BEHIND_BYTES = 8 * 1024 * 1024  # below it one flush at the end is as good
+SPARE_DISK_BYTES = 1024 * 1024  # that a download leaves free on the disk
 
 
 class Download:
-    """One file on its way; see the module's docstring."""
+    """One file on its way."""
 
-    def __init__(
-        self,
-        wanted: DownloadRequest,
-        folder: Path,
-        connect: Connect,
-        roots: HashCache,
-        who_has: WhoHas = nobody_else,
-        holdings: SeedStore | None = None,
-    ) -> None:
-        """Prepare; ``connect`` opens a conversation with a peer. Raises UnsafeNameError."""
-        self._wanted = wanted
-        self._content = wanted.content
-        self._folder = folder
-        self._target = folder / safe_names.check(wanted.name)
-        self._connect = connect
-        self._roots = roots
-        self._gathering = SourceFinder(wanted.content, wanted.sources, who_has)
-        self._holdings = holdings or SeedStore()
-        self._piece = merkle.piece_length(wanted.content.size)
-        self._layer = b""
-        self._kept: int | None = None  # bytes left by an earlier attempt, once all were looked at
-        self._lock = Lock()  # guards the four below
-        self._fetched = 0  # verified bytes from sources
-        self._look: Recheck | None = None
-        self._crew: Swarm | None = None
-        self._asking: Connection | None = None
-        self._cancelled = False
-
-    def progress(self) -> DownloadProgress:
-        """Tell how far it is."""
-        sources = self._crew.size() if self._crew else 0
-        looking = self._crew is not None and self._kept is None
-        return DownloadProgress(self._have, self._content.size, self._kept or 0, sources, looking)
-
-    @property
-    def _have(self) -> int:
-        return self._fetched + (self._kept or 0)
-
-    @property
-    def waiting(self) -> codec.Pending:
-        """What a source last said while we wait for our turn."""
-        return self._crew.waiting if self._crew else codec.Pending()
+    def __init__(self, request: DownloadRequest, context: DownloadContext) -> None:
+        """Prepare; raise UnsafeNameError."""
+        self._content = request.content
+        self._name = request.name
+        self._context = context
+        self._target = context.folder / safe_names.check(request.name)
+        self._finder = SourceFinder(request, context.who_has, context.timeouts)
+        self._swarm = Swarm(request, self._finder, context.timeouts)
 
     def cancel(self) -> None:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""
-        self._cancelled = True
-        with self._lock:
-            crew, asking, look = self._crew, self._asking, self._look
-        if look is not None:
-            look.stop()
-        if asking is not None:
-            asking.hang_up()
-        if crew is not None:
-            crew.stop()
+        self._swarm.cancel()
+
+    def progress(self) -> DownloadProgress:
+        """Return how far the download is."""
+        return self._swarm.progress()
 
     def run(self) -> Outcome:
         """Fetch the file; return where it is.
 
         Raises IncompleteError, VerificationError, PeerUnreachableError, DiskError or
-        InterruptedByUserError; in each case ``NAME.parte`` keeps what was verified, and no final
-        name has been given.
+        InterruptedByUserError; then ``NAME.parte`` keeps what was verified, and no final name has
+        been given.
         """
-        self._check_cancelled()
+        self._swarm.check_cancelled()
         path = self._find_here()
         if path is not None:
             return Outcome(path, already=True)
-        if disk.has_link(self._folder, self._target.parent):
-            raise DiskError(str(self._target.parent), "link-folder")
-        left = path_of(self._target)
-        with Recheck(left, self._content.size) as look:
-            with self._lock:
-                self._look = look
-            self._check_cancelled()
-            if os.path.lexists(left):
-                look.start()
-            self._layer = self._find_layer()
-            with open_partial(left, self._content.size, self._layer) as partial:
-                return Outcome(self._bring(partial, look), already=False)
+        folder = self._target.parent
+        if disk.has_link(self._context.folder, folder):
+            raise DiskError(str(folder), "link-folder")
+        with ExitStack() as stack:
+            left = path_of(self._target)
+            # Started before the layer is asked for, because a process needs 30 ms to start.
+            recheck = self._start_recheck(stack, left) if os.path.lexists(left) else None
+            layer = self._finder.find_layer(
+                self._context.connect, self._swarm.check_cancelled, self._swarm.hanging_up
+            )
+            partial = stack.enter_context(self._open_partial(left, layer))
+            if recheck is None and partial.size():
+                recheck = self._start_recheck(stack, left)
+            return Outcome(self._bring(partial, layer, recheck), already=False)
 
     def _find_here(self) -> Path | None:
         """Return where the content is, if one of the names that it may get has it."""
@@ -169,152 +83,106 @@ class Download:
                 return path
         return None
 
-    def _bring(self, partial: PartialFile, look: Recheck) -> Path:
-        """Fetch what is missing, and give the whole its final name."""
+    def _is_here(self, path: Path) -> bool:
+        check = self._swarm.check_cancelled
+        return self._context.hash_cache.is_content(path, self._content, check)
+
+    def _start_recheck(self, stack: ExitStack, left: Path) -> Recheck:
+        recheck = stack.enter_context(Recheck(left, self._content.size))
+        stack.enter_context(self._swarm.hanging_up(recheck, recheck.stop))
+        self._swarm.check_cancelled()
+        recheck.start()
+        return recheck
+
+    def _open_partial(self, left: Path, layer: bytes) -> PartialFile:
+        """Open the partial file, or take over one of another name with the same content."""
+        partial = PartialFile(left)
+        if not partial.size():
+            for other in partial.others():
+                if is_partly(other, self._content.size, layer):
+                    with suppress(DiskError):  # another program writes it, or it is gone
+                        return partial.replaced_by(other)
+        return partial
+
+    def _bring(self, partial: PartialFile, layer: bytes, recheck: Recheck | None) -> Path:
+        """Fetch what is missing, offering what is here; give the whole its final name."""
+        partial.cut(self._content.size)
+        piece, size = merkle.piece_length(self._content.size), partial.size()
+        doubtful = range(min(merkle.piece_count(self._content.size), -(-size // piece)))
+        seeds = self._context.seeds
+        seeded = seeds.begin(self._name, self._content, layer, partial.path)
         try:
-            holding = self._fetch(partial, look)
-        except RedeError:
-            if self._kept is not None and not self._have:
+            self._swarm.begin(seeded, doubtful)
+            self._check_space(partial)
+            with self._rechecking(partial, layer, recheck, len(doubtful)):
+                self._fetch(partial, layer)
+            self._swarm.check_complete()
+            hashed, path = self._publish(partial, layer)
+        except BaseException as error:
+            seeds.end(seeded)
+            if isinstance(error, RedeError) and self._swarm.has_nothing():
                 partial.discard()
             raise
-        try:
-            partial.flush()
-            hashed = Hashed(partial.stamp(), self._content, self._layer)
-            path = partial.publish(finals(self._target), self._is_here)
-            disk.sync_folder(path.parent)
-        except BaseException:
-            self._holdings.finish(holding)
-            raise
-        if disk.stamp(path) == hashed.stamp:  # else it is another's, or edited already
-            self._roots.remember([(str(path), hashed)])
-        self._holdings.finish(holding, path, self._roots.stamp_as(self._content, str(path)))
+        cache = self._context.hash_cache
+        if disk.file_state(path) == hashed.state:  # else it is another's file, or edited already
+            cache.remember([(str(path), hashed)])
+        seeds.end(seeded, path, cache.state_as(self._content, str(path)))
         return path
-
-    def _is_here(self, path: Path) -> bool:
-        return self._roots.is_content(path, self._content, self._check_cancelled)
-
-    def _check_cancelled(self) -> None:
-        if self._cancelled:
-            raise InterruptedByUserError
-
-    def _find_layer(self) -> bytes:
-        """Get the piece hashes from those that we know, or that the tracker knows of."""
-        if merkle.piece_count(self._content.size) == 1:
-            return self._content.root
-        return find_layer(
-            self._wanted.name,
-            self._content,
-            self._gathering.named(),
-            lambda: self._gathering.find_others(self._check_cancelled),
-            self._connect,
-            self._adopt,
-        )
-
-    def _adopt(self, asking: Connection | None) -> None:
-        """Let ``cancel`` know which connection to hang up."""
-        with self._lock:
-            self._asking = asking
-        self._check_cancelled()
-
-    def _fetch(self, partial: PartialFile, look: Recheck) -> SeededContent:
-        """Bring every missing piece, offering to others what is here."""
-        partial.cut(self._content.size)
-        count = merkle.piece_count(self._content.size)
-        left = range(min(count, -(-partial.size() // self._piece)))
-        self._kept = None if left else 0
-        self._check_space(partial)
-        board = PiecePicker(count, monotonic, left)
-        holding = self._holdings.begin(
-            self._wanted.name, self._content, self._layer, partial.path, ()
-        )
-        try:
-            self._lead(partial, board, holding, left, look)
-        except BaseException:
-            self._holdings.finish(holding)
-            raise
-        return holding
-
-    def _look_at_left(
-        self,
-        left: range,
-        look: Recheck,
-        partial: PartialFile,
-        crew: Swarm,
-        holding: SeededContent,
-        verifier: PieceWriter,
-    ) -> None:
-        """Take note of what an earlier download left, beside those that fetch the rest."""
-        if not left:
-            return
-        kept = 0
-        try:
-            for found in look.pieces(self._layer, len(left), partial.file):
-                right = [index for index in found if found[index]]
-                kept += merkle.bytes_in(right, self._content.size)
-                holding.add(right)
-                crew.note_left(found)
-                if self._cancelled or verifier.failure:
-                    return
-            self._kept = kept
-        except RedeError as error:
-            verifier.failure = error
 
     def _check_space(self, partial: PartialFile) -> None:
         needed = self._content.size - partial.allocated()
-        if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE:
+        if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE_DISK_BYTES:
             raise DiskError(str(self._target), "full")
-        if self._content.size >= FLUSH_BEHIND:
+        if self._content.size >= MIN_FLUSH_BEHIND_BYTES:
             partial.flush_behind()
 
-    def _lead(
-        self,
-        partial: PartialFile,
-        board: PiecePicker,
-        holding: SeededContent,
-        left: range,
-        look: Recheck,
-    ) -> None:
-        """Gather sources until every piece is here, or there is nobody left to ask."""
-        crew = Swarm(self._wanted.name, self._content, board, self._connect)
-        with self._lock:
-            self._crew = crew
+    @contextmanager
+    def _rechecking(
+        self, partial: PartialFile, layer: bytes, recheck: Recheck | None, count: int
+    ) -> Iterator[None]:
+        """Recheck the first ``count`` pieces while the block runs, and after it."""
+        if recheck is None or not count:
+            yield
+            return
+        work = (recheck, partial, layer, count)
+        listener = Thread(target=self._recheck, args=work, name="recheck")
+        listener.start()
+        try:
+            yield
+        finally:
+            # While it progresses it is waited for, so that what is kept is known.
+            while listener.is_alive():
+                left_s = self._swarm.stalls_in_s()
+                if left_s <= 0:
+                    recheck.stop()
+                listener.join(max(left_s, self._context.timeouts.max_search_pause_s))
 
-        def judge(source: Address, found: Verdicts) -> None:
-            holding.add(index for index in found if found[index])
-            length = merkle.bytes_in(crew.judge(source, found), self._content.size)
-            with self._lock:
-                self._fetched += length
+    def _recheck(self, recheck: Recheck, partial: PartialFile, layer: bytes, count: int) -> None:
+        try:
+            for verdicts in recheck.pieces(layer, count, partial.file):
+                if not self._swarm.record_recheck(verdicts):
+                    return
+        except RedeError as error:
+            self._swarm.fail(error)
 
-        hashes = merkle.split(self._layer)
-        with PieceWriter(partial, self._content.size, hashes, board.is_here, judge) as verifier:
-            looking = Thread(
-                target=self._look_at_left,
-                args=(left, look, partial, crew, holding, verifier),
-                name="look",
-            )
-            looking.start()
-            try:
-                self._gathering.run(crew, verifier, lambda: self._cancelled)
-            finally:
-                crew.close()
-                _await(looking, look, crew)
-        self._check_cancelled()
-        if verifier.failure is not None:
-            raise verifier.failure
-        if not board.complete:
-            raise self._given_up(crew.failure or ConnectionLostError("silent"))
+    def _fetch(self, partial: PartialFile, layer: bytes) -> None:
+        """Fetch the missing pieces from every source that can be had."""
+        swarm, size = self._swarm, self._content.size
+        with PieceWriter(partial, size, layer, swarm.is_here, swarm.record, swarm.fail) as writer:
 
-    def _given_up(self, failure: RedeError) -> RedeError:
-        """Return what to raise when no source is left."""
-        if isinstance(failure, VerificationError) or not self._have:
-            return failure
-        return IncompleteError(self._wanted.name, self._have, self._content.size, failure)
+            def fetch_from(address: Address) -> None:
+                with (
+                    self._context.connect(address) as connection,
+                    swarm.hanging_up(address, connection.hang_up),
+                ):
+                    Source(address, connection, self._content, swarm, writer).fetch()
 
+            swarm.run(fetch_from)
 
-def _await(looking: Thread, look: Recheck, crew: Swarm) -> None:
-    """Wait until what an earlier download left was looked at; a process that is stuck is ended."""
-    while looking.is_alive():
-        left = crew.moved_at + source_finder.STUCK - monotonic()
-        if left <= 0:
-            look.stop()
-        looking.join(max(left, source_finder.LAST_LOOK))
+    def _publish(self, partial: PartialFile, layer: bytes) -> tuple[Hashed, Path]:
+        """Make the content durable, then give it the first final name that is free."""
+        partial.flush()
+        hashed = Hashed(partial.state(), self._content, layer)
+        path = partial.publish(finals(self._target), self._is_here)
+        disk.sync_folder(path.parent)
+        return hashed, path

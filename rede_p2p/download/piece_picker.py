@@ -1,33 +1,39 @@
-"""Who fetches which piece from whom: the requester's truth, one plain object.
+"""Which piece to ask of which source: every piece of one download is in exactly one state.
 
-No I/O, no thread, no lock of its own: its owner holds one around it. Invariant: every piece is in
-exactly one state, DOUBTFUL (left by an earlier download, not looked at yet), MISSING, RESERVED (by
-one source; at the very end by more, where those before are slow) or HERE; HERE is for ever.
+DOUBTFUL  left by an earlier attempt and not rechecked yet;
+MISSING   to be fetched;
+RESERVED  asked of a source, or of several in the endgame;
+HERE      verified and written, for ever.
+
+A plain object: no I/O, no thread, and no lock but the one its owner holds around it.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-PATIENCE = 2.0  # times the usual time of a piece, after which another source may fetch it too;
-# a third one after twice that, for the network alone may have been slow to both
-LEAST_PATIENCE = 0.1  # seconds
+from rede_p2p.content.merkle import Verdicts
+from rede_p2p.errors import ProtocolError
+from rede_p2p.protocol.fields import MAX_NEWS_INDEXES
+from rede_p2p.protocol.messages import Next, PieceOffer, Take
+
+ENDGAME_FACTOR = 2.0  # smoothed piece times before a second source may fetch a piece too; a third
+# waits twice as long, because a slow network delays every source
 
 
 class PiecePicker:
-    """What one download has, what it has asked for, and what it lacks."""
+    """The state of every piece of one download."""
 
-    def __init__(self, count: int, clock: Callable[[], float], doubtful: range = range(0)) -> None:
-        """``clock`` tells the time in seconds; all pieces are missing but the ``doubtful``."""
+    def __init__(self, count: int, clock: Callable[[], float], min_endgame_wait_s: float) -> None:
+        """Begin with ``count`` missing pieces; ``clock`` returns monotonic seconds."""
         self.count = count
         self._clock = clock
+        self._min_endgame_wait_s = min_endgame_wait_s
         self._here = bytearray(count)
-        self._doubtful = set(doubtful)
-        self._missing = set(range(count)) - self._doubtful
-        # Piece → source → since when; None: it makes us wait.
+        self._doubtful: set[int] = set()
+        self._missing = set(range(count))
+        # Piece → source → when it was asked; None while that source keeps us in its queue.
         self._reserved: dict[int, dict[Hashable, float | None]] = {}
-        self._news: list[int] = []  # index: wanted no more; ~index: wanted again
-        self._usual = 0.0  # seconds from reserving a piece to having it, smoothed
+        self._news: list[int] = []  # i: piece i is wanted no more; ~i: piece i is wanted again
+        self._smoothed_piece_s = 0.0  # from reserving a piece to having it
 
     @property
     def complete(self) -> bool:
@@ -35,27 +41,40 @@ class PiecePicker:
         return not (self._missing or self._reserved or self._doubtful)
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is missing that is not reserved."""
-        return not self._missing
+    def any_missing(self) -> bool:
+        """Whether a piece is neither here, nor reserved, nor doubtful."""
+        return bool(self._missing)
+
+    @property
+    def any_doubtful(self) -> bool:
+        """Whether a piece waits to be rechecked."""
+        return bool(self._doubtful)
 
     def is_here(self, index: int) -> bool:
-        """Tell whether a piece is here."""
+        """Tell whether a piece is verified and written."""
         return bool(self._here[index])
 
     def is_missing(self, index: int) -> bool:
-        """Tell whether a piece is neither here nor reserved."""
+        """Tell whether a piece is neither here, nor reserved, nor doubtful."""
         return index in self._missing
 
+    def doubt(self, pieces: range) -> None:
+        """Mark missing pieces as left by an earlier attempt: nobody is asked for them."""
+        self._doubtful.update(pieces)
+        self._missing.difference_update(pieces)
+
     def wanted(self) -> tuple[bytes, int]:
-        """Return a bitmap of the missing pieces, and where its news begin."""
+        """Return a bitmap of the missing pieces, and the position where its news begin."""
         bits = bytearray(-(-self.count // 8))
         for index in self._missing:
             bits[index // 8] |= 128 >> index % 8
         return bytes(bits), len(self._news)
 
     def news(self, since: int, most: int) -> tuple[list[int], list[int], int]:
-        """Return what is wanted no more, what is wanted again, and where the next news begin."""
+        """Return the pieces wanted no more, those wanted again, and where the next news begin.
+
+        At most ``most`` entries after position ``since`` are read.
+        """
         upto = min(len(self._news), since + most)
         last = {(piece if piece >= 0 else ~piece): piece >= 0 for piece in self._news[since:upto]}
         got = [index for index, gone in last.items() if gone]
@@ -63,9 +82,9 @@ class PiecePicker:
         return got, lost, upto
 
     def claim(self, source: Hashable, offered: range, most: int) -> range:
-        """Reserve the first run of offered pieces that this source may fetch; it may be empty.
+        """Reserve the first run of at most ``most`` offered pieces that ``source`` may fetch.
 
-        It is of at most ``most`` pieces.
+        The run is empty when none of them is of use.
         """
         first = next((i for i in offered if self._may_claim(source, i)), offered.stop)
         end = first
@@ -80,32 +99,63 @@ class PiecePicker:
             self._reserved.setdefault(index, {})[source] = now
         return range(first, end)
 
+    def take(
+        self, source: Hashable, offer: PieceOffer, most: int, since: int
+    ) -> tuple[Take | None, int]:
+        """Reserve what is of use in an offer; return the request for it, with the news since.
+
+        Where the offered run is of no use, one of the other pieces is taken. Raises ProtocolError
+        for a piece that does not exist.
+        """
+        if max(offer.first + offer.count - 1, *offer.others, -1) >= self.count:
+            raise ProtocolError("bad-length")
+        taken = self.claim(source, range(offer.first, offer.first + offer.count), most)
+        for other in offer.others:
+            taken = taken or self.claim(source, range(other, other + 1), 1)
+        if not taken:
+            return None, since
+        got, lost, since = self.news(since, MAX_NEWS_INDEXES)
+        return Take(taken.start, len(taken), tuple(got), tuple(lost)), since
+
+    def ask_next(self, offer: PieceOffer, late: list[int], since: int) -> tuple[Next, int]:
+        """Return the request for the next offer, with the news since; ``late`` pieces are wanted.
+
+        What was of no use in the last offer is repeated as not wanted: a late piece came from its
+        first source, which is no news.
+        """
+        got, lost, since = self.news(since, MAX_NEWS_INDEXES - len(late))
+        offered = (*range(offer.first, offer.first + offer.count), *offer.others)
+        stale = [i for i in offered if i not in self._missing and i not in got]
+        got += stale[: MAX_NEWS_INDEXES - len(got)]
+        return Next(tuple(got), (*lost, *late)), since
+
     def confirm(self, index: int, source: Hashable = None) -> bool:
-        """Note that a piece is verified and written; tell whether that is new."""
+        """Record a piece as verified and written; return whether that is new."""
         if self._here[index]:
             return False
         since = self._reserved.pop(index, {}).get(source)
         if since is not None:
             spent = self._clock() - since
-            self._usual = spent if not self._usual else 0.9 * self._usual + 0.1 * spent
+            smoothed = self._smoothed_piece_s
+            self._smoothed_piece_s = 0.9 * smoothed + 0.1 * spent if smoothed else spent
         if index in self._missing:
             self._missing.remove(index)
             self._news.append(index)
         self._here[index] = 1
         return True
 
-    def settle(self, found: dict[int, bool]) -> None:
-        """Note of doubtful pieces whether they are right."""
-        self._doubtful.difference_update(found)
-        for index, right in found.items():
+    def recheck(self, verdicts: Verdicts) -> None:
+        """Record of doubtful pieces whether they are right; a wrong one is missing."""
+        self._doubtful.difference_update(verdicts)
+        for index, right in verdicts.items():
             if right:
                 self._here[index] = 1
             else:
                 self._missing.add(index)
                 self._news.append(~index)
 
-    def give_back(self, source: Hashable) -> None:
-        """Let others have what this source had reserved."""
+    def release(self, source: Hashable) -> None:
+        """Give back what a source had reserved: pieces that no other brings are missing again."""
         for index in [i for i, holders in self._reserved.items() if source in holders]:
             holders = self._reserved[index]
             del holders[source]
@@ -114,15 +164,15 @@ class PiecePicker:
                 self._missing.add(index)
                 self._news.append(~index)
 
-    def put_off(self, source: Hashable, pieces: range) -> None:
-        """Note that a source makes us wait for these: nobody else has to wait for it at the end."""
+    def postpone(self, source: Hashable, pieces: range) -> None:
+        """Note that a source keeps us in its queue: in the endgame nobody waits for it."""
         for index in pieces:
             holders = self._reserved.get(index, {})
             if source in holders:
                 holders[source] = None
 
-    def overdue(self, source: Hashable) -> list[int]:
-        """List the pieces that another source is slow to bring, and this one may fetch too."""
+    def endgame(self, source: Hashable) -> list[int]:
+        """List the reserved pieces that are late, and that ``source`` may fetch too."""
         return [index for index in self._reserved if self._may_claim(source, index)]
 
     def _may_claim(self, source: Hashable, index: int) -> bool:
@@ -131,8 +181,8 @@ class PiecePicker:
         holders = self._reserved.get(index)
         if holders is None or source in holders:
             return False
-        if self._missing or self._doubtful:  # it is not the end yet
+        if self._missing or self._doubtful:  # the endgame has not begun
             return False
-        begun = [since for since in holders.values() if since is not None]
-        patience = max(LEAST_PATIENCE, PATIENCE * self._usual) * len(begun)
-        return not begun or self._clock() - max(begun) > patience
+        asked = [since for since in holders.values() if since is not None]
+        wait = max(self._min_endgame_wait_s, ENDGAME_FACTOR * self._smoothed_piece_s) * len(asked)
+        return not asked or self._clock() - max(asked) > wait

@@ -1,12 +1,10 @@
-"""Checking pieces, then writing them: nothing that is not right reaches the partial file.
+"""Verifying pieces, then writing them: nothing wrong reaches the partial file.
 
-Who receives a run of pieces hashes it too, while it is still near the processor: handed to another
-thread, it would have to be fetched from there again, which takes as long as half of the hashing.
-What is right of a long run is written by a thread of its own, so that a fast source need not wait
-for the disk; to wake it for a short run would cost more than to write that.
+The thread that receives a run also hashes it, while it is in that processor's cache: handing it to
+another thread costs half as much as hashing it. The right pieces of a long run are written by one
+more thread, so that a fast source need not wait for the disk; waking it for a short run would cost
+more than writing that.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
@@ -16,49 +14,49 @@ from typing import NamedTuple
 
 from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer
+from rede_p2p.content.merkle import Verdicts
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.errors import Address, RedeError
 
-Verdicts = dict[int, bool]  # piece → whether it is right
-Judge = Callable[[Address, Verdicts], None]
 
-
-class _Checked(NamedTuple):
-    """What the writing thread is handed; ``done`` is called when ``data`` is free again."""
+class _Verified(NamedTuple):
+    """A part of a run for the writing thread; ``done`` is called when ``data`` is free again."""
 
     source: Address
     pieces: range
     data: memoryview
-    found: Verdicts
+    verdicts: Verdicts
     done: Callable[[], None]
 
 
 class PieceWriter:
-    """Verifies, and writes what is right; used by ``with``, which waits until all is judged."""
+    """Verifies and writes the pieces of one download. Used by ``with``, which waits for the end."""
 
     def __init__(
         self,
         partial: PartialFile,
         size: int,
-        hashes: list[bytes],
+        layer: bytes,
         is_here: Callable[[int], bool],
-        judge: Judge,
+        report: Callable[[Address, Verdicts], None],
+        fail: Callable[[RedeError], None],
     ) -> None:
-        """``judge(source, found)`` is called, in any thread, when what is right has been written.
+        """Verify against ``layer``; skip a piece that came twice, for which ``is_here`` is true.
 
-        A piece for which ``is_here`` says yes came twice, and is passed over.
+        The writing thread calls ``report`` with the verdicts on what it has written, and ``fail``
+        with the error that ends it.
         """
         self._partial = partial
         self._size = size
-        self._piece = merkle.piece_length(size)
-        self._hashes = hashes
+        self._piece = merkle.piece_length(size)  # bytes
+        self._hashes = merkle.split(layer)
         self._is_here = is_here
-        self._judge = judge
-        self._checked: SimpleQueue[_Checked | None] = SimpleQueue()
-        self.failure: RedeError | None = None  # of a disk that refuses
+        self._report = report
+        self._fail = fail
+        self._verified: SimpleQueue[_Verified | None] = SimpleQueue()
         self._thread = Thread(target=self._write_all, name="writer")
 
-    def __enter__(self) -> PieceWriter:
+    def __enter__(self) -> "PieceWriter":
         self._thread.start()
         return self
 
@@ -68,43 +66,42 @@ class PieceWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._checked.put(None)
+        self._verified.put(None)
         self._thread.join()
 
-    def writer(self) -> Writer:
-        """Open the partial file once more, for the ``settle`` of another thread."""
+    def open(self) -> Writer:
+        """Open the partial file once more, for one source's ``write``; raise DiskError."""
         return self._partial.writer()
 
-    def settle(self, writer: Writer, source: Address, pieces: range, data: memoryview) -> None:
-        """Judge these pieces and write them, through the calling thread's own writer."""
-        found = self._check(pieces, data)
-        self._write(writer, pieces, data, found)
-        self._judge(source, found)
+    def write(self, file: Writer, pieces: range, data: memoryview) -> Verdicts:
+        """Verify pieces and write the right ones; return the verdicts. Raises DiskError."""
+        verdicts = self._verify(pieces, data)
+        self._write(file, pieces, data, verdicts)
+        return verdicts
 
-    def settle_beside(
+    def write_behind(
         self, source: Address, pieces: range, data: memoryview, done: Callable[[], None]
     ) -> None:
-        """Judge these pieces, and have them written; ``done`` is called when ``data`` is free."""
-        self._checked.put(_Checked(source, pieces, data, self._check(pieces, data), done))
+        """Verify pieces and hand them to the writing thread; ``done`` when ``data`` is free."""
+        self._verified.put(_Verified(source, pieces, data, self._verify(pieces, data), done))
 
     def _write_all(self) -> None:
-        handed = iter(self._checked.get, None)
+        handed = iter(self._verified.get, None)
         try:
-            with self._partial.writer() as writer:
-                for checked in handed:
+            with self._partial.writer() as file:
+                for part in handed:
                     try:
-                        self._write(writer, checked.pieces, checked.data, checked.found)
+                        self._write(file, part.pieces, part.data, part.verdicts)
                     finally:
-                        checked.done()
-                    self._judge(checked.source, checked.found)
+                        part.done()
+                    self._report(part.source, part.verdicts)
         except RedeError as error:
-            self.failure = error
+            self._fail(error)
         finally:
-            for checked in handed:  # nobody may wait for a buffer that is never given back
-                checked.done()
+            for part in handed:  # a source that waits for a buffer must get it
+                part.done()
 
-    def _check(self, pieces: range, data: memoryview) -> Verdicts:
-        """Tell of each piece that is not here yet whether it is right."""
+    def _verify(self, pieces: range, data: memoryview) -> Verdicts:
         right = merkle.compare(data, self._size, pieces, self._hashes)
         return {
             index: is_right
@@ -112,14 +109,14 @@ class PieceWriter:
             if not self._is_here(index)
         }
 
-    def _write(self, writer: Writer, pieces: range, data: memoryview, found: Verdicts) -> None:
-        for run in _runs([index for index, right in found.items() if right]):
+    def _write(self, file: Writer, pieces: range, data: memoryview, verdicts: Verdicts) -> None:
+        for run in _runs([index for index, right in verdicts.items() if right]):
             start, stop = ((i - pieces.start) * self._piece for i in (run.start, run.stop))
-            writer.write(run.start * self._piece, data[start:stop])
+            file.write(run.start * self._piece, data[start:stop])
 
 
 def _runs(indexes: list[int]) -> Iterator[range]:
-    """Join neighbours, so that what is written together costs one call."""
+    """Join neighbours, so that one call writes them."""
     start = 0
     for end in range(1, len(indexes) + 1):
         if end == len(indexes) or indexes[end] != indexes[end - 1] + 1:

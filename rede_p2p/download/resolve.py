@@ -3,34 +3,25 @@
 Sources are grouped by root, never by name or size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from functools import partial
 from queue import SimpleQueue
 from threading import Event
 from typing import NamedTuple, TypeVar
 
+from rede_p2p import errors
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
-from rede_p2p.download.download import Connect, DownloadRequest
-from rede_p2p.errors import (
-    Address,
-    AmbiguousNameError,
-    BadUsageError,
-    NoSuchFileError,
-    PeerUnreachableError,
-    RedeError,
-)
-from rede_p2p.net.connection import Connection
-from rede_p2p.protocol import codec
+from rede_p2p.download.request import Connect, DownloadRequest
+from rede_p2p.errors import Address, RedeError
+from rede_p2p.net.connection import Connection, OnPending
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileEntry, FileInfo, Ls, Stat
 
-AT_ONCE = 8  # peers asked at the same time
-MEANWHILE = 0.2  # seconds between two looks at what was said by those who have not answered
+PARALLEL_QUERIES = 8  # peers asked at the same time
+POLL_INTERVAL_S = 0.2  # between two looks at what was said by those that have not answered
 
 Answer = TypeVar("Answer")
 
@@ -38,31 +29,63 @@ Answer = TypeVar("Answer")
 class Selection(NamedTuple):
     """What some patterns mean, and those of them that mean nothing."""
 
-    wanted: list[DownloadRequest]
-    missing: list[NoSuchFileError]
+    requests: list[DownloadRequest]
+    missing: list[errors.NoSuchFileError]
 
 
 def select(
     patterns: Sequence[str],
     groups: Sequence[Sequence[Address]],
     connect: Connect,
-    waiting: Callable[[codec.Pending], None],
+    on_pending: OnPending,
 ) -> Selection:
     """Find every file that the patterns mean, in the first group of peers that has any.
 
     A pattern is a name, a glob, or a folder. Raises what ``find`` raises, NoSuchFileError only
-    when none of the patterns means anything, and BadUsageError when they are one name together.
+    when no pattern means anything, and BadUsageError when they are one name without its quotes.
     """
     failure: RedeError | None = None
     for peers in filter(None, groups):
         try:
             if len(patterns) == 1 and not _is_pattern(patterns[0]):
-                with suppress(NoSuchFileError):
-                    return Selection([find(patterns[0], peers, connect, waiting)], [])
-            return _match(patterns, peers, connect, waiting)
-        except NoSuchFileError as error:
+                with suppress(errors.NoSuchFileError):
+                    return Selection([find(patterns[0], peers, connect, on_pending)], [])
+            return _match(patterns, peers, connect, on_pending)
+        except errors.NoSuchFileError as error:
             failure = failure or error
-    raise failure or NoSuchFileError(patterns[0], "")
+    raise failure or errors.NoSuchFileError(patterns[0], "")
+
+
+def find(
+    name: str, peers: Sequence[Address], connect: Connect, on_pending: OnPending
+) -> DownloadRequest:
+    """Ask the peers what they share under a name.
+
+    ``on_pending`` is called, in this thread, while a peer hashes the file. Raises NoSuchFileError
+    when those that answer do not have it, AmbiguousNameError when they share different contents,
+    PeerUnreachableError when none answers, UnsafeNameError.
+    """
+    safe_names.check(name)
+    heard: SimpleQueue[Pending] = SimpleQueue()
+
+    def ask(connection: Connection) -> Content:
+        found = connection.ask(Stat(name), FileInfo, on_pending=heard.put)
+        return Content(found.root, found.size)
+
+    def pass_on() -> None:
+        while not heard.empty():
+            on_pending(heard.get())
+
+    sources: dict[Content, list[Address]] = {}
+    failures: list[errors.PeerUnreachableError] = []
+    for peer, answer in _ask_all(peers, connect, ask, pass_on):
+        if isinstance(answer, Content):
+            sources.setdefault(answer, []).append(peer)
+        elif answer.status != errors.NoSuchFileError.status:
+            failures.append(answer)
+    if sources:
+        return agreed(name, sources)
+    raise failures[0] if failures else errors.NoSuchFileError(name, _places(peers))
 
 
 def _is_pattern(text: str) -> bool:
@@ -70,48 +93,46 @@ def _is_pattern(text: str) -> bool:
 
 
 def _match(
-    patterns: Sequence[str],
-    peers: Sequence[Address],
-    connect: Connect,
-    waiting: Callable[[codec.Pending], None],
+    patterns: Sequence[str], peers: Sequence[Address], connect: Connect, on_pending: OnPending
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
     shared: dict[str, dict[Content | None, list[Address]]] = {}
-    for peer, files in _list_all(peers, connect):
+    for peer, files in list_all(peers, connect):
         for file in files:
             content = None if file.root is None else Content(file.root, file.size)
             shared.setdefault(file.name, {}).setdefault(content, []).append(peer)
     meant: dict[str, None] = {}  # in order, each once
-    missing: list[NoSuchFileError] = []
+    missing: list[errors.NoSuchFileError] = []
     for pattern in patterns:
         found = _names(pattern, shared)
         if not found:
-            missing.append(NoSuchFileError(pattern, _places(peers)))
+            missing.append(errors.NoSuchFileError(pattern, _places(peers)))
         meant.update(dict.fromkeys(found))
     together = " ".join(patterns)
     if missing and len(patterns) > 1 and together in shared:
-        raise BadUsageError("blanks", together)
+        raise errors.BadUsageError("blanks", together)
     if missing and not meant:
         raise missing[0]
-    wanted = [
-        # Where one of them has yet to hash it, all are asked again, and that one hashes it first.
-        find(name, peers, connect, waiting)
+    requests = [
+        # Where a peer has yet to hash it, all are asked again, and that peer hashes it first.
+        find(name, peers, connect, on_pending)
         if None in shared[name]
-        else _agreed(name, {c: found for c, found in shared[name].items() if c is not None})
+        else agreed(name, {c: found for c, found in shared[name].items() if c is not None})
         for name in meant
     ]
-    return Selection(wanted, missing)
+    return Selection(requests, missing)
 
 
-def _agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest:
-    """Return the one content under a name, with all who have it."""
+def agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest:
+    """Return the one content under a name, with all who have it; raise AmbiguousNameError."""
     if len(contents) > 1:
-        raise AmbiguousNameError(name, tuple(peer for group in contents.values() for peer in group))
+        peers = (peer for group in contents.values() for peer in group)
+        raise errors.AmbiguousNameError(name, tuple(dict.fromkeys(peers)))
     ((content, sources),) = contents.items()
     return DownloadRequest(name, content, tuple(sources))
 
 
-def _list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, list[FileEntry]]]:
+def list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, list[FileEntry]]]:
     """Ask every peer for its list; raise the first failure when none answers."""
     answers = _ask_all(peers, connect, lambda connection: connection.ask_lines(Ls(), FileEntry))
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
@@ -132,60 +153,20 @@ def _places(peers: Sequence[Address]) -> str:
     return ", ".join(dict.fromkeys(peer.ip for peer in peers))
 
 
-def find(
-    name: str,
-    peers: Sequence[Address],
-    connect: Connect,
-    waiting: Callable[[codec.Pending], None],
-) -> DownloadRequest:
-    """Ask the peers what they share under a name; ``waiting`` is told while one hashes it.
-
-    It is told in the calling thread.
-
-    Raises NoSuchFileError when those that answer do not have it, AmbiguousNameError when they
-    share different contents, PeerUnreachableError when none answers.
-    """
-    safe_names.check(name)
-
-    def ask(connection: Connection) -> Content:
-        found = connection.ask(Stat(name), FileInfo, waiting=heard.put)
-        return Content(found.root, found.size)
-
-    heard: SimpleQueue[codec.Pending] = SimpleQueue()
-
-    sources: dict[Content, list[Address]] = {}
-    failures: list[PeerUnreachableError] = []
-    for peer, answer in _ask_all(peers, connect, ask, partial(_pass_on, heard, waiting)):
-        if isinstance(answer, Content):
-            sources.setdefault(answer, []).append(peer)
-        elif answer.status != NoSuchFileError.status:
-            failures.append(answer)
-    if sources:
-        return _agreed(name, sources)
-    if failures:
-        raise failures[0]
-    raise NoSuchFileError(name, _places(peers))
-
-
-def _pass_on(heard: SimpleQueue[codec.Pending], waiting: Callable[[codec.Pending], None]) -> None:
-    while not heard.empty():
-        waiting(heard.get())
-
-
 def _ask_all(
     peers: Sequence[Address],
     connect: Connect,
     ask: Callable[[Connection], Answer],
     meanwhile: Callable[[], None] = lambda: None,
-) -> list[tuple[Address, Answer | PeerUnreachableError]]:
+) -> list[tuple[Address, Answer | errors.PeerUnreachableError]]:
     """Ask every peer at once, doing ``meanwhile`` now and then until the last has answered.
 
     An interruption hangs up on those that have not answered.
     """
     opened: list[Connection] = []  # by any of the threads: one append is atomic
-    interrupted = Event()  # set before we hang up: who opens one after that hangs up itself
+    interrupted = Event()  # set before hanging up: a connection opened later hangs up itself
 
-    def ask_one(peer: Address) -> Answer | PeerUnreachableError:
+    def ask_one(peer: Address) -> Answer | errors.PeerUnreachableError:
         try:
             with connect(peer) as connection:
                 opened.append(connection)
@@ -193,12 +174,12 @@ def _ask_all(
                     connection.hang_up()
                 return ask(connection)
         except RedeError as error:
-            return _unreachable(peer, error)
+            return _of_peer(peer, error)
 
-    with ThreadPoolExecutor(AT_ONCE, "lookup") as pool:
+    with ThreadPoolExecutor(PARALLEL_QUERIES, "resolve") as pool:
         futures = [pool.submit(ask_one, peer) for peer in peers]
         try:
-            while wait(futures, MEANWHILE).not_done:
+            while wait(futures, POLL_INTERVAL_S).not_done:
                 meanwhile()
             meanwhile()
             return [(peer, future.result()) for peer, future in zip(peers, futures, strict=True)]
@@ -211,5 +192,9 @@ def _ask_all(
             raise
 
 
-def _unreachable(peer: Address, error: RedeError) -> PeerUnreachableError:
-    return error if isinstance(error, PeerUnreachableError) else PeerUnreachableError(peer, error)
+def _of_peer(peer: Address, error: RedeError) -> errors.PeerUnreachableError:
+    return (
+        error
+        if isinstance(error, errors.PeerUnreachableError)
+        else errors.PeerUnreachableError(peer, error)
+    )

@@ -1,11 +1,9 @@
-"""Many small files: one connection a source, requests sent ahead, durable in groups.
+"""Many small files: one connection for each source, requests sent ahead, one flush for a group.
 
-Each file is verified by its own root and gets its final name only when its bytes are on the disk;
-what is shared among them is the waiting: for the network and for the disk. The caller's thread
-does everything but to wait for the disk: a second one flushes a group while the next arrives.
+Each file is verified by its own root, and gets its final name only when its bytes are on the disk;
+the waiting, for the network and for the disk, is shared. The calling thread does everything but
+wait for the disk: a second thread flushes a group while the next one arrives.
 """
-
-from __future__ import annotations
 
 import functools
 import os
@@ -18,68 +16,53 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from rede_p2p import errors
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
-from rede_p2p.content.hash_cache import HashCache, Hashed
+from rede_p2p.content.hash_cache import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
-from rede_p2p.download.download import SPARE, Connect, DownloadRequest, Outcome
-from rede_p2p.errors import (
-    Address,
-    ConnectionLostError,
-    DiskError,
-    InterruptedByUserError,
-    PeerUnreachableError,
-    ProtocolError,
-    RedeError,
-    RefusedError,
-    VerificationError,
-)
+from rede_p2p.download.download import SPARE_DISK_BYTES
+from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
+from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol import codec
+from rede_p2p.protocol.codec import encode_request
 from rede_p2p.protocol.messages import FileData, Pieces
 
-SMALL = 1024 * 1024  # bytes; a larger file is a download of its own
-AHEAD = 256  # requests sent before their replies are read
-GROUP = 256  # files made durable with one flush, and open for so long
-GROUP_SIZE = 32 * 1024 * 1024  # bytes in a group, which is as much as an interruption has to flush
-UNFLUSHED = 2  # groups that may await the disk; more would only be open files
+MAX_SMALL_FILE_BYTES = 1024 * 1024  # a larger file is a download of its own
+PIPELINED_REQUESTS = 256  # sent before their replies are read
+FILES_PER_FLUSH = 256  # and open for so long
+BYTES_PER_FLUSH = 32 * 1024 * 1024  # which is as much as an interruption has to flush
+MAX_UNFLUSHED_GROUPS = 2  # that await the disk; more would only be open files
 
 Report = Callable[[DownloadRequest, "Outcome | RedeError"], None]
 
 
-class Written(NamedTuple):
+class _Written(NamedTuple):
     """A file that has arrived and is right; it is written, but perhaps not on the disk."""
 
-    wanted: DownloadRequest
+    request: DownloadRequest
     file: AnonymousFile | PartialFile
     layer: bytes
 
 
-class Batch:
-    """The small files of one ``get``; see the module's docstring."""
+class SmallFiles:
+    """The small files of one ``get``. ``cancel`` may be called from any thread."""
 
     def __init__(
-        self,
-        wanted: Sequence[DownloadRequest],
-        folder: Path,
-        connect: Connect,
-        roots: HashCache,
-        report: Report,
+        self, requests: Sequence[DownloadRequest], context: DownloadContext, report: Report
     ) -> None:
-        """Prepare; ``report`` is told the outcome of each file, in the thread that runs."""
-        self._wanted = wanted
-        self._folder = folder
-        self._top = os.fspath(folder)
-        self._prefix = os.path.join(folder, "")  # a name after it is a path
-        self._connect = connect
-        self._roots = roots
+        """Prepare; ``report`` is given the outcome of each file, in the thread that runs."""
+        self._requests = requests
+        self._context = context
+        self._top = os.fspath(context.folder)
+        self._prefix = os.path.join(context.folder, "")  # a name after it is a path
         self._report = report
         self._flusher = ThreadPoolExecutor(1, "flusher")
-        self._flushing: deque[tuple[list[Written], Future[None]]] = deque()
-        self._group: list[Written] = []
-        self._group_size = 0  # bytes
+        self._flushing: deque[tuple[list[_Written], Future[None]]] = deque()
+        self._group: list[_Written] = []
+        self._group_bytes = 0
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
-        self._known: set[str] = set()  # what was here already, which ``_roots`` knows
+        self._known: set[str] = set()  # paths that were here already, and are in the hash cache
         self._named_in: set[str] = set()  # folders with new names
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
@@ -96,7 +79,9 @@ class Batch:
         """Fetch them all, each from the first of its sources that gives it."""
         try:
             with self._flusher:
-                self._fetch([wanted for wanted in self._wanted if not self._settle(wanted)])
+                self._fetch(
+                    [request for request in self._requests if not self._is_settled(request)]
+                )
                 self._flush_group()
                 self._publish_flushed(but=0)
         finally:
@@ -105,43 +90,38 @@ class Batch:
         for folder in self._named_in:
             disk.sync_folder(Path(folder))
 
+    def _is_settled(self, request: DownloadRequest) -> bool:
+        """Report a file that is here already, or may not be written; tell whether it was."""
+        try:
+            for path in finals(self._prefix + safe_names.check(request.name)):
+                if not os.path.lexists(path):
+                    return False
+                if self._is_content(request, path):
+                    self._report(request, Outcome(Path(path), already=True))
+                    return True
+        except RedeError as error:
+            self._report(request, error)
+        return True
+
     def _fetch(self, left: list[DownloadRequest]) -> None:
-        """Fetch what is not here, if the disk has room for it."""
-        if disk.free_space(self._folder) < sum(w.content.size for w in left) + SPARE:
-            full = DiskError(str(self._folder), "full")
+        """Ask each file's first source, then its second, and so on, if the disk has room."""
+        needed = sum(request.content.size for request in left) + SPARE_DISK_BYTES
+        if disk.free_space(self._context.folder) < needed:
+            full = errors.DiskError(str(self._context.folder), "full")
             while left:
                 self._report(left.pop(), full)
         turn = 0
         while left:
-            left = self._take_turn(left, turn)
-            turn += 1
-
-    def _settle(self, wanted: DownloadRequest) -> bool:
-        """Report the file at once if it is here already or may not be written."""
-        try:
-            for path in finals(self._prefix + safe_names.check(wanted.name)):
-                if not os.path.lexists(path):
-                    return False
-                if self._is_content(wanted, path):
-                    self._report(wanted, Outcome(Path(path), already=True))
-                    return True
-        except RedeError as error:
-            self._report(wanted, error)
-        return True
-
-    def _take_turn(self, left: list[DownloadRequest], turn: int) -> list[DownloadRequest]:
-        """Ask each file's source number ``turn``; return those to be asked of the next one."""
-        by_source: dict[Address, list[DownloadRequest]] = {}
-        for wanted in left:
-            by_source.setdefault(wanted.sources[turn], []).append(wanted)
-        again: list[DownloadRequest] = []
-        for source, asked in by_source.items():
-            for wanted, error in self._fetch_from(source, asked):
-                if len(wanted.sources) > turn + 1 and not isinstance(error, DiskError):
-                    again.append(wanted)
-                else:
-                    self._report(wanted, error)
-        return again
+            by_source: dict[Address, list[DownloadRequest]] = {}
+            for request in left:
+                by_source.setdefault(request.sources[turn], []).append(request)
+            left, turn = [], turn + 1
+            for source, asked in by_source.items():
+                for request, error in self._fetch_from(source, asked):
+                    if len(request.sources) > turn and not isinstance(error, errors.DiskError):
+                        left.append(request)
+                    else:
+                        self._report(request, error)
 
     def _fetch_from(
         self, source: Address, asked: list[DownloadRequest]
@@ -152,95 +132,98 @@ class Batch:
         ahead: deque[DownloadRequest] = deque()  # asked, not answered
         try:
             self._check_cancelled()
-            with self._connect(source) as connection:
-                self._adopt(connection)
-                self._check_cancelled()  # perhaps while we were dialling
+            with self._context.connect(source) as connection:
+                self._switch_to(connection)
+                self._check_cancelled()  # it may have come while we were dialling
                 while waiting or ahead:
                     self._ask_ahead(connection, waiting, ahead)
                     error = self._receive(connection, source, ahead[0])
-                    wanted = ahead.popleft()
+                    request = ahead.popleft()
                     if error is not None:
-                        failed.append((wanted, error))
+                        failed.append((request, error))
         except RedeError as lost:
             cause: RedeError = lost
-            if isinstance(lost, ConnectionLostError | ProtocolError):
-                cause = PeerUnreachableError(source, lost)
+            if isinstance(lost, errors.ConnectionLostError | errors.ProtocolError):
+                cause = errors.PeerUnreachableError(source, lost)
             if self._cancelled:
-                cause = InterruptedByUserError()
-            failed += [(wanted, cause) for wanted in (*ahead, *waiting)]
+                cause = errors.InterruptedByUserError()
+            failed += [(request, cause) for request in (*ahead, *waiting)]
         finally:
-            self._adopt(None)
+            self._switch_to(None)
         return failed
 
     def _ask_ahead(
-        self, connection: Connection, waiting: deque[DownloadRequest], ahead: deque[DownloadRequest]
+        self,
+        connection: Connection,
+        waiting: deque[DownloadRequest],
+        ahead: deque[DownloadRequest],
     ) -> None:
         """Send as many requests as may be under way, many in one packet."""
-        if len(ahead) > AHEAD // 2:
+        if len(ahead) > PIPELINED_REQUESTS // 2:
             return
         lines = []
-        while waiting and len(ahead) < AHEAD:
-            wanted = waiting.popleft()
-            count = merkle.piece_count(wanted.content.size)
-            lines.append(codec.encode_request(Pieces(wanted.content.root, 0, count)))
-            ahead.append(wanted)
+        while waiting and len(ahead) < PIPELINED_REQUESTS:
+            request = waiting.popleft()
+            count = merkle.piece_count(request.content.size)
+            lines.append(encode_request(Pieces(request.content.root, 0, count)))
+            ahead.append(request)
         connection.send(b"".join(lines))
 
     def _receive(
-        self, connection: Connection, source: Address, wanted: DownloadRequest
+        self, connection: Connection, source: Address, request: DownloadRequest
     ) -> RedeError | None:
         """Take one answer; return what is wrong with this file, raise what ends them all."""
         try:
-            body = connection.receive_reply(FileData)
-        except RefusedError as no:
-            return PeerUnreachableError(source, no)
-        if body.bytes != wanted.content.size:
-            raise ProtocolError("bad-length")
-        data = connection.receive_exactly(body.bytes)
+            head = connection.receive_reply(FileData)
+        except errors.RefusedError as no:
+            return errors.PeerUnreachableError(source, no)
+        if head.bytes != request.content.size:
+            raise errors.ProtocolError("bad-length")
+        data = connection.receive_exactly(head.bytes)
         layer = merkle.layer_of(data)
-        if merkle.root_of(layer, len(data)) != wanted.content.root:
-            return VerificationError(wanted.name, source)
-        return self._write(wanted, data, layer)
-
-    def _write(self, wanted: DownloadRequest, data: bytearray, layer: bytes) -> DiskError | None:
-        """Write a file that is right; return why it cannot be."""
+        if merkle.root_of(layer, len(data)) != request.content.root:
+            return errors.VerificationError(request.name, source)
         try:
-            file = self._begin(wanted.name)
-        except DiskError as error:
+            self._write(request, data, layer)
+        except errors.DiskError as error:
             return error
-        try:
-            file.write_whole(data)
-        except DiskError as error:
-            _drop(file)
-            return error
-        self._group.append(Written(wanted, file, layer))
-        self._group_size += len(data)
-        if len(self._group) == GROUP or self._group_size >= GROUP_SIZE:
-            self._flush_group()
-            self._publish_flushed(but=UNFLUSHED)
         return None
 
-    def _begin(self, name: str) -> AnonymousFile | PartialFile:
+    def _write(self, request: DownloadRequest, data: bytearray, layer: bytes) -> None:
+        """Write a file that is right; flush a group that is full."""
+        file = self._open(request.name)
+        try:
+            file.write_whole(data)
+        except errors.DiskError:
+            _drop(file)
+            raise
+        self._group.append(_Written(request, file, layer))
+        self._group_bytes += len(data)
+        if len(self._group) == FILES_PER_FLUSH or self._group_bytes >= BYTES_PER_FLUSH:
+            self._flush_group()
+            self._publish_flushed(but=MAX_UNFLUSHED_GROUPS)
+
+    def _open(self, name: str) -> AnonymousFile | PartialFile:
         """Open a new file, or the partial one that an earlier ``get`` has left."""
         path = self._prefix + name
         folder, last = os.path.split(path)
         left = self._left_in.get(folder)
         if left is None:
             if folder != self._top and disk.has_link(self._top, folder):
-                raise DiskError(folder, "link-folder")
+                raise errors.DiskError(folder, "link-folder")
             left = self._left_in[folder] = _partials_in(folder)
         if not left or safe_names.partial(last) not in left:
-            unnamed = AnonymousFile.make(path, folder)
-            if unnamed is not None:
-                return unnamed
+            anonymous = AnonymousFile.make(path, folder)
+            if anonymous is not None:
+                return anonymous
         return PartialFile(path_of(path))
 
     def _flush_group(self) -> None:
-        """Begin to make what has been written durable."""
+        """Begin to make durable what has been written."""
         if self._group:
             files = [written.file for written in self._group]
             self._flushing.append((self._group, self._flusher.submit(_flush_all, files)))
-            self._group, self._group_size = [], 0
+            self._group, self._group_bytes = [], 0
 
     def _publish_flushed(self, but: int) -> None:
         """Publish what is on the disk, waiting until no more than ``but`` groups are not."""
@@ -248,51 +231,54 @@ class Batch:
             group, flushed = self._flushing[0]
             try:
                 flushed.result()
-            except DiskError as error:
+            except errors.DiskError as error:
                 for written in group:
                     _drop(written.file)
-                    self._report(written.wanted, error)
+                    self._report(written.request, error)
             else:
                 self._publish(group)
             self._flushing.popleft()
 
-    def _publish(self, group: list[Written]) -> None:
+    def _publish(self, group: list[_Written]) -> None:
         """Give files whose bytes are on the disk their names, then report them."""
         named: list[tuple[DownloadRequest, str, Hashed]] = []
-        for wanted, file, layer in group:
-            is_same = functools.partial(self._is_content, wanted)
+        for request, file, layer in group:
+            is_same = functools.partial(self._is_content, request)
             try:
-                hashed = Hashed(file.stamp(), wanted.content, layer)
-                path = file.publish(finals(self._prefix + wanted.name), is_same)
-                named.append((wanted, path, hashed))
+                hashed = Hashed(file.state(), request.content, layer)
+                path = file.publish(finals(self._prefix + request.name), is_same)
+                named.append((request, path, hashed))
                 self._named_in.add(os.path.dirname(path))
                 file.close()
             except RedeError as error:
                 _drop(file)
-                self._report(wanted, error)
-        self._roots.remember((path, one) for _, path, one in named if path not in self._known)
-        for wanted, path, _ in named:
-            self._report(wanted, Outcome(Path(path), already=False))
+                self._report(request, error)
+        self._context.hash_cache.remember(
+            (path, hashed) for _, path, hashed in named if path not in self._known
+        )
+        for request, path, _ in named:
+            self._report(request, Outcome(Path(path), already=False))
 
-    def _is_content(self, wanted: DownloadRequest, path: str) -> bool:
-        is_content = self._roots.is_content(Path(path), wanted.content, self._check_cancelled)
+    def _is_content(self, request: DownloadRequest, path: str) -> bool:
+        cache, check = self._context.hash_cache, self._check_cancelled
+        is_content = cache.is_content(Path(path), request.content, check)
         if is_content:
             self._known.add(path)
         return is_content
 
-    def _adopt(self, connection: Connection | None) -> None:
+    def _switch_to(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""
         with self._lock:
             self._connection = connection
 
     def _check_cancelled(self) -> None:
         if self._cancelled:
-            raise InterruptedByUserError
+            raise errors.InterruptedByUserError
 
 
 def _partials_in(folder: str) -> set[str]:
     with suppress(OSError):
-        return {name for name in os.listdir(folder) if name.endswith(safe_names.PARTIAL)}
+        return {name for name in os.listdir(folder) if name.endswith(safe_names.PARTIAL_SUFFIX)}
     return set()
 
 
@@ -305,6 +291,6 @@ def _flush_all(files: Sequence[AnonymousFile | PartialFile]) -> None:
 
 def _drop(file: AnonymousFile | PartialFile) -> None:
     """Leave nothing of a file that could not be kept: the disk may be full."""
-    with suppress(DiskError):
+    with suppress(errors.DiskError):
         file.discard()
     file.close()

@@ -1,123 +1,198 @@
-"""Who is asked for a content: those that the user named, and those that the tracker tells of.
+"""Who is asked for a content: the peers that the user named, and those that the tracker names.
 
-Nobody waits for the tracker but those who have no source at all: it is asked for a Future, which is
-looked at when it is there. Owner: the thread of a download.
+Nobody waits for the tracker but a download without any source: the question is a Future, which is
+read when it is done. Owner: the thread that runs the download; what is kept of the sources'
+behaviour is guarded by the lock of the swarm.
 """
 
-from __future__ import annotations
-
 import random
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from operator import itemgetter
 from time import monotonic
 
-from rede_p2p.content.merkle import Content
-from rede_p2p.download.piece_writer import PieceWriter
-from rede_p2p.download.swarm import AT_WORK, Swarm
+from rede_p2p import errors
+from rede_p2p.content import merkle
+from rede_p2p.download.request import Connect, DownloadRequest, WhoHas
 from rede_p2p.errors import Address, RedeError
+from rede_p2p.net.connection import Connection
+from rede_p2p.protocol.codec import Pending
+from rede_p2p.protocol.messages import FileData, Hashes
+from rede_p2p.timeouts import Timeouts
 
-FIRST_LOOK, LAST_LOOK = 0.1, 2.0  # seconds between two questions who else has it
-STUCK = 15.0  # seconds without one piece, after which a download gives up
+MAX_SOURCES = 32  # at once, and as many connections and open files
+MAX_LOSSES = 3  # of one source before it is given up
 
-WhoHas = Callable[[Content], "Future[list[Address]]"]
-
-
-def nobody_else(_content: Content) -> Future[list[Address]]:
-    """Know of no other source: for a download that asks no tracker."""
-    answered: Future[list[Address]] = Future()
-    answered.set_result([])
-    return answered
+HangingUp = Callable[[object, Callable[[], None]], AbstractContextManager[None]]
 
 
 class SourceFinder:
-    """The sources of one content, known and found, and which of them are set to work."""
+    """The sources of one content: known, found, lost and lying."""
 
-    def __init__(self, content: Content, named: Sequence[Address], who_has: WhoHas) -> None:
-        """Begin with those that the user ``named``, or that were found by their list."""
-        self._content = content
-        self._named = named
+    def __init__(self, request: DownloadRequest, who_has: WhoHas, timeouts: Timeouts) -> None:
+        self._request = request
         self._who_has = who_has
-        self._others: list[Address] = []  # whom the tracker has told of, beside those
+        self._timeouts = timeouts
+        self._found: list[Address] = []  # by the tracker, beside those of the request
+        self._asked: Future[list[Address]] | None = None
+        self._pause_s, self._due = 0.0, monotonic()  # the tracker is asked at once, then less often
+        self._losses: Counter[Address] = Counter()
+        self._liars: set[Address] = set()
 
-    def named(self) -> list[Address]:
-        """Return those to be asked first, in the order in which to ask them."""
-        return _drawn(self._named)
+    def sources(self) -> list[Address]:
+        """Return all that are known: the named ones first, the least often lost first."""
+        everyone = (*in_turns(self._request.sources), *in_turns(self._found))
+        return sorted(dict.fromkeys(everyone), key=self._losses.__getitem__)  # each once
 
-    def find_others(self, checkpoint: Callable[[], None]) -> list[Address]:
-        """Ask the tracker who else has the content; nobody, where it does not answer.
+    def may_ask(self, source: Address) -> bool:
+        """Tell whether a source has not lied, and was not lost too often."""
+        return source not in self._liars and self._losses[source] < MAX_LOSSES
 
-        ``checkpoint`` is called now and then while that takes, and may raise to give up.
+    def note_liar(self, source: Address) -> None:
+        """Never ask this source again: it sent bytes that are not the content's."""
+        self._liars.add(source)
+
+    def note_loss(self, source: Address, failure: RedeError) -> bool:
+        """Count a failure against a source; tell whether it is one, which a liar's is not."""
+        if source in self._liars:
+            return False
+        cause = getattr(failure, "cause", None)
+        lost = isinstance(cause, errors.ConnectionLostError) and cause.reason in ("lost", "refused")
+        # After silence, a refusal or a broken rule another attempt is worth nothing.
+        self._losses[source] += 1 if lost else MAX_LOSSES
+        return True
+
+    def pause_s(self) -> float:
+        """Return how many seconds may pass until ``update`` has something to do."""
+        if self._asked is not None:
+            return self._timeouts.max_search_pause_s
+        return max(0.0, self._due - monotonic())
+
+    def is_answered(self, *, unless_asked: bool) -> bool:
+        """Tell whether the tracker has answered; return ``unless_asked`` when it was not asked."""
+        return unless_asked if self._asked is None else self._asked.done()
+
+    def update(self, wake: Callable[[], None], *, at_once: bool) -> bool:
+        """Ask the tracker when it is time to; tell whether its answer has been taken now.
+
+        ``wake`` is called, in another thread, when the answer is there.
         """
-        asked, end = self._who_has(self._content), monotonic() + STUCK
+        if self._asked is None and (at_once or monotonic() >= self._due):
+            self._asked = self._who_has(self._request.content)
+            self._asked.add_done_callback(lambda _: wake())
+        elif self._asked is not None and self._asked.done():
+            self._found, self._asked = self._answer(self._asked), None
+            pause = max(self._timeouts.first_search_pause_s, self._pause_s * 2)
+            self._pause_s = min(pause, self._timeouts.max_search_pause_s)
+            self._due = monotonic() + self._pause_s
+            return True
+        return False
+
+    def _answer(self, asked: Future[list[Address]]) -> list[Address]:
+        """Return whom the tracker named beside the request; nobody, if it has not answered."""
+        with suppress(RedeError, FutureTimeoutError):  # on Python 3.10 that is no TimeoutError
+            found = asked.result(timeout=0)
+            return [peer for peer in found if peer not in self._request.sources]
+        return []
+
+    def _find_others(self, check: Callable[[], None]) -> list[Address]:
+        """Wait for the tracker to say who else has the content; ``check`` may raise meanwhile."""
+        asked = self._who_has(self._request.content)
+        end = monotonic() + self._timeouts.download_stall_s
         while not asked.done() and monotonic() < end:
-            wait([asked], FIRST_LOOK)
-            checkpoint()
-        self._others = [peer for peer in _told(asked) if peer not in self._named]
-        return _drawn(self._others)
+            wait([asked], self._timeouts.first_search_pause_s)
+            check()
+        self._found = self._answer(asked)
+        return in_turns(self._found)
 
-    def run(self, crew: Swarm, verifier: PieceWriter, is_cancelled: Callable[[], bool]) -> None:
-        """Set sources to work, also those told of later, until all is here or nobody is left."""
+    def find_layer(
+        self, connect: Connect, check: Callable[[], None], hanging_up: HangingUp
+    ) -> bytes:
+        """Return the piece layer (BEP 52) from the first source that gives one with the right root.
 
-        def is_over() -> bool:
-            return crew.board.complete or is_cancelled() or verifier.failure is not None
-
-        sources = [*self._named, *self._others]
-        pause, due = 0.0, monotonic()  # those that are known are at work before it is asked
-        asked: Future[list[Address]] | None = None
+        The sources are asked one by one. One that is silent for ``layer_hurry_s`` is passed over
+        and asked again at the end; one that says "espera" again and again, for twice as long each
+        time. The tracker's are asked when no named one has answered. ``check`` raises
+        InterruptedByUserError, ``hanging_up`` has the connection hung up then. Raises
+        PeerUnreachableError or VerificationError, of the source that was asked last.
+        """
+        content, hurry = self._request.content, self._timeouts.layer_hurry_s
+        if merkle.piece_count(content.size) == 1:
+            return content.root
+        waiting = deque((source, hurry) for source in in_turns(self._request.sources))
+        found_others = False
+        pending: set[Address] = set()
+        failure: RedeError = errors.ConnectionLostError("lost")
         while True:
-            others = self._set_to_work(crew, verifier, sources)
-            left = LAST_LOOK if asked else max(0.0, due - monotonic())
-            with crew.changed:
-                crew.changed.wait_for(
-                    lambda others=others, asked=asked: (  # type: ignore[misc]
-                        is_over()
-                        or (others and crew.has_room)
-                        or (asked.done() if asked else not crew.at_work)
-                    ),
-                    left,
+            if not found_others and not (waiting and waiting[0][1] == hurry):
+                found_others = True
+                waiting.extendleft((source, hurry) for source in self._find_others(check))
+            if not waiting:
+                raise failure
+            source, timeout = waiting.popleft()
+            limit = timeout if waiting or not found_others else None
+            try:
+                with connect(source) as connection, hanging_up(source, connection.hang_up):
+                    check()
+                    return self._ask_layer(connection, source, limit, pending)
+            except errors.InterruptedByUserError:
+                raise
+            except RedeError as error:
+                check()
+                failure = _of_source(source, error)
+                again = timeout == hurry or (
+                    source in pending and timeout < self._timeouts.pending_s
                 )
-                ended = is_over()
-            if ended or monotonic() - crew.moved_at > STUCK:
-                return
-            if asked is None and (monotonic() >= due or not crew.at_work):
-                asked = self._who_has(self._content)
-                asked.add_done_callback(lambda _: crew.wake())
-            elif asked is not None and asked.done():
-                sources, asked = [*self._named, *_told(asked)], None
-                if not crew.at_work and not any(map(crew.may_join, sources)):
-                    return
-                pause = min(max(FIRST_LOOK, pause * 2), LAST_LOOK)
-                due = monotonic() + pause
+                if limit is not None and again and _is_silence(error):
+                    waiting.append((source, max(self._timeouts.reply_s, 2 * timeout)))
 
-    def _set_to_work(self, crew: Swarm, verifier: PieceWriter, sources: Sequence[Address]) -> bool:
-        """Set as many to work as may be; tell whether others would come when one leaves."""
-        told = [source for source in sources if source not in self._named]
-        for source in sorted((*self.named(), *_drawn(told)), key=crew.losses):
-            crew.join(source, verifier)
-        return not crew.has_room and any(map(crew.may_join, sources))
+    def _ask_layer(
+        self, connection: Connection, source: Address, limit: float | None, pending: set[Address]
+    ) -> bytes:
+        """Ask one source for the layer; with a ``limit``, "espera" buys it no more seconds."""
+        began = monotonic()
+
+        def note_pending(_pending: Pending) -> None:
+            pending.add(source)
+            if limit is not None and monotonic() - began > limit:
+                raise errors.ConnectionLostError("silent")
+
+        content = self._request.content
+        head = connection.ask(Hashes(content.root), FileData, limit, note_pending)
+        if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
+            raise errors.ProtocolError("bad-length")
+        layer = bytes(connection.receive_exactly(head.bytes))
+        if merkle.root_of(layer, content.size) != content.root:
+            raise errors.VerificationError(self._request.name, source)
+        return layer
 
 
-def _drawn(sources: Sequence[Address]) -> list[Address]:
-    """Put sources in the order in which to try them: by lot, where they are too many for all.
+def in_turns(sources: Iterable[Address]) -> list[Address]:
+    """Order sources so that each machine's first comes before any machine's second.
 
-    One of each machine comes first, so that nobody hides the others by being there many times.
+    So no machine hides the others by being listed many times. Where there are more sources than
+    may be at work, lots are drawn first.
     """
-    if len(sources) > AT_WORK:
-        sources = random.sample(sources, len(sources))
+    drawn: Sequence[Address] = tuple(sources)
+    if len(drawn) > MAX_SOURCES:
+        drawn = random.sample(drawn, len(drawn))
     times: Counter[str] = Counter()
     turns = []
-    for source in sources:
+    for source in drawn:
         turns.append((times[source.ip], source))
         times[source.ip] += 1
     return [source for _, source in sorted(turns, key=itemgetter(0))]
 
 
-def _told(asked: Future[list[Address]]) -> list[Address]:
-    """Return what the tracker has answered; nobody, if it has not."""
-    with suppress(RedeError, FutureTimeoutError):  # which Python 3.10 has apart
-        return asked.result(timeout=0)
-    return []
+def _of_source(source: Address, error: RedeError) -> RedeError:
+    """Add the address of a source to what went wrong with it."""
+    known_causes = (errors.ConnectionLostError, errors.ProtocolError, errors.RefusedError)
+    return errors.PeerUnreachableError(source, error) if isinstance(error, known_causes) else error
+
+
+def _is_silence(error: RedeError) -> bool:
+    cause = getattr(error, "cause", error)
+    return isinstance(cause, errors.ConnectionLostError) and cause.reason == "silent"

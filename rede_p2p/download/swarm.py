@@ -1,338 +1,300 @@
-"""The sources of one download, one thread each, around one PiecePicker.
+"""The owner of one download: its sources, its pieces, its first error, its end.
 
-A source offers pieces; its thread reserves on the board those that nobody else brings, takes them,
-has them verified and written, and tells the source what the others got meanwhile. The life of a
-piece: missing → reserved by a source → here, or back to missing when its source lies or leaves.
+``run`` starts one thread for each source, which asks the swarm what to do next and reports what it
+did. One lock guards the piece picker and everything else here, and no I/O happens under it. The
+thread that calls ``run`` owns the swarm; any thread may ``cancel`` it.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from functools import partial
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Condition, Lock, Thread
 from time import monotonic
 
+from rede_p2p import errors
 from rede_p2p.content import merkle
-from rede_p2p.content.disk import Writer, pages
-from rede_p2p.content.merkle import Content
+from rede_p2p.content.merkle import Verdicts
 from rede_p2p.download.piece_picker import PiecePicker
-from rede_p2p.download.piece_writer import PieceWriter, Verdicts
-from rede_p2p.errors import (
-    Address,
-    ConnectionLostError,
-    DiskError,
-    PeerUnreachableError,
-    ProtocolError,
-    RedeError,
-    VerificationError,
-)
-from rede_p2p.net.connection import Connection
-from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import RANGES_LIMIT, Next, PieceData, PieceOffer, Take, Want
+from rede_p2p.download.request import DownloadProgress, DownloadRequest
+from rede_p2p.download.source_finder import MAX_SOURCES, SourceFinder
+from rede_p2p.errors import Address, ConnectionLostError, DiskError, PeerUnreachableError, RedeError
+from rede_p2p.protocol.codec import Pending
+from rede_p2p.protocol.fields import MAX_NEWS_INDEXES
+from rede_p2p.protocol.messages import Next, PieceOffer, Take
+from rede_p2p.timeouts import Timeouts
+from rede_p2p.upload.seed_store import SeededContent
 
-AT_WORK = 32  # sources at once, and as many connections and open files
-TRUST = 4 * 1024 * 1024  # bytes that a source may promise before it has brought as many
-LONG = 1024 * 1024  # bytes; a run as long is written beside receiving
-PART = 512 * 1024  # bytes of a run that are verified and written together, to begin with
-LONGEST_PART = 2 * 1024 * 1024  # bytes; where a run goes on, its parts double up to here
-BUFFERS = 3  # of one source, each of LONGEST_PART bytes or of one piece
-FEW = 4  # sources; with fewer, the next request leaves as soon as a head comes
-SHORTEST_HEAD = 8  # bytes of a reply before its body
-TRIES = 3  # times that a source may be lost before it is given up
-FIRST_REST, LONGEST_REST = 0.001, 0.5  # seconds from an offer of no use to the next question
-LOOK_AGAIN = 0.1  # seconds between two looks at who is slow, with nothing else to do
+IN_FLIGHT_WINDOW_BYTES = (
+    4 * 1024 * 1024
+)  # asked of a source in one request, until it has brought half as much
+ENDGAME_POLL_S = 0.1  # between two looks for late pieces when nothing is missing
+
+FetchFrom = Callable[[Address], None]  # the body of a source's thread; raises RedeError
 
 
 class Swarm:
-    """The source threads of one download; see the module's docstring."""
+    """One download among its sources."""
 
-    def __init__(
-        self,
-        name: str,
-        content: Content,
-        board: PiecePicker,
-        connect: Callable[[Address], Connection],
-    ) -> None:
-        self._name = name
-        self._content = content
-        self._piece = merkle.piece_length(content.size)
-        self._trust = max(1, TRUST // self._piece)  # pieces
-        self._connect = connect
-        self.changed = Condition(Lock())  # guards all below, and the board
-        self.board = board
-        self.failure: RedeError | None = None  # the first one, or a lie
-        self.waiting = codec.Pending()  # what a source last said while we wait for our turn
-        self.moved_at = monotonic()  # when a piece last came, or a source last told us to wait
-        self.at_work: set[Address] = set()
-        self._threads: list[Thread] = []
-        self._talking: dict[Address, Connection] = {}
-        self._losses: dict[Address, int] = {}
-        self._liars: set[Address] = set()
-        self._closed = False
+    def __init__(self, request: DownloadRequest, finder: SourceFinder, timeouts: Timeouts) -> None:
+        self._request = request
+        self._seeded: SeededContent | None = None  # set before the first piece arrives
+        self._timeouts = timeouts
+        size = request.content.size
+        self._window = max(1, IN_FLIGHT_WINDOW_BYTES // merkle.piece_length(size))  # pieces
+        self._threads: list[Thread] = []  # of sources; touched by the owner alone
+        self._changed = Condition(Lock())  # guards everything below, and what those objects hold
+        self._finder = finder
+        count = merkle.piece_count(size)
+        self._picker = PiecePicker(count, monotonic, timeouts.min_endgame_wait_s)
+        self._at_work: set[Address] = set()
+        self._hang_ups: dict[object, Callable[[], None]] = {}  # each wakes one waiting thread
+        self._error: RedeError | None = None  # a disk error, else a bad hash, else the first one
+        self._failed = False  # the error is the disk's: no other source can help
+        self._cancelled = self._closed = False
+        self._moved_at = monotonic()  # when a piece or an "espera" last came
+        self._place = 0  # in the queue of the source that reported last
+        self._fetched = self._kept = 0  # verified bytes: fetched now, and kept from before
 
-    def join(self, source: Address, verifier: PieceWriter) -> None:
-        """Fetch from one more source, if there is room for it.
+    def cancel(self) -> None:
+        """End the download soon, from any thread."""
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+            hang_ups = list(self._hang_ups.values())
+        for hang_up in hang_ups:
+            hang_up()
 
-        Not if it is at work, has lied, or was lost too often.
-        """
-        with self.changed:
-            if not (self.has_room and self.may_join(source)) or self._closed:
-                return
-            self.at_work.add(source)
-        thread = Thread(target=self._work, args=(source, verifier), name=f"source {source}")
+    def progress(self) -> DownloadProgress:
+        """Return how far the download is; from any thread."""
+        with self._changed:
+            rechecking = self._picker.any_doubtful
+            kept = 0 if rechecking else self._kept
+            have, sources = self._fetched + kept, len(self._at_work)
+            return DownloadProgress(have, kept, sources, rechecking, self._place)
+
+    def check_cancelled(self) -> None:
+        """Raise InterruptedByUserError once the download is cancelled."""
+        if self._cancelled:
+            raise errors.InterruptedByUserError
+
+    @contextmanager
+    def hanging_up(self, key: object, hang_up: Callable[[], None]) -> Iterator[None]:
+        """Have ``hang_up`` called if the download ends before the block does, or has ended."""
+        with self._changed:
+            self._hang_ups[key] = hang_up
+            is_over = self._closed or self._cancelled
+        if is_over:
+            hang_up()
         try:
-            thread.start()
-        except RuntimeError:  # the system has no thread left
-            with self.changed:
-                self._leave(source, PeerUnreachableError(source, ConnectionLostError("lost")))
-        else:
-            self._threads.append(thread)  # by the thread that owns the crew alone
+            yield
+        finally:
+            with self._changed:
+                del self._hang_ups[key]
 
-    def may_join(self, source: Address) -> bool:
-        """Tell whether a source is not at work, has not lied, and was not lost too often."""
-        if source in self.at_work or source in self._liars:
-            return False
-        return self.losses(source) < TRIES
+    def run(self, fetch_from: FetchFrom) -> None:
+        """Run ``fetch_from`` in a thread for each source; return when all the threads have ended.
 
-    def losses(self, source: Address) -> int:
-        """Return how often a source was lost."""
-        return self._losses.get(source, 0)
+        That is when every piece is here, when nobody is left to ask, or when the download stalls.
+        """
+        self._moved_at = monotonic()
+        try:
+            self._gather(fetch_from)
+        finally:
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
+                hang_ups = [self._hang_ups[s] for s in self._at_work & self._hang_ups.keys()]
+            for hang_up in hang_ups:
+                hang_up()
+            for thread in self._threads:
+                thread.join()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more source may be at work."""
-        return len(self.at_work) < AT_WORK
+    def check_complete(self) -> None:
+        """Return if every piece is here; else raise the cause.
 
-    def size(self) -> int:
+        InterruptedByUserError, DiskError, VerificationError, PeerUnreachableError, IncompleteError.
+        """
+        self.check_cancelled()
+        if self._picker.complete and not self._failed:
+            return
+        error = self._error or ConnectionLostError("silent")
+        have = self.progress().have
+        if self._failed or isinstance(error, errors.VerificationError) or not have:
+            raise error
+        raise errors.IncompleteError(self._request.name, have, self._request.content.size, error)
+
+    def begin(self, seeded: SeededContent, doubtful: range) -> None:
+        """Offer pieces through ``seeded``; hold back the ``doubtful`` ones, not rechecked yet."""
+        with self._changed:
+            self._seeded = seeded
+            self._picker.doubt(doubtful)
+
+    def record_recheck(self, verdicts: Verdicts) -> bool:
+        """Take the verdicts on doubtful pieces; tell whether to go on rechecking."""
+        right = self._offer_right(verdicts)
+        with self._changed:
+            self._kept += merkle.bytes_in(right, self._request.content.size)
+            self._moved_at = monotonic()
+            self._picker.recheck(verdicts)
+            self._changed.notify_all()
+            return not (self._cancelled or self._failed)
+
+    def has_nothing(self) -> bool:
+        """Tell whether no byte is verified, and none is left to be rechecked."""
+        return not (self._picker.any_doubtful or self.progress().have)
+
+    def stalls_in_s(self) -> float:
+        """Return the seconds until the download stalls; 0 once it failed or was cancelled."""
+        if self._cancelled or self._failed:
+            return 0.0
+        return self._moved_at + self._timeouts.download_stall_s - monotonic()
+
+    def first_want(self) -> tuple[bytes, int]:
+        """Return the bitmap of missing pieces, and where the log of later changes begins."""
+        with self._changed:
+            return self._picker.wanted()
+
+    def take(
+        self, source: Address, offer: PieceOffer, brought: int, since: int
+    ) -> tuple[Take | None, int]:
+        """Reserve what is of use in an offer, within the source's in-flight window.
+
+        One request asks for IN_FLIGHT_WINDOW_BYTES or, if more, twice the ``brought`` pieces: a
+        source that brings nothing keeps little from the others.
+        """
+        with self._changed:
+            return self._picker.take(source, offer, max(self._window, 2 * brought), since)
+
+    def ask_next(self, source: Address, offer: PieceOffer, since: int) -> tuple[Next | None, int]:
+        """Wait for an unreserved piece or, in the endgame, a late one; return the next request.
+
+        None means that there is nothing left to ask of this source.
+        """
+        with self._changed:
+            while not (self._closed or self._picker.complete or not self._finder.may_ask(source)):
+                none_missing = not self._picker.any_missing
+                late = self._picker.endgame(source)[:MAX_NEWS_INDEXES] if none_missing else []
+                if late or not none_missing:
+                    return self._picker.ask_next(offer, late, since)
+                self._changed.wait(ENDGAME_POLL_S)
+            return None, since
+
+    def rest(self, seconds: float) -> None:
+        """Wait some seconds, or until the download ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._is_over(), seconds)
+
+    def count_sources(self) -> int:
         """Return how many sources are at work."""
-        return len(self.at_work)
+        return len(self._at_work)
 
-    def judge(self, source: Address, found: Verdicts) -> list[int]:
-        """Take the verifier's word: list the pieces that are right and new; be rid of a liar."""
-        with self.changed:
-            self.moved_at = monotonic()
-            lied = not all(found.values())
-            if lied:
-                self._liars.add(source)
-                self.failure = VerificationError(self._name, source)
-                if source in self._talking:
-                    self._talking[source].hang_up()
-            new = [i for i, right in found.items() if right and self.board.confirm(i, source)]
-            if lied or self.board.complete:
-                self.changed.notify_all()
-            return new
+    def is_here(self, index: int) -> bool:
+        """Tell whether a piece is verified and written."""
+        return self._picker.is_here(index)
 
-    def note_left(self, found: Verdicts) -> None:
-        """Take it that pieces of an earlier download were looked at."""
-        with self.changed:
-            self.moved_at = monotonic()
-            self.board.settle(found)
-            if self.board.complete or not all(found.values()):
-                self.changed.notify_all()
+    def note_pending(self, source: Address, pieces: range, pending: Pending) -> None:
+        """Record that a source keeps us in its queue for these pieces."""
+        with self._changed:
+            self._place = pending.place
+            self._moved_at = monotonic()
+            self._picker.postpone(source, pieces)
 
-    def wake(self) -> None:
-        """Let those who wait for a change look again."""
-        with self.changed:
-            self.changed.notify_all()
+    def record(self, source: Address, verdicts: Verdicts) -> None:
+        """Take verdicts on a source's pieces (right ones are written); hang up if one is wrong."""
+        right = self._offer_right(verdicts)
+        with self._changed:
+            self._place, self._moved_at = 0, monotonic()
+            new = [index for index in right if self._picker.confirm(index, source)]
+            self._fetched += merkle.bytes_in(new, self._request.content.size)
+            if len(right) < len(verdicts):
+                self._finder.note_liar(source)
+                if not self._failed:
+                    self._error = errors.VerificationError(self._request.name, source)
+                self._hang_ups.get(source, lambda: None)()  # it takes no lock
+            elif not self._picker.complete:
+                return
+            self._changed.notify_all()
 
-    def stop(self) -> None:
-        """Hang up on every source, from any thread."""
-        with self.changed:
-            self._closed = True
-            for connection in self._talking.values():
-                connection.hang_up()
-            self.changed.notify_all()
+    def fail(self, error: RedeError) -> None:
+        """End the download with this disk error, unless it has failed already."""
+        with self._changed:
+            if not self._failed:
+                self._failed, self._error = True, error
+            self._changed.notify_all()
 
-    def close(self) -> None:
-        """Stop, and wait for every thread."""
-        self.stop()
-        for thread in self._threads:
-            thread.join()
+    def _gather(self, fetch_from: FetchFrom) -> None:
+        """Start sources, even those found later, until the end or until none is left."""
+        others_wait = False
 
-    def _work(self, source: Address, verifier: PieceWriter) -> None:
+        def may_go_on() -> bool:
+            if self._is_over() or (others_wait and len(self._at_work) < MAX_SOURCES):
+                return True
+            return self._finder.is_answered(unless_asked=not self._at_work)
+
+        while True:
+            others_wait = self._start_sources(fetch_from)
+            with self._changed:
+                self._changed.wait_for(may_go_on, self._finder.pause_s())
+                if self._is_over() or self.stalls_in_s() < 0:
+                    return
+            answered = self._finder.update(self._wake, at_once=not self._at_work)
+            if answered and not (self._at_work or self._startable()):
+                return
+
+    def _start_sources(self, fetch_from: FetchFrom) -> bool:
+        """Start as many sources as may be at work; tell whether more wait for a free place."""
+        for source in self._startable():
+            with self._changed:
+                if self._closed or len(self._at_work) >= MAX_SOURCES:
+                    return True
+                self._at_work.add(source)
+            name, body = f"source {source.ip}:{source.port}", (source, fetch_from)
+            thread = Thread(target=self._run_source, args=body, name=name)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no thread left
+                self._leave(source, PeerUnreachableError(source, ConnectionLostError("lost")))
+            else:
+                self._threads.append(thread)
+        return False
+
+    def _startable(self) -> list[Address]:
+        with self._changed:
+            known = self._finder.sources()
+            return [s for s in known if s not in self._at_work and self._finder.may_ask(s)]
+
+    def _run_source(self, source: Address, fetch_from: FetchFrom) -> None:
         failure: RedeError | None = None
         try:
-            with self._connect(source) as connection:
-                try:
-                    if self._enter(source, connection):
-                        self._converse(source, connection, verifier)
-                finally:
-                    with self.changed:
-                        self._talking.pop(source, None)
-        except (PeerUnreachableError, VerificationError) as error:
-            failure = error
-        except DiskError as error:
-            if error.kind == "crowded":  # those at work have their files open
-                failure = error
-            else:  # no other source can help
-                verifier.failure = error
+            fetch_from(source)
         except RedeError as error:
-            failure = PeerUnreachableError(source, error)
-        except BaseException:  # unforeseen: the thread tells of it, and nobody may wait for it
+            if isinstance(error, DiskError) and error.kind != "crowded":
+                self.fail(error)
+            else:  # too many open files: the sources at work can go on
+                failure = error
+        except BaseException:  # a bug: the thread reports it, and nobody waits for this source
             failure = PeerUnreachableError(source, ConnectionLostError("lost"))
             raise
         finally:
-            with self.changed:
-                self._leave(source, failure)
+            self._leave(source, failure)
 
     def _leave(self, source: Address, failure: RedeError | None) -> None:
-        """Have a source at work no more; under the lock."""
-        self.board.give_back(source)
-        self.at_work.remove(source)
-        if failure is not None and source not in self._liars:
-            self._losses[source] = self.losses(source) + _weight(failure)
-            self.failure = self.failure or failure
-        self.changed.notify_all()
+        with self._changed:
+            self._picker.release(source)
+            self._at_work.remove(source)
+            if failure is not None and self._finder.note_loss(source, failure):
+                self._error = self._error or failure
+            self._changed.notify_all()
 
-    def _enter(self, source: Address, connection: Connection) -> bool:
-        with self.changed:
-            self._talking[source] = connection
-            return not self._closed
+    def _offer_right(self, verdicts: Verdicts) -> list[int]:
+        """Offer the verified pieces to others; return them."""
+        assert self._seeded is not None
+        right = [index for index, is_right in verdicts.items() if is_right]
+        self._seeded.add(right)
+        return right
 
-    def _converse(self, source: Address, connection: Connection, verifier: PieceWriter) -> None:
-        """Take what the source offers until nothing is missing any more.
+    def _is_over(self) -> bool:
+        return self._picker.complete or self._cancelled or self._failed
 
-        Each answer brings the next offer in its head. With few sources the next request leaves
-        before the bytes of this one have come, so that the source never waits for us; with many,
-        the others fill that gap, and we are woken once for the head and its bytes.
-        """
-        size = self._content.size
-        brought, rest = 0, FIRST_REST  # pieces, seconds
-        with self.changed:
-            bitmap, told = self.board.wanted()
-        offer = connection.ask(Want(self._content.root, bitmap), PieceOffer)
-        taken, told = self._take(source, connection, offer, told, brought)
-        with verifier.writer() as writer:
-            buffers = _Buffers(max(self._piece, LONGEST_PART))
-            while True:
-                while taken:
-                    rest = FIRST_REST
-                    if len(self.at_work) >= FEW:
-                        connection.await_together(merkle.bytes_in(taken, size) + SHORTEST_HEAD)
-                    note = partial(self._note_waiting, source, taken)
-                    head = connection.receive_reply(PieceData, waiting=note)
-                    self.waiting = codec.Pending()
-                    if head.bytes != merkle.bytes_in(taken, size):
-                        raise ProtocolError("bad-length")
-                    coming = taken
-                    offer = PieceOffer(head.first, head.count, head.others)
-                    taken, told = self._take(source, connection, offer, told, brought)
-                    self._receive(source, connection, coming, verifier, writer, buffers)
-                    brought += len(coming)
-                late = self._await_work(source)
-                if late is None:
-                    return
-                with self.changed:
-                    got, lost, told = self.board.news(told, RANGES_LIMIT - len(late))
-                    # Late pieces came from their first source, which is no news to the board.
-                    got += self._unwanted(offer, got)[: RANGES_LIMIT - len(got)]
-                asked = monotonic()
-                offer = connection.ask(Next(tuple(got), (*lost, *late)), PieceOffer)
-                taken, told = self._take(source, connection, offer, told, brought)
-                if not taken:
-                    self._rest(asked + rest - monotonic())
-                    rest = min(2 * rest, LONGEST_REST)
-
-    def _take(
-        self, source: Address, connection: Connection, offer: PieceOffer, told: int, brought: int
-    ) -> tuple[range, int]:
-        """Reserve what is of use in an offer, ask for it, and tell the news since ``told``.
-
-        No source may promise much more than it has ``brought``: it might bring nothing, and what
-        it keeps from the others is fetched from them at the very end only. An honest one has the
-        time that a run takes for its measure, and offers no more than twice what it has sent.
-        """
-        offered = range(offer.first, offer.first + offer.count)
-        if max(offered.stop - 1, *offer.others, -1) >= self.board.count:
-            raise ProtocolError("bad-length")
-        with self.changed:
-            taken = self.board.claim(source, offered, max(self._trust, 2 * brought))
-            for other in offer.others:
-                taken = taken or self.board.claim(source, range(other, other + 1), 1)
-            if not taken:
-                return taken, told
-            got, lost, told = self.board.news(told, RANGES_LIMIT)
-        connection.send(
-            codec.encode_request(Take(taken.start, len(taken), tuple(got), tuple(lost)))
-        )
-        return taken, told
-
-    def _unwanted(self, offer: PieceOffer, told: list[int]) -> list[int]:
-        offered = (*range(offer.first, offer.first + offer.count), *offer.others)
-        return [i for i in offered if not self.board.is_missing(i) and i not in told]
-
-    def _await_work(self, source: Address) -> list[int] | None:
-        """Wait until something is missing, or another source is late; None at the end."""
-        with self.changed:
-            while not (self._closed or self.board.complete or source in self._liars):
-                if not self.board.idle:
-                    return []
-                if late := self.board.overdue(source)[:RANGES_LIMIT]:
-                    return late
-                self.changed.wait(LOOK_AGAIN)
-            return None
-
-    def _rest(self, seconds: float) -> None:
-        """Let some time pass after an offer of no use, unless it took as long to come.
-
-        An honest source with nothing to offer waits itself; who does not would keep us busy.
-        """
-        with self.changed:
-            self.changed.wait_for(lambda: self._closed or self.board.complete, seconds)
-
-    def _receive(
-        self,
-        source: Address,
-        connection: Connection,
-        pieces: range,
-        verifier: PieceWriter,
-        writer: Writer,
-        buffers: _Buffers,
-    ) -> None:
-        """Receive a run and verify it, part by part; a long one is written beside."""
-        size = self._content.size
-        is_long = merkle.bytes_in(pieces, size) >= LONG
-        part = max(1, PART // self._piece)
-        while pieces:
-            some, pieces = pieces[:part], pieces[part:]
-            part = min(2 * part, max(1, LONGEST_PART // self._piece))
-            buffer = buffers.take()
-            data = buffer[: merkle.bytes_in(some, size)]
-            connection.receive_all(data)
-            if is_long:
-                verifier.settle_beside(source, some, data, partial(buffers.give, buffer))
-            else:
-                verifier.settle(writer, source, some, data)
-                buffers.give(buffer)
-
-    def _note_waiting(self, source: Address, pieces: range, wait: codec.Pending) -> None:
-        with self.changed:
-            self.waiting = wait
-            self.moved_at = monotonic()
-            self.board.put_off(source, pieces)
-
-
-def _weight(failure: RedeError) -> int:
-    """Count a lost connection once; silence, a refusal or a broken rule is worth no other try."""
-    cause = getattr(failure, "cause", None)
-    lost = isinstance(cause, ConnectionLostError) and cause.reason in ("lost", "refused")
-    return 1 if lost else TRIES
-
-
-class _Buffers:
-    """The buffers of one source: one fills while the others are written."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._made = 0
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
-
-    def take(self) -> memoryview:
-        if self._made < BUFFERS and self._free.empty():
-            self._made += 1
-            return pages(self._size)
-        return self._free.get()
-
-    def give(self, buffer: memoryview) -> None:
-        self._free.put(buffer)
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

@@ -1,25 +1,20 @@
-"""The downloads of this peer: each a number, a thread, and an end that is told.
+"""The downloads of this peer: each ``get`` is a transfer with a number, a thread and a result.
 
-One transfer is one ``get``: the small files ride together (``batch``), each large one is a
-``download``. Owner: the peer, which must ``close`` them.
+The small files of a transfer travel together (``small_files``); each large one is a ``download``.
+Owner: the peer, which must ``close`` them.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from pathlib import Path
-from threading import Event as Signal
+from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
-from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.download.download import Connect, Download, DownloadRequest, Outcome
-from rede_p2p.download.small_files import SMALL, Batch
-from rede_p2p.download.source_finder import WhoHas, nobody_else
+from rede_p2p.download.download import Download
+from rede_p2p.download.request import DownloadContext, DownloadProgress, DownloadRequest, Outcome
+from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES, SmallFiles
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, Progress, TransferEnded
-from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import Share
 
 Results = list[tuple[DownloadRequest, "Outcome | RedeError"]]
@@ -29,31 +24,20 @@ class Transfer:
     """One ``get`` on its way."""
 
     def __init__(
-        self,
-        number: int,
-        wanted: Sequence[DownloadRequest],
-        folder: Path,
-        connect: Connect,
-        roots: HashCache,
-        who_has: WhoHas,
-        holdings: SeedStore,
+        self, number: int, requests: Sequence[DownloadRequest], context: DownloadContext
     ) -> None:
         self.number = number
-        self.title = wanted[0].name if len(wanted) == 1 else f"{len(wanted)} arquivos"
+        self.names = tuple(request.name for request in requests)
         self.began = monotonic()
         self.results: Future[Results] = Future()
-        self.told = Signal()  # set when somebody waits for the end, so that no event is needed
-        self._wanted = wanted
-        self._size = sum(one.content.size for one in wanted)
-        self._folder = folder
-        self._connect = connect
-        self._roots = roots
-        self._who_has = who_has
-        self._holdings = holdings
-        self._lock = Lock()  # guards the six below
+        self.followed = Flag()  # set while somebody waits for the end, who needs no event
+        self._requests = requests
+        self._size = sum(request.content.size for request in requests)
+        self._context = context
+        self._lock = Lock()  # guards everything below
         self._done: Results = []
         self._done_bytes = self._kept = self._already = 0
-        self._running: Download | Batch | None = None
+        self._running: Download | SmallFiles | None = None
         self._cancelled = False
 
     def cancel(self) -> None:
@@ -65,61 +49,65 @@ class Transfer:
             running.cancel()
 
     def progress(self) -> Progress:
-        """Tell how far it is."""
+        """Return how far it is."""
         with self._lock:
-            running, have, done = self._running, self._done_bytes, len(self._done)
+            running, done_bytes, done = self._running, self._done_bytes, len(self._done)
             kept, already = self._kept, self._already
-        place, sources, looking = 0, 0, False
-        if isinstance(running, Download):
-            part = running.progress()
-            have, kept, sources = have + part.have, kept + part.kept, part.sources
-            place, looking = running.waiting.place, part.looking
-        have, files = min(have, self._size), len(self._wanted)
-        return Progress(have, self._size, kept, done, files, place, sources, already, looking)
+        now = running.progress() if isinstance(running, Download) else DownloadProgress()
+        return Progress(
+            have=min(done_bytes + now.have, self._size),
+            size=self._size,
+            kept=kept + now.kept,
+            files_done=done,
+            files=len(self._requests),
+            place=now.place,
+            sources=now.sources,
+            already=already,
+            rechecking=now.rechecking,
+        )
 
     def run(self) -> None:
-        """Fetch everything, in the thread of this transfer, set the results, and offer them."""
+        """Fetch everything in this transfer's thread, set the results, and offer the files."""
         try:
-            small = [wanted for wanted in self._wanted if wanted.content.size <= SMALL]
-            large = [wanted for wanted in self._wanted if wanted.content.size > SMALL]
+            small = [r for r in self._requests if r.content.size <= MAX_SMALL_FILE_BYTES]
+            large = [r for r in self._requests if r.content.size > MAX_SMALL_FILE_BYTES]
             if len(small) > 1:
-                self._run_batch(small)
+                self._run_small(small)
             else:
                 large += small  # alone, it is worth the resuming that only a download does
-            for wanted in large:
-                self._report(wanted, self._run_download(wanted))
+            for request in large:
+                self._report(request, self._run_download(request))
             self.results.set_result(self._done)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
             self.results.set_exception(error)
-        self._holdings.keep(self._whole_files())
+        self._context.seeds.keep(self._whole_files())
 
     def _whole_files(self) -> Iterator[tuple[bytes, Share]]:
         """Yield the root and the place of each file that is here and as it was verified."""
-        for wanted, outcome in self._done:
+        for request, outcome in self._done:
             if isinstance(outcome, Outcome):
                 path = str(outcome.path)
-                if stamp := self._roots.stamp_as(wanted.content, path):
-                    yield wanted.content.root, Share(wanted.name, path, stamp)
+                if state := self._context.hash_cache.state_as(request.content, path):
+                    yield request.content.root, Share(request.name, path, state)
 
-    def _run_batch(self, wanted: list[DownloadRequest]) -> None:
-        batch = Batch(wanted, self._folder, self._connect, self._roots, self._report)
-        self._adopt(batch)
-        batch.run()
-        self._adopt(None)
+    def _run_small(self, requests: Sequence[DownloadRequest]) -> None:
+        small_files = SmallFiles(requests, self._context, self._report)
+        self._switch_to(small_files)
+        small_files.run()
+        self._switch_to(None)
 
-    def _run_download(self, wanted: DownloadRequest) -> Outcome | RedeError:
+    def _run_download(self, request: DownloadRequest) -> Outcome | RedeError:
         try:
-            download = Download(
-                wanted, self._folder, self._connect, self._roots, self._who_has, self._holdings
-            )
-            self._adopt(download)
+            download = Download(request, self._context)
+            self._switch_to(download)
             return download.run()
         except RedeError as error:
             return error
         finally:
-            self._adopt(None)
+            self._switch_to(None)
 
-    def _adopt(self, running: Download | Batch | None) -> None:
+    def _switch_to(self, running: Download | SmallFiles | None) -> None:
+        """Note what runs now, for ``cancel`` and ``progress``."""
         with self._lock:
             if isinstance(self._running, Download):
                 self._kept += self._running.progress().kept
@@ -128,51 +116,31 @@ class Transfer:
         if cancelled and running is not None:
             running.cancel()
 
-    def _report(self, wanted: DownloadRequest, outcome: Outcome | RedeError) -> None:
+    def _report(self, request: DownloadRequest, outcome: Outcome | RedeError) -> None:
         with self._lock:
-            self._done.append((wanted, outcome))
+            self._done.append((request, outcome))
             if isinstance(outcome, Outcome):
-                self._done_bytes += wanted.content.size
-                self._already += wanted.content.size if outcome.already else 0
+                self._done_bytes += request.content.size
+                self._already += request.content.size if outcome.already else 0
 
 
 class Transfers:
-    """All of them; see the module's docstring."""
+    """All the transfers of a peer."""
 
-    def __init__(
-        self,
-        folder: Path,
-        connect: Connect,
-        roots: HashCache,
-        tell: Callable[[Event], None],
-        who_has: WhoHas = nobody_else,
-        holdings: SeedStore | None = None,
-    ) -> None:
-        self.folder = folder
-        self._connect = connect
-        self._roots = roots
-        self._tell = tell
-        self._who_has = who_has
-        self._holdings = holdings or SeedStore()
+    def __init__(self, context: DownloadContext, post: Callable[[Event], None]) -> None:
+        self.context = context
+        self._post = post
         self._next = 1
         # Both are used by the main thread only.
         self._running: dict[Transfer, Thread] = {}
-        self._ended: list[Transfer] = []  # which nobody followed, or waited for since
+        self._ended: list[Transfer] = []  # in the background, and not taken since
 
-    def start(self, wanted: Sequence[DownloadRequest], *, followed: bool) -> Transfer:
-        """Begin a transfer in a thread of its own, which tells its end if nobody follows it."""
+    def start(self, requests: Sequence[DownloadRequest], *, followed: bool) -> Transfer:
+        """Begin a transfer in a thread of its own, which posts its end if nobody follows it."""
         self._reap()
-        transfer = Transfer(
-            self._next,
-            wanted,
-            self.folder,
-            self._connect,
-            self._roots,
-            self._who_has,
-            self._holdings,
-        )
-        if followed:  # said before it begins: it may end at once
-            transfer.told.set()
+        transfer = Transfer(self._next, requests, self.context)
+        if followed:  # set before it begins, because it may end at once
+            transfer.followed.set()
         self._next += 1
         thread = Thread(target=self._run, args=(transfer,), name=f"transfer {transfer.number}")
         self._running[transfer] = thread
@@ -203,14 +171,12 @@ class Transfers:
             if transfer.results.done():
                 thread.join()
                 del self._running[transfer]
-                if not transfer.told.is_set():
+                if not transfer.followed.is_set():
                     self._ended.append(transfer)
 
     def _run(self, transfer: Transfer) -> None:
         transfer.run()
-        if not transfer.told.is_set():
-            failed = [
-                error for _, error in transfer.results.result() if isinstance(error, RedeError)
-            ]
-            files = transfer.progress().files
-            self._tell(TransferEnded(transfer.number, transfer.title, files, tuple(failed)))
+        if not transfer.followed.is_set():
+            results = transfer.results.result()
+            failures = tuple(error for _, error in results if isinstance(error, RedeError))
+            self._post(TransferEnded(transfer.number, transfer.names, failures))

@@ -1,6 +1,4 @@
-"""By which addresses other machines know this one."""
-
-from __future__ import annotations
+"""The addresses by which other machines know this one."""
 
 import ipaddress
 import socket

@@ -1,12 +1,10 @@
-"""Accepting connections, one thread each, and ending them all.
+"""Accepting connections, one thread for each, and ending them all.
 
 A Listener binds in its constructor, so its address is true before any thread starts. The thread
-that accepts owns it, by ``with``: on the way out it frees the port, hangs up on everyone and waits
-for their threads. Any thread may ``stop`` it. Invariant: ``_attended`` holds exactly the
-connections whose thread has been started and has not ended; each is closed by its own thread.
+that accepts owns it, by ``with``: at the end it frees the port, hangs up on everyone and waits for
+their threads. Any thread may ``stop`` it. Invariant: ``_served`` holds exactly the connections
+whose thread has started and has not ended; each is closed by its own thread.
 """
-
-from __future__ import annotations
 
 import errno
 import selectors
@@ -15,18 +13,20 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock, Thread
-from types import TracebackType
 
+from rede_p2p import errors
 from rede_p2p.content import disk
-from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError
+from rede_p2p.errors import Address
 from rede_p2p.net.connection import Connection
+from rede_p2p.net.requests import Describe, refuse
+from rede_p2p.timeouts import DEFAULT, Timeouts
 
-PAUSE = 0.1  # seconds without accepting when the system has no descriptor left
-# The congestion control of what we send, where the system has several (RFC 9438). Those made for
-# long paths, as BBR is, time the leaving of each packet: on one network, twice the processor.
+# The congestion control of what we send, where the system has several (RFC 9438). BBR and its kind
+# time each packet for the sake of long paths: on one network they take twice the processor.
 CONGESTION_CONTROL = b"cubic"
+BACKLOG = 512  # connections that wait to be accepted
 
-_REASONS = {
+_REASONS: dict[int, errors.PortReason] = {
     errno.EADDRINUSE: "taken",
     errno.EACCES: "denied",
     errno.EADDRNOTAVAIL: "address",
@@ -34,52 +34,57 @@ _REASONS = {
 
 
 class Listener:
-    """A listening TCP socket and the threads that attend its connections."""
+    """A listening TCP socket and the threads that serve its connections."""
 
-    def __init__(self, ip: str | None, port: int, slots: int) -> None:
+    def __init__(
+        self,
+        ip: str | None,
+        port: int,
+        slots: int,
+        describe: Describe,
+        timeouts: Timeouts = DEFAULT,
+    ) -> None:
         """Listen on one address, or on all of them, IPv4 and IPv6, when ``ip`` is None.
 
-        At most ``slots`` connections are attended at once, half of them from one address. They are
-        fewer where the system grants few descriptors: a quarter of those is for all else.
+        At most ``slots`` connections are served at once, half of them from one address; fewer
+        where the system grants few descriptors, a quarter of which is for all else. ``describe``
+        writes the sentence for those that find it full. Raises PortUnavailableError.
         """
         self._sock = _listening_socket(ip, port)
-        with suppress(AttributeError, OSError):  # Linux alone lets a socket choose
-            # Whom we accept inherits it; set later, the timing of BBR would stay.
+        with suppress(AttributeError, OSError):  # only Linux lets a socket choose
+            # Accepted sockets inherit it; set on them later, the timing of BBR would stay.
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_CONTROL)
         self._sock.setblocking(False)
         self.address = Address(ip or "", self._sock.getsockname()[1])
-        self._slots = min(slots, disk.descriptors() * 3 // 4)
+        self._slots = min(slots, disk.descriptor_limit() * 3 // 4)
+        self._describe = describe
+        self._timeouts = timeouts
         self._wake, self._stop = socket.socketpair()
-        # Made once: there may be no descriptor left for another when accept() is called.
+        # Made once: no descriptor may be left for another when accept() is called.
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._selector.register(self._sock, selectors.EVENT_READ)
-        self._lock = Lock()  # guards _attended, and _stopped with the socket that tells of it
-        self._attended: dict[Connection, Thread] = {}
+        self._lock = Lock()  # guards _served and _stopped
+        self._served: dict[Connection, Thread] = {}
         self._stopped = False
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> "Listener":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
         self._selector.close()
         self._sock.close()
         self._wake.close()
         with self._lock:
-            threads = list(self._attended.values())
-            for connection in self._attended:
+            threads = list(self._served.values())
+            for connection in self._served:
                 connection.hang_up()
         for thread in threads:
             thread.join()
 
     def accept(self) -> Connection | None:
-        """Wait for the next connection; return None once it has been stopped."""
+        """Wait for the next connection; return None once the listener is stopped."""
         while True:
             ready = self._selector.select()
             if any(found.fileobj is self._wake for found, _ in ready):
@@ -88,30 +93,29 @@ class Listener:
                 sock, _ = self._sock.accept()
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
-                    # The connection stays in the queue: come back to it, do not spin on it.
+                    # The connection stays in the backlog: come back later, do not spin.
                     self._selector.unregister(self._sock)
-                    self._selector.select(PAUSE)
+                    self._selector.select(self._timeouts.accept_pause_s)
                     self._selector.register(self._sock, selectors.EVENT_READ)
-                continue  # or the caller gave up before we came
-            with suppress(ConnectionLostError):
-                return _connection(sock)
+                continue  # or the caller gave up before it was accepted
+            try:
+                return Connection(sock, self._timeouts)
+            except errors.ConnectionLostError:  # it left before we looked
+                sock.close()
 
     def attend(self, connection: Connection, serve: Callable[[Connection], None]) -> None:
-        """Serve a connection in a thread of its own, which closes it at the end."""
+        """Run ``serve`` in a thread of its own, which closes the connection at the end."""
         thread = Thread(target=self._attend, args=(connection, serve), name=f"{connection.remote}")
         with self._lock:
-            taken = Counter(other.remote.ip for other in self._attended)
-            full = (
-                sum(taken.values()) >= self._slots
-                or taken[connection.remote.ip] >= self._slots // 2
-            )
-            if not full:
+            served = Counter(other.remote.ip for other in self._served)
+            mine = served[connection.remote.ip]
+            if sum(served.values()) < self._slots and mine < self._slots // 2:
                 with suppress(RuntimeError):  # the system has no thread left
                     thread.start()
-                    self._attended[connection] = thread
+                    self._served[connection] = thread
                     return
-        with connection, suppress(ConnectionLostError):
-            connection.refuse("full", "lotado: tente de novo daqui a pouco")
+        with connection, suppress(errors.ConnectionLostError):
+            refuse(connection, errors.RefusedError("full"), self._describe)
 
     def stop(self) -> None:
         """Make ``accept`` return None, from any thread."""
@@ -122,34 +126,26 @@ class Listener:
 
     def _attend(self, connection: Connection, serve: Callable[[Connection], None]) -> None:
         try:
-            with suppress(ConnectionLostError):
+            with suppress(errors.ConnectionLostError):
                 serve(connection)
         finally:
             with self._lock:
-                # Under the lock, so that close() never hangs up on a descriptor used again.
+                # Under the lock, so that nobody hangs up on a descriptor that is used again.
                 connection.close()
-                del self._attended[connection]
-
-
-def _connection(sock: socket.socket) -> Connection:
-    try:
-        return Connection(sock)
-    except ConnectionLostError:  # it left before we looked
-        sock.close()
-        raise
+                del self._served[connection]
 
 
 def _listening_socket(ip: str | None, port: int) -> socket.socket:
     try:
         if ip is not None:
             family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-            return socket.create_server((ip, port), family=family, backlog=512)
+            return socket.create_server((ip, port), family=family, backlog=BACKLOG)
         if socket.has_dualstack_ipv6():
             with suppress(OSError):  # a kernel may know IPv6 and have it turned off
                 return socket.create_server(
-                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512
+                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
                 )
-        return socket.create_server(("", port), backlog=512)
+        return socket.create_server(("", port), backlog=BACKLOG)
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, "other")
-        raise PortUnavailableError(Address(ip or "0.0.0.0", port), reason) from error
+        raise errors.PortUnavailableError(Address(ip or "0.0.0.0", port), reason) from error

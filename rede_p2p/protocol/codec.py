@@ -2,25 +2,23 @@
 
     request = verb [SP json-object] LF
     reply   = *wait ( "ok" [SP json-object] LF [body]  |  "erro" SP json-object LF )
-    wait    = "espera" SP json-object LF
+    wait    = "espera" [SP json-object] LF
 
 A message is a frozen dataclass whose fields say what they accept, so reading checks every field
 and an ill-formed message cannot exist. Fields that are not known are ignored. No I/O.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
 
 from rede_p2p.errors import ProtocolError, RefusedError
 
-LINE_LIMIT = 64 * 1024  # bytes, LF included
+MAX_LINE_BYTES = 64 * 1024  # LF included
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # dumps() would make one each time
 _DECODE = json.JSONDecoder().decode
@@ -28,14 +26,7 @@ _VERB = re.compile(r"[a-z][a-z-]{0,15}")
 _HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) ")
 
 
-# What a field accepts.
-
-
-class Check(Protocol):
-    """Reads one field of a message."""
-
-    def read(self, value: object) -> object:
-        """Turn a JSON value into ours, or raise ValueError."""
+Check = Callable[[object], object]  # a JSON value → that of a field; raises ValueError
 
 
 @dataclass(frozen=True)
@@ -45,9 +36,9 @@ class Integer:
     low: int
     high: int
 
-    def read(self, value: object) -> int:
+    def __call__(self, value: object) -> int:
         """Accept or raise ValueError."""
-        if type(value) is not int or not self.low <= value <= self.high:  # a bool is no integer
+        if type(value) is not int or not self.low <= value <= self.high:  # True is an int
             raise ValueError(value)
         return value
 
@@ -56,9 +47,9 @@ class Integer:
 class Text:
     """Text of at most ``limit`` bytes of UTF-8."""
 
-    limit: int  # bytes of UTF-8
+    limit: int
 
-    def read(self, value: object) -> str:
+    def __call__(self, value: object) -> str:
         """Accept or raise ValueError."""
         # A lone surrogate, which JSON can write, raises UnicodeEncodeError: a ValueError too.
         if not isinstance(value, str) or len(value.encode()) > self.limit:
@@ -67,30 +58,19 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Digest:
-    """A SHA-256 digest, 64 hexadecimal digits on the wire."""
-
-    def read(self, value: object) -> bytes:
-        """Accept or raise ValueError."""
-        if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
-            raise ValueError(value)
-        return bytes.fromhex(value)
-
-
-@dataclass(frozen=True)
 class Hexadecimal:
-    """At most ``limit`` bytes, two hexadecimal digits each on the wire."""
+    """From ``least`` to ``limit`` bytes, two hexadecimal digits each on the wire."""
 
     limit: int
+    least: int = 0
 
-    def read(self, value: object) -> bytes:
+    def __call__(self, value: object) -> bytes:
         """Accept or raise ValueError."""
         if not isinstance(value, str) or not re.fullmatch("([0-9a-f]{2})*", value):
             raise ValueError(value)
-        data = bytes.fromhex(value)
-        if len(data) > self.limit:
+        if not self.least <= len(value) // 2 <= self.limit:
             raise ValueError(value)
-        return data
+        return bytes.fromhex(value)
 
 
 @dataclass(frozen=True)
@@ -100,7 +80,7 @@ class Indexes:
     stop: int
     limit: int
 
-    def read(self, value: object) -> tuple[int, ...]:
+    def __call__(self, value: object) -> tuple[int, ...]:
         """Accept or raise ValueError."""
         if not isinstance(value, list) or len(value) > self.limit:
             raise ValueError(value)
@@ -109,32 +89,24 @@ class Indexes:
         return tuple(value)
 
 
-@dataclass(frozen=True)
-class IpAddress:
-    """The literal IPv4 or IPv6 address of one machine, in its canonical form."""
-
-    def read(self, value: object) -> str:
-        """Accept or raise ValueError."""
-        if not isinstance(value, str):
-            raise ValueError(value)
-        address = ipaddress.ip_address(value)
-        # Inside IPv6, 127.0.0.1 would not be taken for loopback by every Python.
-        address = getattr(address, "ipv4_mapped", None) or address
-        # A zone ("fe80::1%eth0") is any text at all, and means nothing on another machine.
-        if address.is_unspecified or address.is_multicast or "%" in value:
-            raise ValueError(value)
-        return str(address)
+def read_ip(value: object) -> str:
+    """Read the literal IPv4 or IPv6 address of one machine; return its canonical form."""
+    if not isinstance(value, str):
+        raise ValueError(value)
+    address = ipaddress.ip_address(value)
+    # Mapped into IPv6, 127.0.0.1 is not loopback to every Python.
+    address = getattr(address, "ipv4_mapped", None) or address
+    # A zone ("fe80::1%eth0") is any text at all, and means nothing on another machine.
+    if address.is_unspecified or address.is_multicast or "%" in value:
+        raise ValueError(value)
+    return str(address)
 
 
-@dataclass(frozen=True)
-class Boolean:
-    """True or false."""
-
-    def read(self, value: object) -> bool:
-        """Accept or raise ValueError."""
-        if not isinstance(value, bool):
-            raise ValueError(value)
-        return value
+def read_bool(value: object) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -208,13 +180,13 @@ def decode_reply(line: bytes, kind: type[Message]) -> Message | Pending:
 
 
 def decode_lines(body: bytes, kind: type[Message], count: int) -> list[Message]:
-    """Read a body of exactly ``count`` JSON lines, each within LINE_LIMIT as any other is."""
+    """Read a body of exactly ``count`` JSON lines, each within MAX_LINE_BYTES as any other is."""
     if body and not body.endswith(b"\n"):
         body += b"\n"
     if body.count(b"\n") != count:  # counted first: to cut a body of LFs takes a lot of memory
         raise ProtocolError("bad-count")
     lines = body.split(b"\n")[:count]  # after the last LF there is nothing
-    if any(len(line) >= LINE_LIMIT for line in lines):
+    if any(len(line) >= MAX_LINE_BYTES for line in lines):
         raise ProtocolError("long-line")
     return [_read(kind, _object(line)) for line in lines]
 
@@ -243,7 +215,7 @@ def _read(kind: type[Message], given: dict[str, object]) -> Message:
     for name, check, default in _checks(fields_of):
         if name in given:
             try:
-                values[name] = check.read(given[name])
+                values[name] = check(given[name])
             except ValueError as error:
                 raise ProtocolError("bad-field", name) from error
         elif default is MISSING:
@@ -254,17 +226,13 @@ def _read(kind: type[Message], given: dict[str, object]) -> Message:
 @cache
 def _checks(kind: Any) -> tuple[tuple[str, Check, object], ...]:
     """List each field of a message: its name, its check, its default or MISSING."""
+    found = []
     hints = get_type_hints(kind, include_extras=True)
-    return tuple(
-        (field.name, _check_of(hints[field.name]), field.default) for field in fields(kind)
-    )
-
-
-def _check_of(hint: Any) -> Check:
-    """Find the check in ``Annotated[T, check]`` or ``Annotated[T, check] | None``."""
-    annotated = next((arg for arg in get_args(hint) if hasattr(arg, "__metadata__")), hint)
-    check: Check = annotated.__metadata__[0]
-    return check
+    for field in fields(kind):
+        hint = hints[field.name]  # Annotated[T, check], or such a one | None
+        annotated = hint if hasattr(hint, "__metadata__") else get_args(hint)[0]
+        found.append((field.name, annotated.__metadata__[0], field.default))
+    return tuple(found)
 
 
 def _line(word: str, message: object) -> bytes:

@@ -1,41 +1,12 @@
-"""The vocabulary: every message of tracker and peers, one class each (docs/PROTOCOLO.md).
-
-The limits on what comes from outside stand here, on the fields; none is taken from the wire.
-"""
-
-from __future__ import annotations
+"""Every message of tracker and peers, one class each (docs/PROTOCOLO.md)."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar, NoReturn, get_args
 
-from rede_p2p.content import merkle
-from rede_p2p.protocol.codec import Boolean, Digest, Hexadecimal, Indexes, Integer, IpAddress, Text
+from rede_p2p.protocol import fields
 
-VERSION = 1  # of this protocol; a tracker refuses a peer that says another
-LISTING_LIMIT = 64 * 1024 * 1024  # bytes in a body of JSON lines
-ANNOUNCE_LIMIT = 5 * 1024 * 1024  # bytes in that of an announcement: 2,000 of the longest lines
-COUNT_LIMIT = 500_000  # lines in such a body
-RANGES_LIMIT = 4096  # indexes told in one ``next``; what is over waits for the one after
-OTHERS_LIMIT = 8  # indexes offered beside the first choice
-MAX_OFFERS = 512  # ports that a peer may find taken: neither side keeps the other busy for ever
-FIRST_PUBLIC_PORT = 1024  # a tracker may not send its peers to a machine's system services
-
-Port = Annotated[int, Integer(1, 65535)]
-PublicPort = Annotated[int, Integer(FIRST_PUBLIC_PORT, 65535)]
-Size = Annotated[int, Integer(0, merkle.MAX_SIZE)]
-Count = Annotated[int, Integer(0, COUNT_LIMIT)]
-PieceIndex = Annotated[int, Integer(0, merkle.MAX_PIECES)]
-Version = Annotated[int, Integer(1, 2**31)]
-Name = Annotated[str, Text(1024)]
-Nonce = Annotated[str, Text(32)]
-Root = Annotated[bytes, Digest()]
-Ip = Annotated[str, IpAddress()]
-Bool = Annotated[bool, Boolean()]
-Bitmap = Annotated[bytes, Hexadecimal(merkle.MAX_PIECES // 8)]
-Ranges = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, RANGES_LIMIT)]
-Others = Annotated[tuple[int, ...], Indexes(merkle.MAX_PIECES, OTHERS_LIMIT)]
-BodySize = Annotated[int, Integer(0, LISTING_LIMIT)]
-AnnouncedSize = Annotated[int, Integer(0, ANNOUNCE_LIMIT)]
+PROTOCOL_VERSION = 1  # a tracker refuses a peer that says another
+MAX_PORT_OFFERS = 512  # ports that a peer may find taken: neither side keeps the other for ever
 
 
 # Requests to the tracker.
@@ -46,8 +17,8 @@ class Join:
     """I want in. ``port`` is the one I had before, if I can have it again."""
 
     verb: ClassVar[str] = "join"
-    version: Version
-    port: PublicPort | None = None
+    version: fields.Version
+    port: fields.PublicPort | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +26,7 @@ class PortTaken:
     """The port you offered is taken on my machine: offer another."""
 
     verb: ClassVar[str] = "busy"
-    port: PublicPort
+    port: fields.PublicPort
 
 
 @dataclass(frozen=True)
@@ -63,7 +34,7 @@ class Ready:
     """I listen on the port you offered: list me."""
 
     verb: ClassVar[str] = "ready"
-    port: PublicPort
+    port: fields.PublicPort
 
 
 @dataclass(frozen=True)
@@ -85,7 +56,7 @@ class LocateTracker:
     """By UDP, to port 9450: on which TCP port is this machine's tracker?"""
 
     verb: ClassVar[str] = "where"
-    nonce: Nonce
+    nonce: fields.Nonce
 
 
 # Requests to a peer.
@@ -103,7 +74,7 @@ class Stat:
     """What is the content under this name?"""
 
     verb: ClassVar[str] = "stat"
-    name: Name
+    name: fields.Name
 
 
 @dataclass(frozen=True)
@@ -111,9 +82,9 @@ class Get:
     """Send the bytes under this name, all of them or a range."""
 
     verb: ClassVar[str] = "get"
-    name: Name
-    start: Size = 0
-    length: Size | None = None
+    name: fields.Name
+    start: fields.Size = 0
+    length: fields.Size | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +92,7 @@ class Hashes:
     """Send the piece hashes of this content."""
 
     verb: ClassVar[str] = "hashes"
-    root: Root
+    root: fields.Root
 
 
 @dataclass(frozen=True)
@@ -129,9 +100,9 @@ class Pieces:
     """Send ``count`` pieces of this content, the first of them at index ``first``."""
 
     verb: ClassVar[str] = "pieces"
-    root: Root
-    first: PieceIndex
-    count: PieceIndex
+    root: fields.Root
+    first: fields.PieceIndex
+    count: fields.PieceIndex
 
 
 @dataclass(frozen=True)
@@ -139,8 +110,8 @@ class Want:
     """I lack the pieces of this content whose bit is 1, the first bit first: offer me some."""
 
     verb: ClassVar[str] = "want"
-    root: Root
-    bitmap: Bitmap
+    root: fields.Root
+    bitmap: fields.Bitmap
 
 
 @dataclass(frozen=True)
@@ -148,10 +119,10 @@ class Take:
     """Send these pieces of your last offer; ``got`` and ``lost`` are as in Next."""
 
     verb: ClassVar[str] = "take"
-    first: PieceIndex
-    count: PieceIndex
-    got: Ranges = ()
-    lost: Ranges = ()
+    first: fields.PieceIndex
+    count: fields.PieceIndex
+    got: fields.News = ()
+    lost: fields.News = ()
 
 
 @dataclass(frozen=True)
@@ -159,8 +130,8 @@ class Next:
     """Offer me more. Meanwhile I lack ``got`` no more, and lack ``lost`` again."""
 
     verb: ClassVar[str] = "next"
-    got: Ranges = ()
-    lost: Ranges = ()
+    got: fields.News = ()
+    lost: fields.News = ()
 
 
 @dataclass(frozen=True)
@@ -168,8 +139,8 @@ class Announce:
     """I have these contents: ``count`` lines of Shared follow; a nameless one is not searched."""
 
     verb: ClassVar[str] = "announce"
-    bytes: AnnouncedSize
-    count: Count
+    bytes: fields.AnnouncedSize
+    count: fields.Count
 
 
 @dataclass(frozen=True)
@@ -177,8 +148,8 @@ class Withdraw:
     """I have these no more: ``count`` lines of Shared follow."""
 
     verb: ClassVar[str] = "withdraw"
-    bytes: AnnouncedSize
-    count: Count
+    bytes: fields.AnnouncedSize
+    count: fields.Count
 
 
 @dataclass(frozen=True)
@@ -186,7 +157,7 @@ class Find:
     """Who has this content?"""
 
     verb: ClassVar[str] = "find"
-    root: Root
+    root: fields.Root
 
 
 @dataclass(frozen=True)
@@ -194,8 +165,8 @@ class Search:
     """Which contents have this text in a name, or are called exactly so?"""
 
     verb: ClassVar[str] = "search"
-    text: Name
-    exact: Bool = False
+    text: fields.Name
+    exact: fields.Bool = False
 
 
 @dataclass(frozen=True)
@@ -205,36 +176,19 @@ class Quit:
     verb: ClassVar[str] = "quit"
 
 
-AnyRequest = (
-    Join
-    | PortTaken
-    | Ready
-    | Peers
-    | Ping
-    | Announce
-    | Withdraw
-    | Find
-    | Search
-    | LocateTracker
-    | Ls
-    | Stat
-    | Get
-    | Hashes
-    | Pieces
-    | Want
-    | Take
-    | Next
-    | Quit
+TrackerRequest = (
+    Join | PortTaken | Ready | Peers | Ping | Announce | Withdraw | Find | Search | Quit
 )
+PeerRequest = Ls | Stat | Get | Hashes | Pieces | Want | Take | Next | Quit
 
-TO_TRACKER: dict[str, type[AnyRequest]] = {
-    kind.verb: kind
-    for kind in (Join, PortTaken, Ready, Peers, Ping, Announce, Withdraw, Find, Search, Quit)
-}
-TO_PEER: dict[str, type[AnyRequest]] = {
-    kind.verb: kind for kind in (Ls, Stat, Get, Hashes, Pieces, Want, Take, Next, Quit)
-}
+TO_TRACKER: dict[str, type[TrackerRequest]] = {k.verb: k for k in get_args(TrackerRequest)}
+TO_PEER: dict[str, type[PeerRequest]] = {k.verb: k for k in get_args(PeerRequest)}
 BY_UDP: dict[str, type[LocateTracker]] = {LocateTracker.verb: LocateTracker}
+
+
+def assert_never(request: NoReturn) -> NoReturn:
+    """Make the type checker refuse a ``match`` that lacks a request."""
+    raise AssertionError(request)  # pragma: no cover - typing has it from Python 3.11 on
 
 
 # Replies, and the lines of the bodies that follow some of them.
@@ -249,26 +203,26 @@ class Ok:
 class PortOffer:
     """The public port to listen on, and the address the tracker observed for the asker."""
 
-    port: PublicPort
-    ip: Ip
-    version: Version
+    port: fields.PublicPort
+    ip: fields.Ip
+    version: fields.Version
 
 
 @dataclass(frozen=True)
 class Listing:
     """``count`` JSON lines follow, in ``bytes`` bytes."""
 
-    bytes: BodySize
-    count: Count
+    bytes: fields.BodySize
+    count: fields.Count
 
 
 @dataclass(frozen=True)
 class FileInfo:
     """The content under a name."""
 
-    name: Name
-    size: Size
-    root: Root
+    name: fields.Name
+    size: fields.Size
+    root: fields.Root
 
 
 @dataclass(frozen=True)
@@ -278,62 +232,62 @@ class PieceOffer:
     ``others`` can be had in their place, one of them, where these are of no use any more.
     """
 
-    first: PieceIndex
-    count: PieceIndex = 0
-    others: Others = ()
+    first: fields.PieceIndex
+    count: fields.PieceIndex = 0
+    others: fields.Others = ()
 
 
 @dataclass(frozen=True)
 class PieceData:
     """``bytes`` raw bytes follow; meanwhile, the next offer, as in Choice."""
 
-    bytes: Size
-    first: PieceIndex = 0
-    count: PieceIndex = 0
-    others: Others = ()
+    bytes: fields.Size
+    first: fields.PieceIndex = 0
+    count: fields.PieceIndex = 0
+    others: fields.Others = ()
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """A line of ``search``: a content, one of its names, and how many peers have it."""
 
-    name: Name
-    size: Size
-    root: Root
-    peers: Count
+    name: fields.Name
+    size: fields.Size
+    root: fields.Root
+    peers: fields.Count
 
 
 @dataclass(frozen=True)
 class FileData:
     """``bytes`` raw bytes follow."""
 
-    bytes: Size
-    size: Size | None = None
-    root: Root | None = None
+    bytes: fields.Size
+    size: fields.Size | None = None
+    root: fields.Root | None = None
 
 
 @dataclass(frozen=True)
 class TrackerLocation:
     """By UDP: the tracker of this machine listens on TCP ``port``."""
 
-    nonce: Nonce
-    port: Port
-    version: Version
+    nonce: fields.Nonce
+    port: fields.Port
+    version: fields.Version
 
 
 @dataclass(frozen=True)
 class PeerEntry:
     """A line of ``peers``; ``you`` marks the one who asked."""
 
-    ip: Ip
-    port: PublicPort
-    you: Bool = False
+    ip: fields.Ip
+    port: fields.PublicPort
+    you: fields.Bool = False
 
 
 @dataclass(frozen=True)
 class FileEntry:
     """A line of ``ls``; no root yet means that it is being hashed."""
 
-    name: Name
-    size: Size
-    root: Root | None = None
+    name: fields.Name
+    size: fields.Size
+    root: fields.Root | None = None

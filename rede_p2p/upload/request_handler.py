@@ -1,210 +1,168 @@
 """What a peer answers to other peers: its list, its files, their hashes, their pieces.
 
-Names are looked up in the catalog, contents among the holdings; ``sending`` and ``offering`` do the
-rest. A request that cannot be met raises RefusedError, which the peer's thread says in words.
+Names are looked up in the share list, roots in the seed store. A request that cannot be met raises
+RefusedError, which the thread of the connection puts into words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.content.merkle import Content
-from rede_p2p.errors import DiskError, RefusedError
+from rede_p2p.errors import DiskError, NoSuchFileError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import (
-    AnyRequest,
-    FileData,
-    FileEntry,
-    FileInfo,
-    Get,
-    Hashes,
-    Ls,
-    Next,
-    Ok,
-    Pieces,
-    Stat,
-    Take,
-    Want,
-)
-from rede_p2p.upload.seed_store import SeedStore
-from rede_p2p.upload.sending import Sender
+from rede_p2p.net.requests import reply_lines
+from rede_p2p.protocol import codec, messages
+from rede_p2p.protocol.messages import FileData, PeerRequest
+from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.upload.seed_store import SeededContent, SeedStore
 from rede_p2p.upload.share_list import Share, ShareList
 from rede_p2p.upload.upload_session import UploadSession
-from rede_p2p.upload.upload_slots import UploadSlots
-
-HASH_WAIT = 1.0  # seconds between two tellings of how far the hashing is
+from rede_p2p.upload.upload_slots import Upload, UploadSlots
 
 
 class RequestHandler:
-    """One remote peer, for as long as its connection lasts."""
+    """The answers to one other peer; used by the thread of its connection."""
 
     def __init__(
         self,
         connection: Connection,
-        catalog: ShareList,
-        roots: HashCache,
-        holdings: SeedStore,
-        uploads: UploadSlots,
-        tell: Callable[[Event], None],
+        shares: ShareList,
+        hash_cache: HashCache,
+        seeds: SeedStore,
+        slots: UploadSlots,
+        post: Callable[[Event], None],
+        timeouts: Timeouts = DEFAULT,
     ) -> None:
         self._connection = connection
-        self._catalog = catalog
-        self._roots = roots
-        self._holdings = holdings
-        self._sender = Sender(connection, uploads)
-        self._offering: UploadSession | None = None
-        self._tell = tell
-        self._sent: dict[bytes, int] = {}  # bytes sent of each content not yet complete
+        self._shares = shares
+        self._hash_cache = hash_cache
+        self._seeds = seeds
+        self._upload = Upload(connection, slots)
+        self._session: UploadSession | None = None
+        self._post = post
+        self._timeouts = timeouts
+        self._sent: dict[bytes | str, int] = {}  # bytes, of each file that is not yet complete
         self._served = FilesServed("", 0, 0, connection.remote.ip)
-        self._answers: dict[type, Callable[[Any], None]] = {
-            Ls: self._list,
-            Stat: self._stat,
-            Get: self._send_by_name,
-            Hashes: self._send_hashes,
-            Pieces: self._send_pieces,
-            Want: self._begin_offering,
-            Take: self._give,
-            Next: self._offer_more,
-        }
 
-    def answer(self, request: AnyRequest) -> None:
-        """Answer one request; raise RefusedError where the answer is no."""
-        answer = self._answers.get(type(request))
-        if answer is None:
-            self._connection.reply(Ok())
-        else:
-            answer(request)
-
-    def _list(self, _request: Ls) -> None:
-        self._connection.reply_lines([self._line(share) for share in self._catalog.shares()])
+    def answer(self, request: PeerRequest) -> None:
+        """Answer one request; raise RefusedError where the answer is no, or ConnectionLostError."""
+        try:
+            self._dispatch(request)
+        except NoSuchFileError as error:
+            raise RefusedError("no-such-file") from error
+        except DiskError as error:
+            raise RefusedError("unreadable") from error
 
     def leave(self) -> None:
-        """End the conversation, and tell in one event what was served in it."""
-        self._end_offering()
+        """End the conversation, and post one event for all that was served in it."""
+        self._end_session()
         if self._served.files:
-            self._tell(self._served)
+            self._post(self._served)
 
-    def _note_sent(self, name: str, content: Content, length: int) -> None:
-        """Count a content as served once all its bytes, or as many, have gone."""
-        sent = self._sent[content.root] = self._sent.get(content.root, 0) + length
-        if sent >= content.size:
-            del self._sent[content.root]
-            self._count(name, content.size)
+    def _dispatch(self, request: PeerRequest) -> None:  # noqa: C901 - one branch a request
+        match request:
+            case messages.Ls():
+                shares = self._shares.shares()
+                reply_lines(self._connection, [self._shares.entry(share) for share in shares])
+            case messages.Stat():
+                share, root = self._shares.wait_hashed(request.name, self._report_hashing)
+                self._connection.reply(messages.FileInfo(request.name, share.state.size, root))
+            case messages.Get():
+                self._send_by_name(request)
+            case messages.Hashes():
+                self._send_hashes(request)
+            case messages.Pieces():
+                self._send_pieces(request)
+            case messages.Want():
+                self._begin_session(request)
+            case messages.Take() | messages.Next():
+                self._go_on(request)
+            case messages.Quit():
+                self._connection.reply(messages.Ok())
+            case _:
+                messages.assert_never(request)
 
-    def _count(self, name: str, size: int) -> None:
-        files, size = self._served.files + 1, self._served.size + size
-        self._served = FilesServed(name, files, size, self._served.to)
-
-    def _line(self, share: Share) -> FileEntry:
-        content = self._catalog.content(share)
-        return FileEntry(share.name, share.stamp.size, content.root if content else None)
-
-    def _find(self, name: str) -> Share:
-        share = self._catalog.find(name)
+    def _send_by_name(self, request: messages.Get) -> None:
+        share = self._shares.find(request.name)
         if share is None:
             raise RefusedError("no-such-file")
-        return share
-
-    def _stat(self, request: Stat) -> None:
-        share, root = self._hashed(request.name)
-        self._connection.reply(FileInfo(request.name, share.stamp.size, root))
-
-    def _hashed(self, name: str) -> tuple[Share, bytes]:
-        """Return a share and its root; while that is computed, tell how far it is."""
-        while True:
-            share = self._find(name)
-            try:
-                root = self._roots.wait(share.path, share.stamp, HASH_WAIT)
-            except DiskError as error:
-                raise RefusedError("unreadable") from error
-            if root is not None:
-                return share, root
-            done = self._roots.progress(share.path)
-            self._connection.reply(codec.Pending(done=done, size=share.stamp.size))
-
-    def _send_by_name(self, request: Get) -> None:
-        share = self._find(request.name)
-        size = share.stamp.size
+        size = share.state.size
         length = size - request.start if request.length is None else request.length
         if length < 0 or request.start + length > size:
             raise RefusedError("bad-range")
-        content = self._catalog.content(share)
-        body = FileData(length, size, content.root if content else None)
-        self._send_range(share, body, request.start)
+        root = self._shares.entry(share).root
+        self._send_range(share, FileData(length, size, root), request.start)
         if length == size:
-            self._count(share.name, size)
+            self._count_sent(share.name, share.name, size, size)
 
-    def _send_hashes(self, request: Hashes) -> None:
-        holding = self._holdings.find(request.root)
-        if holding is not None and holding.layer is not None:  # a download: they are in memory
-            head = codec.encode_reply(FileData(len(holding.layer), holding.content.size))
-            self._connection.send(head + holding.layer)
-            return
-        share, content = self._find_content(request.root)
-        layer = self._roots.layer(share.path, content)
+    def _send_hashes(self, request: messages.Hashes) -> None:
+        seeded = self._find_seeded(request.root)
+        content, path = seeded.content, str(seeded.path)
+        layer = seeded.layer or self._hash_cache.layer(path, content)
         if layer is None:  # the database has lost it: compute it again
-            self._roots.forget(share.path)
-            share, root = self._hashed(share.name)
-            layer = self._roots.layer(share.path, Content(root, share.stamp.size))
+            self._hash_cache.forget(path)
+            share, root = self._shares.wait_hashed(seeded.name, self._report_hashing)
+            layer = self._hash_cache.layer(share.path, content)
             if root != content.root or layer is None:
                 raise RefusedError("not-here")
         self._connection.send(codec.encode_reply(FileData(len(layer), content.size)) + layer)
 
-    def _send_pieces(self, request: Pieces) -> None:
-        share, content = self._find_content(request.root)
-        if not 1 <= request.count <= merkle.piece_count(content.size) - request.first:
-            raise RefusedError("bad-range")
-        start = request.first * merkle.piece_length(content.size)
-        length = merkle.bytes_in(range(request.first, request.first + request.count), content.size)
-        self._send_range(share, FileData(length), start)
-        self._note_sent(share.name, content, length)
-
-    def _find_content(self, root: bytes) -> tuple[Share, Content]:
-        share = self._holdings.find_whole(root)
+    def _send_pieces(self, request: messages.Pieces) -> None:
+        share = self._seeds.find_whole(request.root)
         if share is None:
             raise RefusedError("not-here")
-        return share, Content(root, share.stamp.size)
+        size = share.state.size
+        if not 1 <= request.count <= merkle.piece_count(size) - request.first:
+            raise RefusedError("bad-range")
+        length = merkle.bytes_in(range(request.first, request.first + request.count), size)
+        self._send_range(share, FileData(length), request.first * merkle.piece_length(size))
+        self._count_sent(share.name, request.root, size, length)
 
-    def _send_range(self, share: Share, body: FileData, start: int) -> None:
-        try:
-            file = disk.open_regular(share.path)
-        except DiskError as error:
-            raise RefusedError("unreadable") from error
-        with file:
-            self._sender.send(file, share.name, share.stamp, body, start)
+    def _send_range(self, share: Share, head: FileData, start: int) -> None:
+        with disk.open_regular(share.path) as file:
+            self._upload.send(file, share.name, share.state, head, start)
 
-    def _begin_offering(self, request: Want) -> None:
-        """Begin a conversation about one content; the one before it ends."""
-        self._end_offering()
-        holding = self._holdings.find(request.root)
-        if holding is None:
+    def _find_seeded(self, root: bytes) -> SeededContent:
+        seeded = self._seeds.find(root)
+        if seeded is None:
             raise RefusedError("not-here")
+        return seeded
+
+    def _begin_session(self, request: messages.Want) -> None:
+        """Begin to offer one content; the session about another ends."""
+        self._end_session()
+        seeded, wait_s = self._find_seeded(request.root), self._timeouts.offer_wait_s
         try:
-            file = holding.open()
+            self._session = UploadSession(seeded, request.bitmap, self._upload, wait_s)
         except DiskError as error:
             raise RefusedError("not-here") from error
-        self._offering = UploadSession(holding, file, request.bitmap, self._sender)
-        self._connection.reply(self._offering.choose(Next()))
+        self._connection.reply(self._session.choose(messages.Next()))
 
-    def _offer_more(self, request: Next) -> None:
-        self._connection.reply(self._offered().choose(request))
-
-    def _offered(self) -> UploadSession:
-        if self._offering is None:
+    def _go_on(self, request: messages.Take | messages.Next) -> None:
+        session = self._session
+        if session is None:
             raise RefusedError("not-offered")
-        return self._offering
+        if isinstance(request, messages.Next):
+            self._connection.reply(session.choose(request))
+        else:
+            sent, seeded = session.give(request), session.seeded
+            self._count_sent(seeded.name, seeded.content.root, seeded.content.size, sent)
 
-    def _give(self, request: Take) -> None:
-        offering = self._offered()
-        sent = offering.give(request)
-        self._note_sent(offering.holding.name, offering.holding.content, sent)
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
-    def _end_offering(self) -> None:
-        if self._offering is not None:
-            self._offering.close()
-            self._offering = None
+    def _report_hashing(self, done: int, size: int) -> None:
+        self._connection.reply(codec.Pending(done=done, size=size))
+
+    def _count_sent(self, name: str, key: bytes | str, size: int, length: int) -> None:
+        """Count a file as served once all its bytes, or as many, have gone."""
+        sent = self._sent.pop(key, 0) + length
+        if sent < size:
+            self._sent[key] = sent
+        else:
+            files, total = self._served.files + 1, self._served.size + size
+            self._served = replace(self._served, name=name, files=files, size=total)

@@ -1,201 +1,157 @@
-"""The contents that this peer can offer, whole or in part, and to whom which piece was offered.
+"""The contents that this peer offers, whole or in part.
 
-A download is a holding from its first piece on. What is here whole, be it shared, or kept because
-a ``get`` brought or found it, becomes one when somebody first wants it. What is kept is offered for
-as long as the program runs and the file stays as it was. Owner: the peer, whose threads share it.
+A download is offered from its first piece on. A whole file is offered if it is shared, or if a
+``get`` brought or found it; the latter for as long as the program runs and the file does not
+change. Owner: the peer, whose threads share the store.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition, Lock
+from threading import Lock
 from typing import BinaryIO
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.merkle import Content
-from rede_p2p.upload.offer_picker import Bitfield, OfferPicker, Requester
+from rede_p2p.protocol.messages import FileEntry
+from rede_p2p.upload.offer_picker import OfferPicker
 from rede_p2p.upload.share_list import Share, ShareList
 
-OTHERS = 3  # pieces named beside the one that is offered
 
-
+@dataclass(eq=False)
 class SeededContent:
-    """One content, and the pieces of it that are here."""
+    """One content, and the pieces of it that are here: all of a whole file, some of a download."""
 
-    def __init__(
-        self,
-        name: str,
-        content: Content,
-        layer: bytes | None,
-        path: Path,
-        stamp: FileState | None,
-        pieces: Iterable[int],
-    ) -> None:
-        """``stamp`` is the state that the file must keep; None while it still grows."""
-        self.name = name
-        self.content = content
-        self.layer = layer
-        self.path = path
-        self.stamp = stamp
-        self.gone = False  # a download that ended incomplete: another may grow in its file
-        self._lock = Lock()  # guards the two below, and the wishes of the shelf
-        self._shelf = OfferPicker(merkle.piece_count(content.size), pieces)
-        self._waiting: list[tuple[Requester, Condition]] = []  # those who wait for a piece
+    name: str
+    content: Content
+    path: Path
+    state: FileState | None = None  # that the file must keep; None while it grows
+    layer: bytes | None = None  # the piece layer (BEP 52), of a download
+    gone: bool = False  # a download that failed: another content may grow in its file
+
+    def __post_init__(self) -> None:
+        self._count = merkle.piece_count(self.content.size)
+        self._lock = Lock()  # guards the two below
+        self._here = (1 << self._count) - 1 if self.state is not None else 0  # a bitfield
+        self._picker: OfferPicker | None = None  # once there is a requester; it knows what is here
 
     def open(self) -> BinaryIO:
         """Open the file for one reader; raise DiskError."""
         return disk.open_regular(self.path)
 
     def add(self, pieces: Iterable[int]) -> None:
-        """Offer more pieces, which are verified and written."""
+        """Offer more pieces, which are verified and written; from any thread."""
         with self._lock:
-            for index in pieces:
-                self._shelf.add(index)
-                for wish, arrival in self._waiting:
-                    if index in wish.here:
-                        arrival.notify()
+            picker = self._picker
+            if picker is None:
+                for piece in pieces:
+                    self._here |= 1 << piece
+        if picker is not None:
+            picker.add(pieces)
 
-    def enter(self, machine: str, lacking: Bitfield) -> Requester:
-        """Begin to serve a requester on a machine, who lacks these pieces."""
+    def picker(self) -> OfferPicker:
+        """Return what chooses the offers to requesters; from any thread."""
         with self._lock:
-            return self._shelf.enter(machine, lacking)
-
-    def leave(self, wish: Requester) -> None:
-        """Serve a requester no more."""
-        with self._lock:
-            self._shelf.leave(wish)
-
-    def note(self, wish: Requester, got: Iterable[int], lost: Iterable[int]) -> None:
-        """Take it that a requester lacks some pieces no more, and others again."""
-        with self._lock:
-            self._shelf.note(wish, got, lost)
-
-    def handicap(self, wish: Requester) -> float:
-        """Tell how long a requester should wait (``OfferPicker.handicap``)."""
-        with self._lock:
-            return self._shelf.handicap(wish)
-
-    def offer(
-        self, wish: Requester, after: int, most: int, within: float
-    ) -> tuple[range, list[int]]:
-        """Choose pieces that are wished, waiting some seconds for one to come; maybe none.
-
-        Where a run would be of one piece, name others too: while it is on its way, another source
-        may have promised that one.
-        """
-        others = OTHERS if most == 1 else 0
-        with self._lock:
-            chosen, beside = self._shelf.pick(wish, after, most, others)
-            if not chosen and within:
-                waiting = (wish, Condition(self._lock))
-                self._waiting.append(waiting)
-                if waiting[1].wait(within):
-                    chosen, beside = self._shelf.pick(wish, after, most, others)
-                self._waiting.remove(waiting)
-            return chosen, beside
-
-    def count(self, piece: int) -> None:
-        """Count as offered what was taken from among the others."""
-        with self._lock:
-            self._shelf.count(piece)
-
-    def take_back(self, pieces: range) -> None:
-        """Count as not offered what was not taken."""
-        with self._lock:
-            self._shelf.take_back(pieces)
+            self._picker = self._picker or OfferPicker(self._count, self._here)
+            return self._picker
 
 
 class SeedStore:
-    """All of them; see the module's docstring."""
+    """The contents that one peer offers."""
 
-    def __init__(self, catalog: ShareList | None = None, *, seeds: bool = True) -> None:
-        """Offer what the catalog shares, and (``seeds``) what was downloaded."""
-        self.changed: Callable[[], None] = lambda: None  # called when a download begins or goes
-        self._catalog = catalog
-        self._seeds = seeds
-        self._lock = Lock()  # guards all below
-        self.version = 0  # counts what changes ``downloads``
-        self._downloads: dict[bytes, SeededContent] = {}  # those on their way
-        self._kept: dict[bytes, Share] = {}  # files that are here whole, by their root
-        self._whole: dict[
-            bytes, SeededContent
-        ] = {}  # of what is shared or kept, once it was wanted
+    def __init__(self, shares: ShareList | None = None, *, keeps: bool = True) -> None:
+        """Offer what is shared, and what was downloaded unless ``keeps`` is False."""
+        self._shares = shares
+        self._keeps = keeps
+        self._changed: Callable[[], None] = lambda: None
+        self._lock = Lock()  # guards everything below
+        self._downloads: dict[bytes, SeededContent] = {}  # by root, as all of these
+        self._kept: dict[bytes, Share] = {}  # whole files that a ``get`` brought or found
+        self._whole: dict[bytes, SeededContent] = {}  # shared or kept, and asked for
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` now and, in any thread, whenever ``entries`` may have changed."""
+        self._changed = changed
+        if self._shares is not None:
+            self._shares.watch(changed)
+        changed()  # for what was hashed before this call
+
+    def entries(self) -> set[FileEntry]:
+        """Return what this peer has, as far as it is hashed; what is not shared has no name."""
+        kept = {FileEntry("", content.size, content.root) for content in self.offered()}
+        return kept | (self._shares.entries() if self._shares is not None else set())
 
     def begin(
-        self, name: str, content: Content, layer: bytes, path: Path, here: Iterable[int]
+        self, name: str, content: Content, layer: bytes, path: Path, here: Iterable[int] = ()
     ) -> SeededContent:
         """Offer the pieces of a download that are ``here``, and those that it will ``add``."""
-        holding = SeededContent(name, content, layer, path, None, here)
-        if self._seeds:
+        seeded = SeededContent(name, content, path, layer=layer)
+        seeded.add(here)
+        if self._keeps:
             with self._lock:
-                self._downloads[content.root] = holding
-                self.version += 1
-            self.changed()
-        return holding
+                self._downloads[content.root] = seeded
+            self._changed()
+        return seeded
 
-    def finish(
-        self, holding: SeededContent, path: Path | None = None, stamp: FileState | None = None
+    def end(
+        self, seeded: SeededContent, path: Path | None = None, state: FileState | None = None
     ) -> None:
-        """Go on offering a download at its final path, in that state; without one, no more."""
-        root = holding.content.root
+        """Go on offering a complete download at its final path, in that state.
+
+        Without path and state, as after a download that failed, offer it no more.
+        """
+        root = seeded.content.root
         with self._lock:
-            if self._downloads.get(root) is holding:
+            if self._downloads.get(root) is seeded:
                 del self._downloads[root]
-            if path is not None and stamp is not None:
-                holding.path, holding.stamp = path, stamp
-                if self._seeds:
-                    self._kept[root] = Share(holding.name, str(path), stamp)
-                    self._whole[root] = holding
+            if path is None or state is None:
+                seeded.gone = True
             else:
-                holding.gone = True
-            self.version += 1
-        self.changed()
+                seeded.path, seeded.state = path, state
+                if self._keeps:
+                    self._kept[root] = Share(seeded.name, str(path), state)
+                    self._whole[root] = seeded
+        self._changed()
 
     def keep(self, files: Iterable[tuple[bytes, Share]]) -> None:
-        """Offer files that are whole, each after its root.
-
-        The tracker is not told at once: there may be thousands, and they have just arrived.
-        """
-        if self._seeds:
-            kept = dict(files)  # which may look at the disk
+        """Offer whole files, each given after its root."""
+        if self._keeps:
+            kept = dict(files)  # before the lock, because it may look at the disk
             with self._lock:
                 self._kept.update(kept)
-                self.version += 1
+            self._changed()
 
     def find_whole(self, root: bytes) -> Share | None:
-        """Return where a complete content is, in its state of this moment: shared, or kept."""
-        share = self._catalog.find_content(root) if self._catalog is not None else None
+        """Return where a complete content is, shared or kept, in its present state."""
+        share = self._shares.find_content(root) if self._shares is not None else None
         if share is not None:
             return share
         with self._lock:
             share = self._kept.get(root)
-        if share is None or disk.stamp(share.path) == share.stamp:
+        if share is None or disk.file_state(share.path) == share.state:
             return share
         with self._lock:
             if self._kept.get(root) is share:  # it was changed or removed
                 del self._kept[root]
-                self.version += 1
+        self._changed()
         return None
 
     def find(self, root: bytes) -> SeededContent | None:
-        """Return the holding of a content: what is here whole, else what is being fetched."""
+        """Return an offered content: the whole file if there is one, else a download."""
         share = self.find_whole(root)
         with self._lock:
             if share is None:
                 return self._downloads.get(root)
-            holding = self._whole.get(root)
-            path = Path(share.path)
-            if holding is None or (holding.path, holding.stamp) != (path, share.stamp):
-                content = Content(root, share.stamp.size)
-                pieces = range(merkle.piece_count(content.size))
-                holding = SeededContent(share.name, content, None, path, share.stamp, pieces)
-                self._whole[root] = holding
-            return holding
+            seeded, path = self._whole.get(root), Path(share.path)
+            if seeded is None or (seeded.path, seeded.state) != (path, share.state):
+                content = Content(root, share.state.size)
+                seeded = SeededContent(share.name, content, path, share.state)
+                self._whole[root] = seeded
+            return seeded
 
-    def downloads(self) -> dict[Content, str]:
-        """Return what is offered beside the shares, and the name that it has here."""
+    def offered(self) -> dict[Content, str]:
+        """Return the names of the contents that are offered beside the shares."""
         with self._lock:
-            kept = {Content(root, one.stamp.size): one.name for root, one in self._kept.items()}
-            return kept | {holding.content: holding.name for holding in self._downloads.values()}
+            kept = {Content(root, one.state.size): one.name for root, one in self._kept.items()}
+            return kept | {seeded.content: seeded.name for seeded in self._downloads.values()}

@@ -1,32 +1,34 @@
 """What this peer shares: the lines ``name path`` of its list, and the files behind them.
 
-The list is read again when it changes, and the files are looked at again now and then, and when
-somebody asks and the last look is older than a second. Paths never leave this room but to be
-opened: on the wire there are only names. Owner: the peer, whose threads share it.
+The list is read again when it changes; the files are looked at now and then, and when a peer asks
+for one. Paths leave this module only to be opened: on the wire there are only names. Owner: the
+peer, which must ``close`` it, and whose threads share it.
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from threading import Event as Signal
+from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
 from rede_p2p.content import disk, safe_names
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.content.merkle import Content
-from rede_p2p.errors import DiskError, UnsafeNameError
+from rede_p2p.errors import DiskError, NoSuchFileError, UnsafeNameError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
+from rede_p2p.protocol.messages import FileEntry
+from rede_p2p.timeouts import DEFAULT, Timeouts
 
-LOOK_EVERY = 1.0  # seconds
-FILES_EVERY = 5.0  # seconds between two looks at all files, if nobody asks
-SPARING = 50  # times what such a look takes, if that is more
-LIST_LIMIT = 8 * 1024 * 1024  # bytes; a larger file is no list that somebody wrote
-COMPLAINTS = 5  # lines that are told of at once; of the others, only how many there are
+SCAN_COST_FACTOR = 50  # times what a scan of all files takes pass before the next one, at least
+MAX_LIST_BYTES = 8 * 1024 * 1024  # a larger file is no list that somebody wrote
+MAX_PROBLEMS_REPORTED = 5  # lines named one by one; the others are only counted
+
+# A name and a path, each of them quoted or not.
+_LINE = re.compile(r'(?:"([^"]*)"|([^"\s]\S*))\s*(?:"(.*)"|(.*))')
 
 
 @dataclass(frozen=True)
@@ -35,77 +37,50 @@ class Share:
 
     name: str
     path: str
-    stamp: FileState
-    folder: str | None = None  # the shared folder that it is in, whose links lead nowhere
+    state: FileState
+    folder: str | None = None  # the shared folder it is in, out of which no link is followed
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of the list."""
 
-    number: int
+    line: int  # its number, from 1
     name: str
     path: str
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a line of the list (``number`` 0: with the list itself)."""
-
-    number: int
-    kind: str
-    text: str
-
-
-def parse(data: bytes) -> Iterator[Line | Problem]:
-    """Read a list: ``name path`` a line, the name quoted if it has blanks, ``#`` for comments."""
-    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        try:
-            text = raw.decode().strip()
-        except UnicodeDecodeError:
-            yield Problem(number, "encoding", raw.decode("latin-1").strip())
-            continue
-        if text and not text.startswith("#"):
-            yield _parse_line(number, text)
-
-
-def _parse_line(number: int, text: str) -> Line | Problem:
-    if text.startswith('"'):
-        name, quote, path = text[1:].partition('"')
-        if not quote:
-            return Problem(number, "quote", text)
-    else:
-        name, *rest = text.split(maxsplit=1)
-        path = rest[0] if rest else ""
-    path = path.strip()
-    if len(path) > 1 and path[0] == path[-1] == '"':
-        path = path[1:-1]
-    return Line(number, name, path) if name and path else Problem(number, "no-path", text)
 
 
 @dataclass(frozen=True)
 class _View:
     """What one look at the disk found; replaced whole, so that readers need no lock."""
 
-    looked_at: float = float("-inf")
-    list_stamp: FileState | None = None
-    found: tuple[Line | Problem, ...] = ()  # in the list
-    shares: dict[str, Share] = field(default_factory=dict)
+    looked_at: float = float("-inf")  # on the monotonic clock
+    list_state: FileState | None = None
+    lines: tuple[Line | ListProblem, ...] = ()
+    shares: dict[str, Share] = field(default_factory=dict)  # by name
     by_path: dict[str, Share] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    problems: list[ListProblem] = field(default_factory=list)
 
 
 class ShareList:
-    """The shares of one peer."""
+    """The shares of one peer, and a thread that looks for what changed."""
 
-    def __init__(self, list_path: Path, roots: HashCache, tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        list_path: Path,
+        hash_cache: HashCache,
+        post: Callable[[Event], None],
+        timeouts: Timeouts = DEFAULT,
+    ) -> None:
         self._list_path = list_path
-        self._roots = roots
-        self._tell = tell
-        self._lock = Lock()  # held by the one thread that looks at the disk and replaces _view
+        self._hash_cache = hash_cache
+        self._timeouts = timeouts
+        self._post = post
+        self._changed: Callable[[], None] = lambda: None
+        self._lock = Lock()  # guards the replacing of _view, and is held while the disk is read
         self._view = _View()
-        self._stopped = Signal()
-        self._thread = Thread(target=self._watch, name="catalog")
+        self._stopped = Flag()
+        self._thread = Thread(target=self._watch, name="share list")
         self._thread.start()
 
     def close(self) -> None:
@@ -113,146 +88,176 @@ class ShareList:
         self._stopped.set()
         self._thread.join()
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed``, in any thread, when another file is shared, or one was hashed."""
+        self._changed = self._hash_cache.changed = changed
+
     def shares(self) -> list[Share]:
         """List what is shared now, in the order of the list."""
         return list(self._look().shares.values())
 
-    def version(self) -> tuple[float, int]:
-        """Return what changes whenever ``seen`` or a ``content`` may have."""
-        return self._view.looked_at, self._roots.learned
+    def entry(self, share: Share) -> FileEntry:
+        """Return how a share is listed; the root is None until the file is hashed."""
+        root = self._hash_cache.known(share.path, share.state)
+        return FileEntry(share.name, share.state.size, root)
 
-    def seen(self) -> list[Share]:
-        """List what was shared at the last look, without looking again."""
-        return list(self._view.shares.values())
+    def entries(self) -> set[FileEntry]:
+        """Return the shares of the last look, as far as they are hashed."""
+        entries = map(self.entry, self._view.shares.values())
+        return {entry for entry in entries if entry.root is not None}
 
     def find(self, name: str) -> Share | None:
-        """Return the share of that name, in its state of this moment."""
-        share = _fresh(self._look(only_list=True).shares.get(name))
-        return share or _fresh(self._look().shares.get(name))
+        """Return the share of that name, in its present state."""
+        share = _look_again(self._look(only_list=True).shares.get(name))
+        return share or _look_again(self._look().shares.get(name))
 
-    def content(self, share: Share) -> Content | None:
-        """Return what the share is, if it has been computed."""
-        root = self._roots.known(share.path, share.stamp)
-        return None if root is None else Content(root, share.stamp.size)
+    def wait_hashed(self, name: str, report: Callable[[int, int], None]) -> tuple[Share, bytes]:
+        """Return the share of that name and its root, once it is hashed.
+
+        Until then ``report`` is called every ``hash_report_s`` with the bytes hashed so far and the
+        bytes of the file. Raises NoSuchFileError, and DiskError if the file cannot be hashed.
+        """
+        while True:
+            share = self.find(name)  # each time: the file may change while it waits for its turn
+            if share is None:
+                raise NoSuchFileError(name, self._list_path.name)
+            root = self._hash_cache.wait(share.path, share.state, self._timeouts.hash_report_s)
+            if root is not None:
+                return share, root
+            report(self._hash_cache.progress(share.path), share.state.size)
 
     def find_content(self, root: bytes) -> Share | None:
-        """Return a share that is this content in its state of this moment."""
-        paths = self._roots.paths(root)
+        """Return a share that is this content in its present state."""
         # A look at the list for each of many small files would cost as much as sending them.
-        return self._find_among(self._view, paths, root) or self._find_among(
-            self._look(only_list=True), paths, root
-        )
-
-    def _find_among(self, view: _View, paths: Iterable[str], root: bytes) -> Share | None:
-        for path in paths:
-            share = _fresh(view.by_path.get(path))
-            if share is not None and self._roots.known(path, share.stamp) == root:
-                return share
+        for look_at_list in (False, True):
+            view = self._look(only_list=True) if look_at_list else self._view
+            for path in self._hash_cache.paths(root):
+                share = _look_again(view.by_path.get(path))
+                if share is not None and self._hash_cache.known(path, share.state) == root:
+                    return share
         return None
 
     def _watch(self) -> None:
-        """Notice what changes, and start hashing, though nobody asks."""
+        """Post problems and start hashing even while no peer asks."""
         due = now = monotonic()
         while True:
             self._look(only_list=now < due)
             if now >= due:
-                due = now + max(FILES_EVERY, SPARING * (monotonic() - now))
-            if self._stopped.wait(LOOK_EVERY):
+                due = now + max(self._timeouts.file_scan_s, SCAN_COST_FACTOR * (monotonic() - now))
+            if self._stopped.wait(self._timeouts.list_poll_s):
                 return
             now = monotonic()
 
     def _look(self, *, only_list: bool = False) -> _View:
         """Look at the list, and at the files too if the last look is old or the list changed."""
         with self._lock:
-            old, stamp = self._view, disk.stamp(self._list_path)
-            young = only_list or monotonic() - old.looked_at < LOOK_EVERY
-            if stamp == old.list_stamp and young:
+            old, state = self._view, disk.file_state(self._list_path)
+            young = only_list or monotonic() - old.looked_at < self._timeouts.list_poll_s
+            if state == old.list_state and young:
                 return old
-            new = self._view = _read_view(self._list_path, stamp, old)
-        self._complain(new.problems, {*old.problems})
+            new = self._view = _read_view(self._list_path, state, old)
+        if new.shares != old.shares:
+            self._changed()
+        posted = set(old.problems)
+        problems = [problem for problem in new.problems if problem not in posted]
+        more = len(problems) - MAX_PROBLEMS_REPORTED
+        for problem in problems[:MAX_PROBLEMS_REPORTED]:
+            self._post(problem)
+        if more > 0:
+            self._post(MoreListProblems(str(self._list_path), more))
         for path, share in new.by_path.items():
-            if self._roots.known(path, share.stamp) is None and share != old.by_path.get(path):
-                self._roots.want(path)
+            if self._hash_cache.known(path, share.state) is None and share != old.by_path.get(path):
+                self._hash_cache.want(path)
         return new
 
-    def _complain(self, problems: Iterable[Problem], told: set[Problem]) -> None:
-        """Tell of the problems that were not told, but not of each line of what is no list."""
-        path = str(self._list_path)
-        new = [problem for problem in problems if problem not in told]
-        for problem in new[:COMPLAINTS]:
-            self._tell(ListProblem(path, problem.number, problem.kind, problem.text))
-        if len(new) > COMPLAINTS:
-            self._tell(MoreListProblems(path, len(new) - COMPLAINTS))
+
+def parse(list_path: str, data: bytes) -> Iterator[Line | ListProblem]:
+    """Read a list: ``name path`` a line, the name quoted if it has blanks, ``#`` for comments."""
+    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            text = raw.decode().strip()
+        except UnicodeDecodeError:
+            yield ListProblem(list_path, number, "encoding", raw.decode("latin-1").strip())
+            continue
+        if text and not text.startswith("#"):
+            yield _parse_line(list_path, number, text)
 
 
-def _fresh(share: Share | None) -> Share | None:
-    """Look at one file again; None if there is none any more."""
-    stamp = share and disk.stamp(share.path, links=share.folder is None)
-    if not share or not stamp:
+def _parse_line(list_path: str, number: int, text: str) -> Line | ListProblem:
+    match = _LINE.fullmatch(text)
+    if match is None:
+        return ListProblem(list_path, number, "quote", text)
+    name, path = match[1] or match[2], match[3] or match[4]
+    if name and path:
+        return Line(number, name, path)
+    return ListProblem(list_path, number, "no-path", text)
+
+
+def _look_again(share: Share | None) -> Share | None:
+    """Return a share in its present state, or None where no file is any more."""
+    state = share and disk.file_state(share.path, links=share.folder is None)
+    if not share or not state:
         return None
-    if stamp == share.stamp:
+    if state == share.state:
         return share
     if share.folder is not None and disk.has_link(share.folder, share.path):
         return None
-    return replace(share, stamp=stamp)
+    return replace(share, state=state)
 
 
-def _read_view(list_path: Path, stamp: FileState | None, old: _View) -> _View:
-    found = old.found if stamp == old.list_stamp and stamp else _read_list(list_path)
-    shares: dict[str, Share] = {}
-    problems = []
-    for entry in found:
-        for share in [entry] if isinstance(entry, Problem) else _expand(list_path.parent, entry):
-            if isinstance(share, Problem):
-                problems.append(share)
-            elif shares.setdefault(share.name, share) is not share:
-                problems.append(Problem(getattr(entry, "number", 0), "twice", share.name))
-    by_path: dict[str, Share] = {}
-    for share in shares.values():
-        by_path.setdefault(share.path, share)  # of two names for one file, the first
-    return _View(monotonic(), stamp, found, shares, by_path, tuple(problems))
+def _read_view(list_path: Path, state: FileState | None, old: _View) -> _View:
+    lines = old.lines if state == old.list_state and state else _read_list(list_path)
+    view = _View(monotonic(), state, lines)
+    for entry in lines:
+        for share in [entry] if isinstance(entry, ListProblem) else _expand(list_path, entry):
+            if isinstance(share, ListProblem):
+                view.problems.append(share)
+            elif view.shares.setdefault(share.name, share) is not share:
+                view.problems.append(ListProblem(str(list_path), entry.line, "twice", share.name))
+            else:
+                view.by_path.setdefault(share.path, share)  # of two names for one file, the first
+    return view
 
 
-def _read_list(list_path: Path) -> tuple[Line | Problem, ...]:
+def _read_list(list_path: Path) -> tuple[Line | ListProblem, ...]:
     try:
         with disk.open_regular(list_path) as file, disk.translate_os_errors(list_path):
-            data = file.read(LIST_LIMIT + 1)
-            if len(data) > LIST_LIMIT or b"\0" in data:
-                return (Problem(0, "not-list", str(list_path)),)
-            return tuple(parse(data))
+            data = file.read(MAX_LIST_BYTES + 1)
     except DiskError as error:
-        return (Problem(0, error.kind, str(list_path)),)
+        return (ListProblem(str(list_path), 0, error.kind, str(list_path)),)
+    if len(data) > MAX_LIST_BYTES or b"\0" in data:
+        return (ListProblem(str(list_path), 0, "not-list", str(list_path)),)
+    return tuple(parse(str(list_path), data))
 
 
-def _expand(base: Path, line: Line) -> Iterator[Share | Problem]:
+def _expand(list_path: Path, line: Line) -> Iterator[Share | ListProblem]:
     """Yield the share of a line, or one for each file in the folder that it names."""
+    problem = partial(ListProblem, str(list_path), line.line)
     try:
         safe_names.check(line.name)
     except UnsafeNameError as error:
-        yield Problem(line.number, f"name-{error.kind}", line.name)
+        yield problem(f"name-{error.kind}", line.name)
         return
-    path = os.path.join(base, os.path.expanduser(line.path))  # noqa: PTH111, PTH118 - 10,000 lines
-    stamp = disk.stamp(path)
-    if stamp is not None and os.access(path, os.R_OK):
-        yield Share(line.name, path, stamp)
-    elif os.path.isdir(path):  # noqa: PTH112
-        yield from _expand_folder(path, line)
+    path = os.path.join(list_path.parent, os.path.expanduser(line.path))  # noqa: PTH111, PTH118
+    state = disk.file_state(path)
+    if state is not None and os.access(path, os.R_OK):
+        yield Share(line.name, path, state)
+    elif os.path.isdir(path):  # noqa: PTH112 - one of 10,000 lines
+        for share in _files_in(path, line.name):
+            is_safe = safe_names.is_safe(share.name)
+            yield share if is_safe else problem("name-unsafe", share.name)
     else:
-        yield Problem(line.number, "missing" if stamp is None else "denied", line.path)
+        yield problem("missing" if state is None else "denied", line.path)
 
 
-def _expand_folder(top: str, line: Line) -> Iterator[Share | Problem]:
-    """Yield what a folder holds, under ``name/…``; hidden entries and links stay out of it."""
+def _files_in(top: str, public: str) -> Iterator[Share]:
+    """Yield the files in a folder, under ``public/…``, but for hidden entries and links."""
     for folder, inner, files in os.walk(top):
         inner[:] = sorted(entry for entry in inner if not entry.startswith("."))
-        within = os.path.relpath(folder, top).replace(os.sep, "/")
-        prefix = line.name if within == "." else f"{line.name}/{within}"
+        relative = os.path.relpath(folder, top).replace(os.sep, "/")
+        prefix = public if relative == "." else f"{public}/{relative}"
         for entry in sorted(files):
             path = os.path.join(folder, entry)  # noqa: PTH118
-            name, stamp = f"{prefix}/{entry}", disk.stamp(path, links=False)
-            if entry.startswith(".") or stamp is None:
-                continue
-            if not safe_names.is_safe(name):
-                yield Problem(line.number, "name-unsafe", name)
-            else:
-                yield Share(name, path, stamp, top)
+            state = disk.file_state(path, links=False)
+            if state is not None and not entry.startswith("."):
+                yield Share(f"{prefix}/{entry}", path, state, top)

@@ -1,135 +1,122 @@
-"""What this peer sends: how many at once, how fast in all, and who is being served now.
+"""Sending parts of files to other peers: how many at once, in what order, and how fast in all.
 
-Those who find every slot taken wait in the order of their coming and are told their place. One
-address has at most half of the slots, so that who reads slowly, however often, leaves the others
-theirs. With a limit, each chunk is given its moment on one common clock, so that those served share
-it evenly.
-Owner: the peer; the threads that serve share it.
+A large body needs a slot. Requesters that find every slot taken wait in a queue, in the order of
+their requests, and are sent their place in it. One address gets at most half of the slots, so that
+a slow reader leaves the others theirs however often it asks. With a limit, each chunk has its
+moment on one common clock, so that the uploads share the limit evenly.
 """
 
-from __future__ import annotations
-
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Condition, Event, Lock
 from time import monotonic
+from typing import BinaryIO
 
-from rede_p2p.content import merkle
-from rede_p2p.errors import ConnectionLostError
+from rede_p2p.content import disk, merkle
+from rede_p2p.content.disk import FileState
+from rede_p2p.errors import ConnectionLostError, RefusedError
+from rede_p2p.net.connection import Connection
+from rede_p2p.protocol import codec
+from rede_p2p.protocol.messages import FileData, PieceData
+from rede_p2p.timeouts import DEFAULT, Timeouts
 
-SLOTS = 32  # uploads at once
-TELL_EVERY = 2.0  # seconds between two tellings of one's place
-FREE_CHUNK = 4 * 1024 * 1024  # bytes handed to the kernel at once, where there is no limit
-LEAST_RATE = 16 * 1024  # bytes a second for one upload; a receiver gives up below about 4 KiB
-PACED_CHUNK = 16 * 1024  # bytes, where there is, or more:
-PACE = 0.005  # seconds that a chunk takes at least; to wait for less takes longer than asked for
+MAX_UPLOADS = 32  # at once
+UNLIMITED_CHUNK_BYTES = 4 * 1024 * 1024  # handed to the kernel at once where there is no limit
+MIN_RATE_BYTES_PER_S = 16 * 1024  # of one upload; a receiver gives up below about 4 KiB/s
+MIN_PACED_CHUNK_BYTES = 16 * 1024
+MIN_CHUNK_TIME_S = 0.005  # that a chunk should last: the system sleeps no shorter with precision
+MAX_SMALL_BODY_BYTES = 64 * 1024  # of a body that needs no slot, and is sent with its head
+MAX_HEAD_BYTES = 512  # more than any head takes
 
-
-@dataclass(eq=False)
-class Upload:
-    """One answer on its way."""
-
-    name: str
-    to: str  # IP address
-    began: float  # on the monotonic clock, seconds: the first answer about the same file did
-    earlier: int = 0  # bytes, in the answers before this one
-    sent: int = 0  # bytes
+Head = FileData | PieceData  # of a reply with a body
 
 
 class UploadSlots:
-    """The slots and the clock; see the module's docstring."""
+    """The slots and the clock of one peer, shared by the threads that serve."""
 
-    def __init__(self, limit: int | None = None, slots: int = SLOTS) -> None:
-        """Send at most ``limit`` bytes a second in all (None: as fast as can be).
+    def __init__(
+        self, limit: int | None = None, slots: int = MAX_UPLOADS, timeouts: Timeouts = DEFAULT
+    ) -> None:
+        """Send at most ``limit`` bytes per second in all; None means no limit.
 
-        A limit also means fewer at once, so that each is served fast enough not to give us up.
+        With a limit there are only as many slots as get MIN_RATE_BYTES_PER_S each.
         """
-        self._limit = limit
+        self.limit = limit
         if limit is not None:
-            slots = max(1, min(slots, limit // LEAST_RATE))
-        self._lock = Condition(Lock())  # guards all below
-        self._free = slots
-        self._share = max(1, slots // 2)  # of one address
-        self._held: Counter[str] = Counter()  # slots, by address
-        self._queue: deque[Upload] = deque()
-        self._active: list[Upload] = []
-        self._due = 0.0  # when the next chunk may leave, on the monotonic clock
+            slots = max(1, min(slots, limit // MIN_RATE_BYTES_PER_S))
+        self._place_report_s = timeouts.place_report_s
+        self._slots, self._slots_per_address = slots, max(1, slots // 2)
         self._closed = Event()
+        self._lock = Condition(Lock())  # guards everything below
+        self._queue: deque[Upload] = deque()
+        self._active: list[Upload] = []  # those that have a slot
+        self._due = 0.0  # when the next chunk may leave, on the monotonic clock
 
     def close(self) -> None:
-        """Let nobody wait any more: what is under way ends with ConnectionLostError."""
+        """End every wait, now and later, with ConnectionLostError; from any thread."""
         self._closed.set()
         with self._lock:
             self._lock.notify_all()
 
-    @property
-    def limited(self) -> bool:
-        """Whether there is a limit of bytes a second."""
-        return self._limit is not None
-
-    def active(self) -> list[Upload]:
-        """List what is being sent now."""
+    def active(self) -> list["Upload"]:
+        """List the uploads that have a slot; from any thread."""
         with self._lock:
             return list(self._active)
 
     @contextmanager
-    def slot(self, name: str, to: str, tell: Callable[[int], None]) -> Iterator[Upload]:
-        """Wait for a slot and hold it; ``tell`` is given one's place, and may raise to give up."""
-        upload = Upload(name, to, monotonic())
+    def slot(self, upload: "Upload", report_place: Callable[[int], None]) -> Iterator[None]:
+        """Wait for a slot, and keep it while the block runs.
+
+        ``report_place`` is called every ``place_report_s`` with the place in the queue, from 1; it
+        may raise to give up. Raises ConnectionLostError once the slots are closed.
+        """
         with self._lock:
             self._queue.append(upload)
         try:
-            while (place := self._take(upload)) > 0:
-                tell(place)
-        except BaseException:
-            with self._lock:
-                self._queue.remove(upload)
-                self._lock.notify_all()
-            raise
-        try:
-            yield upload
+            while place := self._wait_for_slot(upload):
+                report_place(place)
+            yield
         finally:
             with self._lock:
-                self._active.remove(upload)
-                self._free += 1
-                self._held[upload.to] -= 1
-                if not self._held[upload.to]:
-                    del self._held[upload.to]
+                (self._active if upload in self._active else self._queue).remove(upload)
                 self._lock.notify_all()
 
-    def chunks(self, upload: Upload, length: int) -> Iterator[tuple[int, int]]:
-        """Yield (offset, length) of each chunk of an upload when its moment has come."""
-        step = FREE_CHUNK
-        if self._limit:
-            step = min(step, max(PACED_CHUNK, int(self._limit * PACE)))
+    def chunks(self, length: int) -> Iterator[tuple[int, int]]:
+        """Yield (offset, length) of each chunk of ``length`` bytes when its moment has come."""
+        step = UNLIMITED_CHUNK_BYTES
+        if self.limit:
+            step = min(step, max(MIN_PACED_CHUNK_BYTES, int(self.limit * MIN_CHUNK_TIME_S)))
         for offset, count in merkle.cut(length, step):
-            if self._limit:
-                self._pace(count / self._limit)
+            if self.limit:
+                self._pace(count / self.limit)
             yield offset, count
-            upload.sent += count
 
-    def _take(self, upload: Upload) -> int:
-        """Wait a while for a slot; return 0 with one, else the place in the queue."""
+    def pause(self, seconds: float) -> None:
+        """Wait some seconds; raise ConnectionLostError once the slots are closed."""
+        if self._closed.wait(seconds):
+            raise ConnectionLostError("lost")
+
+    def _wait_for_slot(self, upload: "Upload") -> int:
+        """Wait ``place_report_s`` for a slot; return 0 with one, else the place in the queue."""
         with self._lock:
-            self._lock.wait_for(lambda: self._closed.is_set() or self._is_next(upload), TELL_EVERY)
+            is_next = self._lock.wait_for(
+                lambda: self._closed.is_set() or self._is_next(upload), self._place_report_s
+            )
             if self._closed.is_set():
                 raise ConnectionLostError("lost")
-            if not self._is_next(upload):
+            if not is_next:
                 return self._queue.index(upload) + 1
             self._queue.remove(upload)
-            self._free -= 1
-            self._held[upload.to] += 1
             self._active.append(upload)
             self._lock.notify_all()
             return 0
 
-    def _is_next(self, upload: Upload) -> bool:
-        if not self._free:
-            return False
-        served = (one for one in self._queue if self._held[one.to] < self._share)
-        return next(served, None) is upload
+    def _is_next(self, upload: "Upload") -> bool:
+        """Tell whether a slot is free, and nobody before in the queue may have it."""
+        busy = [active.to for active in self._active]
+        allowed = (one for one in self._queue if busy.count(one.to) < self._slots_per_address)
+        return len(busy) < self._slots and next(allowed, None) is upload
 
     def _pace(self, seconds: float) -> None:
         """Wait for the moment of a chunk that takes so many seconds."""
@@ -139,7 +126,63 @@ class UploadSlots:
             self._due = due + seconds
         self.pause(due - now)
 
-    def pause(self, seconds: float) -> None:
-        """Let some time pass; raise ConnectionLostError when nobody may wait any more."""
-        if self._closed.wait(seconds):
-            raise ConnectionLostError("lost")
+
+class Upload:
+    """What one connection is sent; used by the connection's thread, read by any."""
+
+    def __init__(self, connection: Connection, slots: UploadSlots) -> None:
+        self.to = connection.remote.ip
+        self.name = ""  # of the file
+        self.began = 0.0  # when its first part was to be sent, on the monotonic clock
+        self.sent = 0  # bytes of it in large bodies
+        self._connection = connection
+        self._slots = slots
+        self._small = disk.page_buffer(MAX_HEAD_BYTES + MAX_SMALL_BODY_BYTES)
+        self.pause = slots.pause  # seconds
+
+    def send(
+        self, file: BinaryIO, name: str, state: FileState | None, head: Head, start: int
+    ) -> None:
+        """Send the head of a reply and its body, the bytes of ``file`` from ``start`` on.
+
+        The file must be in ``state`` from the first byte to the last, unless that is None: the last
+        byte leaves only after a second look, so that no receiver takes a mix of two contents for a
+        whole. Raises RefusedError or DiskError before the head has left, ConnectionLostError after.
+        """
+        if not _is_in(state, file):
+            raise RefusedError("changed")
+        if head.bytes <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
+            self._send_small(file, state, head, start)
+            return
+        if name != self.name:
+            self.name, self.began, self.sent = name, monotonic(), 0
+        with self._slots.slot(self, self._report_place):
+            self._connection.send(codec.encode_reply(head))
+            last = max(head.bytes - 1, 0)
+            for offset, count in self._slots.chunks(last):
+                self._send_part(file, start + offset, count)
+            if not _is_in(state, file):
+                raise ConnectionLostError("changed")
+            self._send_part(file, start + last, head.bytes - last)
+
+    def _send_part(self, file: BinaryIO, start: int, count: int) -> None:
+        if self._connection.send_file(file, start, count) != count:
+            raise ConnectionLostError("changed")  # the file is shorter now
+        self.sent += count
+
+    def _send_small(self, file: BinaryIO, state: FileState | None, head: Head, start: int) -> None:
+        """Send head and body in one packet, with the replies to requests sent ahead."""
+        line = codec.encode_reply(head)
+        reply = self._small[: len(line) + head.bytes]
+        reply[: len(line)] = line
+        count = disk.read_into(file, start, reply[len(line) :])
+        if count != head.bytes or not _is_in(state, file):
+            raise RefusedError("changed")
+        self._connection.send_soon(reply)
+
+    def _report_place(self, place: int) -> None:
+        self._connection.reply(codec.Pending(place=place))
+
+
+def _is_in(state: FileState | None, file: BinaryIO) -> bool:
+    return state is None or disk.state_of_open(file) == state

@@ -42,7 +42,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
-class PieceData:
+class Run:
     """What one run took: seconds by the clock and of CPU, bytes of memory (0: not looked at)."""
 
     seconds: float
@@ -129,7 +129,7 @@ def timed_get(
     wanted: str,
     folder: Path,
     wait: Callable[[Program], object],
-) -> PieceData:
+) -> Run:
     """Type a ``get`` at a peer that has just started; ``wait`` returns when it has ended."""
     server, port = sender
     receiver, _ = net.peer(ip=processes.beside(net.ip), downloads=folder)
@@ -140,7 +140,7 @@ def timed_get(
         receiver.send(f"get {net.ip} {port} {wanted}")
         wait(receiver)
         seconds = perf_counter() - began
-    run = PieceData(seconds, cpu_of(server.pid) - cpu[0], cpu_of(receiver.pid) - cpu[1], memory[0])
+    run = Run(seconds, cpu_of(server.pid) - cpu[0], cpu_of(receiver.pid) - cpu[1], memory[0])
     receiver.end()
     return run
 
@@ -177,7 +177,7 @@ def _answers(ip: str, port: int) -> bool:
         return sock.connect_ex((ip, port)) == 0
 
 
-def timed_curl(server: int, addresses: Mapping[str, Path], synced: Sequence[str]) -> PieceData:
+def timed_curl(server: int, addresses: Mapping[str, Path], synced: Sequence[str]) -> Run:
     """Fetch addresses with one curl, on one connection, and ``sync`` what is named."""
     folder = next(iter(addresses.values())).parent
     folder.mkdir(parents=True)
@@ -194,10 +194,10 @@ def timed_curl(server: int, addresses: Mapping[str, Path], synced: Sequence[str]
     if status:
         sys.exit(f"curl terminou com {status}")
     mine = _spent(resource.getrusage(resource.RUSAGE_CHILDREN)) - _spent(cpu[1])
-    return PieceData(seconds, cpu_of(server) - cpu[0], mine, memory[0])
+    return Run(seconds, cpu_of(server) - cpu[0], mine, memory[0])
 
 
-def timed_discard(path: Path) -> PieceData:
+def timed_discard(path: Path) -> Run:
     """Hand a file to the kernel in one thread, and receive it for nothing in another."""
     sender_cpu: list[float] = []
 
@@ -220,7 +220,7 @@ def timed_discard(path: Path) -> PieceData:
     seconds = perf_counter() - began
     thread.join()
     mine = _spent(resource.getrusage(resource.RUSAGE_THREAD)) - before
-    return PieceData(seconds, sender_cpu[0], mine)
+    return Run(seconds, sender_cpu[0], mine)
 
 
 # What a process uses.
@@ -261,11 +261,9 @@ def _spent(usage: resource.struct_rusage) -> float:
 # Rounds and tables.
 
 
-def rounds(
-    count: int, contenders: Mapping[str, Callable[[int], PieceData]]
-) -> dict[str, list[PieceData]]:
+def rounds(count: int, contenders: Mapping[str, Callable[[int], Run]]) -> dict[str, list[Run]]:
     """Run every contender once a round, in a random order; each is given a number of its own."""
-    runs: dict[str, list[PieceData]] = {name: [] for name in contenders}
+    runs: dict[str, list[Run]] = {name: [] for name in contenders}
     for number in range(count):
         for name in random.sample(list(contenders), len(contenders)):
             runs[name].append(contenders[name](number))
@@ -275,7 +273,7 @@ def rounds(
 
 def report(
     title: str,
-    runs: Mapping[str, Sequence[PieceData]],
+    runs: Mapping[str, Sequence[Run]],
     ratios: Sequence[Ratio],
     goals: Mapping[str, float] = {},
 ) -> None:
@@ -296,7 +294,7 @@ def report(
     _print_table(rows)
 
 
-def _summary(runs: Sequence[PieceData], goal: float | None) -> tuple[str, ...]:
+def _summary(runs: Sequence[Run], goal: float | None) -> tuple[str, ...]:
     seconds = [run.seconds for run in runs]
     memory = max(run.receiver_memory for run in runs)
     return (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import bench
-from bench import PieceData, Program, Programs, Ratio
+from bench import Program, Programs, Ratio, Run
 
 SIZE = 4096  # bytes a file
 
@@ -17,7 +17,7 @@ def main() -> None:
         missing = bench.rivals_missing()
         if missing:
             print(missing)
-        contenders: dict[str, Callable[[int], PieceData]] = {}
+        contenders: dict[str, Callable[[int], Run]] = {}
         for count in (chosen.poucos, chosen.muitos):
             contenders |= prepare(net, stack, count, alone=bool(missing))
         few, many = (ours_of(count) for count in (chosen.poucos, chosen.muitos))
@@ -40,7 +40,7 @@ def web_of(count: int) -> str:
 
 def prepare(
     net: Programs, stack: ExitStack, count: int, *, alone: bool
-) -> dict[str, Callable[[int], PieceData]]:
+) -> dict[str, Callable[[int], Run]]:
     """Write and share so many files; return who fetches them, by name."""
     shared = net.folder / f"pasta{count}"
     names = [f"{number:05}.bin" for number in range(count)]
@@ -49,7 +49,7 @@ def prepare(
     shares = bench.share_list(net.folder / f"lista{count}.txt", {shared.name: shared})
     sender = bench.seed(net, shares, count)
 
-    def ours(number: int) -> PieceData:
+    def ours(number: int) -> Run:
         folder = net.folder / f"nosso{count}-{number}"
         run = bench.timed_get(net, sender, f"{shared.name}/", folder, ended)
         assert sum(1 for _ in (folder / shared.name).iterdir()) == count
@@ -62,7 +62,7 @@ def prepare(
         return {ours_of(count): ours}
     server, address = stack.enter_context(bench.nginx(net.folder / f"nginx{count}", shared))
 
-    def web(number: int) -> PieceData:
+    def web(number: int) -> Run:
         folder = net.folder / f"curl{count}-{number}"
         return bench.timed_curl(server, {f"{address}/{n}": folder / n for n in names}, [])
 

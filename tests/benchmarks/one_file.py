@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bench
-from bench import PieceData, Program, Programs, Ratio
+from bench import Program, Programs, Ratio, Run
 
 OURS, WEB, LIMIT = "get", "nginx + curl + sync", "sendfile → descarte"
 
@@ -19,13 +19,13 @@ def measure(net: Programs, mib: int, rounds: int) -> None:
     shares = bench.share_list(net.folder / "lista.txt", {shared.name: shared})
     sender = bench.seed(net, shares, 1)
 
-    def ours(number: int) -> PieceData:
+    def ours(number: int) -> Run:
         folder = net.folder / f"nosso{number}"
         run = bench.timed_get(net, sender, shared.name, folder, ended)
         assert (folder / shared.name).stat().st_size == shared.stat().st_size
         return run
 
-    def limit(_number: int) -> PieceData:
+    def limit(_number: int) -> Run:
         return bench.timed_discard(shared)
 
     contenders = {OURS: ours, LIMIT: limit}
@@ -35,7 +35,7 @@ def measure(net: Programs, mib: int, rounds: int) -> None:
     else:
         with bench.nginx(net.folder / "nginx", shared.parent) as (server, address):
 
-            def web(number: int) -> PieceData:
+            def web(number: int) -> Run:
                 to = net.folder / f"curl{number}" / shared.name
                 return bench.timed_curl(server, {f"{address}/{shared.name}": to}, [str(to)])
 

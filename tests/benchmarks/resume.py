@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import bench
-from bench import PieceData, Program, Programs, Ratio
+from bench import Program, Programs, Ratio, Run
 
 WHOLE, HALF = "get inteiro", "retomado na metade"
 
@@ -22,11 +22,11 @@ def measure(net: Programs, mib: int, rounds: int) -> None:
     shares = bench.share_list(net.folder / "lista.txt", {shared.name: shared})
     sender = bench.seed(net, shares, 1)
 
-    def whole(number: int) -> PieceData:
+    def whole(number: int) -> Run:
         folder = net.folder / f"inteiro{number}"
         return bench.timed_get(net, sender, shared.name, folder, ended)
 
-    def half(number: int) -> PieceData:
+    def half(number: int) -> Run:
         folder = net.folder / f"metade{number}"
         folder.mkdir()
         with shared.open("rb") as source, (folder / f"{shared.name}.parte").open("wb") as partial:

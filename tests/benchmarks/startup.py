@@ -11,7 +11,7 @@ from time import perf_counter
 
 import bench
 import pexpect
-from bench import ROOT, PieceData, Programs, Ratio
+from bench import ROOT, Programs, Ratio, Run
 
 ANSWER = ": peers respondido"
 INTERPRETER = "python3 e rich, sem mais"
@@ -30,11 +30,9 @@ def measure(net: Programs, count: int, rounds: int) -> None:
     full = bench.share_list(net.folder / "cheia.txt", {file.name: file for file in files})
     known = net.environment()
     bench.seed(net, full, count, known)[0].close()
-    answers: dict[str, list[PieceData]] = {}
+    answers: dict[str, list[Run]] = {}
 
-    def start(
-        name: str, shares: Path, environment: Mapping[str, str] | None, _round: int
-    ) -> PieceData:
+    def start(name: str, shares: Path, environment: Mapping[str, str] | None, _round: int) -> Run:
         prompt, answer = opened(net, shares, environment or net.environment())
         answers.setdefault(name + ANSWER, []).append(answer)
         return prompt
@@ -54,9 +52,7 @@ def measure(net: Programs, count: int, rounds: int) -> None:
     bench.report("de Peers.py ao prompt", {**runs, **answers}, ratios, goals)
 
 
-def opened(
-    net: Programs, shares: Path, environment: Mapping[str, str]
-) -> tuple[PieceData, PieceData]:
+def opened(net: Programs, shares: Path, environment: Mapping[str, str]) -> tuple[Run, Run]:
     """Open the menu in a terminal; return when the prompt came, and when it answered ``peers``."""
     words = net.words(ip=None, files=shares)
     bench.sync()
@@ -73,14 +69,14 @@ def opened(
         child.expect_exact("rede> ")
         child.sendline("quit")
         child.expect(pexpect.EOF)
-    return PieceData(prompt, receiver_cpu=cpu), PieceData(answer)
+    return Run(prompt, receiver_cpu=cpu), Run(answer)
 
 
-def interpreter(net: Programs) -> PieceData:
+def interpreter(net: Programs) -> Run:
     """Start Python, import what a table needs, and end."""
     began = perf_counter()
     net.start("-c", "import rich.console, rich.table, rich.progress").end()
-    return PieceData(perf_counter() - began)
+    return Run(perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -37,13 +37,12 @@ from typing import Any
 from bench import network
 from rivals import cpu_of
 
-from rede_p2p.net.connection import DIAL_TIMEOUT, REPLY_TIMEOUT
-from rede_p2p.tracker.announcer import AT_ONCE
-from rede_p2p.tracker.client import FIRST_PAUSE, HEARTBEAT, LONGEST_PAUSE
+from rede_p2p.timeouts import DEFAULT
+from rede_p2p.tracker.announcer import MAX_LINES_PER_ANNOUNCE
 
 GOAL = 0.005  # seconds in which 99 of 100 ``find`` are answered
 HOLDERS = 10  # peers that have each content
-SPREAD = 2 * HEARTBEAT  # seconds over which the ``find`` are asked
+SPREAD = 2 * DEFAULT.heartbeat_s  # seconds over which the ``find`` are asked
 FEW = 100  # ``find`` for each of the other requests
 
 
@@ -110,7 +109,7 @@ class Talk:
     async def ask(self, said: bytes) -> dict[str, int]:
         began = perf_counter()
         self._writer.write(said)
-        head = read_head(await asyncio.wait_for(self._reader.readline(), REPLY_TIMEOUT))
+        head = read_head(await asyncio.wait_for(self._reader.readline(), DEFAULT.reply_s))
         await self._reader.readexactly(head.get("bytes", 0))
         self.longest = max(self.longest, perf_counter() - began)
         return head
@@ -119,17 +118,17 @@ class Talk:
         self._writer.close()
 
 
-async def come(crowd: Crowd, number: int, door: asyncio.Semaphore) -> tuple[Talk, int]:
+async def come(crowd: Crowd, number: int, entrance: asyncio.Semaphore) -> tuple[Talk, int]:
     """Join as a real peer does, with its deadlines and pauses; tell how often it gave up, too."""
-    pause, failures = FIRST_PAUSE, 0
+    pause, failures = DEFAULT.first_rejoin_pause_s, 0
     while True:
         try:
-            async with door:
+            async with entrance:
                 return await join(crowd, number), failures
         except (asyncio.TimeoutError, OSError):
             failures += 1
             await asyncio.sleep(pause * random.uniform(0.7, 1.3))
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, DEFAULT.max_rejoin_pause_s)
 
 
 async def join(crowd: Crowd, number: int) -> Talk:
@@ -137,13 +136,13 @@ async def join(crowd: Crowd, number: int) -> Talk:
     own_ip = f"127.32.{number // 250}.{number % 250 + 1}"
     picked = random.Random(number).sample(range(crowd.contents), crowd.shares)
     dialled = asyncio.open_connection(crowd.ip, crowd.port, local_addr=(own_ip, 0))
-    talk = Talk(*await asyncio.wait_for(dialled, DIAL_TIMEOUT))
+    talk = Talk(*await asyncio.wait_for(dialled, DEFAULT.dial_s))
     try:
         port = (await talk.ask(b'join {"version": 1}\n'))["port"]
         await talk.ask(b'ready {"port": %d}\n' % port)
         await talk.ask(b"peers\n")
-        for start in range(0, len(picked), AT_ONCE):
-            await talk.ask(announcement(picked[start : start + AT_ONCE]))
+        for start in range(0, len(picked), MAX_LINES_PER_ANNOUNCE):
+            await talk.ask(announcement(picked[start : start + MAX_LINES_PER_ANNOUNCE]))
     except BaseException:
         talk.hang_up()
         raise
@@ -154,7 +153,7 @@ async def stay(talk: Talk, leaving: asyncio.Event) -> None:
     """Give signs of life until all leave."""
     while not leaving.is_set():
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(leaving.wait(), HEARTBEAT)
+            await asyncio.wait_for(leaving.wait(), DEFAULT.heartbeat_s)
             return
         await talk.ask(b"ping\n")
         talk.pinged.set()
@@ -162,14 +161,14 @@ async def stay(talk: Talk, leaving: asyncio.Event) -> None:
 
 async def be_crowd(crowd: Crowd, boss: Connection) -> None:
     """Bring all the peers; tell when they came, when each has pinged, and the longest ping."""
-    door, leaving = asyncio.Semaphore(crowd.together), asyncio.Event()
+    entrance, leaving = asyncio.Semaphore(crowd.together), asyncio.Event()
     asyncio.get_running_loop().add_reader(boss.fileno(), leaving.set)
     talks: list[Talk] = []
     failures: list[int] = []
     staying: list[asyncio.Task[None]] = []
 
     async def live(number: int) -> None:
-        talk, failed = await come(crowd, number, door)
+        talk, failed = await come(crowd, number, entrance)
         talks.append(talk)
         failures.append(failed)
         staying.append(asyncio.create_task(stay(talk, leaving)))
@@ -187,11 +186,11 @@ async def be_crowd(crowd: Crowd, boss: Connection) -> None:
 
 
 def run_crowd(crowd: Crowd, boss: Connection) -> None:
-    allow_descriptors(crowd.peers)
+    raise_descriptor_limit(crowd.peers)
     asyncio.run(be_crowd(crowd, boss))
 
 
-def allow_descriptors(count: int) -> None:
+def raise_descriptor_limit(count: int) -> None:
     wanted, (_, hard) = count + 64, resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise SystemExit(f"o sistema deixa abrir {hard} descritores, e são precisos {wanted}")
@@ -280,7 +279,7 @@ def of_status(pid: int, field: str) -> int:
     raise SystemExit(f"não há {field} em /proc/{pid}/status")
 
 
-def tell(what: str, seconds: Sequence[float], lines: int) -> None:
+def post(what: str, seconds: Sequence[float], lines: int) -> None:
     in_ms = [
         f"{value * 1000:>9.2f}"
         for value in (median(seconds), percentile(seconds, 99), max(seconds))
@@ -295,11 +294,11 @@ def tell_all(asker: Asker, crowd: Crowd, kinds: dict[str, list[bytes]]) -> float
     print(f"{'pedido (ms)':<24} {'vezes':>6} {'mediana':>9} {'p99':>9} {'máximo':>9} {'linhas':>7}")
     for kind, requests in kinds.items():
         taken[kind] = asker.times(requests, pause)
-        tell(kind, taken[kind], asker.last.get("count", 0))
+        post(kind, taken[kind], asker.last.get("count", 0))
     for other in (b"peers\n", b'search {"text": ""}\n'):
         with another_asks(crowd, other):
             seconds = asker.times(kinds["find"][: len(kinds["find"]) // 10], pause)
-        tell(f"find, e outro: {other.split()[0].decode()}", seconds, asker.last.get("count", 0))
+        post(f"find, e outro: {other.split()[0].decode()}", seconds, asker.last.get("count", 0))
     return percentile(taken["find"], 99)
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rede_p2p.cli import options
-from rede_p2p.cli.options import PeerOptions, TrackerOptions, parse_peer, parse_tracker
+from rede_p2p.cli.options import PeerOptions, TrackerOptions, parse, parse_port
 from rede_p2p.errors import BadUsageError
 
 CWD = Path.cwd()
@@ -109,40 +108,40 @@ BAD_PORTS += ["065535000", "0094501", "9" * 5000]
 
 @pytest.mark.parametrize(("words", "expected"), TRACKER)
 def test_the_words_for_the_tracker_mean_this(words, expected):
-    assert parse_tracker(words.split()) == expected
+    assert parse(TrackerOptions, words.split()) == expected
 
 
 @pytest.mark.parametrize(("words", "expected"), PEER)
 def test_the_words_for_a_peer_mean_this(words, expected):
-    assert parse_peer(words.split()) == expected
+    assert parse(PeerOptions, words.split()) == expected
 
 
 @pytest.mark.parametrize(("words", "kind"), BAD_FOR_TRACKER)
 def test_wrong_words_for_the_tracker_are_said(words, kind):
     with pytest.raises(BadUsageError) as caught:
-        parse_tracker(words.split())
+        parse(TrackerOptions, words.split())
     assert caught.value.kind == kind
 
 
 @pytest.mark.parametrize(("words", "kind"), BAD_FOR_PEER)
 def test_wrong_words_for_a_peer_are_said(words, kind):
     with pytest.raises(BadUsageError) as caught:
-        parse_peer(words.split())
+        parse(PeerOptions, words.split())
     assert caught.value.kind == kind
 
 
 def test_a_script_is_one_word_of_the_shell():
-    assert parse_peer(["-c", "peers; quit"]).script == "peers; quit"
-    assert parse_peer(["-cpeers; quit"]).script == "peers; quit"
+    assert parse(PeerOptions, ["-c", "peers; quit"]).script == "peers; quit"
+    assert parse(PeerOptions, ["-cpeers; quit"]).script == "peers; quit"
 
 
 @pytest.mark.parametrize("text", ["1", "80", "5455", "65535"])
 def test_a_port_is_a_number_in_range(text):
-    assert options.port(text) == int(text)
+    assert parse_port(text) == int(text)
 
 
 @pytest.mark.parametrize("text", BAD_PORTS, ids=lambda text: ascii(text)[:20])
 def test_what_is_no_port_is_said(text):
     with pytest.raises(BadUsageError) as caught:
-        options.port(text)
+        parse_port(text)
     assert (caught.value.kind, caught.value.text) == ("port", text)

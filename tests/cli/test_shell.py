@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rede_p2p.cli import manual
-from rede_p2p.cli.commands import ACTIONS
+from rede_p2p.cli.commands import COMMANDS
 from rede_p2p.cli.shell import ALIASES, Command, parse
 from rede_p2p.errors import BadUsageError, UnknownCommandError
 
@@ -108,7 +108,7 @@ def test_nothing_of_a_line_is_a_command_when_a_part_is_wrong():
 
 
 def test_every_alias_and_every_line_of_the_manual_is_a_command():
-    known = frozenset({*ACTIONS, "quit"})  # menu() itself leaves
+    known = frozenset({*COMMANDS, "quit"})  # menu() itself leaves
     assert set(ALIASES.values()) <= known
     assert not ALIASES.keys() & known
     for usage, _, example in manual.COMMANDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rede_p2p.cli.terminal import PACE_SPAN, Pace
+from rede_p2p.cli.terminal import RATE_WINDOW_S, Pace
 
 
 def test_a_rate_is_that_of_the_last_seconds_alone():
@@ -12,7 +12,7 @@ def test_a_rate_is_that_of_the_last_seconds_alone():
     assert pace.rate(500, 102.0) == 250
     for second in range(1, 11):
         last = pace.rate(500 + 10 * second, 102.0 + second)
-    assert PACE_SPAN < 10 and last == 10
+    assert RATE_WINDOW_S < 10 and last == 10
 
 
 def test_a_rate_begins_with_what_came_since_one_looks():

@@ -1,10 +1,10 @@
-"""Every fact has its sentence: whatever the code can raise or tell, a person can read."""
+"""Every fact has its sentence: whatever the code can raise or post, a person can read."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 import itertools
+import re
 import typing
 from dataclasses import fields, is_dataclass, replace
 
@@ -12,121 +12,55 @@ import pytest
 from conftest import ROOT
 
 from rede_p2p import errors, events
-from rede_p2p.cli import texts
-from rede_p2p.cli.commands import ACTIONS
-from rede_p2p.content import disk
+from rede_p2p.cli import error_texts, texts
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
-from rede_p2p.net import connection, listener
 from rede_p2p.protocol import codec
-from rede_p2p.upload import share_list
 
 HERE = Address("10.0.0.7", 5455)
 FOREIGN = "a{0}{x}{ %s [/] \\ “é”.txt"  # what format() or rich would trip over
-ROOMS = [ROOT / "Peers.py", ROOT / "Servidor.py", *sorted((ROOT / "rede_p2p").rglob("*.py"))]
-KINDS = {  # the field of each class that chooses the sentence
-    errors.BadUsageError: "kind",
-    errors.ProtocolError: "kind",
-    errors.ConnectionLostError: "reason",
-    errors.RefusedError: "code",
-    errors.PortUnavailableError: "reason",
-    errors.UnsafeNameError: "kind",
-    errors.DiskError: "kind",
-    share_list.Problem: "kind",
+SENTENCES = {
+    ROOT / "rede_p2p" / name for name in ("errors.py", "cli/error_texts.py", "cli/texts.py")
 }
-BY_NAME = {kind.__name__: kind for kind in KINDS}
-
-
-def keys_of_faults() -> set[str]:
-    tree = ast.parse((ROOT / "rede_p2p" / "content" / "safe_names.py").read_text(encoding="utf-8"))
-    (fault,) = (
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef) and node.name == "_fault"
-    )
-    table = next(node for node in ast.walk(fault) if isinstance(node, ast.Dict))
-    return {key.value for key in table.keys}
-
-
-OF_THE_DISK = {
-    *disk._KINDS.values(),
-    "other",
-    "not-file",
-    "stopped",
-    "changed",
-    "replaced",
-    "link-folder",
+CODE = "".join(
+    path.read_text(encoding="utf-8")
+    for path in [*ROOT.glob("*.py"), *(ROOT / "rede_p2p").rglob("*.py")]
+    if path not in SENTENCES
+)
+TABLES = {  # of the sentences of an error that has kinds
+    errors.BadUsageError: error_texts.USAGE,
+    errors.ProtocolError: error_texts.PROTOCOL,
+    errors.ConnectionLostError: error_texts.LOST,
+    errors.RefusedError: error_texts.REFUSED,
+    errors.PortUnavailableError: error_texts.PORT,
+    errors.UnsafeNameError: error_texts.UNSAFE,
+    errors.DiskError: error_texts.DISK,
 }
-
-# Where the word is not written at the place that raises: what it can be there.
-COMPUTED = {
-    ("connection", "_REASONS.get(error.errno or 0, 'lost')"): {
-        *connection._REASONS.values(),
-        "lost",
-    },
-    ("listener", "reason"): {*listener._REASONS.values(), "other"},
-    ("disk", "why"): OF_THE_DISK,
-    ("hash_cache", "self._failed[path]"): OF_THE_DISK,
-    ("share_list", "error.kind"): set(),  # of the list itself: a table of its own, below
-    ("safe_names", "kind"): keys_of_faults(),
-    ("share_list", "f'name-{error.kind}'"): {
-        f"name-{kind}" for kind in (*keys_of_faults(), "control", "long")
-    },
-    ("session", "command.name"): {
-        name for name, action in ACTIONS.items() if "expect(command" in inspect.getsource(action)
-    },
-    ("codec", "refusal.code"): {"a-code-of-tomorrow"},  # the other side's word
-}
+ALL_ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, RedeError) and kind is not RedeError
+]
 
 
-def argument(call: ast.Call, kind: type) -> ast.expr:
-    field = KINDS[kind]
-    for keyword in call.keywords:
-        if keyword.arg == field:
-            return keyword.value
-    return call.args[[each.name for each in fields(kind)].index(field)]
+def kinds_of(error: type) -> set[str]:
+    """Return the kinds of an error, which are a Literal; none where it has no kinds."""
+    hints = typing.get_type_hints(error) if is_dataclass(error) else {}
+    literals = [hint for hint in hints.values() if typing.get_origin(hint) is typing.Literal]
+    return {*typing.get_args(literals[0])} if literals else set()
 
 
-def words_of(room: str, found: ast.expr) -> set[str]:
-    if isinstance(found, ast.Constant):
-        return {found.value}
-    if isinstance(found, ast.IfExp):
-        return words_of(room, found.body) | words_of(room, found.orelse)
-    site = (room, ast.unparse(found))
-    assert site in COMPUTED, f"which words can {site} be? Tell COMPUTED"
-    return COMPUTED[site]
+KINDS = {error: kinds_of(error) for error in ALL_ERRORS if kinds_of(error)}
+# The code of a refusal is any text, because a later version of the other side may send a new one.
+KINDS[errors.RefusedError] = {*re.findall(r'RefusedError\("([a-z-]+)"\)', CODE)}
+FROM_OTHERS = {"unknown-verb", "a-code-of-tomorrow"}  # codes that no program of ours refuses with
+OF_A_LIST = {"not-list", *KINDS[errors.DiskError]}
+OF_A_LINE = {*texts.LIST_LINE, *(f"name-{kind}" for kind in KINDS[errors.UnsafeNameError])}
 
 
-def raised() -> set[tuple[type, str]]:
-    """Find every (class, word) that the code can raise or yield."""
-    found = set()
-    for path in ROOMS:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                kind = BY_NAME.get(node.func.id)
-                if kind is not None:
-                    words = words_of(path.stem, argument(node, kind))
-                    found |= {(kind, word) for word in words}
-    return found
-
-
-RAISED = sorted(raised(), key=lambda pair: (pair[0].__name__, pair[1]))
-TABLES = {
-    errors.BadUsageError: texts._USAGE,
-    errors.ProtocolError: texts._PROTOCOL,
-    errors.ConnectionLostError: texts._LOST,
-    errors.RefusedError: texts._REFUSED,
-    errors.PortUnavailableError: texts._PORT,
-    errors.UnsafeNameError: texts._UNSAFE,
-    errors.DiskError: texts._DISK,
-}
-
-
-def example(kind: type, word: str) -> object:
-    """Make the fact, with foreign text wherever there is text."""
-    if kind is share_list.Problem:
-        return events.ListProblem("lista.txt", 3, word, FOREIGN)
-    values = {"kind": word, "reason": word, "code": word, "address": HERE}
-    return kind(*(values.get(field.name, FOREIGN) for field in fields(kind)))
+def example(error: type, kind: str) -> object:
+    """Make the error, with foreign text wherever there is text."""
+    values = {"kind": kind, "reason": kind, "code": kind, "address": HERE}
+    return error(*(values.get(field.name, FOREIGN) for field in fields(error)))
 
 
 def is_a_sentence(text: str) -> bool:
@@ -137,41 +71,52 @@ def shown(value):
     return value.__name__ if isinstance(value, type) else str(value)[:40]
 
 
-def test_the_code_is_read():
-    assert len(RAISED) > 60
-    assert {kind for kind, _ in RAISED} == KINDS.keys()
-
-
-@pytest.mark.parametrize(("kind", "word"), RAISED, ids=shown)
-def test_whatever_the_code_raises_has_a_sentence(kind, word):
-    assert is_a_sentence(texts.tell(example(kind, word)))
+def test_every_error_with_kinds_has_a_table():
+    assert TABLES.keys() == KINDS.keys()
+    assert len(KINDS[errors.RefusedError]) >= 11
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [pair for pair in RAISED if pair[0] in TABLES], ids=shown
+    ("error", "kind"),
+    [
+        (error, kind)
+        for error, kinds in KINDS.items()
+        for kind in sorted(kinds | (FROM_OTHERS if error is errors.RefusedError else set()))
+    ],
+    ids=shown,
 )
-def test_whatever_the_code_raises_has_a_sentence_of_its_own(kind, word):
-    assert word in TABLES[kind] or word in ("other", "a-code-of-tomorrow")
+def test_every_kind_of_error_has_a_sentence(error, kind):
+    assert is_a_sentence(texts.describe(example(error, kind)))
 
 
-@pytest.mark.parametrize("kind", sorted(OF_THE_DISK))
-def test_a_list_that_cannot_be_read_has_a_sentence(kind):
-    problem = events.ListProblem("lista.txt", 0, kind, FOREIGN)
-    assert is_a_sentence(texts.tell(problem))
+@pytest.mark.parametrize("error", TABLES, ids=shown)
+def test_every_kind_has_a_sentence_of_its_own_and_no_sentence_is_kept_without_a_kind(error):
+    assert TABLES[error].keys() >= KINDS[error]
+    assert TABLES[error].keys() - KINDS[error] <= FROM_OTHERS
+
+
+@pytest.mark.parametrize("error", KINDS, ids=shown)
+def test_no_kind_is_kept_that_nothing_raises(error):
+    assert not [kind for kind in KINDS[error] if f'"{kind}"' not in CODE]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [*((0, kind) for kind in sorted(OF_A_LIST)), *((3, kind) for kind in sorted(OF_A_LINE))],
+)
+def test_every_problem_of_a_list_and_of_its_lines_has_a_sentence(line, kind):
+    assert is_a_sentence(texts.describe(events.ListProblem("lista.txt", line, kind, FOREIGN)))
+
+
+def test_what_is_said_of_a_line_is_what_is_found_in_one():
+    made = "".join(line for line in CODE.splitlines() if re.search(r"(\bp|P)roblem\(", line))
+    assert {*re.findall(r'"([a-z-]+)"', made)} == {*texts.LIST_LINE, "not-list"}
 
 
 def test_a_long_bad_line_is_not_repeated_whole():
     for kind in ("no-path", "name-dot"):
         problem = events.ListProblem("lista.txt", 3, kind, "x" * 10**6)
-        assert len(texts.tell(problem)) < 200
-
-
-@pytest.mark.parametrize("kind", TABLES, ids=shown)
-def test_no_sentence_is_kept_that_nothing_raises(kind):
-    lists = {word for found, word in RAISED if found is share_list.Problem}
-    used = {word for found, word in RAISED if found is kind}
-    unused = TABLES[kind].keys() - used - lists
-    assert not unused - {"unknown-verb", "full"}  # the other side says these
+        assert len(texts.describe(problem)) < 200
 
 
 CAUSES = (
@@ -189,6 +134,7 @@ SAMPLES = {  # of each type of field
     str: (FOREIGN, ""),
     int: (0, 7, 2**50),
     int | None: (None, 7),
+    tuple[str, ...]: ((FOREIGN,), (FOREIGN, "")),
     Address: (HERE, Address("::1", 5456)),
     tuple[Address, ...]: ((HERE,), (HERE, Address("::1", 5456))),
     RedeError: CAUSES,
@@ -196,11 +142,7 @@ SAMPLES = {  # of each type of field
     BaseException: (ZeroDivisionError("x"),),
 }
 FACTS = [
-    *(
-        kind
-        for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if issubclass(kind, RedeError) and kind not in (*KINDS, RedeError)
-    ),
+    *(error for error in ALL_ERRORS if error not in KINDS),
     *typing.get_args(events.Event),
 ]
 
@@ -218,29 +160,30 @@ def examples(kind: type) -> typing.Iterator[object]:
 @pytest.mark.parametrize("kind", [kind for kind in FACTS if kind not in UNLIKE], ids=shown)
 def test_every_other_error_and_event_has_a_sentence(kind):
     for fact in examples(kind):
-        assert is_a_sentence(texts.tell(fact)), fact
+        assert is_a_sentence(texts.describe(fact)), fact
 
 
 def test_every_error_and_event_is_tried():
     assert {errors.InterruptedByUserError, errors.IncompleteError, events.FilesServed} <= {*FACTS}
     declared = {kind for _, kind in inspect.getmembers(events, inspect.isclass)}
-    told = {kind for kind in declared if kind.__module__ == events.__name__}
-    assert told - {*FACTS} == {events.Progress}  # shown as a bar
+    posted = {kind for kind in declared if kind.__module__ == events.__name__}
+    assert posted - {*FACTS} == {events.Progress}  # shown as a bar
 
 
 STOPPED = errors.IncompleteError("a.bin", 1, 2, ConnectionLostError("lost"))
 FULL = errors.DiskError("a.bin.parte", "full")
+ONE = ("a.bin",)
 
 
 @pytest.mark.parametrize(
     ("fact", "said"),
     [
-        (events.TransferEnded(1, "a.bin", 1, ()), "[1] a.bin: baixado e verificado"),
-        (events.TransferEnded(5, "10 arquivos", 10, ()), "[5] 10 arquivos: baixados e verificados"),
-        (events.TransferEnded(1, "a.bin", 1, (STOPPED,)), "[1] a.bin parou em 50 %: "),
-        (events.TransferEnded(1, "a.bin", 1, (FULL,)), "[1] a.bin: não há espaço no disco"),
-        (events.TransferEnded(1, "3 arquivos", 3, (FULL,)), "[1] 3 arquivos: 1 falhou; não há"),
-        (events.TransferEnded(1, "3 arquivos", 3, (FULL, FULL)), "[1] 3 arquivos: 2 falharam; "),
+        (events.TransferEnded(1, ONE, ()), "[1] a.bin: baixado e verificado"),
+        (events.TransferEnded(5, ONE * 10, ()), "[5] 10 arquivos: baixados e verificados"),
+        (events.TransferEnded(1, ONE, (STOPPED,)), "[1] a.bin parou em 50 %: "),
+        (events.TransferEnded(1, ONE, (FULL,)), "[1] a.bin: não há espaço no disco"),
+        (events.TransferEnded(1, ONE * 3, (FULL,)), "[1] 3 arquivos: 1 falhou; não há"),
+        (events.TransferEnded(1, ONE * 3, (FULL, FULL)), "[1] 3 arquivos: 2 falharam; "),
         (errors.PartlyFailedError(1, 3, FULL), "1 de 3 não veio: não há espaço"),
         (errors.PartlyFailedError(2, 3, FULL), "2 de 3 não vieram; o primeiro: não há espaço"),
         (errors.DiskError("a.bin", "busy"), "já está sendo baixado, nesta janela ou em outra"),
@@ -252,7 +195,12 @@ FULL = errors.DiskError("a.bin.parte", "full")
     ids=shown,
 )
 def test_what_ended_is_said_in_the_words_for_one_or_for_many(fact, said):
-    assert texts.tell(fact).startswith(said)
+    assert texts.describe(fact).startswith(said)
+
+
+@pytest.mark.parametrize(("names", "said"), [(ONE, "a.bin"), (ONE * 3, "3 arquivos")])
+def test_a_transfer_is_named_by_its_file_or_by_how_many_they_are(names, said):
+    assert texts.title(names) == said
 
 
 @pytest.mark.parametrize(
@@ -276,7 +224,11 @@ UNDER_WAY = events.Progress(15 * 2**20, 2**30, 0, 0, 1, 0, 1)
         (UNDER_WAY, 2**20 / 10, "15,0 MiB de 1,0 GiB · 102,4 KiB/s · faltam 168:10"),
         (UNDER_WAY, 0.0, "15,0 MiB de 1,0 GiB"),
         (replace(UNDER_WAY, place=3), 9e9, "15,0 MiB de 1,0 GiB · na fila, lugar 3"),
-        (replace(UNDER_WAY, looking=True), 9e9, "15,0 MiB de 1,0 GiB · conferindo o que já chegou"),
+        (
+            replace(UNDER_WAY, rechecking=True),
+            9e9,
+            "15,0 MiB de 1,0 GiB · conferindo o que já chegou",
+        ),
         (replace(UNDER_WAY, files=4, files_done=1), 0.0, "15,0 MiB de 1,0 GiB · 1/4 arquivos"),
         (replace(UNDER_WAY, sources=2), 0.0, "15,0 MiB de 1,0 GiB · 2 fontes"),
     ],
@@ -286,7 +238,7 @@ def test_how_far_a_download_is_is_said_as_every_other_size(now, rate, said):
 
 
 def test_a_bug_is_told_in_one_line_that_names_it():
-    told = texts.tell(events.InternalError(ZeroDivisionError("division by zero")))
+    told = texts.describe(events.InternalError(ZeroDivisionError("division by zero")))
     assert told == "erro interno: ZeroDivisionError: division by zero"
 
 

@@ -36,10 +36,10 @@ def made(path):
 def test_it_has_no_name_until_it_is_published(made, path):
     made.write_whole(b"whole")
     assert names_in(path.parent) == []
-    stamp = made.stamp()
+    state = made.state()
     assert made.publish(finals(str(path)), lambda final: False) == str(path)
     assert names_in(path.parent) == ["a.txt"]
-    assert disk.stamp(path) == stamp
+    assert disk.file_state(path) == state
     assert path.read_bytes() == b"whole"
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from rede_p2p.content import disk
-from rede_p2p.content.disk import DIRECT_LEAST, Writer
+from rede_p2p.content.disk import MIN_DIRECT_BYTES, Writer
 from rede_p2p.errors import DiskError
 
 MIB = 2**20
@@ -20,25 +20,25 @@ def test_a_stamp_changes_with_every_state_of_a_file(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"one")
     os.utime(path, ns=(1, 1))
-    seen = {disk.stamp(path)}
+    seen = {disk.file_state(path)}
     os.utime(path, ns=(2, 2))
-    seen.add(disk.stamp(path))
+    seen.add(disk.file_state(path))
     path.write_bytes(b"longer")
     os.utime(path, ns=(2, 2))
-    seen.add(disk.stamp(path))
+    seen.add(disk.file_state(path))
     twin = tmp_path / "b"
     twin.write_bytes(b"longer")
     os.utime(twin, ns=(2, 2))
     twin.replace(path)
-    seen.add(disk.stamp(path))
+    seen.add(disk.file_state(path))
     assert len(seen) == 4
-    assert disk.stamp(path) == disk.stamp_of(path.stat())
+    assert disk.file_state(path) == disk.state_of_status(path.stat())
 
 
 def test_a_stamp_follows_a_link_to_its_file(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     (tmp_path / "link").symlink_to("a")
-    assert disk.stamp(tmp_path / "link") == disk.stamp(tmp_path / "a")
+    assert disk.file_state(tmp_path / "link") == disk.file_state(tmp_path / "a")
 
 
 NO_FILES = {
@@ -60,7 +60,7 @@ def test_what_is_no_regular_file_has_no_stamp_and_is_not_opened(tmp_path, make, 
     path = tmp_path / "d" / "a"
     path.parent.mkdir()
     make(path)
-    assert disk.stamp(path) is None
+    assert disk.file_state(path) is None
     with pytest.raises(DiskError) as caught:
         disk.open_regular(path)
     assert (caught.value.path, caught.value.kind) == (str(path), kind)
@@ -68,7 +68,7 @@ def test_what_is_no_regular_file_has_no_stamp_and_is_not_opened(tmp_path, make, 
 
 @pytest.mark.parametrize("name", ["a\x00b", "x" * 256, "\ud800"], ids=ascii)
 def test_a_path_that_no_file_can_have_has_no_stamp(tmp_path, name):
-    assert disk.stamp(f"{tmp_path}/{name}") is None
+    assert disk.file_state(f"{tmp_path}/{name}") is None
 
 
 def test_a_regular_file_is_opened_from_its_beginning(tmp_path):
@@ -116,8 +116,8 @@ def test_all_is_made_durable_at_once_where_the_system_waits_for_it(monkeypatch):
 def test_the_stamp_of_a_link_is_that_of_its_file_or_none(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "link").symlink_to("file")
-    assert disk.stamp(tmp_path / "link") == disk.stamp(tmp_path / "file") is not None
-    assert disk.stamp(tmp_path / "link", links=False) is None
+    assert disk.file_state(tmp_path / "link") == disk.file_state(tmp_path / "file") is not None
+    assert disk.file_state(tmp_path / "link", links=False) is None
 
 
 def test_as_many_descriptors_are_taken_as_the_system_grants():
@@ -125,12 +125,12 @@ def test_as_many_descriptors_are_taken_as_the_system_grants():
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
-        disk.allow_descriptors()
-        disk.allow_descriptors()
+        disk.raise_descriptor_limit()
+        disk.raise_descriptor_limit()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert hard == before[1]
-        assert soft == min(disk.DESCRIPTORS, hard if hard > 0 else disk.DESCRIPTORS)
-        assert disk.descriptors() == soft
+        assert soft == min(disk.MAX_DESCRIPTORS, hard if hard > 0 else disk.MAX_DESCRIPTORS)
+        assert disk.descriptor_limit() == soft
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
@@ -146,7 +146,7 @@ def test_a_system_that_grants_less_than_it_says_is_asked_for_less(monkeypatch):
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", grant)
-    disk.allow_descriptors()
+    disk.raise_descriptor_limit()
     assert granted == [(8192, resource.RLIM_INFINITY)]
 
 
@@ -163,7 +163,7 @@ def written(path, *ranges):
 
 def aligned(count, chance):
     """Return so many random bytes in memory as a direct write wants it."""
-    view = disk.pages(count)
+    view = disk.page_buffer(count)
     view[:] = chance.randbytes(count)
     return view
 
@@ -181,24 +181,24 @@ def test_what_is_written_much_or_little_at_once_is_there_and_the_rest_is_as_it_w
     ranges = []
     for start, count in [
         (2 * MIB, MIB),
-        (0, DIRECT_LEAST),
-        (DIRECT_LEAST, 1),
-        (4 * MIB, DIRECT_LEAST + 1),
-        (3 * MIB + 4096, DIRECT_LEAST - 4096),
-        (2 * MIB + 4096, DIRECT_LEAST),
+        (0, MIN_DIRECT_BYTES),
+        (MIN_DIRECT_BYTES, 1),
+        (4 * MIB, MIN_DIRECT_BYTES + 1),
+        (3 * MIB + 4096, MIN_DIRECT_BYTES - 4096),
+        (2 * MIB + 4096, MIN_DIRECT_BYTES),
     ]:
         data = aligned(count, chance)
         expected[start : start + count] = data
         ranges.append((start, data))
     written(target, *ranges)
-    size = 4 * MIB + DIRECT_LEAST + 1
+    size = 4 * MIB + MIN_DIRECT_BYTES + 1
     assert target.read_bytes() == expected[:size]
 
 
 def test_much_at_once_goes_past_the_cache_where_the_system_lets_it(target):
     if not disk_takes_direct_writes(target):
         pytest.skip("this file system is all cache")
-    data = aligned(DIRECT_LEAST, random.Random(4))
+    data = aligned(MIN_DIRECT_BYTES, random.Random(4))
     assert written(target, (0, data)) == 0
     assert written(target, (0, data[:4096])) == 4096
     assert written(target, (1, data)) == len(data)  # no multiple of the disk's unit
@@ -206,7 +206,7 @@ def test_much_at_once_goes_past_the_cache_where_the_system_lets_it(target):
 
 
 def disk_takes_direct_writes(path):
-    flag = getattr(os, "O_DIRECT", None)
+    flag = getattr(disk.os, "O_DIRECT", None)  # which may be masked
     if flag is None:
         return False
     try:
@@ -214,7 +214,7 @@ def disk_takes_direct_writes(path):
     except OSError:
         return False
     try:
-        os.write(descriptor, disk.pages(4096))
+        os.write(descriptor, disk.page_buffer(4096))
     except OSError:
         return False
     finally:
@@ -235,7 +235,7 @@ def test_a_disk_that_wants_none_of_it_is_written_through_the_cache(target, monke
         return real(what, *words)
 
     monkeypatch.setattr(*((os, "open") if call == "open" else (disk, "_pwrite")), refuse)
-    data = aligned(DIRECT_LEAST, random.Random(5))
+    data = aligned(MIN_DIRECT_BYTES, random.Random(5))
     assert written(target, (0, data), (len(data), data)) == 2 * len(data)
     assert target.read_bytes() == bytes(data) * 2
 
@@ -251,6 +251,6 @@ def test_a_disk_that_is_full_is_said_by_whoever_writes(target, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(disk, "_write_some", fail)
-    for count in (4096, DIRECT_LEAST):
+    for count in (4096, MIN_DIRECT_BYTES):
         with pytest.raises(DiskError, match="full"):
             written(target, (0, aligned(count, random.Random(6))))

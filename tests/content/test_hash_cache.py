@@ -9,15 +9,15 @@ from contextlib import closing
 from threading import Event, Thread
 
 import pytest
+from listening import SOON
 from processes import eventually
 
 from rede_p2p.content import disk, hash_cache, merkle
-from rede_p2p.content.hash_cache import READ_SIZE, HashCache, Hashed, hash_file
-from rede_p2p.content.merkle import FINEST_PIECE, Content
+from rede_p2p.content.hash_cache import READ_BYTES, HashCache, Hashed, hash_file
+from rede_p2p.content.merkle import MIN_PIECE_BYTES, Content
 from rede_p2p.errors import DiskError
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
-SOON = 20.0  # seconds; a bound on what takes milliseconds
 
 
 def write(path, data, mtime_ns=LONG_AGO):
@@ -49,8 +49,8 @@ def rows(database):
 
 
 @pytest.fixture
-def open_roots():
-    """Return a function that opens HashCache, all of which are closed at the end."""
+def open_caches():
+    """Return how to open hash caches, all of which are closed at the end."""
     opened = []
 
     def open_one(database=None):
@@ -67,7 +67,16 @@ def open_roots():
 
 @pytest.mark.parametrize(
     "size",
-    [0, 1, FINEST_PIECE, FINEST_PIECE + 1, READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 3 * READ_SIZE],
+    [
+        0,
+        1,
+        MIN_PIECE_BYTES,
+        MIN_PIECE_BYTES + 1,
+        READ_BYTES - 1,
+        READ_BYTES,
+        READ_BYTES + 1,
+        3 * READ_BYTES,
+    ],
 )
 def test_a_file_is_hashed_as_its_bytes_are(tmp_path, size):
     data = random.Random(size).randbytes(size)
@@ -76,7 +85,7 @@ def test_a_file_is_hashed_as_its_bytes_are(tmp_path, size):
     hashed = hash_file(path, reported.append, lambda: False)
     assert (hashed.layer, hashed.content.root) == layer_and_root(data)
     assert hashed.content.size == size
-    assert hashed.stamp == disk.stamp(path)
+    assert hashed.state == disk.file_state(path)
     assert reported[-1] == size
     assert reported == sorted(reported)
 
@@ -85,15 +94,15 @@ def test_a_file_is_hashed_as_its_bytes_are(tmp_path, size):
     "change",
     [
         lambda path: path.write_bytes(b""),
-        lambda path: os.truncate(path, 2 * READ_SIZE - 1),
-        lambda path: os.truncate(path, 9 * READ_SIZE),
+        lambda path: os.truncate(path, 2 * READ_BYTES - 1),
+        lambda path: os.truncate(path, 9 * READ_BYTES),
         lambda path: os.utime(path, ns=(1, 1)),
     ],
     ids=["emptied", "cut", "grown", "touched"],
 )
 def test_a_file_that_changes_while_it_is_read_is_not_hashed(tmp_path, change):
     path = tmp_path / "a"
-    write(path, bytes(3 * READ_SIZE))
+    write(path, bytes(3 * READ_BYTES))
     with pytest.raises(DiskError, match="changed"):
         hash_file(path, lambda done: change(path), lambda: False)
 
@@ -116,47 +125,47 @@ def test_hashing_stops_when_asked(tmp_path):
     ],
     ids=["missing", "folder", "pipe", "dangling", "loop", "device"],
 )
-def test_what_is_no_file_is_said_by_whoever_waits(tmp_path, open_roots, make, kind):
+def test_what_is_no_file_is_said_by_whoever_waits(tmp_path, open_caches, make, kind):
     path = tmp_path / "a"
     make(path)
     with pytest.raises(DiskError) as caught:
-        open_roots().wait(str(path), disk.FileState(0, 0, 0), SOON)
+        open_caches().wait(str(path), disk.FileState(0, 0, 0), SOON)
     assert (caught.value.path, caught.value.kind) == (str(path), kind)
 
 
-def test_a_file_without_permission_is_said_and_hashed_once_it_has_it(tmp_path, open_roots):
+def test_a_file_without_permission_is_said_and_hashed_once_it_has_it(tmp_path, open_caches):
     path = write(tmp_path / "a", b"secret")
-    stamp, found = disk.stamp(path), open_roots()
+    state, found = disk.file_state(path), open_caches()
     (tmp_path / "a").chmod(0)
     if os.access(path, os.R_OK):
         pytest.skip("an administrator may read everything")
     with pytest.raises(DiskError, match="denied"):
-        found.wait(path, stamp, SOON)
+        found.wait(path, state, SOON)
     (tmp_path / "a").chmod(0o600)
-    assert found.wait(path, stamp, SOON) == layer_and_root(b"secret")[1]
+    assert found.wait(path, state, SOON) == layer_and_root(b"secret")[1]
 
 
 # Remembering.
 
 
-def test_a_root_is_in_the_database_and_is_known_to_the_next_program(tmp_path, open_roots):
+def test_a_root_is_in_the_database_and_is_known_to_the_next_program(tmp_path, open_caches):
     database = tmp_path / "deep/er/roots.sqlite3"
-    data = random.Random(1).randbytes(3 * FINEST_PIECE)
+    data = random.Random(1).randbytes(3 * MIN_PIECE_BYTES)
     layer, root = layer_and_root(data)
     path = write(tmp_path / "a", data)
-    stamp, first = disk.stamp(path), HashCache(database)
-    assert first.known(path, stamp) is None
-    assert first.wait(path, stamp, SOON) == root
+    state, first = disk.file_state(path), HashCache(database)
+    assert first.known(path, state) is None
+    assert first.wait(path, state, SOON) == root
     first.close()
     ((_, size, stored, stored_layer),) = rows(database)
     assert (size, stored, stored_layer) == (len(data), root, layer)
 
-    # Other bytes under the same stamp: only a remembered root can be the old one.
+    # Other bytes under the same state: only a remembered root can be the old one.
     write(tmp_path / "a", bytes(len(data)))
-    assert disk.stamp(path) == stamp
-    second = open_roots(database)
-    assert second.known(path, stamp) == root
-    assert second.wait(path, stamp, 0) == root
+    assert disk.file_state(path) == state
+    second = open_caches(database)
+    assert second.known(path, state) == root
+    assert second.wait(path, state, 0) == root
     assert second.paths(root) == [path]
     assert second.layer(path, Content(root, len(data))) == layer
 
@@ -172,13 +181,13 @@ def test_a_root_is_in_the_database_and_is_known_to_the_next_program(tmp_path, op
     ],
     ids=["size", "time", "inode"],
 )
-def test_a_file_that_changed_is_hashed_again(tmp_path, open_roots, change):
-    found, path = open_roots(tmp_path / "db"), tmp_path / "a"
+def test_a_file_that_changed_is_hashed_again(tmp_path, open_caches, change):
+    found, path = open_caches(tmp_path / "db"), tmp_path / "a"
     write(path, b"once")
-    before = disk.stamp(path)
+    before = disk.file_state(path)
     old = found.wait(str(path), before, SOON)
     change(path)
-    after = disk.stamp(path)
+    after = disk.file_state(path)
     assert found.known(str(path), after) is None
     new = found.wait(str(path), after, SOON)
     assert new == layer_and_root(path.read_bytes())[1]
@@ -186,37 +195,37 @@ def test_a_file_that_changed_is_hashed_again(tmp_path, open_roots, change):
     assert (found.paths(old), found.paths(new)) == ([], [str(path)])
 
 
-def test_files_of_one_content_are_all_found_by_its_root(tmp_path, open_roots):
-    found = open_roots()
+def test_files_of_one_content_are_all_found_by_its_root(tmp_path, open_caches):
+    found = open_caches()
     paths = [write(tmp_path / name, b"same") for name in "cab"]
-    (root,) = {found.wait(path, disk.stamp(path), SOON) for path in paths}
+    (root,) = {found.wait(path, disk.file_state(path), SOON) for path in paths}
     assert found.paths(root) == sorted(paths)
     assert found.paths(bytes(32)) == []
 
 
-def test_what_a_download_computed_is_kept(tmp_path, open_roots):
-    data = random.Random(2).randbytes(2 * FINEST_PIECE)
+def test_what_a_download_computed_is_kept(tmp_path, open_caches):
+    data = random.Random(2).randbytes(2 * MIN_PIECE_BYTES)
     layer, root = layer_and_root(data)
     path = write(tmp_path / "a", data)
-    found, content = open_roots(tmp_path / "db"), Content(root, len(data))
-    found.remember([(path, Hashed(disk.stamp(path), content, layer))])
-    assert found.known(path, disk.stamp(path)) == root
+    found, content = open_caches(tmp_path / "db"), Content(root, len(data))
+    found.remember([(path, Hashed(disk.file_state(path), content, layer))])
+    assert found.known(path, disk.file_state(path)) == root
     assert found.layer(path, content) == layer
 
 
-def test_a_content_of_one_piece_needs_no_stored_layer(tmp_path, open_roots):
-    content = Content(bytes(32), FINEST_PIECE)
-    assert open_roots().layer("nowhere", content) == content.root
+def test_a_content_of_one_piece_needs_no_stored_layer(tmp_path, open_caches):
+    content = Content(bytes(32), MIN_PIECE_BYTES)
+    assert open_caches().layer("nowhere", content) == content.root
 
 
-def test_a_layer_that_was_never_computed_is_none(open_roots):
-    assert open_roots().layer("nowhere", Content(bytes(32), FINEST_PIECE + 1)) is None
+def test_a_layer_that_was_never_computed_is_none(open_caches):
+    assert open_caches().layer("nowhere", Content(bytes(32), MIN_PIECE_BYTES + 1)) is None
 
 
 def test_a_path_that_is_not_utf_8_is_hashed_and_remembered(tmp_path):
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
     os.mkdir(folder)  # noqa: PTH102
-    data = random.Random(3).randbytes(2 * FINEST_PIECE)
+    data = random.Random(3).randbytes(2 * MIN_PIECE_BYTES)
     path = f"{folder}/a"
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(data)
@@ -224,7 +233,7 @@ def test_a_path_that_is_not_utf_8_is_hashed_and_remembered(tmp_path):
     for within in (SOON, 0):  # computed, and then remembered
         found = HashCache(tmp_path / "db")
         try:
-            assert found.wait(path, disk.stamp(path), within) == root
+            assert found.wait(path, disk.file_state(path), within) == root
             assert found.paths(root) == [path]
             assert found.layer(path, Content(root, len(data))) == layer
         finally:
@@ -232,23 +241,23 @@ def test_a_path_that_is_not_utf_8_is_hashed_and_remembered(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [10_000_000_000, -1, -10_000_000_000])
-def test_a_file_of_any_time_is_hashed_and_remembered(tmp_path, open_roots, seconds):
-    found, path = open_roots(tmp_path / "db"), tmp_path / "a"
+def test_a_file_of_any_time_is_hashed_and_remembered(tmp_path, open_caches, seconds):
+    found, path = open_caches(tmp_path / "db"), tmp_path / "a"
     path.write_bytes(b"x")
     os.utime(path, (seconds, seconds))
-    root = found.wait(str(path), disk.stamp(path), SOON)
+    root = found.wait(str(path), disk.file_state(path), SOON)
     assert root == layer_and_root(b"x")[1]
-    assert open_roots(tmp_path / "db").known(str(path), disk.stamp(path)) == root
+    assert open_caches(tmp_path / "db").known(str(path), disk.file_state(path)) == root
 
 
-def test_an_inode_of_64_bits_is_remembered(tmp_path, open_roots):
+def test_an_inode_of_64_bits_is_remembered(tmp_path, open_caches):
     path = write(tmp_path / "a", b"a")
     parts = list((tmp_path / "a").stat())
     parts[1] = 2**64 - 1
-    stamp = disk.stamp_of(os.stat_result(parts, {"st_mtime_ns": LONG_AGO}))
-    found = open_roots(tmp_path / "db")
-    found.remember([(path, Hashed(stamp, Content(bytes(32), 1), bytes(32)))])
-    assert found.known(path, stamp) == bytes(32)
+    state = disk.state_of_status(os.stat_result(parts, {"st_mtime_ns": LONG_AGO}))
+    found = open_caches(tmp_path / "db")
+    found.remember([(path, Hashed(state, Content(bytes(32), 1), bytes(32)))])
+    assert found.known(path, state) == bytes(32)
 
 
 # A database that is not as it should be costs time, never truth.
@@ -274,8 +283,8 @@ def a_good_one(database, tmp_path):
     for number in range(40):
         path = write(tmp_path / f"x{number}", b"")
         layer = random.Random(number).randbytes(100 * 32)
-        content = Content(layer[:32], 100 * FINEST_PIECE)
-        found.remember([(path, Hashed(disk.stamp(path), content, layer))])
+        content = Content(layer[:32], 100 * MIN_PIECE_BYTES)
+        found.remember([(path, Hashed(disk.file_state(path), content, layer))])
     found.close()
 
 
@@ -305,22 +314,22 @@ def cut_short(database, tmp_path):
     ],
     ids=["garbage", "folder", "table", "parent", "pages", "cut"],
 )
-def test_a_spoilt_database_is_survived(tmp_path, open_roots, spoil):
+def test_a_spoilt_database_is_survived(tmp_path, open_caches, spoil):
     database = tmp_path / "cache/roots.sqlite3"
     database.parent.mkdir()
     spoil(database, tmp_path)
-    data = random.Random(4).randbytes(2 * FINEST_PIECE)
+    data = random.Random(4).randbytes(2 * MIN_PIECE_BYTES)
     layer, root = layer_and_root(data)
-    path, found = write(tmp_path / "a", data), open_roots(database)
-    assert found.wait(path, disk.stamp(path), SOON) == root
+    path, found = write(tmp_path / "a", data), open_caches(database)
+    assert found.wait(path, disk.file_state(path), SOON) == root
     assert found.layer(path, Content(root, len(data))) == layer
 
 
-def test_a_database_that_another_program_uses_is_shared(tmp_path, open_roots):
-    one, other = open_roots(tmp_path / "db"), open_roots(tmp_path / "db")
+def test_a_database_that_another_program_uses_is_shared(tmp_path, open_caches):
+    one, other = open_caches(tmp_path / "db"), open_caches(tmp_path / "db")
     path, twin = write(tmp_path / "a", b"a"), write(tmp_path / "b", b"b")
-    assert one.wait(path, disk.stamp(path), SOON) == layer_and_root(b"a")[1]
-    assert other.wait(twin, disk.stamp(twin), SOON) == layer_and_root(b"b")[1]
+    assert one.wait(path, disk.file_state(path), SOON) == layer_and_root(b"a")[1]
+    assert other.wait(twin, disk.file_state(twin), SOON) == layer_and_root(b"b")[1]
 
 
 def test_without_a_home_there_is_no_database(monkeypatch):
@@ -334,11 +343,11 @@ def test_without_a_home_there_is_no_database(monkeypatch):
 # Waiting.
 
 
-def test_one_who_waits_is_told_none_and_how_far_it_is(tmp_path, open_roots):
-    path, found = sparse(tmp_path / "a", 2**40), open_roots()
-    stamp = disk.stamp(path)
-    while not found.progress(path):
-        assert found.wait(path, stamp, 0.01) is None
+def test_one_who_waits_is_told_none_and_how_far_it_is(tmp_path, open_caches):
+    path, found = sparse(tmp_path / "a", 2**40), open_caches()
+    state = disk.file_state(path)
+    assert found.wait(path, state, 0.01) is None
+    eventually(lambda: found.progress(path))
     assert 0 < found.progress(path) < 2**40
     assert found.pending() == 1
     assert found.progress("another") == 0
@@ -347,27 +356,26 @@ def test_one_who_waits_is_told_none_and_how_far_it_is(tmp_path, open_roots):
 
 def test_one_who_waits_is_told_when_it_closes(tmp_path):
     path, found = sparse(tmp_path / "a", 2**40), HashCache(None)
-    told = []
+    kinds = []
 
     def wait():
         with pytest.raises(DiskError) as caught:
-            found.wait(path, disk.stamp(path), 60)
-        told.append(caught.value.kind)
+            found.wait(path, disk.file_state(path), 60)
+        kinds.append(caught.value.kind)
 
     waiting = Thread(target=wait)
     waiting.start()
-    while not found.progress(path):
-        assert found.wait(path, disk.stamp(path), 0.01) is None
+    eventually(lambda: found.progress(path))
     found.close()
     waiting.join(SOON)
-    assert told == ["stopped"]
+    assert kinds == ["stopped"]
     with pytest.raises(DiskError, match="stopped"):
-        found.wait(path, disk.stamp(path), 60)
+        found.wait(path, disk.file_state(path), 60)
 
 
 @pytest.mark.parametrize("becomes", [b"twin", b"twins", b"true", None])
 def test_a_file_that_changes_while_it_waits_is_judged_as_what_it_became(
-    tmp_path, open_roots, becomes
+    tmp_path, open_caches, becomes
 ):
     path, content = tmp_path / "a", Content(layer_and_root(b"true")[1], 4)
     write(path, b"once")
@@ -381,10 +389,10 @@ def test_a_file_that_changes_while_it_waits_is_judged_as_what_it_became(
                 write(path, becomes, LONG_AGO + 1)
         assert len(looks) < 50, "it is looked at for ever"
 
-    found = open_roots()
+    found = open_caches()
     busy = sparse(tmp_path / "busy", 2**40)
-    while not found.progress(busy):  # so that the first look does not end
-        assert found.wait(busy, disk.stamp(busy), 0.01) is None
+    assert found.wait(busy, disk.file_state(busy), 0.01) is None
+    eventually(lambda: found.progress(busy))  # so that the first look does not end
     answer = []
     asking = Thread(target=lambda: answer.append(found.is_content(path, content, change)))
     asking.start()
@@ -395,7 +403,7 @@ def test_a_file_that_changes_while_it_waits_is_judged_as_what_it_became(
 
 
 def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
-    tmp_path, open_roots, monkeypatch
+    tmp_path, open_caches, monkeypatch
 ):
     order, begun, go_on = [], Event(), Event()
 
@@ -407,7 +415,7 @@ def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
 
     monkeypatch.setattr(hash_cache, "hash_file", recorded)
     first, second, third = (write(tmp_path / name, name.encode()) for name in "abc")
-    found = open_roots()
+    found = open_caches()
     found.want(first)
     assert begun.wait(SOON)
     found.want(second)
@@ -416,13 +424,13 @@ def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
     found.want(third, soon=True)
     assert found.pending() == 3
     go_on.set()
-    assert found.wait(second, disk.stamp(second), SOON)
+    assert found.wait(second, disk.file_state(second), SOON)
     assert order[:3] == [first, third, second]
 
 
-def test_a_file_written_this_very_moment_is_hashed_when_it_has_settled(tmp_path, open_roots):
-    path, found = tmp_path / "a", open_roots()
+def test_a_file_written_this_very_moment_is_hashed_when_it_has_settled(tmp_path, open_caches):
+    path, found = tmp_path / "a", open_caches()
     path.write_bytes(b"one")
     found.want(str(path))
     path.write_bytes(b"two")  # within the same tick of the clock, perhaps
-    assert found.wait(str(path), disk.stamp(path), SOON) == layer_and_root(b"two")[1]
+    assert found.wait(str(path), disk.file_state(path), SOON) == layer_and_root(b"two")[1]

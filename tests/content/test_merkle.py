@@ -9,15 +9,15 @@ import libtorrent
 import pytest
 
 from rede_p2p.content import merkle
-from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, HASH, MAX_PIECES
+from rede_p2p.content.merkle import BLOCK_BYTES, HASH_BYTES, MAX_PIECES, MIN_PIECE_BYTES
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
 
 def sizes() -> list[int]:
     """List 100 sizes: one byte around every boundary, and some at random."""
-    edges = [BLOCK * n for n in (1, 2, 3, 4, 5, 7, 8)]
-    edges += [FINEST_PIECE * n for n in (2, 3, 4, 5, 7, 8, 9, 15, 16, 17)]
+    edges = [BLOCK_BYTES * n for n in (1, 2, 3, 4, 5, 7, 8)]
+    edges += [MIN_PIECE_BYTES * n for n in (2, 3, 4, 5, 7, 8, 9, 15, 16, 17)]
     edges += [2**n for n in range(1, 22)]
     found = {edge + by for edge in edges for by in (-1, 0, 1)} - {0}
     chance = random.Random(52)
@@ -39,7 +39,7 @@ def torrent_of(folder, data):
     """Return the root and the piece layer that libtorrent finds; a single piece has no layer."""
     (folder / "f").write_bytes(data)
     entry = libtorrent.create_file_entry("f", len(data))
-    made = libtorrent.create_torrent([entry], FINEST_PIECE, libtorrent.create_torrent.v2_only)
+    made = libtorrent.create_torrent([entry], MIN_PIECE_BYTES, libtorrent.create_torrent.v2_only)
     libtorrent.set_piece_hashes(made, str(folder))
     found = made.generate()
     root = found[b"info"][b"file tree"][b"f"][b""][b"pieces root"]
@@ -60,21 +60,21 @@ def test_root_and_layer_are_those_of_libtorrent(tmp_path):
 
 def test_an_empty_content_is_one_empty_block():
     assert merkle.piece_count(0) == 1
-    assert list(merkle.cut(0, FINEST_PIECE)) == [(0, 0)]
+    assert list(merkle.cut(0, MIN_PIECE_BYTES)) == [(0, 0)]
     assert merkle.root_of(layer_of(b""), 0) == sha256(b"").digest()
 
 
 def test_a_piece_is_hashed_from_any_buffer():
     data = bytes(range(256)) * 400
     for kind in (bytes, bytearray, memoryview):
-        [found] = merkle.piece_hashes(kind(data[:FINEST_PIECE]), len(data))
-        assert found == layer_of(data)[:HASH]
+        [found] = merkle.piece_hashes(kind(data[:MIN_PIECE_BYTES]), len(data))
+        assert found == layer_of(data)[:HASH_BYTES]
 
 
 def test_one_wrong_bit_changes_the_piece_and_the_root():
-    data = bytearray(5 * FINEST_PIECE)
+    data = bytearray(5 * MIN_PIECE_BYTES)
     layer = layer_of(data)
-    data[3 * FINEST_PIECE + 7] ^= 1
+    data[3 * MIN_PIECE_BYTES + 7] ^= 1
     wrong = layer_of(data)
     differing = [a != b for a, b in zip(merkle.split(layer), merkle.split(wrong), strict=True)]
     assert differing == [False, False, False, True, False]
@@ -82,7 +82,15 @@ def test_one_wrong_bit_changes_the_piece_and_the_root():
 
 
 def test_contents_that_differ_in_zeros_at_the_end_have_different_roots():
-    lengths = (0, 1, BLOCK, BLOCK + 1, FINEST_PIECE, FINEST_PIECE + 1, 2 * FINEST_PIECE)
+    lengths = (
+        0,
+        1,
+        BLOCK_BYTES,
+        BLOCK_BYTES + 1,
+        MIN_PIECE_BYTES,
+        MIN_PIECE_BYTES + 1,
+        2 * MIN_PIECE_BYTES,
+    )
     roots = {merkle.root_of(layer_of(bytes(size)), size) for size in lengths}
     assert len(roots) == len(lengths)
 
@@ -99,7 +107,7 @@ def test_contents_that_differ_in_zeros_at_the_end_have_different_roots():
         (4 * GIB + 1, 128 * KIB, MAX_PIECES // 2 + 1),
         (8 * GIB, 128 * KIB, MAX_PIECES),
         (8 * GIB + 1, 256 * KIB, MAX_PIECES // 2 + 1),
-        (merkle.MAX_SIZE, 16 * GIB, MAX_PIECES),
+        (merkle.MAX_CONTENT_BYTES, 16 * GIB, MAX_PIECES),
     ],
 )
 def test_a_piece_doubles_until_the_layer_is_small_enough(size, piece, count):
@@ -107,7 +115,7 @@ def test_a_piece_doubles_until_the_layer_is_small_enough(size, piece, count):
 
 
 def test_the_root_does_not_depend_on_the_size_of_the_piece(monkeypatch):
-    data = random.Random(2).randbytes(9 * FINEST_PIECE + 5)
+    data = random.Random(2).randbytes(9 * MIN_PIECE_BYTES + 5)
     root = merkle.root_of(layer_of(data), len(data))
     for most in (1, 2, 4, 8):  # pieces of 1 MiB down to 128 KiB, as a content over 4 GiB has
         monkeypatch.setattr(merkle, "MAX_PIECES", most)
@@ -115,9 +123,11 @@ def test_the_root_does_not_depend_on_the_size_of_the_piece(monkeypatch):
         assert merkle.root_of(layer_of(data), len(data)) == root
 
 
-@pytest.mark.parametrize("size", [0, 1, FINEST_PIECE, 3 * FINEST_PIECE, 3 * FINEST_PIECE + 1])
+@pytest.mark.parametrize(
+    "size", [0, 1, MIN_PIECE_BYTES, 3 * MIN_PIECE_BYTES, 3 * MIN_PIECE_BYTES + 1]
+)
 def test_the_bytes_in_some_pieces_are_those_of_each(size):
-    lengths = [length for _, length in merkle.cut(size, FINEST_PIECE)]
+    lengths = [length for _, length in merkle.cut(size, MIN_PIECE_BYTES)]
     count = len(lengths)
     assert merkle.piece_count(size) == count
     for pieces in [range(count), range(count - 1), [count - 1], [*range(0, count, 2)], []]:

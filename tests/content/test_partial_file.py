@@ -336,7 +336,7 @@ def test_a_full_disk_is_said_by_the_last_flush_and_not_by_the_thread_that_flushe
         opened.flush_behind()
         with opened.writer() as writer:
             for start in range(
-                0, partial_file.FLUSH_SIZE, 4096
+                0, partial_file.MIN_FLUSH_BYTES, 4096
             ):  # little at once, through the cache
                 writer.write(start, memoryview(bytes(4096)))
         opened._flusher.join(10)

@@ -77,9 +77,9 @@ def test_every_text_is_safe_or_refused_and_a_safe_one_stays_in_its_folder(name):
     if not safe_names.is_safe(name):
         return
     parts = name.split("/")
-    assert len(name.encode()) <= safe_names.MAX_PATH
+    assert len(name.encode()) <= safe_names.MAX_NAME_BYTES
     assert not {"", ".", ".."}.intersection(parts)
-    assert all(len(part.encode()) <= safe_names.MAX_NAME for part in parts)
+    assert all(len(part.encode()) <= safe_names.MAX_PART_BYTES for part in parts)
 
 
 @settings(max_examples=200)

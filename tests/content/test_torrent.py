@@ -12,19 +12,27 @@ import pytest
 from processes import eventually
 
 from rede_p2p.content import merkle, torrent
-from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
+from rede_p2p.content.merkle import BLOCK_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.content.torrent import bencode
 
-DATA = random.Random(8).randbytes(9 * FINEST_PIECE + 5)
+DATA = random.Random(8).randbytes(9 * MIN_PIECE_BYTES + 5)
 LOOPBACK = "127.0.0.1"
 LONG_PATIENCE = 60.0  # seconds for an engine that does things in its own time
 ALONE = {"enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False}
-SIZES = (1, BLOCK, BLOCK + 1, FINEST_PIECE - 1, FINEST_PIECE, FINEST_PIECE + 1, len(DATA))
+SIZES = (
+    1,
+    BLOCK_BYTES,
+    BLOCK_BYTES + 1,
+    MIN_PIECE_BYTES - 1,
+    MIN_PIECE_BYTES,
+    MIN_PIECE_BYTES + 1,
+    len(DATA),
+)
 
 
 def described(name: str, data: bytes) -> bytes:
     layer = merkle.layer_of(data)
-    return torrent.describe(name, Content(merkle.root_of(layer, len(data)), len(data)), layer)
+    return torrent.torrent_of(name, Content(merkle.root_of(layer, len(data)), len(data)), layer)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Barrier, Event, Thread
+from threading import Barrier, Event
 
 import pytest
 import sources
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listening import SOON
 from processes import eventually
 from sources import (
     LONG_AGO,
@@ -24,18 +24,22 @@ from sources import (
     about_pieces,
     connect,
     content_of,
+    context_of,
+    found_in,
     pieces_of,
     refuses,
     right_pieces,
+    send_pieces,
     source,
 )
 
 from rede_p2p.content import disk, merkle, recheck
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.content.merkle import BLOCK, FINEST_PIECE, Content
+from rede_p2p.content.merkle import BLOCK_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.content.partial_file import PartialFile
-from rede_p2p.download import piece_layer, source_finder, swarm
-from rede_p2p.download.download import Download, DownloadRequest, Outcome
+from rede_p2p.download import source_finder
+from rede_p2p.download.download import Download
+from rede_p2p.download.request import DownloadProgress, DownloadRequest, Outcome
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -44,63 +48,32 @@ from rede_p2p.errors import (
     InterruptedByUserError,
     PeerUnreachableError,
     ProtocolError,
-    RedeError,
     RefusedError,
     UnsafeNameError,
     VerificationError,
 )
-from rede_p2p.net import connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import FileData, Hashes
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.upload_slots import UploadSlots
 
-DATA = random.Random(3).randbytes(40 * FINEST_PIECE + 77)
+DATA = random.Random(3).randbytes(40 * MIN_PIECE_BYTES + 77)
 ALL = set(range(41))
 NAME = "grande.bin"
 
-
-@pytest.fixture
-def roots():
-    with closing(HashCache(None)) as roots:
-        yield roots
+pytest_plugins = ["downloading"]
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "baixados"
-
-
-@pytest.fixture
-def fetch(folder, roots):
+def fetch(context):
     """Return how to download into the folder."""
-    return lambda wanted: Download(wanted, folder, connect, roots).run()
-
-
-@pytest.fixture
-def honest(tmp_path, host):
-    with source(tmp_path / "honest", host) as made:
-        yield made
-
-
-@pytest.fixture
-def lying(tmp_path, host):
-    """Return how to open a source that lies."""
-    with ExitStack() as stack:
-        yield lambda lie, uploads=None: stack.enter_context(
-            source(tmp_path / "lying", host, lie, uploads)
-        )
+    return lambda wanted, **timeouts: Download(wanted, context(**timeouts)).run()
 
 
 @pytest.fixture
 def hanging(monkeypatch):
-    """Have the process that looks at what is here say nothing, and read nothing."""
+    """Have the process that rechecks what is here say nothing, and read nothing."""
     monkeypatch.setattr(recheck, "_PROGRAM", "import threading; threading.Event().wait(60)")
-
-
-def found_in(folder):
-    """Return what stands in a folder, by name."""
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def only_what_is_right_is_kept(folder, data=DATA, name=NAME):
@@ -115,7 +88,15 @@ def only_what_is_right_is_kept(folder, data=DATA, name=NAME):
 # Exact.
 
 
-EDGES = [0, 1, BLOCK, FINEST_PIECE, 2 * FINEST_PIECE, 8 * FINEST_PIECE, 16 * FINEST_PIECE]
+EDGES = [
+    0,
+    1,
+    BLOCK_BYTES,
+    MIN_PIECE_BYTES,
+    2 * MIN_PIECE_BYTES,
+    8 * MIN_PIECE_BYTES,
+    16 * MIN_PIECE_BYTES,
+]
 SIZES = sorted({size + step for size in EDGES for step in (-1, 0, 1) if size + step >= 0})
 
 
@@ -138,39 +119,39 @@ def test_a_file_of_pieces_larger_than_the_finest_arrives_exactly(
     assert sorted(honest.asked_pieces()) == list(range(11))
 
 
-def test_progress_ends_at_the_size(honest, folder, roots):
+def test_progress_ends_at_the_size(honest, context):
     (wanted,) = honest.share({NAME: DATA})
-    download = Download(wanted, folder, connect, roots)
-    assert download.progress() == (0, len(DATA), 0, 0, False)
+    download = Download(wanted, context())
+    assert download.progress() == DownloadProgress(have=0)
     download.run()
-    assert download.progress() == (len(DATA), len(DATA), 0, 0, False)
+    assert download.progress() == DownloadProgress(have=len(DATA))
 
 
 def test_a_name_inside_a_folder_makes_the_folder(honest, fetch, folder):
     (wanted,) = honest.share({"fotos/de/praia.png": DATA})
     assert fetch(wanted).path == folder / "fotos" / "de" / "praia.png"
-    assert found_in(folder) == {"praia.png": DATA}
+    assert found_in(folder) == {"fotos/de/praia.png": DATA}
 
 
-def test_what_was_downloaded_is_known_without_being_read_again(honest, fetch, folder, roots):
+def test_what_was_downloaded_is_known_without_being_read_again(honest, fetch, folder, hash_cache):
     (wanted,) = honest.share({NAME: DATA})
     path = fetch(wanted).path
-    assert roots.known(str(path), disk.stamp(path)) == wanted.content.root
-    assert roots.layer(str(path), wanted.content) == merkle.layer_of(DATA)
-    assert roots.pending() == 0
+    assert hash_cache.known(str(path), disk.file_state(path)) == wanted.content.root
+    assert hash_cache.layer(str(path), wanted.content) == merkle.layer_of(DATA)
+    assert hash_cache.pending() == 0
 
 
 @pytest.mark.parametrize(
     "name", ["../fora", "/tmp/fora", "a\\b", "x.parte", ".bashrc", "", "a/../b"]
 )
-def test_an_unsafe_name_is_refused_before_anything_is_done(folder, roots, name):
+def test_an_unsafe_name_is_refused_before_anything_is_done(folder, context, name):
     with pytest.raises(UnsafeNameError):
-        Download(DownloadRequest(name, content_of(b"x"), ()), folder, connect, roots)
+        Download(DownloadRequest(name, content_of(b"x"), ()), context())
     assert not folder.exists()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_error_that_nobody_foresaw_in_a_source_ends_the_download(honest, folder, roots):
+def test_an_error_that_nobody_foresaw_in_a_source_ends_the_download(honest, context):
     (wanted,) = honest.share({NAME: DATA})
     calls = []
 
@@ -181,8 +162,8 @@ def test_an_error_that_nobody_foresaw_in_a_source_ends_the_download(honest, fold
         return connect(address)
 
     with pytest.raises(PeerUnreachableError):
-        Download(wanted, folder, connect_once, roots).run()
-    assert len(calls) == 1 + swarm.TRIES
+        Download(wanted, context(connect_once)).run()
+    assert len(calls) == 1 + source_finder.MAX_LOSSES
 
 
 def test_it_is_on_the_disk_before_it_has_its_name_and_its_name_after(
@@ -203,20 +184,20 @@ def test_it_is_on_the_disk_before_it_has_its_name_and_its_name_after(
 
 @pytest.mark.parametrize("edit", [None, b"edited"])
 def test_what_is_edited_as_soon_as_it_has_its_name_is_not_taken_for_what_came(
-    honest, folder, roots, monkeypatch, edit
+    honest, folder, context, hash_cache, monkeypatch, edit
 ):
     (wanted,) = honest.share({NAME: DATA})
-    holdings = SeedStore()
+    seeds = SeedStore()
 
     def sync_and_edit(path):
         if edit:
             (path / NAME).write_bytes(edit)
 
     monkeypatch.setattr(disk, "sync_folder", sync_and_edit)
-    Download(wanted, folder, connect, roots, holdings=holdings).run()
-    known = roots.known(str(folder / NAME), disk.stamp(folder / NAME))
+    Download(wanted, context(seeds=seeds)).run()
+    known = hash_cache.known(str(folder / NAME), disk.file_state(folder / NAME))
     assert known == (None if edit else wanted.content.root)
-    assert bool(holdings.downloads()) == bool(not edit)
+    assert bool(seeds.offered()) == bool(not edit)
 
 
 # What is here already.
@@ -226,20 +207,20 @@ def no_connection(address):
     raise AssertionError("nobody had to be asked")
 
 
-def test_the_same_content_under_that_name_is_not_fetched(folder, roots):
+def test_the_same_content_under_that_name_is_not_fetched(folder, context):
     folder.mkdir()
     (folder / NAME).write_bytes(DATA)
     wanted = DownloadRequest(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
-    outcome = Download(wanted, folder, no_connection, roots).run()
+    outcome = Download(wanted, context(no_connection)).run()
     assert outcome == Outcome(folder / NAME, already=True)
 
 
-def test_the_same_content_under_a_further_name_is_not_fetched(folder, roots):
+def test_the_same_content_under_a_further_name_is_not_fetched(folder, context):
     folder.mkdir()
     (folder / NAME).write_bytes(b"other")
     (folder / "grande (1).bin").write_bytes(DATA)
     wanted = DownloadRequest(NAME, content_of(DATA), ())
-    outcome = Download(wanted, folder, no_connection, roots).run()
+    outcome = Download(wanted, context(no_connection)).run()
     assert outcome == Outcome(folder / "grande (1).bin", already=True)
 
 
@@ -255,43 +236,25 @@ def test_other_content_under_that_name_stays_and_the_new_one_is_numbered(
     assert fetch(wanted) == Outcome(folder / "grande (1).bin", already=True)
 
 
-def test_content_that_appears_under_that_name_meanwhile_is_not_overwritten(lying, folder, fetch):
+def test_content_that_appears_under_that_name_meanwhile_is_not_overwritten(
+    opened, folder, fetch, pool
+):
     gate = Gate()
-    (wanted,) = lying(gate).share({NAME: DATA})
-    found = in_a_thread(lambda: fetch(wanted))
-    assert gate.reached.wait(20)
+    (wanted,) = opened(gate).share({NAME: DATA})
+    found = pool.submit(fetch, wanted)
+    assert gate.reached.wait(SOON)
     (folder / NAME).write_bytes(b"mine")
     gate.open.set()
-    assert found() == Outcome(folder / "grande (1).bin", already=False)
+    assert found.result(SOON) == Outcome(folder / "grande (1).bin", already=False)
     assert found_in(folder) == {NAME: b"mine", "grande (1).bin": DATA}
 
 
-def in_a_thread(run):
-    """Begin something; return how to wait for its result, or for the error it raised."""
-    found = SimpleQueue()
-
-    def catch():
-        try:
-            found.put(run())
-        except RedeError as error:
-            found.put(error)
-
-    thread = Thread(target=catch)
-    thread.start()
-
-    def wait():
-        thread.join(20)
-        return found.get(timeout=20)
-
-    return wait
-
-
-def test_two_at_once_of_one_name_in_one_folder_do_not_mix(lying, folder, fetch):
+def test_two_at_once_of_one_name_in_one_folder_do_not_mix(opened, folder, fetch, pool):
     gate = Gate()
-    liar = lying(gate)
+    liar = opened(gate)
     (wanted,) = liar.share({NAME: DATA})
-    found = in_a_thread(lambda: fetch(wanted))
-    assert gate.reached.wait(20)
+    found = pool.submit(fetch, wanted)
+    assert gate.reached.wait(SOON)
     with pytest.raises(DiskError) as caught:
         fetch(wanted)
     assert (caught.value.kind, caught.value.path) == ("busy", str(folder / f"{NAME}.parte"))
@@ -299,11 +262,11 @@ def test_two_at_once_of_one_name_in_one_folder_do_not_mix(lying, folder, fetch):
     with pytest.raises(DiskError, match="busy"):
         fetch(liar.share({NAME: other})[0])
     gate.open.set()
-    assert found() == Outcome(folder / NAME, already=False)
+    assert found.result(SOON) == Outcome(folder / NAME, already=False)
     assert found_in(folder) == {NAME: DATA}
 
 
-def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, folder):
+def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, folder, pool):
     (wanted,) = honest.share({NAME: DATA})
     start = Barrier(2)
 
@@ -313,8 +276,8 @@ def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, fol
 
     for name in (NAME, "outro.bin", "mais um.bin"):
         wanted = replace(wanted, name=name)
-        first, second = in_a_thread(race), in_a_thread(race)
-        outcomes = [first(), second()]
+        running = [pool.submit(race) for _ in range(2)]
+        outcomes = [one.exception(SOON) or one.result() for one in running]
         done = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
         failed = [outcome for outcome in outcomes if not isinstance(outcome, Outcome)]
         assert done and all(outcome.path == folder / name for outcome in done)
@@ -322,22 +285,22 @@ def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, fol
     assert found_in(folder) == dict.fromkeys((NAME, "outro.bin", "mais um.bin"), DATA)
 
 
-def test_many_that_go_on_at_once_in_one_folder_are_not_in_each_others_way(honest, fetch, folder):
+def test_many_that_go_on_at_once_in_one_folder_are_not_in_each_others_way(
+    honest, fetch, folder, pool
+):
     folder.mkdir()
-    files = {f"{number}.bin": bytes([number]) + DATA[: 3 * FINEST_PIECE] for number in range(8)}
+    files = {f"{number}.bin": bytes([number]) + DATA[: 3 * MIN_PIECE_BYTES] for number in range(8)}
     wanted = honest.share(files)
     for name, data in files.items():  # each looks for its pieces in those of the others
-        (folder / f"{name}.parte").write_bytes(data[: FINEST_PIECE * (len(name) % 2)])
+        (folder / f"{name}.parte").write_bytes(data[: MIN_PIECE_BYTES * (len(name) % 2)])
     start = Barrier(len(files))
 
     def race(one):
         start.wait()
         return fetch(one)
 
-    running = [in_a_thread(lambda one=one: race(one)) for one in wanted]
-    assert [ended() for ended in running] == [
-        Outcome(folder / name, already=False) for name in files
-    ]
+    outcomes = pool.map(race, wanted, timeout=SOON)
+    assert list(outcomes) == [Outcome(folder / name, already=False) for name in files]
     assert found_in(folder) == files
 
 
@@ -413,9 +376,9 @@ LIES = {
 
 @pytest.mark.parametrize(("lie", "kind", "cause"), LIES.values(), ids=LIES)
 def test_a_source_that_lies_or_dies_is_named_and_nothing_wrong_is_kept(
-    lying, honest, fetch, folder, lie, kind, cause
+    opened, honest, fetch, folder, lie, kind, cause
 ):
-    (wanted,) = lying(lie).share({NAME: DATA})
+    (wanted,) = opened(lie).share({NAME: DATA})
     with pytest.raises(kind) as caught:
         fetch(wanted)
     error = caught.value
@@ -438,9 +401,9 @@ def test_a_source_that_lies_or_dies_is_named_and_nothing_wrong_is_kept(
 
 @pytest.mark.parametrize(("lie", "kind", "cause"), LIES.values(), ids=LIES)
 def test_where_one_source_lies_or_dies_another_completes(
-    lying, honest, fetch, folder, lie, kind, cause
+    opened, honest, fetch, folder, lie, kind, cause
 ):
-    (bad,), (good,) = lying(lie).share({NAME: DATA}), honest.share({NAME: DATA})
+    (bad,), (good,) = opened(lie).share({NAME: DATA}), honest.share({NAME: DATA})
     wanted = DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources))
     assert fetch(wanted) == Outcome(folder / NAME, already=False)
     assert found_in(folder) == {NAME: DATA}
@@ -448,31 +411,30 @@ def test_where_one_source_lies_or_dies_another_completes(
     assert len(asked) == len(set(asked)) <= len(ALL)
 
 
-def test_a_source_that_says_more_after_its_answer_does_no_harm(lying, honest, fetch, folder):
+def test_a_source_that_says_more_after_its_answer_does_no_harm(opened, honest, fetch, folder):
     (bad,), (good,) = (
-        lying(about_pieces(sources.sends_more)).share({NAME: DATA}),
+        opened(about_pieces(sources.sends_more)).share({NAME: DATA}),
         honest.share({NAME: DATA}),
     )
     with PartialFile(folder / f"{NAME}.parte") as opened:  # two ranges are missing
-        opened.write_whole(bytes(5 * FINEST_PIECE) + DATA[5 * FINEST_PIECE : 9 * FINEST_PIECE])
+        opened.write_whole(
+            bytes(5 * MIN_PIECE_BYTES) + DATA[5 * MIN_PIECE_BYTES : 9 * MIN_PIECE_BYTES]
+        )
     fetch(DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources)))
     assert found_in(folder) == {NAME: DATA}
 
 
 @pytest.mark.parametrize("where", ["hashes", "pieces"])
-def test_a_source_that_falls_silent_half_way_is_given_up(
-    lying, honest, fetch, folder, monkeypatch, where
-):
-    monkeypatch.setattr(connection, "STALL_TIMEOUT", 0.3)
+def test_a_source_that_falls_silent_half_way_is_given_up(opened, honest, fetch, folder, where):
     about = {"hashes": about_hashes, "pieces": about_pieces}[where]
-    (bad,) = lying(about(sources.sends_and_is_silent(0.6))).share({NAME: DATA})
+    (bad,) = opened(about(sources.sends_and_is_silent(0.6))).share({NAME: DATA})
     with pytest.raises((PeerUnreachableError, IncompleteError)) as caught:
-        fetch(bad)
+        fetch(bad, stall_s=0.3)
     error = getattr(caught.value.cause, "cause", caught.value.cause)
     assert (type(error), error.reason) == (ConnectionLostError, "silent")
     only_what_is_right_is_kept(folder)
     (good,) = honest.share({NAME: DATA})
-    fetch(DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources)))
+    fetch(DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources)), stall_s=0.3)
     assert found_in(folder) == {NAME: DATA}
 
 
@@ -482,46 +444,43 @@ def test_a_source_that_is_not_there_is_named(honest, fetch, folder, host):
     with pytest.raises(PeerUnreachableError) as caught:
         fetch(replace(good, sources=(gone,)))
     assert (caught.value.address, caught.value.cause.reason) == (gone, "refused")
-    assert not found_in(folder.parent / "baixados")
+    assert not found_in(folder)
     fetch(replace(good, sources=(gone, honest.address)))
     assert found_in(folder) == {NAME: DATA}
 
 
-def test_when_every_source_lies_the_error_is_one_of_theirs(lying, tmp_path, host, fetch, folder):
-    (first,) = lying(about_pieces(sources.flips(0.3))).share({NAME: DATA})
-    with source(tmp_path / "another", host, about_pieces(sources.flips(0.7))) as another:
-        (second,) = another.share({NAME: DATA})
-        wanted = replace(first, sources=(*first.sources, *second.sources))
-        try:
-            fetch(wanted)
-        except VerificationError as error:
-            assert error.source in wanted.sources
-            only_what_is_right_is_kept(folder)
-        else:  # what was wrong of one was right of the other
-            assert found_in(folder) == {NAME: DATA}
+def test_when_every_source_lies_the_error_is_one_of_theirs(opened, fetch, folder):
+    (first,) = opened(about_pieces(sources.flips(0.3))).share({NAME: DATA})
+    (second,) = opened(about_pieces(sources.flips(0.7))).share({NAME: DATA})
+    wanted = replace(first, sources=(*first.sources, *second.sources))
+    try:
+        fetch(wanted)
+    except VerificationError as error:
+        assert error.source in wanted.sources
+        only_what_is_right_is_kept(folder)
+    else:  # what was wrong of one was right of the other
+        assert found_in(folder) == {NAME: DATA}
 
 
 def serves_any_size(source, connection, request):
     """Send as many bytes as a size would have that is not the content's."""
     if isinstance(request, sources.Hashes):
-        return sources._send(connection, bytes(serves_any_size.hashes * 32))
+        return send_pieces(connection, bytes(serves_any_size.hashes * 32))
     if isinstance(request, sources.Want | sources.Next):
         connection.reply(sources.PieceOffer(0, max(1, serves_any_size.hashes)))
         return True
     if isinstance(request, sources.Take):
-        return sources._send(connection, serves_any_size.data)
+        return send_pieces(connection, serves_any_size.data)
     return False
 
 
 @pytest.mark.parametrize(
     "size",
-    [0, 1, FINEST_PIECE, len(DATA) - 77, len(DATA) - 1, len(DATA) + 1, 2 * len(DATA)],
+    [0, 1, MIN_PIECE_BYTES, len(DATA) - 77, len(DATA) - 1, len(DATA) + 1, 2 * len(DATA)],
 )
 @pytest.mark.parametrize("in_league", [False, True], ids=["to each its own", "in league"])
-def test_a_size_that_the_content_has_not_is_found_out(
-    lying, fetch, folder, monkeypatch, size, in_league
-):
-    liar = lying(serves_any_size if in_league else None)
+def test_a_size_that_the_content_has_not_is_found_out(opened, fetch, folder, size, in_league):
+    liar = opened(serves_any_size if in_league else None)
     (wanted,) = liar.share({NAME: DATA})
     false = replace(wanted, content=Content(wanted.content.root, size))
     serves_any_size.hashes = merkle.piece_count(size)
@@ -557,8 +516,8 @@ def replaced_by_a_longer_one(path):
     [touched, cut_short, rewritten, replaced_by_a_longer_one],
     ids=lambda change: change.__name__,
 )
-def test_a_file_that_changes_half_way_never_arrives(lying, honest, fetch, folder, change):
-    liar = lying(None, Changing(lambda: change(liar.paths[NAME])))
+def test_a_file_that_changes_half_way_never_arrives(opened, honest, fetch, folder, change):
+    liar = opened(None, Changing(lambda: change(liar.paths[NAME])))
     (wanted,) = liar.share({NAME: DATA})
     with pytest.raises((IncompleteError, VerificationError)):
         fetch(wanted)
@@ -592,13 +551,13 @@ PARTIALS = {
     "only the first": partial_of({0}),
     "only the last": partial_of({40}),
     "every other": partial_of(set(range(0, 41, 2))),
-    "cut in a piece": DATA[: 7 * FINEST_PIECE + 5],
-    "cut between pieces": DATA[: 7 * FINEST_PIECE],
+    "cut in a piece": DATA[: 7 * MIN_PIECE_BYTES + 5],
+    "cut between pieces": DATA[: 7 * MIN_PIECE_BYTES],
     "one byte": DATA[:1],
     "one byte short": DATA[:-1],
     "longer by one byte": DATA + b"x",
     "much longer": DATA * 2,
-    "longer by zeros": DATA + bytes(FINEST_PIECE),
+    "longer by zeros": DATA + bytes(MIN_PIECE_BYTES),
     "longer and damaged": partial_of({3, 7}) + b"x" * 999,
     "of another content": DATA[::-1],
     "zeros": bytes(len(DATA)),
@@ -606,19 +565,19 @@ PARTIALS = {
 
 
 @pytest.mark.parametrize("held", PARTIALS.values(), ids=PARTIALS)
-def test_whatever_the_partial_file_holds_the_rest_alone_is_fetched(honest, folder, roots, held):
+def test_whatever_the_partial_file_holds_the_rest_alone_is_fetched(honest, folder, context, held):
     folder.mkdir()
     (folder / f"{NAME}.parte").write_bytes(held)
     kept = right_pieces(folder / f"{NAME}.parte", DATA)
     (wanted,) = honest.share({NAME: DATA})
-    download = Download(wanted, folder, connect, roots)
+    download = Download(wanted, context())
     assert download.run() == Outcome(folder / NAME, already=False)
     assert found_in(folder) == {NAME: DATA}
     assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
     assert download.progress().kept == sum(len(pieces_of(DATA)[index]) for index in kept)
 
 
-SMALL = DATA[: 6 * FINEST_PIECE - 1000]
+SMALL = DATA[: 6 * MIN_PIECE_BYTES - 1000]
 
 
 @pytest.fixture(scope="module")
@@ -628,21 +587,21 @@ def standing(tmp_path_factory):
 
 
 @given(
-    length=st.integers(0, len(SMALL) + 2 * FINEST_PIECE),
+    length=st.integers(0, len(SMALL) + 2 * MIN_PIECE_BYTES),
     damages=st.lists(
         st.tuples(st.integers(0, len(SMALL)), st.binary(min_size=1, max_size=40)), max_size=4
     ),
-    hole=st.tuples(st.integers(0, len(SMALL)), st.integers(0, 3 * FINEST_PIECE)),
+    hole=st.tuples(st.integers(0, len(SMALL)), st.integers(0, 3 * MIN_PIECE_BYTES)),
 )
 @settings(max_examples=40, deadline=None)
 def test_any_damage_to_the_partial_file_is_found_and_mended(standing, length, damages, hole):
     honest, wanted = standing
-    with tempfile.TemporaryDirectory() as made, closing(HashCache(None)) as roots:
+    with tempfile.TemporaryDirectory() as made, closing(HashCache(None)) as hash_cache:
         folder = Path(made)
         path = folder / f"{NAME}.parte"
         with path.open("wb") as file:
             start, size = hole
-            file.write((SMALL + bytes(2 * FINEST_PIECE))[: min(start, length)])
+            file.write((SMALL + bytes(2 * MIN_PIECE_BYTES))[: min(start, length)])
             file.seek(start + size)
             file.write(SMALL[start + size : length])
             for where, noise in damages:
@@ -651,7 +610,8 @@ def test_any_damage_to_the_partial_file_is_found_and_mended(standing, length, da
             file.truncate(length)
         kept = right_pieces(path, SMALL)
         honest.asked_pieces()
-        assert Download(wanted, folder, connect, roots).run().path == folder / NAME
+        context = context_of(folder, hash_cache)
+        assert Download(wanted, context).run().path == folder / NAME
         assert found_in(folder) == {NAME: SMALL}
         assert sorted(honest.asked_pieces()) == sorted(set(range(6)) - kept)
 
@@ -660,8 +620,8 @@ def test_a_partial_file_with_holes_keeps_what_is_right(honest, fetch, folder):
     folder.mkdir()
     path = folder / f"{NAME}.parte"
     with path.open("wb") as file:
-        file.seek(8 * FINEST_PIECE)
-        file.write(DATA[8 * FINEST_PIECE : 12 * FINEST_PIECE])
+        file.seek(8 * MIN_PIECE_BYTES)
+        file.write(DATA[8 * MIN_PIECE_BYTES : 12 * MIN_PIECE_BYTES])
         file.truncate(len(DATA))
     (wanted,) = honest.share({NAME: DATA})
     fetch(wanted)
@@ -671,7 +631,7 @@ def test_a_partial_file_with_holes_keeps_what_is_right(honest, fetch, folder):
 
 def test_a_partial_file_of_another_name_is_taken_over(honest, fetch, folder):
     folder.mkdir()
-    (folder / "outro.parte").write_bytes(DATA[: 20 * FINEST_PIECE] + bytes(3 * FINEST_PIECE))
+    (folder / "outro.parte").write_bytes(DATA[: 20 * MIN_PIECE_BYTES] + bytes(3 * MIN_PIECE_BYTES))
     (folder / "alheio.bin.parte").write_bytes(DATA[::-1])
     (wanted,) = honest.share({NAME: DATA})
     fetch(wanted)
@@ -679,12 +639,12 @@ def test_a_partial_file_of_another_name_is_taken_over(honest, fetch, folder):
     assert sorted(honest.asked_pieces()) == list(range(20, 41))
 
 
-ZEROS = 3 * FINEST_PIECE
-SPARSE = DATA[: 20 * FINEST_PIECE] + bytes(ZEROS) + DATA[20 * FINEST_PIECE + ZEROS :]
+ZEROS = 3 * MIN_PIECE_BYTES
+SPARSE = DATA[: 20 * MIN_PIECE_BYTES] + bytes(ZEROS) + DATA[20 * MIN_PIECE_BYTES + ZEROS :]
 OTHERS = {
-    "of which only zeros are the same": DATA[::-1][: 20 * FINEST_PIECE] + bytes(ZEROS) + b"end",
+    "of which only zeros are the same": DATA[::-1][: 20 * MIN_PIECE_BYTES] + bytes(ZEROS) + b"end",
     "of nothing but zeros": bytes(len(SPARSE)),
-    "of which one piece is the same": DATA[:FINEST_PIECE] + DATA[::-1][FINEST_PIECE:],
+    "of which one piece is the same": DATA[:MIN_PIECE_BYTES] + DATA[::-1][MIN_PIECE_BYTES:],
     "that is longer": SPARSE + b"and more",
 }
 
@@ -727,12 +687,12 @@ def test_a_link_in_place_of_the_partial_file_is_one_error(honest, fetch, folder,
 
 
 def test_a_shared_file_that_changed_meanwhile_is_fetched_anew_where_it_differs(
-    lying, honest, fetch, folder
+    opened, honest, fetch, folder
 ):
-    (wanted,) = lying(about_pieces(sources.sends(0.5))).share({NAME: DATA})
+    (wanted,) = opened(about_pieces(sources.sends(0.5))).share({NAME: DATA})
     with pytest.raises(IncompleteError):
         fetch(wanted)
-    new = DATA[: 5 * FINEST_PIECE] + b"!" + DATA[5 * FINEST_PIECE + 1 :] + b"and more"
+    new = DATA[: 5 * MIN_PIECE_BYTES] + b"!" + DATA[5 * MIN_PIECE_BYTES + 1 :] + b"and more"
     kept = right_pieces(folder / f"{NAME}.parte", new)
     assert 0 in kept and 5 not in kept
     (wanted,) = honest.share({NAME: new})
@@ -744,9 +704,9 @@ def test_a_shared_file_that_changed_meanwhile_is_fetched_anew_where_it_differs(
 # Cancelling.
 
 
-def test_cancelled_before_it_runs_it_asks_nobody_and_does_nothing(folder, roots):
+def test_cancelled_before_it_runs_it_asks_nobody_and_does_nothing(folder, context):
     wanted = DownloadRequest(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
-    download = Download(wanted, folder, no_connection, roots, who_has=no_connection)
+    download = Download(wanted, context(no_connection, who_has=no_connection))
     download.cancel()
     download.cancel()
     with pytest.raises(InterruptedByUserError):
@@ -759,7 +719,7 @@ def cancelling(about, share):
 
     def answer(connection, body):
         half = int(len(body) * share)
-        sources._send(connection, body[:half], len(body))
+        send_pieces(connection, body[:half], len(body))
         cancelling.download.cancel()
         connection.send(body[half:])
 
@@ -769,10 +729,10 @@ def cancelling(about, share):
 @pytest.mark.parametrize("share", [0, 0.001, 0.2, 0.5, 0.8, 0.999, 1])
 @pytest.mark.parametrize("about", [about_hashes, about_pieces], ids=["hashes", "pieces"])
 def test_cancelled_at_any_moment_it_keeps_what_is_right_and_goes_on_later(
-    lying, honest, fetch, folder, roots, about, share
+    opened, honest, fetch, folder, context, about, share
 ):
-    (wanted,) = lying(cancelling(about, share)).share({NAME: DATA})
-    cancelling.download = Download(wanted, folder, connect, roots)
+    (wanted,) = opened(cancelling(about, share)).share({NAME: DATA})
+    cancelling.download = Download(wanted, context())
     (good,) = honest.share({NAME: DATA})
     try:
         outcome = cancelling.download.run()
@@ -785,25 +745,25 @@ def test_cancelled_at_any_moment_it_keeps_what_is_right_and_goes_on_later(
     assert found_in(folder) == {NAME: DATA}
 
 
-def test_cancelled_while_it_waits_for_its_turn_it_ends(lying, folder, roots):
-    (wanted,) = lying(about_pieces(sources.waits_for_ever)).share({NAME: DATA})
-    download = Download(wanted, folder, connect, roots)
-    found = in_a_thread(download.run)
-    eventually(lambda: download.waiting.place == 3)
+def test_cancelled_while_it_waits_for_its_turn_it_ends(opened, folder, context, beginning):
+    (wanted,) = opened(about_pieces(sources.waits_for_ever)).share({NAME: DATA})
+    download = Download(wanted, context())
+    found = beginning(download)
+    eventually(lambda: download.progress().place == 3)
     download.cancel()
-    assert isinstance(found(), InterruptedByUserError)
+    assert isinstance(found.exception(SOON), InterruptedByUserError)
     assert not found_in(folder)
 
 
-def test_cancelled_while_a_source_is_silent_it_ends(lying, folder, roots):
+def test_cancelled_while_a_source_is_silent_it_ends(opened, folder, context, beginning):
     gate = Gate()
-    (wanted,) = lying(gate).share({NAME: DATA})
-    download = Download(wanted, folder, connect, roots)
-    found = in_a_thread(download.run)
-    assert gate.reached.wait(20)
+    (wanted,) = opened(gate).share({NAME: DATA})
+    download = Download(wanted, context())
+    found = beginning(download)
+    assert gate.reached.wait(SOON)
     eventually(lambda: download.progress().have)
     download.cancel()
-    assert isinstance(found(), InterruptedByUserError)
+    assert isinstance(found.exception(SOON), InterruptedByUserError)
     gate.open.set()
     assert only_what_is_right_is_kept(folder)
 
@@ -821,30 +781,28 @@ class Slow:
         self.asked += 1
         if self.asked > 1:
             return False
-        self.end.wait(20)
+        self.end.wait(SOON)
         connection.hang_up()
         return True
 
 
 @pytest.mark.parametrize("other", ["has them", "refuses"])
 def test_who_is_slow_to_give_the_hashes_is_passed_over_and_asked_again_at_last(
-    lying, honest, fetch, folder, monkeypatch, other
+    opened, honest, fetch, folder, other
 ):
-    monkeypatch.setattr(piece_layer, "HURRY", 0.5)
     slow = Slow()
-    (first,) = lying(slow).share({NAME: DATA})
+    (first,) = opened(slow).share({NAME: DATA})
     second = honest.address if other == "has them" else Address(honest.address.ip, 1)
     honest.share({NAME: DATA})
-    fetch(DownloadRequest(NAME, first.content, (*first.sources, second)))
+    fetch(DownloadRequest(NAME, first.content, (*first.sources, second)), layer_hurry_s=0.5)
     assert found_in(folder) == {NAME: DATA}
     assert slow.asked == (1 if other == "has them" else 2)
     slow.end.set()
 
 
 def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_over(
-    lying, honest, fetch, folder, monkeypatch
+    opened, honest, fetch, folder, pool
 ):
-    monkeypatch.setattr(piece_layer, "HURRY", 0.05)
     ended = Event()
 
     def wait_on(connection, _body):
@@ -852,23 +810,18 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
             for place in (1, 2):
                 connection.reply(codec.Pending(place=place))
 
-    (first,) = lying(about_hashes(wait_on)).share({NAME: DATA})
+    (first,) = opened(about_hashes(wait_on)).share({NAME: DATA})
     honest.share({NAME: DATA})
-    found = in_a_thread(
-        lambda: fetch(DownloadRequest(NAME, first.content, (*first.sources, honest.address)))
-    )
+    both = replace(first, sources=(*first.sources, honest.address))
+    found = pool.submit(fetch, both, layer_hurry_s=0.05)
     try:
-        assert found() == Outcome(folder / NAME, already=False)
+        assert found.result(SOON) == Outcome(folder / NAME, already=False)
     finally:
         ended.set()
     assert found_in(folder) == {NAME: DATA}
 
 
-def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(
-    lying, fetch, folder, monkeypatch
-):
-    monkeypatch.setattr(piece_layer, "HURRY", 0.1)
-    monkeypatch.setattr(piece_layer, "REPLY_TIMEOUT", 0.2)
+def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(opened, fetch, folder):
     asked = []
 
     def compute(connection, body):
@@ -879,43 +832,44 @@ def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(
             connection.reply(codec.Pending(done=done))
         connection.send(codec.encode_reply(FileData(len(body))) + body)
 
-    (wanted,) = lying(about_hashes(compute)).share({NAME: DATA})
-    fetch(replace(wanted, sources=2 * wanted.sources))  # so that there is always another to ask
+    (wanted,) = opened(about_hashes(compute)).share({NAME: DATA})
+    twice = replace(wanted, sources=2 * wanted.sources)  # so that there is always another to ask
+    fetch(twice, layer_hurry_s=0.1, reply_s=0.2)
     assert found_in(folder) == {NAME: DATA}
     assert len(asked) == 4
 
 
-def test_cancelled_while_it_connects_it_ends(honest, folder, roots):
+def test_cancelled_while_it_connects_it_ends(honest, folder, context):
     (wanted,) = honest.share({NAME: DATA})
 
     def connect_late(address):
         download.cancel()
         return connect(address)
 
-    download = Download(wanted, folder, connect_late, roots)
+    download = Download(wanted, context(connect_late))
     with pytest.raises(InterruptedByUserError):
         download.run()
-    assert not found_in(folder.parent / "baixados")
+    assert not found_in(folder)
 
 
-def test_cancelled_while_what_is_here_is_hashed_it_ends(folder, roots):
+def test_cancelled_while_what_is_here_is_hashed_it_ends(folder, context, hash_cache, beginning):
     folder.mkdir()
     (folder / NAME).write_bytes(b"")
     os.truncate(folder / NAME, 2**40)  # hours of hashing
     wanted = DownloadRequest(NAME, Content(bytes(32), 2**40), ())
-    download = Download(wanted, folder, no_connection, roots)
-    found = in_a_thread(download.run)
-    eventually(roots.pending)
+    download = Download(wanted, context(no_connection))
+    found = beginning(download)
+    eventually(hash_cache.pending)
     download.cancel()
-    assert isinstance(found(), InterruptedByUserError)
+    assert isinstance(found.exception(SOON), InterruptedByUserError)
 
 
 @pytest.mark.parametrize("sourceless", [False, True])
-def test_cancelled_while_the_process_that_looks_at_what_is_here_hangs_it_ends(
-    honest, folder, roots, hanging, sourceless
+def test_cancelled_while_the_process_that_rechecks_what_is_here_hangs_it_ends(
+    honest, folder, context, hanging, beginning, sourceless
 ):
     folder.mkdir()
-    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * MIN_PIECE_BYTES])
     (wanted,) = honest.share({NAME: DATA})
     begun = Event()
 
@@ -925,25 +879,24 @@ def test_cancelled_while_the_process_that_looks_at_what_is_here_hangs_it_ends(
         begun.set()
         return connect(address)
 
-    download = Download(wanted, folder, dial, roots)
-    found = in_a_thread(download.run)
-    assert begun.wait(20)
+    download = Download(wanted, context(dial))
+    found = beginning(download)
+    assert begun.wait(SOON)
     if not sourceless:
-        eventually(lambda: download.progress().have == len(DATA) - 20 * FINEST_PIECE)
+        eventually(lambda: download.progress().have == len(DATA) - 20 * MIN_PIECE_BYTES)
     download.cancel()
-    assert isinstance(found(), InterruptedByUserError)
+    assert isinstance(found.exception(SOON), InterruptedByUserError)
     assert right_pieces(folder / f"{NAME}.parte", DATA) >= set(range(20))
 
 
-def test_a_process_that_hangs_while_it_looks_at_what_is_here_is_given_up(
-    honest, fetch, folder, hanging, monkeypatch
+def test_a_process_that_hangs_while_it_rechecks_what_is_here_is_given_up(
+    honest, fetch, folder, hanging
 ):
-    monkeypatch.setattr(source_finder, "STUCK", 0.3)
     folder.mkdir()
-    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * MIN_PIECE_BYTES])
     (wanted,) = honest.share({NAME: DATA})
     with pytest.raises(DiskError):
-        fetch(wanted)
+        fetch(wanted, download_stall_s=0.3)
     assert right_pieces(folder / f"{NAME}.parte", DATA) >= set(range(20))
 
 
@@ -957,12 +910,12 @@ def test_space_is_looked_at_before_a_byte_is_fetched(honest, fetch, folder, monk
         fetch(wanted)
     assert caught.value.kind == "full"
     assert not honest.asked_pieces()
-    assert not found_in(folder.parent / "baixados")
+    assert not found_in(folder)
 
 
 def test_space_is_needed_only_for_what_is_missing(honest, fetch, folder, monkeypatch):
     folder.mkdir()
-    (folder / f"{NAME}.parte").write_bytes(DATA[: 38 * FINEST_PIECE])
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 38 * MIN_PIECE_BYTES])
     (wanted,) = honest.share({NAME: DATA})
     monkeypatch.setattr(disk, "free_space", lambda _: 2 * 2**20)
     fetch(wanted)
@@ -971,7 +924,7 @@ def test_space_is_needed_only_for_what_is_missing(honest, fetch, folder, monkeyp
 
 def test_what_is_kept_stays_when_there_is_no_space_for_the_rest(honest, fetch, folder, monkeypatch):
     folder.mkdir()
-    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * FINEST_PIECE])
+    (folder / f"{NAME}.parte").write_bytes(DATA[: 20 * MIN_PIECE_BYTES])
     (wanted,) = honest.share({NAME: DATA})
     monkeypatch.setattr(disk, "free_space", lambda _: 1000)
     with pytest.raises(DiskError, match="full"):
@@ -1016,7 +969,7 @@ def test_a_download_folder_that_is_a_link_is_followed(honest, fetch, folder, tmp
     folder.symlink_to(tmp_path / "outside")
     (wanted,) = honest.share({"p/a.bin": DATA})
     fetch(wanted)
-    assert found_in(tmp_path / "outside") == {"a.bin": DATA}
+    assert found_in(tmp_path / "outside") == {"p/a.bin": DATA}
 
 
 def test_a_folder_that_cannot_be_made_is_one_error(honest, fetch, folder):
@@ -1046,22 +999,22 @@ def replace_by_nothing(path):
 @pytest.mark.parametrize(
     "change", [replace_by_file, replace_by_link, replace_by_a_part_of_it, replace_by_nothing]
 )
-def test_a_partial_file_that_is_another_by_now_gets_no_name(lying, fetch, folder, change):
+def test_a_partial_file_that_is_another_by_now_gets_no_name(opened, fetch, folder, pool, change):
     gate = Gate()
-    (wanted,) = lying(gate).share({NAME: DATA})
-    found = in_a_thread(lambda: fetch(wanted))
-    assert gate.reached.wait(20)
+    (wanted,) = opened(gate).share({NAME: DATA})
+    found = pool.submit(fetch, wanted)
+    assert gate.reached.wait(SOON)
     path = folder / f"{NAME}.parte"
     path.unlink()
     change(path)
     there = found_in(folder)
     gate.open.set()
-    error = found()
+    error = found.exception(SOON)
     assert isinstance(error, DiskError) and error.kind in ("replaced", "missing")
     assert found_in(folder) == there
 
 
-def test_a_slow_source_with_a_limit_is_waited_for(lying, fetch, folder):
-    (wanted,) = lying(None, UploadSlots(limit=8 * 2**20)).share({NAME: DATA})
+def test_a_slow_source_with_a_limit_is_waited_for(opened, fetch, folder):
+    (wanted,) = opened(None, UploadSlots(limit=8 * 2**20)).share({NAME: DATA})
     fetch(wanted)
     assert found_in(folder) == {NAME: DATA}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from threading import Event, Thread
+from contextlib import contextmanager
+from threading import Barrier, Event
 
 import pytest
 from lies import LYING_LISTS, ok
-from sources import Source, connect, content_of, source
+from listening import SOON
+from sources import connect, connecting, content_of, source
 
 from rede_p2p.download import resolve
-from rede_p2p.download.download import DownloadRequest
+from rede_p2p.download.request import DownloadRequest
 from rede_p2p.errors import (
     Address,
     AmbiguousNameError,
@@ -20,8 +21,9 @@ from rede_p2p.errors import (
     RefusedError,
     UnsafeNameError,
 )
-from rede_p2p.net import connection
 from rede_p2p.protocol.messages import Ls, Stat
+
+pytest_plugins = ["downloading"]
 
 A = {
     "a.txt": b"a",
@@ -45,14 +47,14 @@ def peers(tmp_path, host):
         yield a, b
 
 
-def select(patterns, *groups, waiting=lambda _: None):
+def select(patterns, *groups, connect=connect, on_pending=lambda _: None):
     """Return what the patterns mean, by name."""
     found = resolve.select(
-        patterns, [[peer.address for peer in group] for group in groups], connect, waiting
+        patterns, [[peer.address for peer in group] for group in groups], connect, on_pending
     )
     assert not found.missing
-    assert len({wanted.name for wanted in found.wanted}) == len(found.wanted)
-    return {wanted.name: wanted for wanted in found.wanted}
+    assert len({wanted.name for wanted in found.requests}) == len(found.requests)
+    return {wanted.name: wanted for wanted in found.requests}
 
 
 ALONE = [
@@ -97,7 +99,7 @@ def test_what_nobody_has_is_told_with_whom_was_asked(peers, host, patterns):
 def test_what_nobody_has_does_not_hide_the_others(peers, host):
     a, _ = peers
     found = resolve.select(["gone", "a.txt", "*.jpg"], [[a.address]], connect, lambda _: None)
-    assert [wanted.name for wanted in found.wanted] == ["a.txt"]
+    assert [wanted.name for wanted in found.requests] == ["a.txt"]
     assert [(error.name, error.where) for error in found.missing] == [
         ("gone", host),
         ("*.jpg", host),
@@ -177,7 +179,7 @@ def test_one_that_is_not_there_does_not_hide_the_others(peers, host):
     a, _ = peers
     addresses = [Address(host, 9), a.address]
     for pattern in ("a.txt", "a.*"):
-        (wanted,) = resolve.select([pattern], [addresses], connect, lambda _: None).wanted
+        (wanted,) = resolve.select([pattern], [addresses], connect, lambda _: None).requests
         assert wanted.sources == (a.address,)
 
 
@@ -190,7 +192,7 @@ def test_when_nobody_is_there_the_first_failure_is_told(host):
 
 
 def test_one_that_failed_may_have_had_it(peers, host):
-    """Whoever could not be asked is told, rather than that nobody has it."""
+    """Whoever could not be asked is named, rather than that nobody has it."""
     a, _ = peers
     with pytest.raises(PeerUnreachableError):
         resolve.select(["gone"], [[Address(host, 9)]], connect, lambda _: None)
@@ -251,12 +253,23 @@ def test_how_far_the_hashing_is_is_told(tmp_path, host, patterns):
 
     heard = []
     with source(tmp_path / "liar", host, lie) as made:
-        found = select(patterns, [made], waiting=heard.append)
+        found = select(patterns, [made], on_pending=heard.append)
     assert [wait.done for wait in heard] == [10, 90]
     assert found["x"].content.size == 100
 
 
-def test_an_interruption_hangs_up_on_those_who_have_not_answered(tmp_path, host):
+class StopError(Exception):
+    """What the person's Ctrl-C is in the thread that asks."""
+
+
+def stop(_pending):
+    raise StopError
+
+
+PATIENT = connecting(reply_s=3 * SOON)  # so that whoever is not hung up on is waited for
+
+
+def test_an_interruption_hangs_up_on_those_who_have_not_answered(opened, pool):
     """The main thread waits for all; Ctrl-C there must not wait for the slowest."""
     asked = Event()
 
@@ -264,46 +277,22 @@ def test_an_interruption_hangs_up_on_those_who_have_not_answered(tmp_path, host)
         asked.set()
         return True
 
-    class StopError(Exception):
-        pass
-
-    def stop(wait):
-        raise StopError
-
     def says_wait(source, connection, request):
-        assert asked.wait(20)
+        assert asked.wait(SOON)
         connection.send(b"espera\n")
         return True
 
-    with (
-        source(tmp_path / "one", host, says_wait) as one,
-        source(tmp_path / "two", host, lie) as two,
-    ):
-        ended = Event()
-
-        def run():
-            with pytest.raises(StopError):
-                select(["x"], [one, two], waiting=stop)
-            ended.set()
-
-        thread = Thread(target=run)
-        thread.start()
-        assert ended.wait(connection.REPLY_TIMEOUT - 1)
-        thread.join()
+    both = [opened(says_wait), opened(lie)]
+    running = pool.submit(select, ["x"], both, connect=PATIENT, on_pending=stop)
+    assert isinstance(running.exception(SOON), StopError)
 
 
-def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(tmp_path, host):
+def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(opened, pool):
     hung_up, ended = Event(), Event()
-
-    class StopError(Exception):
-        pass
-
-    def stop(wait):
-        raise StopError
 
     def first(source, connection, request):
         connection.send(b"espera\n")
-        assert connection.receive_line(20) is None
+        assert connection.receive_line(SOON) is None
         hung_up.set()
         return True
 
@@ -314,43 +303,26 @@ def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(tmp_path, ho
 
     def dial(address):
         if address == late.address:
-            assert hung_up.wait(20)
-        return connect(address)
+            assert hung_up.wait(SOON)
+        return PATIENT(address)
 
-    with (
-        source(tmp_path / "one", host, first) as one,
-        source(tmp_path / "late", host, says_wait_for_ever) as late,
-    ):
-
-        def run():
-            with pytest.raises(StopError):
-                resolve.find("x", [one.address, late.address], dial, stop)
-            ended.set()
-
-        thread = Thread(target=run)
-        thread.start()
-        in_time = ended.wait(connection.REPLY_TIMEOUT - 1)
+    one, late = opened(first), opened(says_wait_for_ever)
+    running = pool.submit(resolve.find, "x", [one.address, late.address], dial, stop)
+    try:
+        assert isinstance(running.exception(SOON), StopError)
+    finally:
         ended.set()
-        thread.join()
-        assert in_time
 
 
-def test_many_peers_are_asked_at_once(tmp_path, host):
+def test_many_peers_are_asked_at_once(opened):
     """As many as are asked at once all wait for one another: asked in turn, they would not meet."""
-    met = []
-    everybody = Event()
+    met = Barrier(resolve.PARALLEL_QUERIES)
 
     def lie(source, connection, request):
-        met.append(request)
-        if len(met) == resolve.AT_ONCE:
-            everybody.set()
-        assert everybody.wait(5)
+        met.wait(SOON)
         return False
 
-    with ExitStack() as stack:
-        made = []
-        for number in range(resolve.AT_ONCE):
-            one = Source(tmp_path / str(number), host, stack, lie)
-            one.share({"x": b"x"})
-            made.append(one)
-        assert len(select(["x"], made)["x"].sources) == resolve.AT_ONCE
+    everybody = [opened(lie) for _ in range(resolve.PARALLEL_QUERIES)]
+    for one in everybody:
+        one.share({"x": b"x"})
+    assert len(select(["x"], everybody, connect=PATIENT)["x"].sources) == len(everybody)

@@ -1,27 +1,26 @@
-"""Many small files over one connection: each exact, each told once, whatever befalls the others."""
+"""Many small files over one connection: each exact and reported once, whatever befalls others."""
 
 from __future__ import annotations
 
 import os
 import random
 from collections import Counter
-from contextlib import ExitStack, closing
 from dataclasses import replace
-from threading import Event, Lock, Thread
+from threading import Event
 
 import pytest
 import sources
+from listening import SOON
 from processes import network
-from sources import about_pieces, connect, source
+from sources import about_pieces, connect, found_in
 
 from rede_p2p.content import anonymous_file, disk
 from rede_p2p.content.anonymous_file import AnonymousFile
-from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download import small_files
-from rede_p2p.download.download import Outcome
-from rede_p2p.download.small_files import Batch
+from rede_p2p.download.request import Outcome
+from rede_p2p.download.small_files import SmallFiles
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -48,78 +47,46 @@ FILES = {
 ODD = "pasta 5/arquivo 40.txt"  # the one to which something befalls
 FEW = dict(list(FILES.items())[:60])
 
-
-@pytest.fixture
-def roots():
-    with closing(HashCache(None)) as roots:
-        yield roots
+pytest_plugins = ["downloading"]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "baixados"
-
-
-@pytest.fixture
-def honest(tmp_path, host):
-    with source(tmp_path / "honest", host) as made:
-        yield made
-
-
-@pytest.fixture
-def lying(tmp_path, host):
-    """Return how to open a source that lies."""
-    with ExitStack() as stack:
-        yield lambda lie: stack.enter_context(source(tmp_path / "lying", host, lie))
-
-
-class Told:
-    """What a batch reports, by name."""
+class Reported:
+    """What a batch reports, by name; in the thread that runs it."""
 
     def __init__(self):
-        self._lock = Lock()  # guards the two below
         self.outcomes = {}
         self.times = Counter()
 
     def __call__(self, wanted, outcome):
-        with self._lock:
-            self.outcomes[wanted.name] = outcome
-            self.times[wanted.name] += 1
+        self.outcomes[wanted.name] = outcome
+        self.times[wanted.name] += 1
 
     def failures(self):
         return {n: error for n, error in self.outcomes.items() if isinstance(error, RedeError)}
 
 
 @pytest.fixture
-def run(folder, roots):
-    """Return how to run a batch: what it tells, each name once."""
+def run(context):
+    """Return how to run a batch: what it reports, each name once."""
 
     def run_(wanted, dial=connect):
-        told = Told()
-        Batch(wanted, folder, dial, roots, told).run()
-        assert told.times == once(one.name for one in wanted)
-        return told
+        reported = Reported()
+        SmallFiles(wanted, context(dial), reported).run()
+        assert reported.times == once(one.name for one in wanted)
+        return reported
 
     return run_
 
 
 def once(names):
-    """Say of each name that it was told once."""
+    """Say of each name that it was reported once."""
     return dict.fromkeys(names, 1)
 
 
 @pytest.fixture
 def small_groups(monkeypatch):
     """Make a few files fill several groups."""
-    monkeypatch.setattr(small_files, "GROUP", 16)
-
-
-def found_in(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    monkeypatch.setattr(small_files, "FILES_PER_FLUSH", 16)
 
 
 def without(name):
@@ -140,22 +107,24 @@ def test_hundreds_of_small_files_arrive_exactly_over_one_connection(honest, run,
         dialled.append(address)
         return connect(address)
 
-    told = run(honest.share(FILES), dial)
+    reported = run(honest.share(FILES), dial)
     assert found_in(folder) == FILES
-    assert told.outcomes == {name: Outcome(folder / name, already=False) for name in FILES}
+    assert reported.outcomes == {name: Outcome(folder / name, already=False) for name in FILES}
     assert dialled == [honest.address]
 
 
-def test_what_is_here_already_is_not_asked_for(honest, run, folder, roots):
+def test_what_is_here_already_is_not_asked_for(honest, run, folder, hash_cache):
     wanted = honest.share(FILES)
     run(wanted)
-    told = run(wanted, no_connection)
-    assert told.outcomes == {name: Outcome(folder / name, already=True) for name in FILES}
+    reported = run(wanted, no_connection)
+    assert reported.outcomes == {name: Outcome(folder / name, already=True) for name in FILES}
     assert found_in(folder) == FILES
-    assert roots.pending() == 0
+    assert hash_cache.pending() == 0
 
 
-def test_what_came_here_from_elsewhere_meanwhile_is_known_as_what_it_is(honest, run, folder, roots):
+def test_what_came_here_from_elsewhere_meanwhile_is_known_as_what_it_is(
+    honest, run, folder, hash_cache
+):
     def dial(address):
         for name, data in FEW.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +136,7 @@ def test_what_came_here_from_elsewhere_meanwhile_is_known_as_what_it_is(honest, 
     assert found_in(folder) == FEW
     for one in wanted:
         path = folder / one.name
-        assert roots.known(str(path), disk.stamp(path)) == one.content.root
+        assert hash_cache.known(str(path), disk.file_state(path)) == one.content.root
 
 
 def test_several_names_of_one_content_all_arrive(honest, run, folder):
@@ -192,7 +161,7 @@ def test_no_files_at_all_is_no_error(run):
 # One of them.
 
 
-def test_one_that_is_refused_does_not_harm_the_others(lying, run, folder):
+def test_one_that_is_refused_does_not_harm_the_others(opened, run, folder):
     refused = sources.content_of(FEW[ODD]).root
 
     def lie(source, connection, request):
@@ -200,23 +169,23 @@ def test_one_that_is_refused_does_not_harm_the_others(lying, run, folder):
             raise RefusedError("not-here")
         return False
 
-    told = run(lying(lie).share(FEW))
+    reported = run(opened(lie).share(FEW))
     assert found_in(folder) == without(ODD)
-    ((name, error),) = told.failures().items()
+    ((name, error),) = reported.failures().items()
     assert (name, type(error), error.cause.code) == (ODD, PeerUnreachableError, "not-here")
 
 
-def test_one_whose_bytes_are_wrong_does_not_harm_the_others(lying, run, folder):
-    liar = lying(None)
+def test_one_whose_bytes_are_wrong_does_not_harm_the_others(opened, run, folder):
+    liar = opened()
     wanted = liar.share(FEW)
     path, data = liar.paths[ODD], bytearray(FEW[ODD])
-    stamp = path.stat()
+    state = path.stat()
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    os.utime(path, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
-    told = run(wanted)
+    os.utime(path, ns=(state.st_mtime_ns, state.st_mtime_ns))
+    reported = run(wanted)
     assert found_in(folder) == without(ODD)
-    ((name, error),) = told.failures().items()
+    ((name, error),) = reported.failures().items()
     assert (name, type(error), error.source) == (ODD, VerificationError, liar.address)
 
 
@@ -224,27 +193,27 @@ def test_one_whose_bytes_are_wrong_does_not_harm_the_others(lying, run, folder):
 def test_one_of_an_unsafe_name_does_not_harm_the_others(honest, run, folder, unsafe):
     wanted = honest.share(FEW)
     wanted[7] = replace(wanted[7], name=unsafe)
-    told = run(wanted)
-    ((name, error),) = told.failures().items()
+    reported = run(wanted)
+    ((name, error),) = reported.failures().items()
     assert (name, type(error)) == (unsafe, UnsafeNameError)
-    assert len(found_in(folder.parent / "baixados")) == len(FEW) - 1
+    assert len(found_in(folder)) == len(FEW) - 1
 
 
 def test_one_whose_name_is_taken_by_other_content_is_numbered(honest, run, folder):
     (folder / ODD).parent.mkdir(parents=True)
     (folder / ODD).write_bytes(b"mine")
-    told = run(honest.share(FEW))
+    reported = run(honest.share(FEW))
     numbered = "pasta 5/arquivo 40 (1).txt"
     assert found_in(folder) == without(ODD) | {ODD: b"mine", numbered: FEW[ODD]}
-    assert told.outcomes[ODD] == Outcome(folder / numbered, already=False)
+    assert reported.outcomes[ODD] == Outcome(folder / numbered, already=False)
 
 
 def test_one_that_another_program_is_writing_does_not_harm_the_others(honest, run, folder):
     with PartialFile(folder / f"{ODD}.parte") as other:
         other.write_whole(b"half")
-        told = run(honest.share(FEW))
+        reported = run(honest.share(FEW))
         assert found_in(folder) == without(ODD) | {f"{ODD}.parte": b"half"}
-    ((name, error),) = told.failures().items()
+    ((name, error),) = reported.failures().items()
     assert (name, type(error), error.kind) == (ODD, DiskError, "busy")
 
 
@@ -252,10 +221,10 @@ def test_one_folder_that_is_a_link_does_not_harm_the_others(honest, run, folder,
     (tmp_path / "outside").mkdir()
     folder.mkdir()
     (folder / "pasta 5").symlink_to(tmp_path / "outside")
-    told = run(honest.share(FEW))
+    reported = run(honest.share(FEW))
     inside = {name for name in FEW if name.startswith("pasta 5/")}
-    assert told.failures().keys() == inside
-    assert {error.kind for error in told.failures().values()} == {"link-folder"}
+    assert reported.failures().keys() == inside
+    assert {error.kind for error in reported.failures().values()} == {"link-folder"}
     assert not list((tmp_path / "outside").iterdir())
     assert found_in(folder).keys() == FEW.keys() - inside
 
@@ -263,11 +232,11 @@ def test_one_folder_that_is_a_link_does_not_harm_the_others(honest, run, folder,
 def test_one_folder_that_cannot_be_made_does_not_harm_the_others(honest, run, folder):
     folder.mkdir()
     (folder / "pasta 5").write_bytes(b"mine")
-    told = run(honest.share(FEW))
+    reported = run(honest.share(FEW))
     kept = {name: data for name, data in FEW.items() if not name.startswith("pasta 5/")}
     assert found_in(folder) == kept | {"pasta 5": b"mine"}
-    assert {error.kind for error in told.failures().values()} == {"not-folder"}
-    assert len(told.failures()) == len(FEW) - len(kept)
+    assert {error.kind for error in reported.failures().values()} == {"not-folder"}
+    assert len(reported.failures()) == len(FEW) - len(kept)
 
 
 # Sources that lie or die.
@@ -300,55 +269,55 @@ DEATHS = {
 @pytest.mark.usefixtures("small_groups")
 @pytest.mark.parametrize(("death", "cause"), DEATHS.values(), ids=DEATHS)
 @pytest.mark.parametrize("number", [1, 30])
-def test_when_the_source_dies_what_arrived_is_kept_and_the_rest_is_told(
-    lying, honest, run, folder, death, cause, number
+def test_when_the_source_dies_what_arrived_is_kept_and_the_rest_is_reported(
+    opened, honest, run, folder, death, cause, number
 ):
-    wanted = lying(after(number, death)).share(FEW)
-    told = run(wanted)
-    kept = found_in(folder) if folder.exists() else {}
+    wanted = opened(after(number, death)).share(FEW)
+    reported = run(wanted)
+    kept = found_in(folder)
     assert kept == {name: FEW[name] for name in kept}
-    failures = told.failures()
+    failures = reported.failures()
     assert kept.keys() == FEW.keys() - failures.keys()
     assert number - 1 <= len(kept) <= number
     assert {type(error) for error in failures.values()} == {PeerUnreachableError}
     assert {type(error.cause) for error in failures.values()} == {cause}
     assert {error.address for error in failures.values()} == {wanted[0].sources[0]}
     # The same again, with one that lives.
-    told = run(honest.share(FEW))
+    reported = run(honest.share(FEW))
     assert found_in(folder) == FEW
-    assert {name for name, outcome in told.outcomes.items() if outcome.already} == kept.keys()
+    assert {name for name, outcome in reported.outcomes.items() if outcome.already} == kept.keys()
 
 
 @pytest.mark.usefixtures("small_groups")
 @pytest.mark.parametrize(("death", "cause"), DEATHS.values(), ids=DEATHS)
 def test_when_the_source_dies_half_way_another_one_finishes(
-    lying, honest, run, folder, death, cause
+    opened, honest, run, folder, death, cause
 ):
-    bad, good = lying(after(30, death)).share(FEW), honest.share(FEW)
+    bad, good = opened(after(30, death)).share(FEW), honest.share(FEW)
     both = [
         replace(one, sources=(*one.sources, *other.sources))
         for one, other in zip(bad, good, strict=True)
     ]
-    told = run(both)
-    assert not told.failures()
+    reported = run(both)
+    assert not reported.failures()
     assert found_in(folder) == FEW
     assert len(FEW) - 30 <= len(honest.asked_pieces()) <= len(FEW) + len(SIZES)
 
 
-def test_a_source_that_lies_about_every_file_is_passed_over(lying, honest, run, folder):
+def test_a_source_that_lies_about_every_file_is_passed_over(opened, honest, run, folder):
     files = {name: data for name, data in FEW.items() if data}
-    bad = lying(about_pieces(sources.flips(0.5))).share(files)
-    told = run(bad)
-    assert {type(error) for error in told.failures().values()} == {VerificationError}
-    assert len(told.failures()) == len(files)
-    assert not folder.exists() or not found_in(folder)
+    bad = opened(about_pieces(sources.flips(0.5))).share(files)
+    reported = run(bad)
+    assert {type(error) for error in reported.failures().values()} == {VerificationError}
+    assert len(reported.failures()) == len(files)
+    assert not found_in(folder)
     both = [replace(one, sources=(*one.sources, honest.address)) for one in bad]
     honest.share(files)
     assert not run(both).failures()
     assert found_in(folder) == files
 
 
-def test_a_source_that_is_not_there_is_told_for_each_file(honest, run, folder, host):
+def test_a_source_that_is_not_there_is_reported_for_each_file(honest, run, folder, host):
     gone = Address(host, 9)
     wanted = [replace(one, sources=(gone,)) for one in honest.share(FEW)]
     failures = run(wanted).failures()
@@ -361,68 +330,66 @@ def test_a_source_that_is_not_there_is_told_for_each_file(honest, run, folder, h
 # Cancelling.
 
 
-def test_cancelled_before_it_runs_it_fetches_nothing(honest, folder, roots):
-    told = Told()
-    one = Batch(honest.share(FEW), folder, connect, roots, told)
+def test_cancelled_before_it_runs_it_fetches_nothing(honest, context):
+    reported = Reported()
+    one = SmallFiles(honest.share(FEW), context(), reported)
     one.cancel()
     one.run()
-    assert set(map(type, told.outcomes.values())) == {InterruptedByUserError}
-    assert told.times == once(FEW)
+    assert set(map(type, reported.outcomes.values())) == {InterruptedByUserError}
+    assert reported.times == once(FEW)
     assert not honest.asked_pieces()
 
 
 @pytest.mark.usefixtures("small_groups")
 @pytest.mark.parametrize("number", [1, 2, 30, 59, 60])
-def test_cancelled_at_any_moment_what_arrived_is_kept_and_each_file_is_told_once(
-    lying, honest, run, folder, roots, number
+def test_cancelled_at_any_moment_what_arrived_is_kept_and_each_file_is_reported_once(
+    opened, honest, run, folder, context, number
 ):
     def act(source, connection, request):
         one.cancel()
         return False
 
-    told = Told()
-    one = Batch(lying(after(number, act)).share(FEW), folder, connect, roots, told)
+    reported = Reported()
+    one = SmallFiles(opened(after(number, act)).share(FEW), context(), reported)
     one.run()
-    assert told.times == once(FEW)
-    kept = found_in(folder) if folder.exists() else {}
+    assert reported.times == once(FEW)
+    kept = found_in(folder)
     assert kept == {name: FEW[name] for name in kept}
-    assert kept.keys() == FEW.keys() - told.failures().keys()
-    assert set(map(type, told.failures().values())) <= {InterruptedByUserError}
+    assert kept.keys() == FEW.keys() - reported.failures().keys()
+    assert set(map(type, reported.failures().values())) <= {InterruptedByUserError}
     run(honest.share(FEW))
     assert found_in(folder) == FEW
 
 
-def test_cancelled_while_it_dials_it_asks_for_nothing(honest, folder, roots):
+def test_cancelled_while_it_dials_it_asks_for_nothing(honest, context):
     def dial(address):
         one.cancel()
         return connect(address)
 
-    told = Told()
-    one = Batch(honest.share(FEW), folder, dial, roots, told)
+    reported = Reported()
+    one = SmallFiles(honest.share(FEW), context(dial), reported)
     one.run()
-    assert set(map(type, told.outcomes.values())) == {InterruptedByUserError}
-    assert told.times == once(FEW)
+    assert set(map(type, reported.outcomes.values())) == {InterruptedByUserError}
+    assert reported.times == once(FEW)
     assert not honest.asked_pieces()
 
 
-def test_cancelled_while_the_source_is_silent_it_ends(lying, folder, roots):
+def test_cancelled_while_the_source_is_silent_it_ends(opened, context, pool):
     reached = Event()
 
     def act(source, connection, request):
         reached.set()
         return True
 
-    told = Told()
-    one = Batch(lying(after(10, act)).share(FEW), folder, connect, roots, told)
-    thread = Thread(target=one.run)
-    thread.start()
-    assert reached.wait(20)
+    reported = Reported()
+    one = SmallFiles(opened(after(10, act)).share(FEW), context(), reported)
+    running = pool.submit(one.run)
+    assert reached.wait(SOON)
     one.cancel()
-    thread.join(20)
-    assert not thread.is_alive()
-    assert told.times == once(FEW)
-    assert set(map(type, told.failures().values())) == {InterruptedByUserError}
-    assert len(told.failures()) > len(FEW) - 10
+    running.result(SOON)
+    assert reported.times == once(FEW)
+    assert set(map(type, reported.failures().values())) == {InterruptedByUserError}
+    assert len(reported.failures()) > len(FEW) - 10
 
 
 # The disk.
@@ -436,7 +403,7 @@ def test_space_is_looked_at_before_a_byte_is_fetched(honest, run, folder, monkey
     assert not folder.exists()
 
 
-def test_files_that_the_disk_has_no_room_for_are_told_and_leave_nothing(honest, run, folder):
+def test_files_that_the_disk_has_no_room_for_are_reported_and_leave_nothing(honest, run, folder):
     resource = pytest.importorskip("resource")
     wanted = honest.share(FEW)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -453,7 +420,7 @@ def test_files_that_the_disk_has_no_room_for_are_told_and_leave_nothing(honest, 
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_a_flush_that_fails_is_told_for_its_group_and_nothing_gets_its_name(
+def test_a_flush_that_fails_is_reported_for_its_group_and_nothing_gets_its_name(
     honest, run, folder, monkeypatch
 ):
     def fail():
@@ -461,8 +428,8 @@ def test_a_flush_that_fails_is_told_for_its_group_and_nothing_gets_its_name(
 
     with monkeypatch.context() as patched:
         patched.setattr(disk, "sync_everything", fail)
-        told = run(honest.share(FEW))
-    assert len(told.failures()) == len(FEW)
+        reported = run(honest.share(FEW))
+    assert len(reported.failures()) == len(FEW)
     assert not found_in(folder)
     run(honest.share(FEW))
     assert found_in(folder) == FEW
@@ -513,20 +480,20 @@ def test_a_system_that_grants_few_descriptors_is_enough(tmp_path):
         assert len(found_in(net.downloads)) == COUNT
 
 
-def test_a_file_is_told_only_when_it_stands_under_its_name(honest, folder, roots):
+def test_a_file_is_reported_only_when_it_stands_under_its_name(honest, context):
     missing = []
 
     def report(wanted, outcome):
         if outcome.path.read_bytes() != FEW[wanted.name]:
             missing.append(wanted.name)
 
-    Batch(honest.share(FEW), folder, connect, roots, report).run()
+    SmallFiles(honest.share(FEW), context(), report).run()
     assert not missing
 
 
-def test_a_file_of_which_nobody_knows_the_size_truly_is_told(lying, run, folder):
-    wanted = lying(None).share({"a": b"12345", "b": b"67890"})
+def test_a_file_of_which_nobody_knows_the_size_truly_is_reported(opened, run, folder):
+    wanted = opened().share({"a": b"12345", "b": b"67890"})
     false = replace(wanted[0], content=Content(wanted[0].content.root, 4))
-    told = run([false, wanted[1]])
-    assert isinstance(told.outcomes["a"], PeerUnreachableError)
+    reported = run([false, wanted[1]])
+    assert isinstance(reported.outcomes["a"], PeerUnreachableError)
     assert not (folder / "a").exists()

@@ -6,8 +6,7 @@ import errno
 import os
 import random
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
-from itertools import chain, count
+from itertools import chain
 from queue import SimpleQueue
 from threading import Barrier, Event, Lock, Thread
 from time import monotonic
@@ -16,44 +15,38 @@ import pytest
 import sources
 from listening import SOON
 from processes import eventually
-from sources import LONG_AGO, Source, connect, content_of, pieces_of, right_pieces
+from sources import (
+    LONG_AGO,
+    connect,
+    content_of,
+    context_of,
+    found_in,
+    pieces_of,
+    right_pieces,
+    send_pieces,
+)
 
 from rede_p2p.content import disk, merkle
-from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.download import piece_picker, source_finder, swarm
-from rede_p2p.download.download import Download, DownloadRequest, Outcome
+from rede_p2p.content.merkle import MIN_PIECE_BYTES
+from rede_p2p.download import source_finder, swarm
+from rede_p2p.download.download import Download
 from rede_p2p.download.piece_writer import PieceWriter
-from rede_p2p.errors import IncompleteError, InterruptedByUserError, RedeError, RefusedError
-from rede_p2p.net import connection
+from rede_p2p.download.request import DownloadRequest, Outcome
+from rede_p2p.errors import IncompleteError, InterruptedByUserError, RefusedError
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take, Want
 from rede_p2p.upload.seed_store import SeedStore
 
-DATA = random.Random(4).randbytes(40 * FINEST_PIECE + 77)
+DATA = random.Random(4).randbytes(40 * MIN_PIECE_BYTES + 77)
 CONTENT = content_of(DATA)
 ALL = set(range(41))
 HALF = set(range(0, 41, 2))
 NAME = "grande.bin"
+LONG_S = 3 * SOON  # a wait that no test lives to see the end of
+NOBODY_IS_LATE = {"min_endgame_wait_s": 1000.0}  # so that no piece is asked of a second source
 
 
-@pytest.fixture
-def roots():
-    with closing(HashCache(None)) as roots:
-        yield roots
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "baixados"
-
-
-@pytest.fixture
-def opened(tmp_path, host):
-    """Return how to open one more source, which lies or not."""
-    numbers = count()
-    with ExitStack() as stack:
-        yield lambda lie=None: Source(tmp_path / f"source{next(numbers)}", host, stack, lie)
+pytest_plugins = ["downloading"]
 
 
 @pytest.fixture
@@ -69,44 +62,11 @@ def sharing(opened):
 
 
 @pytest.fixture
-def fetching(folder, roots):
+def fetching(context):
     """Return how to prepare a download from these sources."""
     return lambda *found, **more: Download(
-        DownloadRequest(NAME, CONTENT, tuple(source.address for source in found)),
-        folder,
-        connect,
-        roots,
-        **more,
+        DownloadRequest(NAME, CONTENT, tuple(source.address for source in found)), context(**more)
     )
-
-
-@pytest.fixture
-def nobody_is_late(monkeypatch):
-    """Let no piece be fetched twice, however loaded the machine is."""
-    monkeypatch.setattr(piece_picker, "LEAST_PATIENCE", 1000.0)
-
-
-@pytest.fixture
-def beginning():
-    """Return how to begin a download in a thread; it is awaited at the end in any case."""
-    with ExitStack() as stack:
-
-        def begin(download):
-            found = SimpleQueue()
-
-            def run():
-                try:
-                    found.put(download.run())
-                except RedeError as error:
-                    found.put(error)
-
-            thread = Thread(target=run)
-            stack.callback(thread.join, SOON)
-            stack.callback(download.cancel)
-            thread.start()
-            return lambda: found.get(timeout=SOON)
-
-        yield begin
 
 
 class Growing:
@@ -116,22 +76,22 @@ class Growing:
         self.path = folder / "growing.parte"
         self.path.write_bytes(b"")
         self.source = source
-        source.holdings = SeedStore()
+        source.seeds = SeedStore()
         self._write(here)
-        self._holding = source.holdings.begin(
+        self._seeded = source.seeds.begin(
             NAME, CONTENT, merkle.layer_of(DATA), self.path, sorted(here)
         )
 
     def _write(self, pieces):
         with self.path.open("rb+") as file:
             for index in pieces:
-                file.seek(index * FINEST_PIECE)
+                file.seek(index * MIN_PIECE_BYTES)
                 file.write(pieces_of(DATA)[index])
 
     def grow(self, pieces):
         self._write(pieces)
         for index in pieces:
-            self._holding.add([index])
+            self._seeded.add([index])
 
 
 def together(parties, then=None):
@@ -147,8 +107,8 @@ def together(parties, then=None):
     return lie
 
 
-def told(*addresses):
-    """Return what a tracker answers."""
+def answered(*addresses):
+    """Return the answer of a tracker that names these."""
     answer = Future()
     answer.set_result(list(addresses))
     return answer
@@ -159,18 +119,19 @@ def size_of(pieces):
 
 
 def arrived(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()} == {NAME: DATA}
+    return found_in(folder) == {NAME: DATA}
 
 
 # Who serves what.
 
 
 def test_three_complete_sources_all_serve_and_no_piece_is_asked_for_twice(
-    sharing, fetching, folder, nobody_is_late
+    sharing, fetching, folder
 ):
     lie = together(3)
     three = [sharing(lie) for _ in range(3)]
-    assert fetching(*three).run() == Outcome(folder / NAME, already=False)
+    outcome = fetching(*three, **NOBODY_IS_LATE).run()
+    assert outcome == Outcome(folder / NAME, already=False)
     assert arrived(folder)
     asked = [source.asked_pieces() for source in three]
     assert all(asked)
@@ -191,12 +152,12 @@ def test_progress_tells_how_many_sources_are_at_work(sharing, fetching, beginnin
     assert reached.wait(SOON)
     eventually(lambda: download.progress().sources == 3)
     go_on.set()
-    assert isinstance(ended(), Outcome)
+    ended.result(SOON)
     assert download.progress().sources == 0
 
 
 def test_a_source_whose_bytes_are_wrong_is_asked_no_more_and_the_others_complete(
-    sharing, fetching, folder, nobody_is_late
+    sharing, fetching, folder
 ):
     wants = SimpleQueue()
 
@@ -209,7 +170,7 @@ def test_a_source_whose_bytes_are_wrong_is_asked_no_more_and_the_others_complete
     liar, *honest = (sharing(lie) for _ in range(3))
     liar.paths[NAME].write_bytes(bytes(len(DATA)))
     os.utime(liar.paths[NAME], ns=(LONG_AGO, LONG_AGO))  # only the bytes tell
-    fetching(liar, *honest).run()
+    fetching(liar, *honest, **NOBODY_IS_LATE).run()
     assert arrived(folder)
     assert liar.asked_pieces()
     assert [wants.get() for _ in range(wants.qsize())].count(liar) == 1
@@ -217,33 +178,29 @@ def test_a_source_whose_bytes_are_wrong_is_asked_no_more_and_the_others_complete
     assert sorted(chain.from_iterable(asked)) == sorted(ALL)
 
 
-def test_what_a_source_that_dies_had_reserved_comes_from_the_others(
-    sharing, fetching, folder, nobody_is_late
-):
+def test_what_a_source_that_dies_had_reserved_comes_from_the_others(sharing, fetching, folder):
     dying = None
 
     def die(source, connection, request):
-        if source is dying and isinstance(request, Take) and len(source._asked) > 2:
+        if source is dying and isinstance(request, Take) and len(source.asked) > 2:
             connection.hang_up()
             return True
         return False
 
     lie = together(3, die)
     dying, *honest = (sharing(lie) for _ in range(3))
-    fetching(dying, *honest).run()
+    fetching(dying, *honest, **NOBODY_IS_LATE).run()
     assert arrived(folder)
 
 
 @pytest.mark.parametrize("about", [Want, Take])
-def test_a_source_that_falls_silent_holds_nothing_up(sharing, fetching, folder, about):
+def test_a_source_that_falls_silent_holds_nothing_up(sharing, fetching, folder, beginning, about):
     def is_silent(source, connection, request):
         return source is silent and isinstance(request, about)
 
     lie = is_silent if about is Want else together(2, is_silent)
     silent, honest = sharing(lie), sharing(lie)
-    began = monotonic()
-    fetching(silent, honest).run()
-    assert monotonic() - began < connection.STALL_TIMEOUT / 2
+    beginning(fetching(silent, honest, reply_s=LONG_S, stall_s=LONG_S)).result(SOON)
     assert arrived(folder)
     assert set(honest.asked_pieces()) == ALL
 
@@ -280,7 +237,7 @@ def test_two_sources_in_league_that_make_us_wait_for_ever_hold_nothing_up(
     stalling = [sharing(league.stalling(number)) for number in range(2)]
     ended = beginning(fetching(*stalling, sharing(league.honest)))
     try:
-        assert ended() == Outcome(folder / NAME, already=False)
+        assert ended.result(SOON) == Outcome(folder / NAME, already=False)
     finally:
         league.ended.set()
     assert arrived(folder)
@@ -289,11 +246,11 @@ def test_two_sources_in_league_that_make_us_wait_for_ever_hold_nothing_up(
 def test_a_source_may_promise_little_until_it_has_brought_much(
     sharing, fetching, folder, monkeypatch
 ):
-    monkeypatch.setattr(swarm, "TRUST", 3 * FINEST_PIECE)
-    source = sharing(sources.about_pieces(sources._send))
+    monkeypatch.setattr(swarm, "IN_FLIGHT_WINDOW_BYTES", 3 * MIN_PIECE_BYTES)
+    source = sharing(sources.about_pieces(send_pieces))
     fetching(source).run()
     assert arrived(folder)
-    taken = [request.count for request in source._asked if isinstance(request, Take)]
+    taken = [request.count for request in source.asked if isinstance(request, Take)]
     assert taken[0] == 3 and sum(taken) == len(ALL)
     for number in range(1, len(taken)):
         assert taken[number] <= max(3, 2 * sum(taken[:number]))
@@ -314,25 +271,26 @@ def test_a_peer_that_is_still_downloading_serves_what_it_has_and_more_as_it_grow
     growing.grow([1, 3, 40])
     eventually(lambda: download.progress().have == size_of(HALF | {1, 3}))
     growing.grow(sorted(ALL - HALF))
-    assert ended() == Outcome(folder / NAME, already=False)
+    assert ended.result(SOON) == Outcome(folder / NAME, already=False)
     assert arrived(folder)
     assert sorted(growing.source.asked_pieces()) == sorted(ALL)
 
 
 def test_a_piece_passes_from_peer_to_peer_while_both_still_download(
-    opened, fetching, folder, tmp_path, beginning, roots
+    opened, fetching, folder, tmp_path, beginning, hash_cache
 ):
     seed, passing = Growing(opened(), tmp_path, HALF), opened()
-    passing.holdings = SeedStore()
-    first = fetching(seed.source, holdings=passing.holdings)
+    passing.seeds = SeedStore()
+    first = fetching(seed.source, seeds=passing.seeds)
     wanted = DownloadRequest(NAME, CONTENT, (passing.address,))
     first_ended = beginning(first)
     eventually(lambda: first.progress().have == size_of(HALF))
-    last = Download(wanted, tmp_path / "outra", connect, roots)
+    last = Download(wanted, context_of(tmp_path / "outra", hash_cache))
     last_ended = beginning(last)
     eventually(lambda: last.progress().have == size_of(HALF))
     seed.grow(sorted(ALL - HALF))
-    assert isinstance(first_ended(), Outcome) and isinstance(last_ended(), Outcome)
+    first_ended.result(SOON)
+    last_ended.result(SOON)
     assert arrived(folder) and arrived(tmp_path / "outra")
     assert sorted(seed.source.asked_pieces()) == sorted(ALL)  # and nobody asked it but the first
 
@@ -356,13 +314,13 @@ def test_a_source_that_comes_later_is_found_and_used(
 
     def who_has(content):
         asked.put(content)
-        return told(*found)
+        return answered(*found)
 
     download = fetching(growing.source, who_has=who_has)
     ended = beginning(download)
     eventually(lambda: download.progress().have == size_of(HALF))
     found.append(late.address)
-    assert isinstance(ended(), Outcome)
+    ended.result(SOON)
     assert arrived(folder)
     assert asked.get() == CONTENT
     assert set(late.asked_pieces()) == ALL - HALF
@@ -370,7 +328,7 @@ def test_a_source_that_comes_later_is_found_and_used(
 
 def test_with_nobody_known_at_the_start_the_tracker_alone_is_enough(sharing, fetching, folder):
     source = sharing()
-    fetching(who_has=lambda content: told(source.address)).run()
+    fetching(who_has=lambda content: answered(source.address)).run()
     assert arrived(folder)
 
 
@@ -383,12 +341,10 @@ def test_a_tracker_that_hangs_delays_neither_the_beginning_nor_the_end(
 
     def who_has(content):
         hangs.put(Future())
-        return told(source.address) if not known and hangs.qsize() == 1 else Future()
+        return answered(source.address) if not known and hangs.qsize() == 1 else Future()
 
-    began = monotonic()
     ended = beginning(fetching(*[source] * known, who_has=who_has))
-    assert isinstance(ended(), Outcome)
-    assert monotonic() - began < source_finder.LAST_LOOK * 4
+    ended.result(SOON)
     assert arrived(folder)
 
 
@@ -403,24 +359,27 @@ def test_a_tracker_that_hangs_does_not_delay_a_cancel(
         return Future()
 
     growing = Growing(opened(), tmp_path, HALF)
-    one = fetching(*[growing.source] * at_work, who_has=who_has)
+    one = fetching(*[growing.source] * at_work, who_has=who_has, download_stall_s=LONG_S)
     ended = beginning(one)
     assert asked.get(timeout=SOON) == CONTENT
     one.cancel()
-    began = monotonic()
-    assert isinstance(ended(), InterruptedByUserError)
-    assert monotonic() - began < 4
+    assert isinstance(ended.exception(SOON), InterruptedByUserError)
 
 
 # More than can be at work.
 
 
-class Counted:
-    """Counts how many are at work at the same time, in a crew that may be of two."""
+@pytest.fixture
+def two_at_once(monkeypatch):
+    """Let no more than two sources be at work."""
+    monkeypatch.setattr(swarm, "MAX_SOURCES", 2)
+    monkeypatch.setattr(source_finder, "MAX_SOURCES", 2)
 
-    def __init__(self, monkeypatch):
-        monkeypatch.setattr(swarm, "AT_WORK", 2)
-        monkeypatch.setattr(source_finder, "AT_WORK", 2)
+
+class Counted:
+    """Counts those that are asked, and keeps the first two at work."""
+
+    def __init__(self):
         self._lock = Lock()
         self.asked = 0
         self.go_on = Event()
@@ -436,13 +395,14 @@ class Counted:
         return False
 
 
-def test_no_more_are_at_work_than_may_be(sharing, fetching, folder, beginning, monkeypatch):
-    counted = Counted(monkeypatch)
+@pytest.mark.usefixtures("two_at_once")
+def test_no_more_are_at_work_than_may_be(sharing, fetching, folder, beginning):
+    counted = Counted()
     asked = SimpleQueue()
 
     def who_has(content):
         asked.put(content)
-        return told()
+        return answered()
 
     one = fetching(*(sharing(counted.lie) for _ in range(5)), who_has=who_has)
     ended = beginning(one)
@@ -451,30 +411,35 @@ def test_no_more_are_at_work_than_may_be(sharing, fetching, folder, beginning, m
         asked.get(timeout=SOON)
     assert counted.asked == one.progress().sources == 2
     counted.go_on.set()
-    assert isinstance(ended(), Outcome)
+    ended.result(SOON)
     assert arrived(folder)
 
 
-def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, monkeypatch):
-    monkeypatch.setattr(swarm, "AT_WORK", 2)
-    monkeypatch.setattr(source_finder, "AT_WORK", 2)
-    monkeypatch.setattr(source_finder, "FIRST_LOOK", 5.0)  # nobody is asked for others before
-    monkeypatch.setattr(source_finder, "LAST_LOOK", 5.0)
-    honest = sharing()
-    lie = sources.refuses("not-here")
-    refusing = [sharing(lie) for _ in range(12)]
-    for one in refusing:
-        one.lie = lambda source, connection, request: (
-            isinstance(request, Want) and lie(source, connection, request)
-        )
-    began = monotonic()
-    fetching(*refusing, honest).run()
+@pytest.mark.usefixtures("two_at_once")
+def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, beginning):
+    refused, all_refused = [], Event()
+
+    def refuses(source, connection, request):
+        if not isinstance(request, Want):
+            return False
+        refused.append(source)
+        if len(refused) == 12:
+            all_refused.set()
+        raise RefusedError("not-here")
+
+    def stays(source, connection, request):
+        if isinstance(request, Take):
+            assert all_refused.wait(SOON)
+        return False
+
+    found = [sharing(stays), *(sharing(refuses) for _ in range(12))]
+    pauses = {"first_search_pause_s": LONG_S, "max_search_pause_s": LONG_S}
+    beginning(fetching(*found, download_stall_s=LONG_S, **pauses)).result(SOON)
     assert arrived(folder)
-    assert monotonic() - began < 5.0
 
 
 def test_the_sixteen_of_a_swarm_may_all_be_at_work():
-    assert swarm.AT_WORK >= 16
+    assert swarm.MAX_SOURCES >= 16
 
 
 def test_a_thread_that_the_system_does_not_give_is_done_without(
@@ -498,16 +463,16 @@ def test_a_thread_that_the_system_does_not_give_is_done_without(
 def test_a_source_whose_file_cannot_be_opened_once_more_is_done_without(
     sharing, fetching, folder, monkeypatch
 ):
-    real, refused = PieceWriter.writer, []
+    real, refused = PieceWriter.open, []
 
-    def writer(verifier):
+    def open_once_less(writer):
         if not refused:
-            refused.append(verifier)
+            refused.append(writer)
             with disk.translate_os_errors("x.parte"):
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return real(verifier)
+        return real(writer)
 
-    monkeypatch.setattr(PieceWriter, "writer", writer)
+    monkeypatch.setattr(PieceWriter, "open", open_once_less)
     fetching(sharing(), sharing()).run()
     assert arrived(folder)
     assert refused
@@ -549,17 +514,16 @@ def test_a_cancelled_download_ends_at_once_whoever_serves_and_keeps_what_came(
     ended = beginning(download)
     eventually(lambda: download.progress().have == size_of(HALF))
     download.cancel()
-    assert isinstance(ended(), InterruptedByUserError)
+    assert isinstance(ended.exception(SOON), InterruptedByUserError)
     assert right_pieces(folder / f"{NAME}.parte", DATA) == HALF
 
 
 def test_when_nobody_has_the_rest_it_gives_up_and_keeps_what_came(
-    opened, fetching, folder, tmp_path, monkeypatch
+    opened, fetching, folder, tmp_path
 ):
-    monkeypatch.setattr(source_finder, "STUCK", 0.5)
     growing = Growing(opened(), tmp_path, HALF)
     with pytest.raises(IncompleteError) as caught:
-        fetching(growing.source).run()
+        fetching(growing.source, download_stall_s=0.5).run()
     assert (caught.value.have, caught.value.size) == (size_of(HALF), len(DATA))
     assert right_pieces(folder / f"{NAME}.parte", DATA) == HALF
     growing.grow(sorted(ALL - HALF))
@@ -587,11 +551,11 @@ class Stubborn:
         return isinstance(request, Want | Next | Take)
 
 
-def test_one_of_the_others_is_taken_where_the_offer_is_of_no_use(opened, folder, roots):
-    data, stubborn = DATA[: 6 * FINEST_PIECE], Stubborn()
+def test_one_of_the_others_is_taken_where_the_offer_is_of_no_use(opened, folder, context):
+    data, stubborn = DATA[: 6 * MIN_PIECE_BYTES], Stubborn()
     source = opened(stubborn.lie)
     (wanted,) = source.share({NAME: data})
-    Download(wanted, folder, connect, roots).run()
+    Download(wanted, context()).run()
     assert (folder / NAME).read_bytes() == data
     assert stubborn.taken == list(range(6))
 
@@ -633,7 +597,7 @@ class Late:
         elif isinstance(request, Take):
             self.reserved.wait(SOON)
             assert self.told_late.wait(SOON)
-            sources._send(connection, source.body(connection, request))
+            send_pieces(connection, source.body(connection, request))
         return isinstance(request, Want | Next | Take)
 
     def dying(self, _source, connection, request):
@@ -659,7 +623,7 @@ class Late:
             self.heard.put(set(request.got))
             connection.reply(PieceOffer(2, 1))
         elif isinstance(request, Take):
-            sources._send(connection, source.body(connection, request))
+            send_pieces(connection, source.body(connection, request))
         return isinstance(request, Want | Next | Take)
 
     def _hear_what_is_late(self, connection, request):
@@ -671,16 +635,16 @@ class Late:
             connection.reply(PieceOffer(0, 0))
 
 
-def test_a_source_hears_that_what_was_late_has_come_from_another(opened, folder, roots, beginning):
+def test_a_source_hears_that_what_was_late_has_come_from_another(opened, context, beginning):
     # Else it would offer that again and again, in place of what is missing still.
-    data, late = DATA[: 3 * FINEST_PIECE], Late()
+    data, late = DATA[: 3 * MIN_PIECE_BYTES], Late()
     three = [opened(lie) for lie in (late.slow, late.dying, late.offering)]
     for source in three:
         source.share({NAME: data})
     addresses = tuple(source.address for source in three)
-    download = Download(DownloadRequest(NAME, content_of(data), addresses), folder, connect, roots)
+    download = Download(DownloadRequest(NAME, content_of(data), addresses), context())
     ended = beginning(download)
-    eventually(lambda: download.progress().have == 2 * FINEST_PIECE)
+    eventually(lambda: download.progress().have == 2 * MIN_PIECE_BYTES)
     late.two_came.set()
-    assert isinstance(ended(), Outcome)
+    ended.result(SOON)
     assert late.heard.get(timeout=SOON) == {0, 1}

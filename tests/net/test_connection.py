@@ -5,31 +5,32 @@ from __future__ import annotations
 import socket
 import struct
 import tracemalloc
-from contextlib import contextmanager
-from itertools import count
+from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
 from time import monotonic
 
 import pytest
+from listening import SOON, connected, send_and_leave
 
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RefusedError
-from rede_p2p.net import connection as room
-from rede_p2p.net.address import own_addresses
-from rede_p2p.net.connection import Connection, dial
+from rede_p2p.net.connection import (
+    BODY_STEP_BYTES,
+    MAX_HELD_BYTES,
+    MIN_PROGRESS_BYTES,
+    Connection,
+    dial,
+)
+from rede_p2p.net.requests import reply_lines
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import TO_PEER, FileData, FileEntry, Listing, Ls, Ok, Quit, Stat
-
-SOON = 10.0  # seconds; a bound on what takes milliseconds
+from rede_p2p.protocol.messages import FileData, FileEntry, Listing, Ls, Ok, Stat
+from rede_p2p.timeouts import Timeouts
 
 
 @pytest.fixture
 def pair():
     """Return a bare socket and the connection at its other end."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        bare = socket.create_connection(listening.getsockname())
-        accepted, _ = listening.accept()
-    with bare, Connection(accepted) as connection:
-        yield bare, connection
+    with connected() as both:
+        yield both
 
 
 @pytest.fixture
@@ -47,20 +48,20 @@ def reset(sock):
 
 # Lines.
 
-LONGEST = b"x" * (codec.LINE_LIMIT - 1) + b"\n"
+LONGEST_LINE = b"x" * (codec.MAX_LINE_BYTES - 1) + b"\n"
 
 ENDINGS = [
     (b"", None),
     (b"ls\n", b"ls\n"),
     (b"\n", b"\n"),
-    (LONGEST, LONGEST),
+    (LONGEST_LINE, LONGEST_LINE),
     (b"l", "lost"),
     (b"ls", "lost"),
     (b"ls\nhalf", b"ls\n"),
-    (b"x" + LONGEST, "long-line"),
-    (b"x" * codec.LINE_LIMIT, "long-line"),
-    (b"x" * 10 * codec.LINE_LIMIT, "long-line"),
-    (b"\x00" * (codec.LINE_LIMIT - 1), "lost"),
+    (b"x" + LONGEST_LINE, "long-line"),
+    (b"x" * codec.MAX_LINE_BYTES, "long-line"),
+    (b"x" * 10 * codec.MAX_LINE_BYTES, "long-line"),
+    (b"\x00" * (codec.MAX_LINE_BYTES - 1), "lost"),
 ]
 
 
@@ -76,14 +77,6 @@ def test_a_line_ends_with_a_line_feed_or_is_an_error(pair, sent, found):
         assert connection.receive_line(SOON) == found
     connection.hang_up()
     sender.join()
-
-
-def send_and_leave(bare, sent):
-    try:
-        bare.sendall(sent)
-        bare.shutdown(socket.SHUT_WR)
-    except OSError:  # the other side had read enough
-        return
 
 
 def test_a_line_that_does_not_come_is_given_up(pair):
@@ -138,59 +131,55 @@ def test_a_body_that_ends_before_its_end_is_lost(pair):
         connection.receive_exactly(6)
 
 
-def test_a_body_that_stops_is_given_up(pair, monkeypatch):
-    monkeypatch.setattr(room, "STALL_TIMEOUT", 0.05)
-    bare, connection = pair
-    bare.sendall(b"12345")
-    with pytest.raises(ConnectionLostError, match="silent"):
-        connection.receive_exactly(6)
+def test_a_body_that_stops_is_given_up():
+    with connected(stall_s=0.05) as (bare, connection):
+        bare.sendall(b"12345")
+        with pytest.raises(ConnectionLostError, match="silent"):
+            connection.receive_exactly(6)
 
 
-def test_a_body_that_is_dribbled_is_given_up(pair, monkeypatch):
-    monkeypatch.setattr(room, "STALL_TIMEOUT", 0.3)
-    bare, connection = pair
+def test_a_body_that_is_dribbled_is_given_up():
     given_up = Event()
 
-    def dribble():
+    def dribble(bare):
         while not given_up.wait(0.01):
             send_and_go_on(bare, b"x")
 
-    dribbler = Thread(target=dribble)
-    dribbler.start()
-    try:
-        with pytest.raises(ConnectionLostError, match="silent"):
-            connection.receive_exactly(room.STALL_SIZE * 4)
-    finally:
-        given_up.set()
-        dribbler.join()
+    with connected(stall_s=0.3) as (bare, connection):
+        dribbler = Thread(target=dribble, args=(bare,))
+        dribbler.start()
+        try:
+            with pytest.raises(ConnectionLostError, match="silent"):
+                connection.receive_exactly(MIN_PROGRESS_BYTES * 4)
+        finally:
+            given_up.set()
+            dribbler.join()
 
 
-def test_a_head_is_read_with_its_body_where_that_comes_soon(pair, monkeypatch):
-    bare, connection = pair
-    monkeypatch.setattr("rede_p2p.net.connection.TOGETHER", SOON)
+def test_a_head_is_read_with_its_body_where_that_comes_soon():
     body = bytes(range(256)) * 256
     halves = b"ok\n" + body[:30_000], body[30_000:]
-    bare.sendall(halves[0])
-    thread = Thread(target=connection.await_together, args=(3 + len(body),))
-    thread.start()
-    bare.sendall(halves[1])
-    thread.join(SOON / 2)
-    assert not thread.is_alive()
-    assert connection.receive_line(SOON) == b"ok\n"
-    assert connection.receive_exactly(len(body)) == body
+    with connected(head_body_wait_s=2 * SOON) as (bare, connection):
+        bare.sendall(halves[0])
+        thread = Thread(target=connection.await_together, args=(3 + len(body),))
+        thread.start()
+        bare.sendall(halves[1])
+        thread.join(SOON)
+        assert not thread.is_alive()
+        assert connection.receive_line(SOON) == b"ok\n"
+        assert connection.receive_exactly(len(body)) == body
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_what_comes_alone_is_not_waited_with_for_long(pair, monkeypatch, ends):
-    bare, connection = pair
-    monkeypatch.setattr("rede_p2p.net.connection.TOGETHER", 0.05)
-    bare.sendall(b"espera\n")
-    if ends:
-        bare.close()
-    connection.await_together(1_000_000)
-    assert connection.receive_line(SOON) == b"espera\n"
-    if ends:
-        assert connection.receive_line(SOON) is None
+def test_what_comes_alone_is_not_waited_with_for_long(ends):
+    with connected(head_body_wait_s=0.05) as (bare, connection):
+        bare.sendall(b"espera\n")
+        if ends:
+            bare.close()
+        connection.await_together(1_000_000)
+        assert connection.receive_line(SOON) == b"espera\n"
+        if ends:
+            assert connection.receive_line(SOON) is None
 
 
 @contextmanager
@@ -215,22 +204,11 @@ def test_a_body_takes_memory_as_it_comes_and_not_as_it_is_announced(pair):
 def test_a_large_body_arrives_whole_in_its_steps(pair):
     bare, connection = pair
     body = bytes(range(251)) * 10_000
-    assert len(body) > 2 * room.BODY_STEP
+    assert len(body) > 2 * BODY_STEP_BYTES
     sender = Thread(target=bare.sendall, args=(body + b"ls\n",))
     sender.start()
     assert connection.receive_exactly(len(body)) == body
     assert connection.receive_line(SOON) == b"ls\n"
-    sender.join()
-
-
-def test_a_body_that_is_skipped_is_kept_by_nobody_and_what_follows_is_read(pair):
-    bare, connection = pair
-    body = bytes(3_000_000)
-    sender = Thread(target=bare.sendall, args=(body + b"ls\n",))
-    sender.start()
-    with memory_at_most(1_000_000):
-        connection.skip_body(len(body))
-        assert connection.receive_line(SOON) == b"ls\n"
     sender.join()
 
 
@@ -239,10 +217,11 @@ def test_a_body_of_nothing_waits_for_nothing(pair):
     assert connection.receive_exactly(0) == b""
 
 
-def test_sending_to_one_who_takes_nothing_is_given_up(pair, monkeypatch):
-    monkeypatch.setattr(room, "STALL_TIMEOUT", 0.05)
-    _, connection = pair
-    with pytest.raises(ConnectionLostError, match="silent"):
+def test_sending_to_one_who_takes_nothing_is_given_up():
+    with (
+        connected(stall_s=0.05) as (_, connection),
+        pytest.raises(ConnectionLostError, match="silent"),
+    ):
         connection.send(bytes(64 * 1024 * 1024))
 
 
@@ -314,56 +293,6 @@ def test_hanging_up_twice_or_after_the_end_is_no_error(pair):
     connection.hang_up()
 
 
-# Requests.
-
-TALKS = [
-    (b"ls\nquit\nls\n", [Ls(), Quit()], b""),
-    (b"ls\n", [Ls()], b""),
-    (b"", [], b""),
-    (b"ls", "lost", b""),
-    (b"ls\r\nquit\r\n", [Ls(), Quit()], b""),
-    (b"stat {}\nls\n", [Ls()], b'erro {"code": "no-field", "message": "why"}\n'),
-    (b"stat [[\nls\n", [Ls()], b'erro {"code": "not-json", "message": "why"}\n'),
-    (b"dance\nls\n", [Ls()], b'erro {"code": "unknown-verb", "message": "why"}\n'),
-    (b"\x16\x03\x01\nls\n", [], b'erro {"code": "noise", "message": "why"}\n'),
-    (b"GET / HTTP/1.1\r\nHost: x\r\n\r\nls\n", [], b""),
-]
-
-
-@pytest.mark.parametrize(("sent", "found", "said"), TALKS, ids=lambda value: repr(value)[:25])
-def test_a_conversation_survives_what_can_be_understood(pair, sent, found, said):
-    bare, connection = pair
-    bare.sendall(sent)
-    bare.shutdown(socket.SHUT_WR)
-    requests = connection.requests(TO_PEER, lambda: SOON, lambda error: "why")
-    if isinstance(found, str):
-        with pytest.raises(ConnectionLostError, match=found):
-            list(requests)
-    else:
-        assert list(requests) == found
-    connection.hang_up()
-    assert b"".join(iter(lambda: bare.recv(1000), b"")) == said
-
-
-def test_an_endless_line_is_refused_in_words_and_ends_the_conversation(pair):
-    bare, connection = pair
-    sender = Thread(target=send_and_leave, args=(bare, b"x" * codec.LINE_LIMIT))
-    sender.start()
-    assert list(connection.requests(TO_PEER, lambda: SOON, lambda error: "why")) == []
-    sender.join()
-    assert bare.recv(1000) == b'erro {"code": "long-line", "message": "why"}\n'
-
-
-def test_a_conversation_waits_as_long_as_it_is_told_each_time(pair):
-    bare, connection = pair
-    waits = count()
-    bare.sendall(b"ls\nls\n")
-    requests = connection.requests(TO_PEER, lambda: 5.0 if next(waits) < 2 else 0.05, str)
-    assert [next(requests), next(requests)] == [Ls(), Ls()]
-    with pytest.raises(ConnectionLostError, match="silent"):
-        next(requests)
-
-
 # Replies.
 
 
@@ -390,12 +319,12 @@ def test_no_answer_at_all_is_lost(pair):
         connection.ask(Ls(), Listing)
 
 
-def test_a_listing_travels_whole(pair, monkeypatch):
+def test_a_listing_travels_whole(pair):
     bare, connection = pair
     entries = [FileEntry(f"ação {number}", number) for number in range(3000)]
     with Connection(bare.dup()) as other:
         for some in (entries, [], entries[:1]):
-            sender = Thread(target=other.reply_lines, args=(some,))
+            sender = Thread(target=reply_lines, args=(other, some))
             sender.start()
             assert connection.ask_lines(Ls(), FileEntry) == some
             sender.join()
@@ -424,7 +353,7 @@ def test_one_who_says_wait_is_waited_for_and_heard(pair):
     bare, connection = pair
     heard = []
     bare.sendall(b'espera {"place": 2}\nespera {"place": 1}\nespera\nok\n')
-    assert connection.ask(Ls(), Ok, waiting=heard.append) == Ok()
+    assert connection.ask(Ls(), Ok, on_pending=heard.append) == Ok()
     assert heard == [codec.Pending(place=2), codec.Pending(place=1), codec.Pending()]
 
 
@@ -437,32 +366,85 @@ def test_one_who_says_wait_is_waited_for_and_heard(pair):
         b'espera {"size": 1}\nespera {"size": 2}\n',
     ],
 )
-def test_one_who_never_says_anything_better_is_given_up(pair, monkeypatch, said):
-    monkeypatch.setattr(room, "WAIT_TIMEOUT", 0.1)
-    bare, connection = pair
+def test_one_who_never_says_anything_better_is_given_up(said):
     given_up = Event()
 
-    def stall():
+    def stall(bare):
         while not given_up.wait(0.01):
             send_and_go_on(bare, said)
 
-    staller = Thread(target=stall)
-    staller.start()
-    try:
-        with pytest.raises(ConnectionLostError, match="silent"):
-            connection.ask(Ls(), Ok)
-    finally:
-        given_up.set()
-        staller.join()
+    with connected(pending_s=0.1) as (bare, connection):
+        staller = Thread(target=stall, args=(bare,))
+        staller.start()
+        try:
+            with pytest.raises(ConnectionLostError, match="silent"):
+                connection.ask(Ls(), Ok)
+        finally:
+            given_up.set()
+            staller.join()
 
 
 @pytest.mark.parametrize("field", ["place", "done"])
-def test_one_who_says_something_better_each_time_is_waited_for(pair, monkeypatch, field):
-    monkeypatch.setattr(room, "WAIT_TIMEOUT", 0.0)  # each line is later than that
-    bare, connection = pair
+def test_one_who_says_something_better_each_time_is_waited_for(field):
     said = [b'espera {"%s": %d}\n' % (field.encode(), n) for n in range(100, 200)]
-    bare.sendall(b"".join(said if field == "done" else reversed(said)) + b"ok\n")
-    assert connection.ask(Ls(), Ok) == Ok()
+    with connected(pending_s=0.0) as (bare, connection):  # each line is later than that
+        bare.sendall(b"".join(said if field == "done" else reversed(said)) + b"ok\n")
+        assert connection.ask(Ls(), Ok) == Ok()
+
+
+def test_a_reply_that_does_not_come_is_given_up():
+    with connected(reply_s=0.05) as (_, connection):
+        with pytest.raises(ConnectionLostError, match="silent"):
+            connection.ask(Ls(), Ok)
+        with pytest.raises(ConnectionLostError, match="silent"):
+            connection.receive_reply(Ok)
+
+
+def test_a_reply_is_waited_for_as_long_as_the_caller_says():
+    with (
+        connected(reply_s=2 * SOON) as (_, connection),
+        pytest.raises(ConnectionLostError, match="silent"),
+    ):
+        connection.ask(Ls(), Ok, timeout=0.05)
+
+
+# Answers that are held back, to be sent together.
+
+
+def test_an_answer_to_one_of_several_requests_goes_with_the_last_one(pair):
+    bare, connection = pair
+    bare.sendall(b"ls\nls\n")
+    assert connection.receive_line(SOON) == b"ls\n"
+    connection.send_soon(b"one\n")
+    bare.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        bare.recv(100)
+    bare.setblocking(True)
+    assert connection.receive_line(SOON) == b"ls\n"
+    connection.send_soon(b"two\n")
+    assert bare.recv(100) == b"one\ntwo\n"
+
+
+def test_what_is_held_back_is_sent_before_more_is_waited_for(pair):
+    bare, connection = pair
+    bare.sendall(b"ls\nquit\n")
+    assert connection.receive_line(SOON) == b"ls\n"
+    connection.send_soon(b"one\n")
+    assert connection.receive_line(SOON) == b"quit\n"
+    bare.shutdown(socket.SHUT_WR)
+    assert connection.receive_line(SOON) is None
+    assert bare.recv(100) == b"one\n"
+
+
+def test_no_more_is_held_back_than_there_is_room_for(pair):
+    bare, connection = pair
+    bare.sendall(b"ls\nls\n")
+    assert connection.receive_line(SOON) == b"ls\n"
+    answers = [bytes(MAX_HELD_BYTES - 1), b"two\n"]
+    for answer in answers:
+        connection.send_soon(answer)
+    connection.hang_up()
+    assert b"".join(iter(lambda: bare.recv(2**16), b"")) == b"".join(answers)
 
 
 # Dialling.
@@ -525,16 +507,11 @@ def test_a_port_that_answers_itself_is_nobody(host):
             dial(Address(host, port))
 
 
-def test_the_addresses_of_this_machine_are_of_use_to_others():
-    found = own_addresses()
-    assert len(found) == len(set(found))
-    assert not [ip for ip in found if ip.startswith(("127.", "169.254.", "fe80")) or ip == "::1"]
-
-
-def test_a_program_of_two_lines_can_speak_it(server):
-    """As in docs/PROTOCOLO.md: what a student types in nc is understood."""
-    address, listening = server
-    with socket.create_connection(address) as student:
-        student.sendall(b'stat {"name": "a.txt"}\r\n')
-        with Connection(listening.accept()[0]) as connection:
-            assert connection.receive_request(TO_PEER, SOON) == Stat("a.txt")
+def test_a_connection_that_is_not_made_is_given_up(host):
+    with socket.create_server((host, 0), backlog=0) as listening, ExitStack() as stack:
+        address = Address(host, listening.getsockname()[1])
+        with pytest.raises(ConnectionLostError, match="silent"):
+            while True:  # until no more of them fit
+                stack.enter_context(dial(address, timeouts=Timeouts(dial_s=0.05)))
+        with pytest.raises(ConnectionLostError, match="silent"):
+            dial(address, timeout=0.05)

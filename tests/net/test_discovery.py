@@ -11,9 +11,11 @@ import pytest
 from rede_p2p.net import discovery
 from rede_p2p.net.discovery import WELL_KNOWN_PORT, Responder, find
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import BY_UDP, VERSION, LocateTracker, TrackerLocation
+from rede_p2p.protocol.messages import BY_UDP, PROTOCOL_VERSION, LocateTracker, TrackerLocation
+from rede_p2p.timeouts import Timeouts
 
 SOON = 10.0  # seconds; a bound on what takes milliseconds
+PATIENT = Timeouts(local_discovery_try_s=SOON)  # waits for an answer though this machine be busy
 
 NOISE = [
     b"",
@@ -35,13 +37,7 @@ NOISE = [
 
 
 @pytest.fixture
-def patient(monkeypatch):
-    """Wait for an answer though this machine may be busy."""
-    monkeypatch.setattr(discovery, "WAIT_LOCAL", SOON)
-
-
-@pytest.fixture
-def responder(host, patient):
+def responder(host):
     with closing(Responder(host, 7001)) as responder:
         yield responder
 
@@ -61,8 +57,8 @@ def ask(asker, host, nonce):
 
 
 def test_the_tracker_of_a_machine_is_found(host, responder):
-    assert find(host) == 7001
-    assert find(host, source=host) == 7001
+    assert find(host, timeouts=PATIENT) == 7001
+    assert find(host, host, PATIENT) == 7001
 
 
 def test_nobody_answers_for_a_machine_without_a_tracker(host):
@@ -70,15 +66,15 @@ def test_nobody_answers_for_a_machine_without_a_tracker(host):
 
 
 def test_an_address_that_cannot_be_asked_has_no_tracker(host, responder):
-    assert find(host, source="192.0.2.1") is None
-    assert find("::1", source=host) is None
+    assert find(host, "192.0.2.1", PATIENT) is None
+    assert find("::1", host, PATIENT) is None
 
 
 @pytest.mark.parametrize("noise", NOISE, ids=lambda noise: repr(noise)[:20])
 def test_noise_is_not_answered_and_does_no_harm(host, responder, asker, noise):
     asker.sendto(noise, (host, WELL_KNOWN_PORT))
     # Datagrams on one machine stay in order: the first answer is to the question.
-    assert ask(asker, host, "n") == TrackerLocation("n", 7001, VERSION)
+    assert ask(asker, host, "n") == TrackerLocation("n", 7001, PROTOCOL_VERSION)
 
 
 def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, asker):
@@ -91,7 +87,7 @@ def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, a
     header += (8 + len(question)).to_bytes(2, "big") + bytes(2)
     with raw:
         raw.sendto(header + question, (host, 0))  # from port 0, where nobody can be
-    assert ask(asker, host, "n") == TrackerLocation("n", 7001, VERSION)
+    assert ask(asker, host, "n") == TrackerLocation("n", 7001, PROTOCOL_VERSION)
 
 
 def test_an_answer_is_no_longer_than_a_few_questions(host, responder, asker):
@@ -100,11 +96,11 @@ def test_an_answer_is_no_longer_than_a_few_questions(host, responder, asker):
     assert len(asker.recv(1000)) < 2 * len(codec.encode_request(LocateTracker(nonce)))
 
 
-def test_of_two_trackers_of_one_machine_one_answers_and_when_it_goes_the_other(host, monkeypatch):
-    monkeypatch.setattr(discovery, "TAKE_OVER_EVERY", 0.01)
+def test_of_two_trackers_of_one_machine_one_answers_and_when_it_goes_the_other(host):
+    hasty = Timeouts(take_over_interval_s=0.01)
     with ExitStack() as stack:
-        with closing(Responder(host, 7001)):
-            stack.enter_context(closing(Responder(host, 7002)))
+        with closing(Responder(host, 7001, hasty)):
+            stack.enter_context(closing(Responder(host, 7002, hasty)))
             while (found := find(host)) is None:  # this machine may be busy
                 continue
             assert found == 7001
@@ -114,24 +110,23 @@ def test_of_two_trackers_of_one_machine_one_answers_and_when_it_goes_the_other(h
 
 def test_one_that_never_had_its_turn_ends_as_any_other(host, responder):
     with closing(Responder(host, 7002)):
-        assert find(host) == 7001
+        assert find(host, timeouts=PATIENT) == 7001
 
 
-def test_a_closed_one_answers_no_more_and_its_place_is_free(host, monkeypatch):
+def test_a_closed_one_answers_no_more_and_its_place_is_free(host):
     for port in (7001, 7002):
-        with closing(Responder(host, port)), monkeypatch.context() as patch:
-            patch.setattr(discovery, "WAIT_LOCAL", SOON)
-            assert find(host) == port
+        with closing(Responder(host, port)):
+            assert find(host, timeouts=PATIENT) == port
     assert find(host) is None
 
 
-def test_a_responder_of_all_addresses_answers_on_each(host, patient, monkeypatch):
+def test_a_responder_of_all_addresses_answers_on_each(host, monkeypatch):
     monkeypatch.setattr(discovery, "WELL_KNOWN_PORT", free_udp_port())
     with closing(Responder(None, 7001)):
-        assert find(host) == 7001
-        assert find("127.0.0.1") == 7001
+        assert find(host, timeouts=PATIENT) == 7001
+        assert find("127.0.0.1", timeouts=PATIENT) == 7001
         if socket.has_dualstack_ipv6():
-            assert find("::1") == 7001
+            assert find("::1", timeouts=PATIENT) == 7001
 
 
 def free_udp_port():
@@ -143,7 +138,7 @@ def free_udp_port():
 LIES = [
     lambda nonce: b"",
     lambda nonce: b"\xff" * 100,
-    lambda nonce: codec.encode_reply(TrackerLocation("another", 1, VERSION)),
+    lambda nonce: codec.encode_reply(TrackerLocation("another", 1, PROTOCOL_VERSION)),
     lambda nonce: codec.encode_reply(codec.Refusal("no")),
     lambda nonce: codec.encode_reply(codec.Pending(place=1)),
     lambda nonce: b'ok {"nonce": "%b", "port": 0, "version": 1}\n' % nonce.encode(),
@@ -152,7 +147,7 @@ LIES = [
 ]
 
 
-def test_an_answer_is_known_by_its_nonce_among_lies(host, asker, patient):
+def test_an_answer_is_known_by_its_nonce_among_lies(host, asker):
     """The answer may come from another address of that machine; lies may come from anywhere."""
 
     def answer():
@@ -160,29 +155,29 @@ def test_an_answer_is_known_by_its_nonce_among_lies(host, asker, patient):
         nonce = codec.decode_request(datagram, BY_UDP).nonce
         for lie in LIES:
             listening.sendto(lie(nonce), whom)
-        asker.sendto(codec.encode_reply(TrackerLocation(nonce, 7001, VERSION)), whom)
+        asker.sendto(codec.encode_reply(TrackerLocation(nonce, 7001, PROTOCOL_VERSION)), whom)
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind((host, WELL_KNOWN_PORT))
         answering = Thread(target=answer)
         answering.start()
-        assert find(host) == 7001
+        assert find(host, timeouts=PATIENT) == 7001
         answering.join()
 
 
-def test_lies_that_never_stop_are_given_up(host, monkeypatch):
-    monkeypatch.setattr(discovery, "WAIT_LOCAL", 0.05)
-
+def test_lies_that_never_stop_are_given_up(host):
     def lie():
         while (found := listening.recvfrom(1000))[0] != b"stop":
             for _ in range(200):
-                listening.sendto(codec.encode_reply(TrackerLocation("lie", 1, VERSION)), found[1])
+                listening.sendto(
+                    codec.encode_reply(TrackerLocation("lie", 1, PROTOCOL_VERSION)), found[1]
+                )
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind((host, WELL_KNOWN_PORT))
         lying = Thread(target=lie)
         lying.start()
-        assert find(host) is None
+        assert find(host, timeouts=Timeouts(local_discovery_try_s=0.05)) is None
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
             last.sendto(b"stop", (host, WELL_KNOWN_PORT))
         lying.join()

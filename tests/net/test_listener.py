@@ -11,23 +11,24 @@ from queue import SimpleQueue
 from threading import Event, Thread, active_count
 
 import pytest
-from listening import SOON, running
+from listening import SOON, listen, running
+from processes import eventually
 
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, RefusedError
-from rede_p2p.net import listener as room
+from rede_p2p.net import listener as listener_module
 from rede_p2p.net.connection import Connection, dial
-from rede_p2p.net.listener import Listener
+from rede_p2p.net.requests import requests
 from rede_p2p.protocol.messages import TO_PEER, Ls, Ok
 
 
 def echo(connection: Connection) -> None:
     """Answer every request with yes."""
-    for _ in connection.requests(TO_PEER, lambda: 60.0, str):
+    for _ in requests(connection, TO_PEER, lambda: 60.0, str):
         connection.reply(Ok())
 
 
 def test_its_address_is_true_before_any_thread_starts(host):
-    listener = Listener(host, 0, 10)
+    listener = listen(host, 0, 10)
     assert listener.address.ip == host
     assert listener.address.port > 0
     with running(listener, echo), dial(listener.address) as connection:
@@ -52,19 +53,19 @@ def test_what_is_sent_is_not_timed_packet_by_packet(host, ip):
     def tell_control(connection: Connection) -> None:
         told.put(connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16))
 
-    listening = running(Listener(ip and host, 0, 10), tell_control)
+    listening = running(listen(ip and host, 0, 10), tell_control)
     with listening as listener, dial(Address(host, listener.address.port)):
         assert told.get(timeout=SOON).rstrip(b"\0") == b"cubic"
 
 
 def test_a_system_that_gives_no_choice_of_congestion_control_is_listened_on(host, monkeypatch):
     monkeypatch.delattr(socket, "TCP_CONGESTION", raising=False)
-    with running(Listener(host, 0, 10), echo) as listener, dial(listener.address) as connection:
+    with running(listen(host, 0, 10), echo) as listener, dial(listener.address) as connection:
         assert connection.ask(Ls(), Ok) == Ok()
 
 
 def test_all_addresses_of_the_machine_are_listened_on(host):
-    listener = Listener(None, 0, 10)
+    listener = listen(None, 0, 10)
     ips = [host] + (["::1"] if socket.has_dualstack_ipv6() else [])
     with running(listener, echo):
         for ip in ips:
@@ -73,7 +74,7 @@ def test_all_addresses_of_the_machine_are_listened_on(host):
 
 
 def test_each_connection_has_a_thread_of_its_own(host):
-    with running(Listener(host, 0, 200), echo) as listener, ExitStack() as stack:
+    with running(listen(host, 0, 200), echo) as listener, ExitStack() as stack:
         before = active_count()
         for _ in range(20):
             connection = stack.enter_context(dial(listener.address))
@@ -85,7 +86,7 @@ def test_a_port_is_free_again_at_once_after_the_end(host):
     port = 0
     for _ in range(5):
         with (
-            running(Listener(host, port, 10), echo) as listener,
+            running(listen(host, port, 10), echo) as listener,
             dial(listener.address) as connection,
         ):
             assert connection.ask(Ls(), Ok) == Ok()
@@ -104,7 +105,7 @@ def test_a_port_that_cannot_be_had_is_said(host, ip, port, reason):
     with socket.create_server((host, 0)) as taken:
         address = Address(ip or host, taken.getsockname()[1] if port is None else port)
         with pytest.raises(PortUnavailableError) as caught:
-            Listener(address.ip, address.port, 10)
+            listen(address.ip, address.port, 10)
     assert caught.value.reason == reason
     assert caught.value.address == address
 
@@ -120,7 +121,7 @@ def test_stopping_wakes_fifty_handlers_and_waits_for_them(host):
             ended.put(connection.remote)
 
     with ExitStack() as stack:
-        with running(Listener(host, 0, 200), block) as listener:
+        with running(listen(host, 0, 200), block) as listener:
             callers = [stack.enter_context(dial(listener.address)) for _ in range(50)]
             for _ in callers:
                 begun.get(timeout=SOON)
@@ -136,13 +137,13 @@ def test_stopping_wakes_a_handler_whose_caller_takes_nothing(host):
         begun.set()
         connection.send(bytes(256 * 1024 * 1024))
 
-    with running(Listener(host, 0, 10), pour) as listener, dial(listener.address):
+    with running(listen(host, 0, 10), pour) as listener, dial(listener.address):
         assert begun.wait(SOON)
         listener.stop()
 
 
 def test_stopping_twice_or_before_the_start_is_no_error(host):
-    listener = Listener(host, 0, 10)
+    listener = listen(host, 0, 10)
     listener.stop()
     listener.stop()
     with listener:
@@ -154,12 +155,19 @@ def test_a_handler_that_loses_its_connection_ends_quietly(host):
     def lose(connection):
         raise ConnectionLostError("changed")
 
-    with running(Listener(host, 0, 10), lose) as listener, dial(listener.address) as caller:
+    with running(listen(host, 0, 10), lose) as listener, dial(listener.address) as caller:
         assert caller.receive_line(SOON) is None
 
 
+def test_what_it_accepts_waits_as_long_as_the_listener_was_told(host):
+    with listen(host, stall_s=0.05) as listener, dial(listener.address):
+        accepted = listener.accept()
+        with accepted, pytest.raises(ConnectionLostError, match="silent"):
+            accepted.receive_exactly(1)
+
+
 def test_a_caller_who_gives_up_before_it_is_accepted_harms_nobody(host):
-    listener = Listener(host, 0, 10)
+    listener = listen(host, 0, 10)
     for _ in range(5):
         sock = socket.create_connection(listener.address)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
@@ -172,7 +180,7 @@ def test_a_caller_who_gives_up_before_it_is_accepted_harms_nobody(host):
 
 
 def test_one_address_gets_half_of_the_slots_and_the_rest_are_refused_in_words(host):
-    with running(Listener(host, 0, 6), echo) as listener, ExitStack() as stack:
+    with running(listen(host, 0, 6), echo) as listener, ExitStack() as stack:
         port = listener.address.port
         for _ in range(3):
             connection = stack.enter_context(dial(Address(host, port), host))
@@ -199,14 +207,13 @@ def is_served(address):
 
 
 def test_a_slot_is_free_again_when_its_caller_has_left(host):
-    with running(Listener(host, 0, 2), echo) as listener:
+    with running(listen(host, 0, 2), echo) as listener:
         for _ in range(20):
-            while not is_served(listener.address):  # the one before is on its way out
-                continue
+            eventually(lambda: is_served(listener.address))  # the one before is on its way out
 
 
 def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):
-    listener = Listener(host, 0, 10)
+    listener = listen(host, 0, 10)
     with running(listener, echo):
         with dial(listener.address) as first:
             assert first.ask(Ls(), Ok) == Ok()
@@ -216,7 +223,7 @@ def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):
                     def start(self):
                         raise RuntimeError("can't start new thread")
 
-                patch.setattr(room, "Thread", NoThread)
+                patch.setattr(listener_module, "Thread", NoThread)
                 with dial(listener.address) as refused, pytest.raises(RefusedError, match="full"):
                     refused.receive_reply(Ok)
             assert first.ask(Ls(), Ok) == Ok()
@@ -242,7 +249,7 @@ def descriptors(count):
 
 def test_without_a_descriptor_left_a_caller_waits_until_there_is_one(host):
     got = SimpleQueue()
-    with Listener(host, 0, 10) as listener, dial(listener.address) as caller:
+    with listen(host, 0, 10) as listener, dial(listener.address) as caller:
         accepting = Thread(target=lambda: got.put(listener.accept()))
         with descriptors(0):
             accepting.start()
@@ -255,21 +262,21 @@ def test_without_a_descriptor_left_a_caller_waits_until_there_is_one(host):
 
 def test_many_callers_that_use_up_the_descriptors_are_outlived(host):
     """The callers come from this process too, so each needs two descriptors."""
-    with running(Listener(host, 0, 200), echo) as listener:
+    with running(listen(host, 0, 200), echo) as listener:
         with dial(listener.address) as first, ExitStack() as stack:
             assert first.ask(Ls(), Ok) == Ok()
             with descriptors(7):
                 with pytest.raises(ConnectionLostError):
-                    while True:  # until this side has none left either
+                    for _ in range(20):  # until this side has none left either
                         stack.enter_context(dial(listener.address))
                 assert first.ask(Ls(), Ok) == Ok()  # those who are here are still served
         with dial(listener.address) as later:
             assert later.ask(Ls(), Ok) == Ok()
 
 
-def test_without_a_descriptor_left_it_does_not_spin(host, monkeypatch):
+def test_without_a_descriptor_left_it_does_not_spin(host):
     tried = SimpleQueue()
-    listener = Listener(host, 0, 10)
+    listener = listen(host, 0, 10, accept_pause_s=0.01)
     real = listener._sock
     listener._selector.unregister(real)
 
@@ -288,7 +295,6 @@ def test_without_a_descriptor_left_it_does_not_spin(host, monkeypatch):
                 raise OSError(errno.EMFILE, "Too many open files")
             return real.accept()
 
-    monkeypatch.setattr(room, "PAUSE", 0.01)
     listener._sock = Exhausted()
     listener._selector.register(listener._sock, selectors.EVENT_READ)
     with running(listener, echo), dial(listener.address) as connection:

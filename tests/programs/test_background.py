@@ -14,11 +14,11 @@ from time import monotonic
 import pytest
 from lies import ok
 from processes import Liar, Program, beside, eventually, network
-from sources import right_pieces
+from sources import found_in, right_pieces
 from terminals import terminal
 
 from rede_p2p.content import merkle
-from rede_p2p.content.merkle import FINEST_PIECE
+from rede_p2p.content.merkle import MIN_PIECE_BYTES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
@@ -70,14 +70,6 @@ def net(rede, tmp_path):
 @pytest.fixture
 def fetch(net):
     return lambda script, *words: net.run(script.format(ip=net.ip), *words, ip=net.own_ip)
-
-
-def found_in(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def table(result):
@@ -214,7 +206,7 @@ def test_of_a_long_list_only_the_failures_are_shown(net):
 
 def test_where_a_download_goes_on_from_is_told_however_quick_it_is(net, fetch):
     net.downloads.mkdir()
-    (net.downloads / "grande.bin.parte").write_bytes(LARGE[: 20 * FINEST_PIECE + 5])
+    (net.downloads / "grande.bin.parte").write_bytes(LARGE[: 20 * MIN_PIECE_BYTES + 5])
     result = fetch("get {ip} grande.bin")
     assert "continuando de 62 %" in result.err.splitlines()
     assert found_in(net.downloads) == tree("grande.bin")
@@ -296,7 +288,7 @@ def test_who_serves_sees_what_each_was_sent_in_all_its_answers(net):
         rows = re.findall(rf"↑\ty\.bin\t(\d+),\d KiB enviados\t.*/s\t{net.own_ip}$", text, re.M)
         return sum(map(int, rows))
 
-    eventually(lambda: sent() > 2 * FINEST_PIECE // 1024)  # an answer is a piece, at that rate
+    eventually(lambda: sent() > 2 * MIN_PIECE_BYTES // 1024)  # an answer is a piece, at that rate
 
 
 def test_who_waits_in_a_queue_sees_its_place(net):

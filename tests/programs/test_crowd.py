@@ -43,7 +43,7 @@ def held(pid):
 
 
 @dataclass
-class PeerEntry:
+class CrowdPeer:
     """One peer of the crowd: what it shares, what it is to get, and the lines that say so."""
 
     program: Program
@@ -70,7 +70,7 @@ def crowd(programs, rng):
         files = {random_name(rng, i): rng.randbytes(sizes[i]) for i in range(number, GETS, PEERS)}
         ip, downloads = beside(programs.ip, number % 4), programs.folder / f"baixados{number}"
         program, port = programs.peer(ip=ip, files=files, downloads=downloads)
-        members.append(PeerEntry(program, ip, port, downloads, files))
+        members.append(CrowdPeer(program, ip, port, downloads, files))
     for number, member in enumerate(members):
         for i, name in enumerate(member.files):
             members[(number + 1 + i % (PEERS - 1)) % PEERS].is_to_get(name, member)

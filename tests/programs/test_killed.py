@@ -11,11 +11,11 @@ from time import monotonic
 
 import pytest
 from processes import PATIENCE, beside, network
-from sources import Noting, connect, right_pieces, source
+from sources import Noting, connect, context_of, right_pieces, source
 
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.content.merkle import FINEST_PIECE
+from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.download import resolve
 from rede_p2p.download.download import Download
 from rede_p2p.errors import Address, IncompleteError, PeerUnreachableError
@@ -51,7 +51,7 @@ def damage(path, chance):
     with path.open("rb+") as file:
         for _ in range(chance.randint(1, 4)):
             file.seek(chance.randrange(max(1, path.stat().st_size)))
-            file.write(chance.randbytes(chance.choice([1, 100, FINEST_PIECE])))
+            file.write(chance.randbytes(chance.choice([1, 100, MIN_PIECE_BYTES])))
 
 
 class Receiver:
@@ -103,7 +103,7 @@ class Receiver:
         assert [path.name for path in self.folder.iterdir()] == [NAME]
         assert self.final.read_bytes() == DATA
         assert set(self.place.asked_pieces()) == ALL - self.right
-        kept = sum(min(FINEST_PIECE, len(DATA) - i * FINEST_PIECE) for i in self.right)
+        kept = sum(min(MIN_PIECE_BYTES, len(DATA) - i * MIN_PIECE_BYTES) for i in self.right)
         said = re.search(r"continuando de (\d+) %", result.err)
         assert (int(said[1]) if said else 0) == 100 * kept // len(DATA)
 
@@ -123,7 +123,7 @@ def test_a_receiver_killed_at_any_moment_goes_on_though_its_file_was_damaged(tmp
         ended = []
         for number, harmed in enumerate([False, True], start=1):
             place = stack.enter_context(
-                source(tmp_path / str(number), "", uploads=UploadSlots(limit=RATE))
+                source(tmp_path / str(number), "", slots=UploadSlots(limit=RATE))
             )
             place.join(net.ip, net.port, beside(net.ip, number))
             place.share({NAME: DATA})
@@ -139,8 +139,9 @@ def test_a_sender_killed_at_any_moment_is_gone_on_from_when_it_is_back(tmp_path,
     folder = tmp_path / "baixados"
     part, final = folder / f"{NAME}.parte", folder / NAME
     asked, right, kills = Noting(), set(), 0
-    with network(tmp_path) as net, closing(HashCache(None)) as roots:
+    with network(tmp_path) as net, closing(HashCache(None)) as hash_cache:
         net.tracker()
+        context = context_of(folder, hash_cache, asked.connect)
         environment = net.environment()
         words = net.words("--servir", "--limite", str(RATE), files={NAME: DATA})
 
@@ -152,9 +153,8 @@ def test_a_sender_killed_at_any_moment_is_gone_on_from_when_it_is_back(tmp_path,
         with ThreadPoolExecutor(1) as pool:
             while kills < SENDER_KILLS // 2:
                 program, wanted = seed()
-                download = Download(wanted, folder, asked.connect, roots)
                 moment = allocated(part) + chance.randrange(STEP)
-                running = pool.submit(download.run)
+                running = pool.submit(Download(wanted, context).run)
                 until(
                     lambda running=running, moment=moment: (
                         allocated(part) > moment or running.done()
@@ -175,7 +175,7 @@ def test_a_sender_killed_at_any_moment_is_gone_on_from_when_it_is_back(tmp_path,
                     damage(part, chance)
                 right = right_pieces(part, DATA)
             _, wanted = seed()
-            assert Download(wanted, folder, asked.connect, roots).run().path == final
+            assert Download(wanted, context).run().path == final
             assert set(asked.asked_pieces()) == ALL - right
             assert [path.name for path in folder.iterdir()] == [NAME]
             assert final.read_bytes() == DATA

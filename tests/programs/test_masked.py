@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import MASK, ROOT
@@ -19,17 +21,27 @@ PART = {
 }
 
 
+def file_of(name: str) -> Path:
+    return next((ROOT / "tests").rglob(name))
+
+
+@pytest.mark.parametrize(("name", "which"), PART.items())
+def test_each_word_of_the_choice_is_in_the_name_of_a_test_or_of_a_case(name, which):
+    text = file_of(name).read_text(encoding="utf-8")
+    named = " ".join(re.findall(r'^def test_\w+|^ +"[^"]+":', text, re.MULTILINE))
+    assert [word for word in which.split(" or ") if word not in named] == []
+
+
 @pytest.mark.skipif(MASK in sys.argv, reason="all of them are run so")
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing to mask")
 def test_the_programs_work_without_what_linux_alone_has():
     chosen = " or ".join(
         f"({name} and ({which}))" if which else name for name, which in PART.items()
     )
-    paths = [next((ROOT / "tests").rglob(name)) for name in PART]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", MASK, "-q", "-x", "-p", "no:cacheprovider"),
-            *("--numprocesses=0", "-k", chosen, *map(str, paths)),
+            *("--numprocesses=0", "-k", chosen, *map(str, map(file_of, PART))),
         ],
         cwd=ROOT,
         capture_output=True,

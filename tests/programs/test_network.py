@@ -12,9 +12,9 @@ from processes import Liar, beside, converse, eventually, network
 from sources import content_of
 
 from rede_p2p.cli import commands
-from rede_p2p.content.merkle import FINEST_PIECE
+from rede_p2p.content.merkle import MIN_PIECE_BYTES
 
-DATA = random.Random(5).randbytes(20 * FINEST_PIECE + 7)
+DATA = random.Random(5).randbytes(20 * MIN_PIECE_BYTES + 7)
 ROOT = content_of(DATA).root.hex()
 A = {
     "aula.iso": DATA,
@@ -247,7 +247,7 @@ def test_status_tells_what_is_passed_on(net):
     program.prints(rf'"seeding": "{ROOT}", "name": "aula.iso"')
 
 
-@pytest.mark.parametrize("count", [commands.MOST_NAMES, commands.MOST_NAMES + 1])
+@pytest.mark.parametrize("count", [commands.MAX_SEEDS_NAMED, commands.MAX_SEEDS_NAMED + 1])
 def test_status_counts_what_is_passed_on_where_it_is_much(net, count):
     files = {f"{number}.txt": b"%d" % number for number in range(count)}
     net.tracker()
@@ -257,7 +257,7 @@ def test_status_counts_what_is_passed_on_where_it_is_much(net, count):
     program.send(f"get {net.ip} '*'")
     eventually(lambda: all(port in holders(net, root) for root in roots_of(files)))
     program.send("status")
-    if count == commands.MOST_NAMES:
+    if count == commands.MAX_SEEDS_NAMED:
         for name in files:
             program.prints(rf"{re.escape(name)}\s+à disposição")
     else:

@@ -46,7 +46,7 @@ from processes import (
 )
 
 from rede_p2p.content import merkle
-from rede_p2p.net.connection import REPLY_TIMEOUT
+from rede_p2p.timeouts import DEFAULT
 
 ODD_NAMES = (
     "com espaço.txt",
@@ -97,7 +97,7 @@ def silence(tmp_path_factory):
         liars = [Liar(mute.ip, {}), Liar.listed(mute, {}), Liar.listed(mute, {})]
         for liar in liars:
             stack.enter_context(liar)
-        said["tracker"] = tracker_at(mute, liars[0].ip, liars[0].port)
+        said["tracker"] = joining(mute, liars[0].ip, liars[0].port)
         for name, liar, rest in (("ls", liars[1], ""), ("get", liars[2], "x")):
             script = f"{name} {liar.ip} {liar.port} {rest}"
             said[name] = mute.start(*mute.words("-c", script))
@@ -503,7 +503,7 @@ def test_a_wrong_command_line_is_one_sentence_and_status_2(on_wrong_lines, row):
     one_sentence(on_wrong_lines[row], 2, WRONG_LINES[row][1])
 
 
-# The others are typed in a terminal, one after another, in test_terminal.py.
+# The others are typed in a terminal, one after another, in test_in_a_terminal.py.
 SOME_COMMANDS = WRONG_COMMANDS[::3]
 SOME_LISTS = list(LYING_LISTS)[::4]
 
@@ -542,17 +542,18 @@ def test_a_public_port_that_is_taken_on_the_peers_machine_is_passed_over(net):
 # Trackers that are none.
 
 
-def tracker_at(programs, ip, port, *words):
+def joining(programs, ip, port, *words):
+    """Start a peer that asks the tracker at an address who is here."""
     return programs.start("Peers.py", ip, str(port), "--ip", ip, "-c", "peers", *words)
 
 
 def test_a_tracker_that_is_not_there_is_one_sentence(standing):
-    result = tracker_at(standing, standing.ip, 1).end()
+    result = joining(standing, standing.ip, 1).end()
     one_sentence(result, 3, f"não encontrei o tracker em {standing.ip}:1: não há ninguém")
 
 
 def test_a_peer_in_place_of_the_tracker_is_one_sentence(standing):
-    result = tracker_at(standing, standing.ip, standing.port_a).end()
+    result = joining(standing, standing.ip, standing.port_a).end()
     one_sentence(result, 3, "há um peer, não o tracker")
 
 
@@ -591,7 +592,7 @@ def on_false_trackers(rede):
         port = str(private_port()).encode()
         answers = {verb: answer.replace(b"PORT", port) for verb, answer in row[0].items()}
         with Liar(beside(rede[0].ip, 3), answers, list(answers)[-1:]) as liar:
-            return tracker_at(rede[0], liar.ip, liar.port).end()
+            return joining(rede[0], liar.ip, liar.port).end()
 
     return all_at_once(run, FALSE_TRACKERS)
 
@@ -815,7 +816,7 @@ def test_leaving_waits_for_nothing_that_a_tracker_does_not_say(net):
         peer, _ = net.peer(files={"a.txt": b"a"})
         assert tracker.asked.wait(PATIENCE)  # to note what is shared here, in vain
         peer.send("quit")
-        assert peer.end(within=REPLY_TIMEOUT - 2).status == 0
+        assert peer.end(within=DEFAULT.reply_s - 2).status == 0
 
 
 # Finding the tracker.

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from queue import SimpleQueue
 from threading import Event, Thread
+from types import SimpleNamespace
 
 import pytest
-from listening import SOON, running
+from listening import SOON, listen, running, tracker_at
 
 from rede_p2p.errors import (
     Address,
@@ -23,8 +24,9 @@ from rede_p2p.errors import (
 from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.net import discovery
 from rede_p2p.net.address import own_addresses
-from rede_p2p.net.connection import REPLY_TIMEOUT, Connection
-from rede_p2p.net.listener import Listener
+from rede_p2p.net.connection import Connection
+from rede_p2p.net.requests import refuse, reply_lines, requests
+from rede_p2p.protocol import messages
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import (
     TO_PEER,
@@ -37,14 +39,21 @@ from rede_p2p.protocol.messages import (
     PortTaken,
     Ready,
 )
-from rede_p2p.tracker import client
+from rede_p2p.timeouts import Timeouts
+from rede_p2p.tracker import joining
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.registry import FIRST_PORT, Registration
-from Servidor import Tracker
+
+# Notices at once that the tracker is gone, and tries at once to come back.
+HURRY = {"heartbeat_s": 0.02, "first_rejoin_pause_s": 0.02, "max_rejoin_pause_s": 0.1}
+# Waits for a reply for a moment only.
+IMPATIENT = {"reply_s": 0.5}
+# Waits for a reply longer than any test, but for the last one.
+LEAVING = {"reply_s": 3 * SOON, "stall_s": 3 * SOON, "leave_s": 0.05}
 
 
-class Door:
-    """Opens public ports on one address, and remembers what it was asked."""
+class PublicPort:
+    """Listens on public ports of one address, and remembers which it was asked for."""
 
     def __init__(self, ip):
         self.ip = ip
@@ -77,21 +86,22 @@ class World:
         head, _, tail = host.rpartition(".")
         self.peer_ip = f"{head}.{int(tail) + 1}"  # as free as the host's own
 
-    @contextmanager
-    def tracker(self, port=0):
-        with Tracker(self.host, port, FIRST_PORT, self.seen.put) as tracker:
-            yield tracker
+    def tracker(self, port=0, **timeouts):
+        return tracker_at(self.host, port, self.seen.put, **timeouts)
 
-    def join(self, port, door=None):
-        door = door or self.door()
-        joined = TrackerClient(self.host, port, self.peer_ip, door, self.told.put)
+    def join(self, port, open_port=None, entries=set, **timeouts):
+        open_port = open_port or self.public_port()
+        joined = TrackerClient(
+            *(self.host, port, self.peer_ip, open_port, self.told.put, entries),
+            Timeouts(**timeouts),
+        )
         self.stack.callback(joined.close)
         return joined
 
-    def door(self):
-        door = Door(self.peer_ip)
-        self.stack.callback(door.close)
-        return door
+    def public_port(self):
+        public_port = PublicPort(self.peer_ip)
+        self.stack.callback(public_port.close)
+        return public_port
 
 
 @pytest.fixture
@@ -100,45 +110,15 @@ def world(host):
         yield World(host, stack)
 
 
-def wait_for_replies(monkeypatch, seconds):
-    for method in (Connection.ask, Connection.receive_reply):
-        other = tuple(seconds if v == REPLY_TIMEOUT else v for v in method.__defaults__)
-        assert seconds in other
-        monkeypatch.setattr(method, "__defaults__", other)
-
-
-@pytest.fixture
-def patience(monkeypatch):
-    """Wait for a reply for a moment only."""
-    wait_for_replies(monkeypatch, 0.5)
-
-
-@pytest.fixture
-def goodbye(monkeypatch):
-    """Wait for a reply longer than any test, but for the last one."""
-    wait_for_replies(monkeypatch, 3 * SOON)
-    monkeypatch.setattr(client, "GOODBYE", 0.05)
-    monkeypatch.setattr("rede_p2p.net.connection.STALL_TIMEOUT", 3 * SOON)
-
-
-@pytest.fixture
-def hurry(monkeypatch):
-    """Notice at once that the tracker is gone, and try at once to come back."""
-    monkeypatch.setattr(client, "HEARTBEAT", 0.02)
-    monkeypatch.setattr(client, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.1)
-
-
 # A real tracker.
 
 
 def test_joining_gives_a_port_and_a_place_in_the_list(world):
-    with world.tracker() as tracker, ExitStack() as stack:
-        door = Door(world.peer_ip)
-        stack.callback(door.close)
-        joined = TrackerClient(world.host, tracker.port, world.peer_ip, door, world.told.put)
+    with world.tracker() as tracker:
+        public_port = world.public_port()
+        joined = world.join(tracker.port, public_port)
         assert joined.port == FIRST_PORT
-        assert door.asked == [FIRST_PORT]
+        assert public_port.asked == [FIRST_PORT]
         assert joined.tracker == Address(world.host, tracker.port)
         roster = joined.roster()
         assert (roster.members, roster.age) == ((PeerEntry(world.peer_ip, FIRST_PORT, True),), 0)
@@ -162,10 +142,10 @@ def test_members_see_each_other_and_those_who_left_are_gone(world):
         assert [member.port for member in one.roster().members] == [one.port]
 
 
-def test_without_a_port_the_tracker_of_the_machine_is_found(world, monkeypatch):
-    monkeypatch.setattr(discovery, "WAIT_LOCAL", SOON)
+def test_without_a_port_the_tracker_of_the_machine_is_found(world):
     with world.tracker() as tracker:
-        assert world.join(None).tracker == Address(world.host, tracker.port)
+        joined = world.join(None, local_discovery_try_s=SOON)
+        assert joined.tracker == Address(world.host, tracker.port)
 
 
 def test_without_a_port_nor_an_answer_the_well_known_one_is_tried(world):
@@ -179,15 +159,21 @@ def test_a_port_taken_on_this_machine_gives_way_to_the_next(world):
     with world.tracker() as tracker:
         for port in (FIRST_PORT, FIRST_PORT + 1):
             world.stack.enter_context(socket.create_server((world.peer_ip, port)))
-        door = world.door()
-        joined = world.join(tracker.port, door)
+        public_port = world.public_port()
+        joined = world.join(tracker.port, public_port)
         assert joined.port == FIRST_PORT + 2
-        assert door.asked == [FIRST_PORT, FIRST_PORT + 1, FIRST_PORT + 2]
+        assert public_port.asked == [FIRST_PORT, FIRST_PORT + 1, FIRST_PORT + 2]
         assert [member.port for member in joined.roster().members] == [FIRST_PORT + 2]
 
 
+def seen_by_the_peer(monkeypatch, **constants):
+    """Give the peer other constants of the protocol than its tracker has."""
+    others = SimpleNamespace(**(vars(messages) | constants))
+    monkeypatch.setattr(joining, "messages", others)
+
+
 def test_when_every_offered_port_is_taken_it_is_said(world, monkeypatch):
-    monkeypatch.setattr(client, "MAX_OFFERS", 3)
+    seen_by_the_peer(monkeypatch, MAX_PORT_OFFERS=3)
     asked = []
     with world.tracker() as tracker:
         with pytest.raises(TrackerUnreachableError) as caught:
@@ -205,7 +191,7 @@ def test_a_port_that_may_not_be_opened_is_said_as_it_is(world):
 
 
 def test_another_version_is_refused(world, monkeypatch):
-    monkeypatch.setattr(client, "VERSION", 2)
+    seen_by_the_peer(monkeypatch, PROTOCOL_VERSION=2)
     with world.tracker() as tracker, pytest.raises(TrackerUnreachableError) as caught:
         world.join(tracker.port)
     assert caught.value.cause.code == "version"
@@ -222,8 +208,7 @@ def test_many_threads_ask_at_once(world):
         assert all(len(found.get_nowait().members) == 1 for _ in threads)
 
 
-def test_a_heartbeat_keeps_the_place(world, hurry, monkeypatch):
-    monkeypatch.setattr("Servidor.MEMBER_SILENCE", 1.0)
+def test_a_heartbeat_keeps_the_place(world, monkeypatch):
     pinged = SimpleQueue()
     real = Connection.ask
 
@@ -231,8 +216,8 @@ def test_a_heartbeat_keeps_the_place(world, hurry, monkeypatch):
         pinged.put(request.verb)
         return real(self, request, *words, **options)
 
-    with world.tracker() as tracker:
-        joined = world.join(tracker.port)
+    with world.tracker(member_silence_s=1.0) as tracker:
+        joined = world.join(tracker.port, **HURRY)
         monkeypatch.setattr(Connection, "ask", ask)
         assert [pinged.get(timeout=SOON) for _ in range(5)] == ["ping"] * 5
         assert joined.roster().age == 0
@@ -245,13 +230,14 @@ def test_a_refusal_is_an_answer_and_nobody_leaves_for_it(world):
             joined.search("x" * 1025)
         assert caught.value.cause.code == "bad-field"
         assert joined.roster().age == 0
-        assert joined.joined == 1
+        assert world.seen.get(timeout=SOON) == PeerJoined(Address(world.peer_ip, joined.port))
+        assert world.seen.empty()
         assert world.told.empty()
 
 
-def test_what_nobody_foresaw_is_told_to_who_asked_and_the_place_is_taken_again(world, hurry):
+def test_what_nobody_foresaw_is_told_to_who_asked_and_the_place_is_taken_again(world):
     with world.tracker() as tracker:
-        joined = world.join(tracker.port)
+        joined = world.join(tracker.port, **HURRY)
         with pytest.raises(UnicodeEncodeError):
             joined.search("\ud800")
         assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
@@ -262,10 +248,10 @@ def test_what_nobody_foresaw_is_told_to_who_asked_and_the_place_is_taken_again(w
 # A tracker that goes.
 
 
-def test_a_tracker_that_comes_back_gives_the_same_port(world, hurry):
-    door = world.door()
+def test_a_tracker_that_comes_back_gives_the_same_port(world):
+    public_port = world.public_port()
     with world.tracker() as tracker:
-        joined = world.join(tracker.port, door)
+        joined = world.join(tracker.port, public_port, **HURRY)
     assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
     roster = joined.roster()
     assert [member.port for member in roster.members] == [FIRST_PORT]
@@ -276,31 +262,31 @@ def test_a_tracker_that_comes_back_gives_the_same_port(world, hurry):
         assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT)
         assert joined.roster().age == 0
         assert joined.port == FIRST_PORT
-        assert set(door.asked) == {FIRST_PORT}
+        assert set(public_port.asked) == {FIRST_PORT}
 
 
-def test_a_port_given_to_another_meanwhile_is_changed(world, hurry):
-    door = world.door()
+def test_a_port_given_to_another_meanwhile_is_changed(world):
+    public_port = world.public_port()
     with world.tracker() as tracker:
-        joined = world.join(tracker.port, door)
+        joined = world.join(tracker.port, public_port, **HURRY)
     assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
-    new = Tracker(world.host, tracker.port, FIRST_PORT, world.seen.put)
-    new.registry.offer(Registration("10.0.0.9"), FIRST_PORT)
+    new = world.tracker(tracker.port)
+    new._registry.offer(Registration("10.0.0.9"), FIRST_PORT)
     with new:
         assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT + 1)
         assert joined.port == FIRST_PORT + 1
-        assert door.asked[-1] == FIRST_PORT + 1
+        assert public_port.asked[-1] == FIRST_PORT + 1
 
 
 @contextmanager
-def one_of_two_trackers_gone(world, monkeypatch):
+def one_of_two_trackers_gone(world, restart_grace_s):
     """Yield a peer that has just lost its tracker, and that; another answers in its place."""
-    monkeypatch.setattr(discovery, "TAKE_OVER_EVERY", 0.01)
     with ExitStack() as stack:
-        with world.tracker() as tracker, monkeypatch.context() as patch:
-            patch.setattr(discovery, "WAIT_LOCAL", SOON)
-            other = stack.enter_context(world.tracker())
-            joined = world.join(None)
+        with world.tracker() as tracker:
+            other = stack.enter_context(world.tracker(take_over_interval_s=0.01))
+            joined = world.join(
+                None, local_discovery_try_s=1.0, restart_grace_s=restart_grace_s, **HURRY
+            )
             gone = Address(world.host, tracker.port)
             assert joined.tracker == gone
         while discovery.find(world.host) != other.port:  # it has yet to see that the place is free
@@ -309,42 +295,39 @@ def one_of_two_trackers_gone(world, monkeypatch):
         yield joined, gone, Address(world.host, other.port)
 
 
-def test_a_tracker_that_starts_again_is_come_back_to_though_another_answers(
-    world, hurry, monkeypatch
-):
-    monkeypatch.setattr(client, "RESTART", 3 * SOON)
+def test_a_tracker_that_starts_again_is_come_back_to_though_another_answers(world):
     with (
-        one_of_two_trackers_gone(world, monkeypatch) as (_, gone, _other),
+        one_of_two_trackers_gone(world, 3 * SOON) as (_, gone, _other),
         world.tracker(gone.port),
     ):
         assert world.told.get(timeout=SOON) == TrackerBack(gone, FIRST_PORT)
 
 
-def test_where_the_tracker_is_long_gone_another_of_its_machine_will_do(world, hurry, monkeypatch):
-    monkeypatch.setattr(client, "RESTART", 0.0)
-    with one_of_two_trackers_gone(world, monkeypatch) as (joined, _, other):
+def test_where_the_tracker_is_long_gone_another_of_its_machine_will_do(world):
+    with one_of_two_trackers_gone(world, 0.0) as (joined, _, other):
         assert world.told.get(timeout=SOON) == TrackerMoved(other, FIRST_PORT)
         assert joined.tracker == other
         assert joined.roster().age == 0
 
 
-def test_leaving_while_the_tracker_is_away_waits_for_nothing(world, hurry):
-    with world.tracker() as tracker:
-        joined = world.join(tracker.port)
-    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+def ends_soon(joined):
     leaving = Thread(target=joined.close)
     leaving.start()
     leaving.join(SOON)
-    assert not leaving.is_alive()
+    return not leaving.is_alive()
+
+
+def test_leaving_while_the_tracker_is_away_waits_for_nothing(world):
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port, **HURRY)
+    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+    assert ends_soon(joined)
 
 
 def test_leaving_a_tracker_that_is_gone_unnoticed_waits_for_nothing(world):
     with world.tracker() as tracker:
         joined = world.join(tracker.port)
-    leaving = Thread(target=joined.close)
-    leaving.start()
-    leaving.join(SOON)
-    assert not leaving.is_alive()
+    assert ends_soon(joined)
     assert world.told.empty()
 
 
@@ -379,7 +362,7 @@ def saying(reply):
 
 
 def a_peer(connection):
-    for _ in connection.requests(TO_PEER, lambda: SOON, lambda error: "why"):
+    for _ in requests(connection, TO_PEER, lambda: SOON, lambda error: "why"):
         connection.reply(Ok())
 
 
@@ -387,12 +370,12 @@ def offering(port):
     """Be a tracker whose offers are strange."""
 
     def serve(connection):
-        for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
+        for request in requests(connection, TO_TRACKER, lambda: SOON, lambda error: "why"):
             if isinstance(request, (Join, PortTaken)):
                 offer = {"port": port, "ip": "10.0.0.7", "version": 1}
                 connection.send(f"ok {json.dumps(offer)}\n".encode())
             elif isinstance(request, Ready):
-                connection.refuse("not-offered", "why")
+                refuse(connection, RefusedError("not-offered"), lambda error: "why")
 
     return serve
 
@@ -416,12 +399,11 @@ NO_TRACKERS = {
 
 
 @pytest.mark.parametrize(("serve", "kind", "word"), NO_TRACKERS.values(), ids=NO_TRACKERS)
-def test_what_is_no_tracker_is_said(world, request, serve, kind, word):
-    if serve is silent:
-        request.getfixturevalue("patience")
-    listener = Listener(world.host, 0, 10)
+def test_what_is_no_tracker_is_said(world, serve, kind, word):
+    listener = listen(world.host, 0, 10)
+    timeouts = IMPATIENT if serve is silent else {}
     with running(listener, serve), pytest.raises(TrackerUnreachableError, match=word) as caught:
-        world.join(listener.address.port)
+        world.join(listener.address.port, **timeouts)
     assert caught.value.address == listener.address
     assert isinstance(caught.value.cause, kind)
 
@@ -442,7 +424,7 @@ class Actor:
         self.asked = Event()  # in vain
 
     def __call__(self, connection):
-        for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
+        for request in requests(connection, TO_TRACKER, lambda: SOON, lambda error: "why"):
             if self.mute.is_set():
                 self.asked.set()
             else:
@@ -452,15 +434,15 @@ class Actor:
         if isinstance(request, Join):
             connection.reply(PortOffer(FIRST_PORT, connection.remote.ip, 1))
         elif isinstance(request, Peers):
-            connection.reply_lines(list(self.members))
+            reply_lines(connection, list(self.members))
         else:
             connection.reply(Ok())
 
 
-def test_a_tracker_that_falls_silent_is_lost_and_found_again(world, hurry, patience):
+def test_a_tracker_that_falls_silent_is_lost_and_found_again(world):
     actor = Actor()
-    with running(Listener(world.host, 0, 10), actor) as listener:
-        joined = world.join(listener.address.port)
+    with running(listen(world.host, 0, 10), actor) as listener:
+        joined = world.join(listener.address.port, **HURRY, **IMPATIENT)
         actor.mute.set()
         assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
         actor.mute.clear()
@@ -471,7 +453,7 @@ def waiting_for_ever(actor):
     """Be a tracker that says "not yet", each time in other words, to all that follows joining."""
 
     def serve(connection):
-        for request in connection.requests(TO_TRACKER, lambda: SOON, lambda error: "why"):
+        for request in requests(connection, TO_TRACKER, lambda: SOON, lambda error: "why"):
             if isinstance(request, Join | Ready | Peers):
                 actor.answer(connection, request)
                 continue
@@ -482,7 +464,7 @@ def waiting_for_ever(actor):
 
 
 def test_a_tracker_that_says_not_yet_breaks_the_rules(world):
-    with running(Listener(world.host, 0, 10), waiting_for_ever(Actor())) as listener:
+    with running(listen(world.host, 0, 10), waiting_for_ever(Actor())) as listener:
         joined = world.join(listener.address.port)
         with pytest.raises(TrackerUnreachableError) as caught:
             joined.search("a")
@@ -490,22 +472,15 @@ def test_a_tracker_that_says_not_yet_breaks_the_rules(world):
         assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
 
 
-def ends_soon(joined):
-    leaving = Thread(target=joined.close)
-    leaving.start()
-    leaving.join(SOON)
-    return not leaving.is_alive()
+def test_leaving_a_tracker_that_says_not_yet_for_ever_has_an_end(world):
+    with running(listen(world.host, 0, 10), waiting_for_ever(Actor())) as listener:
+        assert ends_soon(world.join(listener.address.port, **LEAVING))
 
 
-def test_leaving_a_tracker_that_says_not_yet_for_ever_has_an_end(world, goodbye):
-    with running(Listener(world.host, 0, 10), waiting_for_ever(Actor())) as listener:
-        assert ends_soon(world.join(listener.address.port))
-
-
-def test_leaving_while_an_answer_does_not_come_ends_all_that_was_asked(world, goodbye):
+def test_leaving_while_an_answer_does_not_come_ends_all_that_was_asked(world):
     actor, answers = Actor(), SimpleQueue()
-    with running(Listener(world.host, 0, 10), actor) as listener:
-        joined = world.join(listener.address.port)
+    with running(listen(world.host, 0, 10), actor) as listener:
+        joined = world.join(listener.address.port, **LEAVING)
         actor.mute.set()
 
         def ask():
@@ -520,14 +495,14 @@ def test_leaving_while_an_answer_does_not_come_ends_all_that_was_asked(world, go
         assert actor.asked.wait(SOON)
         assert ends_soon(joined)
         for asker in askers:
-            asker.join(client.DIAL_TIMEOUT)  # less than they would wait by themselves
+            asker.join(SOON)  # less than they would wait by themselves
             assert isinstance(answers.get_nowait(), TrackerUnreachableError)
     with pytest.raises(TrackerUnreachableError):
         joined.search("a")
     assert world.told.empty()
 
 
-def test_leaving_while_a_tracker_does_not_let_us_in_again_has_an_end(world, hurry, goodbye):
+def test_leaving_while_a_tracker_does_not_let_us_in_again_has_an_end(world):
     reached = Event()
 
     def silent_now(connection):
@@ -535,8 +510,8 @@ def test_leaving_while_a_tracker_does_not_let_us_in_again_has_an_end(world, hurr
         silent(connection)
 
     with world.tracker() as tracker:
-        joined = world.join(tracker.port)
-    with running(Listener(world.host, tracker.port, 10), silent_now):
+        joined = world.join(tracker.port, **HURRY, **LEAVING)
+    with running(listen(world.host, tracker.port, 10), silent_now):
         assert reached.wait(SOON)
         assert ends_soon(joined)
 
@@ -547,11 +522,9 @@ def test_a_tracker_elsewhere_may_not_name_this_machines_own_services(world):
         pytest.skip("this machine is on no network")
     inside = "::ffff:127.0.0.1"
     actor = Actor(*(PeerEntry(ip, 8080) for ip in ("127.0.0.1", "::1", inside, "192.0.2.7")))
-    with running(Listener(ips[0], 0, 10), actor) as listener, ExitStack() as stack:
-        door = Door(ips[0])
-        stack.callback(door.close)
+    with running(listen(ips[0], 0, 10), actor) as listener:
         joined = TrackerClient(
             ips[0], listener.address.port, None, lambda port: True, world.told.put
         )
-        stack.callback(joined.close)
+        world.stack.callback(joined.close)
         assert [member.ip for member in joined.roster().members] == ["192.0.2.7"]

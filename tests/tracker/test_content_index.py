@@ -83,7 +83,7 @@ class IndexMachine(RuleBasedStateMachine):
         for seat in SEATS:
             self.index.leave(seat)
         table = self.index
-        assert not (table._told or table._named or table._holders or table._names)
+        assert not (table._announced or table._name_bytes or table._holders or table._names)
 
 
 TestIndex = IndexMachine.TestCase
@@ -98,7 +98,7 @@ def test_holders_come_in_the_order_in_which_they_announced():
 
 
 def test_one_peer_can_fill_its_own_place_and_no_more(monkeypatch):
-    monkeypatch.setattr(content_index, "MOST_TOLD", 3)
+    monkeypatch.setattr(content_index, "MAX_NAMES_PER_PEER", 3)
     table, (greedy, other, *_) = ContentIndex(), SEATS
     with pytest.raises(RefusedError, match="too-much"):
         table.announce(greedy, [FileEntry(str(number), 1, ROOTS[0]) for number in range(9)])
@@ -112,7 +112,7 @@ def test_one_peer_can_fill_its_own_place_and_no_more(monkeypatch):
 
 
 def test_the_names_of_one_peer_have_an_end_in_bytes_too(monkeypatch):
-    monkeypatch.setattr(content_index, "MOST_NAMED", 12)
+    monkeypatch.setattr(content_index, "MAX_NAME_BYTES_PER_PEER", 12)
     table, seat = ContentIndex(), SEATS[0]
     names = ["ação", "naïve", "nada"]  # of 6 bytes, but for the last
     for name in names[:2]:
@@ -138,14 +138,14 @@ def test_a_hundred_thousand_ordinary_names_of_one_peer_are_kept():
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_an_answer_has_an_end_even_if_all_contents_have_one_name(monkeypatch, exact):
-    monkeypatch.setattr(content_index, "MOST_FOUND", 3)
+    monkeypatch.setattr(content_index, "MAX_SEARCH_LINES", 3)
     table = ContentIndex()
     table.announce(SEATS[0], [FileEntry("name", size, ROOTS[0]) for size in range(9)])
     assert len(table.search("name", exact=exact)) == 3
 
 
 def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
-    monkeypatch.setattr(content_index, "MOST_ANSWERED", 5_000)
+    monkeypatch.setattr(content_index, "MAX_SEARCH_BYTES", 5_000)
     table, long = ContentIndex(), "ç" * 500
     table.announce(SEATS[0], [FileEntry(f"{number}{long}", 2**50, ROOTS[0]) for number in range(9)])
     found = table.search(long, exact=False)
@@ -155,7 +155,7 @@ def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
 
 @pytest.mark.parametrize("name", ["alike", "other {}"])
 def test_one_peer_with_many_names_hides_nobody_else(monkeypatch, name):
-    monkeypatch.setattr(content_index, "MOST_FOUND", 10)
+    monkeypatch.setattr(content_index, "MAX_SEARCH_LINES", 10)
     table, (greedy, *others) = ContentIndex(), SEATS
     table.announce(greedy, [FileEntry(name.format(n), n, ROOTS[0]) for n in range(50)])
     for number, seat in enumerate(others):

@@ -80,7 +80,7 @@ def test_a_port_taken_on_its_machine_is_not_offered_again_to_that_seat():
 
 
 def test_who_finds_every_port_taken_is_refused_in_the_end(monkeypatch):
-    monkeypatch.setattr(registry, "MAX_OFFERS", 3)
+    monkeypatch.setattr(registry, "MAX_PORT_OFFERS", 3)
     table, seat = Registry(), Registration("10.0.0.7")
     for _ in range(3):
         table.give_back(seat, table.offer(seat))

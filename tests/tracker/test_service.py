@@ -8,17 +8,16 @@ from contextlib import ExitStack
 from queue import SimpleQueue
 
 import pytest
+from listening import SOON, tracker_at
 from processes import beside, converse, network
 
-from rede_p2p.tracker.registry import FIRST_PORT
-from Servidor import Tracker
-
-SOON = 20.0  # seconds; a bound on what takes milliseconds
+from rede_p2p.errors import Address
+from rede_p2p.events import PeerJoined, PeerLeft
 
 
 @pytest.fixture
 def tracker(host):
-    with Tracker(host, 0, FIRST_PORT, SimpleQueue().put) as tracker:
+    with tracker_at(host, 0, SimpleQueue().put) as tracker:
         yield tracker
 
 
@@ -43,7 +42,7 @@ def test_who_has_not_joined_announces_in_vain_and_is_understood_after_it(caller)
         sock.sendall(b"ping\n")
         assert heard.readline().startswith(b'erro {"code": "join-first"')
         assert heard.readline() == b"ok\n"
-        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
 
@@ -52,6 +51,31 @@ def test_what_nobody_announces_at_once_is_refused_before_it_comes(caller):
     sock, heard = caller
     sock.sendall(b'announce {"bytes": 67108864, "count": 1}\n')
     assert heard.readline().startswith(b'erro {"code": "bad-field"')
+
+
+@pytest.mark.parametrize(
+    ("said", "timeouts", "answers"),
+    [
+        (b"", {"stranger_silence_s": 0.05}, 0),
+        (b'ping\njoin {"version": 1}\n', {"stranger_silence_s": 0.05}, 2),
+        (b'join {"version": 1}\nready {"port": 5455}\n', {"member_silence_s": 0.05}, 2),
+    ],
+    ids=["stranger", "not listed yet", "listed"],
+)
+def test_who_says_nothing_for_too_long_is_hung_up_on(host, said, timeouts, answers):
+    seen = SimpleQueue()
+    with (
+        tracker_at(host, 0, seen.put, **timeouts) as tracker,
+        socket.create_connection((host, tracker.port), SOON) as sock,
+        sock.makefile("rb") as heard,
+    ):
+        sock.sendall(said)
+        assert [line.split()[0] for line in heard] == [b"ok"] * answers
+        if "member_silence_s" in timeouts:
+            here = Address("127.0.0.1", 5455)
+            assert seen.get(timeout=SOON) == PeerJoined(here)
+            assert seen.get(timeout=SOON) == PeerLeft(here)
+    assert seen.empty()
 
 
 def test_one_address_does_not_take_every_descriptor_of_a_tracker(tmp_path):

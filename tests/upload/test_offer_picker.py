@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from queue import SimpleQueue
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
@@ -15,239 +17,252 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from listening import SOON
+from processes import eventually
 
+from rede_p2p.content.bitfield import bits_of, from_bitmap, pieces_from
 from rede_p2p.content.merkle import MAX_PIECES
 from rede_p2p.upload.offer_picker import (
-    CLOSE,
-    LEAD,
-    LEAST_LEAD,
-    OUTRUN,
-    Bitfield,
+    HALF_PACE_LEAD,
+    MAX_LEAD,
+    MIN_LEAD,
+    MIN_LEAD_PIECES,
+    OTHER_PIECES_OFFERED,
     OfferPicker,
     Requester,
 )
 
 COUNT = 46
-PIECES_OR_MORE = st.integers(0, COUNT - 1)  # some of them never on the shelf
+PIECES_OR_MORE = st.integers(0, COUNT - 1)  # some of them never here
 
 
-class ShelfMachine(RuleBasedStateMachine):
-    """One shelf beside a table of how often each piece was offered, and what each one lacks."""
+def chance(seed):
+    return random.Random(seed).random
 
-    @initialize(pieces=st.sets(st.integers(0, 40)), chance=st.integers(0, 9))
-    def begin(self, pieces, chance):
-        self.shelf = OfferPicker(COUNT, sorted(pieces), random.Random(chance))
+
+def whole(count, seed=1):
+    """Return a picker that has every piece."""
+    return OfferPicker(count, bits_of(range(count)), chance(seed))
+
+
+class OfferPickerMachine(RuleBasedStateMachine):
+    """One picker beside a table of how often each piece was offered, and of what each one lacks."""
+
+    @initialize(pieces=st.sets(st.integers(0, 40)), seed=st.integers(0, 9))
+    def begin(self, pieces, seed):
+        self.picker = OfferPicker(COUNT, bits_of(pieces), chance(seed))
         self.offers = dict.fromkeys(pieces, 0)
-        self.out: list[range] = []  # what was offered and may be taken back
         self.lacking: dict[Requester, set[int]] = {}
+        self.out: dict[Requester, tuple[range, tuple[int, ...]]] = {}  # the offers not answered
 
-    @rule(piece=st.integers(0, 40))
-    def add(self, piece):
-        self.shelf.add(piece)
-        self.offers.setdefault(piece, 0)
+    @rule(pieces=st.sets(st.integers(0, 40), max_size=4))
+    def add(self, pieces):
+        self.picker.add(pieces)
+        self.offers = dict.fromkeys(pieces, 0) | self.offers
 
     @rule(lacking=st.one_of(st.sets(PIECES_OR_MORE), st.just(set(range(46)))))
     def enter(self, lacking):
-        if not self.lacking:
-            self.offers = dict.fromkeys(self.offers, 0)
-            self.out.clear()
-        self.lacking[self.shelf.enter(len(self.lacking), Bitfield(COUNT, lacking))] = set(lacking)
+        requester = self.picker.enter(len(self.lacking), bits_of(lacking))
+        self.lacking[requester] = set(lacking)
+        self.out[requester] = range(0), ()
 
     @precondition(lambda self: self.lacking)
     @rule(data=st.data())
     def leave(self, data):
-        wish = data.draw(st.sampled_from(list(self.lacking)))
-        self.shelf.leave(wish)
-        del self.lacking[wish]
+        requester = data.draw(st.sampled_from(list(self.lacking)))
+        self.picker.leave(requester)
+        self.settle(requester, ())
+        del self.lacking[requester]
+        if not self.lacking:
+            self.offers = dict.fromkeys(self.offers, 0)
 
     @precondition(lambda self: self.lacking)
-    @rule(data=st.data(), got=st.sets(PIECES_OR_MORE), lost=st.sets(PIECES_OR_MORE))
+    @rule(data=st.data(), got=st.sets(PIECES_OR_MORE), lost=st.sets(st.integers(0, 99)))
     def note(self, data, got, lost):
-        wish = data.draw(st.sampled_from(list(self.lacking)))
-        self.shelf.note(wish, got, lost)
-        self.lacking[wish] = (self.lacking[wish] - got) | lost
+        requester = data.draw(st.sampled_from(list(self.lacking)))
+        self.picker.note(requester, got, lost)
+        self.lacking[requester] = (self.lacking[requester] - got) | (lost & set(range(COUNT)))
 
     @precondition(lambda self: self.lacking)
-    @rule(
-        data=st.data(),
-        after=PIECES_OR_MORE,
-        most=st.integers(1, 8),
-        others=st.integers(0, 4),
-    )
-    def pick(self, data, after, most, others):
-        wish = data.draw(st.sampled_from(list(self.lacking)))
-        run, beside = self.shelf.pick(wish, after, most, others)
-        here = {piece: n for piece, n in self.offers.items() if piece in self.lacking[wish]}
+    @rule(data=st.data(), after=PIECES_OR_MORE, most=st.integers(1, 8))
+    def offer(self, data, after, most):
+        requester = data.draw(st.sampled_from(list(self.lacking)))
+        self.settle(requester, ())
+        run, others = self.picker.offer(requester, after, most)
+        here = {piece: n for piece, n in self.offers.items() if piece in self.lacking[requester]}
         assert bool(run) == bool(here)
         if not run:
-            assert not beside
+            assert not others
             return
         assert len(run) <= most and set(run) <= here.keys()
-        assert here[run[0]] == min(here.values())
-        assert all(here[piece] <= here[run[0]] for piece in run)
+        assert all(here[piece] == min(here.values()) for piece in run)
         if here.get(after) == min(here.values()):
             assert run[0] == after
-        self.check_others(here.keys() - set(run), beside, others if most == 1 else 0)
+        if len(run) < most:
+            assert here.get(run.stop) != here[run[0]]
+        self.check_others(here.keys() - set(run), others, OTHER_PIECES_OFFERED if most == 1 else 0)
         for piece in run:
             self.offers[piece] += 1
-        self.out.append(run)
+        self.out[requester] = run, others
 
-    def check_others(self, legal, others, least):
-        assert set(others) <= legal and len(others) == len(set(others))
-        assert len(others) >= min(least, len(legal))
+    def check_others(self, legal, others, most):
+        assert set(others) <= legal and len(set(others)) == len(others) == min(most, len(legal))
         counts = [self.offers[piece] for piece in others]
         left = [self.offers[piece] for piece in legal - set(others)]
         assert counts == sorted(counts)
-        assert not least or not counts or not left or counts[-1] <= min(left)
+        assert not counts or not left or counts[-1] <= min(left)
 
-    @precondition(lambda self: self.offers)
-    @rule(data=st.data())
-    def one_of_the_others_is_taken(self, data):
-        piece = data.draw(st.sampled_from(sorted(self.offers)))
-        self.shelf.count(piece)
-        self.offers[piece] += 1
+    def settle(self, requester, taken):
+        """Count of the last offer to a requester only what it took."""
+        run, _ = self.out[requester]
+        for piece in {*run} ^ {*taken}:
+            self.offers[piece] += 1 if piece in taken else -1
+        self.out[requester] = range(0), ()
 
-    @precondition(lambda self: self.out)
+    @precondition(lambda self: self.lacking)
     @rule(data=st.data())
-    def take_back(self, data):
-        run = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
-        some = run[data.draw(st.integers(0, len(run))) :]
-        self.shelf.take_back(some)
-        for piece in some:
-            self.offers[piece] -= 1
+    def take(self, data):
+        requester = data.draw(st.sampled_from(list(self.lacking)))
+        run, others = self.out[requester]
+        first = data.draw(st.sampled_from([*run, *others, 0, 45]))
+        taken = range(first, data.draw(st.integers(first, max(first + 1, run.stop))))
+        is_offered = bool(taken) and ({*taken} <= {*run} or (len(taken) == 1 and first in others))
+        assert self.picker.take(requester, taken) == is_offered
+        if is_offered:
+            self.settle(requester, taken)
 
     @invariant()
-    def it_knows_what_each_one_lacks_and_could_have(self):
-        for wish, lacking in self.lacking.items():
-            for known, right in (
-                (wish.lacking, lacking),
-                (wish.here, lacking & self.offers.keys()),
-            ):
-                assert list(known) == sorted(right)
-                assert len(known) == len(right)
+    def it_knows_what_each_one_lacks(self):
+        for requester, lacking in self.lacking.items():
+            assert requester.lacking == bits_of(lacking)
+            assert requester.lacking_count == len(lacking)
 
     @invariant()
-    def it_holds_what_was_put_there(self):
-        assert len(self.shelf) == len(self.offers)
-        assert {piece for piece in range(50) if piece in self.shelf} == self.offers.keys()
+    def every_piece_is_in_one_level(self):
+        for level, pieces in enumerate(self.picker._levels):
+            right = {piece for piece, count in self.offers.items() if count == level}
+            assert set(pieces_from(pieces, 0)) == right
 
     def teardown(self):
         """Take everything once more: it comes in the order of how often it was offered."""
-        if not hasattr(self, "shelf"):
+        if not hasattr(self, "picker"):
             return
-        self.enter(set(self.offers))
-        wish, order = list(self.lacking)[-1], []
-        while wish.here:
-            ((piece,), _) = self.shelf.pick(wish, 0, 1)
-            self.shelf.note(wish, [piece], [])
-            order.append(self.offers[piece])
-        assert order == sorted(order)
+        for requester in self.lacking:
+            self.picker.take(requester, self.out[requester][0])
+        requester, order = self.picker.enter("last", bits_of(self.offers)), []
+        while run := self.picker.offer(requester, 0, 1)[0]:
+            assert self.picker.take(requester, run)
+            self.picker.note(requester, run, ())
+            order.append(self.offers[run[0]])
+        assert order == sorted(order) and len(order) == len(self.offers)
 
 
-TestShelf = ShelfMachine.TestCase
-TestShelf.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestOfferPicker = OfferPickerMachine.TestCase
+TestOfferPicker.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 
 
 @given(
     count=st.integers(1, 300),
-    requesters=st.integers(1, 8),
+    many=st.integers(1, 8),
     most=st.integers(1, 9),
-    chance=st.randoms(use_true_random=False),
+    randomly=st.randoms(use_true_random=False),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_lone_source_sends_every_piece_once_before_any_twice(count, requesters, most, chance):
-    shelf = OfferPicker(count, range(count), chance)
-    wishes = [shelf.enter(number, Bitfield(count, range(count))) for number in range(requesters)]
-    after = [0] * requesters
+def test_a_lone_source_sends_every_piece_once_before_any_twice(count, many, most, randomly):
+    picker = OfferPicker(count, bits_of(range(count)), randomly.random)
+    requesters = [picker.enter(number, bits_of(range(count))) for number in range(many)]
+    after = [0] * many
     sent: list[int] = []
-    while any(wish.here for wish in wishes):
-        turn = chance.choice([n for n in range(requesters) if wishes[n].here])
-        run, _ = shelf.pick(wishes[turn], after[turn], most)
-        assert run
-        shelf.note(wishes[turn], run, [])
+    while any(requester.lacking for requester in requesters):
+        turn = randomly.choice([n for n in range(many) if requesters[n].lacking])
+        run, _ = picker.offer(requesters[turn], after[turn], most)
+        assert picker.take(requesters[turn], run)
+        picker.note(requesters[turn], run, ())
         after[turn] = run.stop
         sent.extend(run)
     assert sorted(sent[:count]) == list(range(count))
-    assert sorted(sent) == sorted(list(range(count)) * requesters)
-
-
-@given(bitmap=st.binary(max_size=12), count=st.integers(0, 90), other=st.sets(st.integers(0, 89)))
-def test_a_set_of_pieces_is_what_its_bitmap_says(bitmap, count, other):
-    right = {i for i in range(min(count, 8 * len(bitmap))) if bitmap[i // 8] << i % 8 & 128}
-    other = {piece for piece in other if piece < count}
-    pieces = Bitfield.of_bitmap(bitmap, count)
-    both = pieces & Bitfield(count, other)
-    assert (list(pieces), len(pieces)) == (sorted(right), len(right))
-    assert (list(both), len(both)) == (sorted(right & other), len(right & other))
-    assert {i for i in range(100) if i in pieces} == right
-    for piece in (*other, count, count + 7):
-        pieces.discard(piece)
-    assert (list(pieces), len(pieces)) == (sorted(right - other), len(right - other))
+    assert sorted(sent) == sorted(list(range(count)) * many)
 
 
 def test_a_requester_of_the_largest_content_costs_little_memory():
     tracemalloc.start()
     try:
-        shelf = OfferPicker(MAX_PIECES, range(MAX_PIECES))
+        picker = whole(MAX_PIECES)
         before, _ = tracemalloc.get_traced_memory()
         for number in range(10):
-            shelf.enter(number, Bitfield.of_bitmap(b"\xff" * (MAX_PIECES // 8), MAX_PIECES))
+            picker.enter(number, from_bitmap(b"\xff" * (MAX_PIECES // 8), MAX_PIECES))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 10 * 3 * MAX_PIECES
+    assert after - before < 10 * MAX_PIECES / 4
 
 
-def test_few_wished_of_many_are_found_and_the_least_offered_comes_first():
-    shelf = OfferPicker(80_000, range(10_000), random.Random(1))
+def test_few_lacking_of_many_are_found_and_the_least_offered_comes_first():
+    picker = OfferPicker(80_000, bits_of(range(10_000)), chance(1))
 
-    def picked(*lacking):
-        return shelf.pick(shelf.enter("a", Bitfield(80_000, lacking)), 0, 1)
+    def offered(*lacking):
+        return picker.offer(picker.enter("a", bits_of(lacking)), 0, 1)
 
     for _ in range(3):
-        picked(9000)
-    assert picked(9000, 70_000) == (range(9000, 9001), [])
-    assert picked(9000, 77) == (range(77, 78), [])
-    assert picked(70_000) == (range(0), [])
-    assert picked() == (range(0), [])
+        offered(9000)
+    assert offered(9000, 70_000) == (range(9000, 9001), ())
+    assert offered(9000, 77) == (range(77, 78), (9000,))
+    assert offered(70_000) == (range(0), ())
+    assert offered() == (range(0), ())
+
+
+def test_who_waits_for_a_piece_is_woken_by_one_that_it_lacks():
+    picker = OfferPicker(9, 0)
+    requester, found = picker.enter("a", bits_of([5, 6])), SimpleQueue()
+    thread = Thread(target=lambda: found.put(picker.offer(requester, 5, 4, SOON)))
+    thread.start()
+    eventually(lambda: picker._waiting)
+    picker.add([4])
+    picker.add([5, 6])
+    assert found.get(timeout=SOON) == (range(5, 7), ())
+    thread.join(SOON)
+    assert not picker._waiting
+
+
+def test_who_waits_in_vain_is_offered_nothing():
+    picker = OfferPicker(9, bits_of([1]))
+    assert picker.offer(picker.enter("a", bits_of([5])), 0, 4, 0.01) == (range(0), ())
+
+
+def taken_by(picker, requester):
+    """Take all that is here, in runs of at most ten; return the order."""
+    after, order = 0, []
+    while run := picker.offer(requester, after, 10)[0]:
+        assert picker.take(requester, run)
+        picker.note(requester, run, ())
+        after = run.stop
+        order.append(run)
+    return order
 
 
 def test_pieces_are_sent_in_the_order_of_the_file_where_nothing_else_matters():
-    shelf = OfferPicker(50, range(50))
-    wish, after, order = shelf.enter("a", Bitfield(50, range(50))), 0, []
-    while run := shelf.pick(wish, after, 4)[0]:
-        shelf.note(wish, run, [])
-        after = run.stop
-        order.extend(run)
-    assert order == list(range(50))
-
-
-def taken_by(shelf, wish):
-    """Take all that a shelf has, in runs of at most ten; tell how many times too many they are."""
-    runs, after, pieces = 0, 0, len(wish.here)
-    while run := shelf.pick(wish, after, 10)[0]:
-        shelf.note(wish, run, [])
-        runs, after = runs + 1, run.stop
-    return runs / (pieces / 10)
+    picker = whole(50)
+    order = taken_by(picker, picker.enter("a", bits_of(range(50))))
+    assert order == [range(first, first + 10) for first in range(0, 50, 10)]
 
 
 @pytest.mark.parametrize("before", [[range(1000)], [range(500), range(500)], [range(0, 1000, 3)]])
 def test_those_who_were_here_before_do_not_break_the_file_into_short_runs(before):
-    shelf = OfferPicker(1000, range(1000), random.Random(1))
+    picker = whole(1000)
     for lacking in before:
-        wish = shelf.enter("a", Bitfield(1000, lacking))
-        taken_by(shelf, wish)
-        shelf.leave(wish)
-    assert taken_by(shelf, shelf.enter("b", Bitfield(1000, range(1000)))) < 1.2
+        requester = picker.enter("a", bits_of(lacking))
+        taken_by(picker, requester)
+        picker.leave(requester)
+    assert len(taken_by(picker, picker.enter("b", bits_of(range(1000))))) == 100
 
 
 def test_who_lacks_what_was_offered_more_often_than_the_rest_is_served_in_order_too():
-    shelf = OfferPicker(1000, range(1000), random.Random(1))
-    shelf.enter("idle", Bitfield(1000, range(1000)))
+    picker = whole(1000)
+    picker.enter("idle", bits_of(range(1000)))
     for machine in "ab":
-        wish = shelf.enter(machine, Bitfield(1000, range(400)))
-        assert taken_by(shelf, wish) < 1.2
-        shelf.leave(wish)
+        requester = picker.enter(machine, bits_of(range(400)))
+        assert len(taken_by(picker, requester)) == 40
+        picker.leave(requester)
 
 
 @pytest.mark.parametrize(
@@ -257,13 +272,13 @@ def test_who_lacks_what_was_offered_more_often_than_the_rest_is_served_in_order_
         (100, [100, 100], 1000, 0),
         (1000, [1, 1], 1000, 0),
         (500, [508, 508], 1000, 0),
-        (500, [509, 509], 1000, 0.009 / LEAD),
+        (500, [509, 509], 1000, 0.009 / HALF_PACE_LEAD),
         (500, [515, 515], 1000, 1),
         (500, [599, 599], 1000, 1),
         (500, [600, 600], 1000, 0),
         # Whoever is slower than all others counts for nothing, and so does who is nearly done.
         (500, [500, 500, 1000], 1000, 0),
-        (500, [10, 509, 509, 509], 1000, 0.009 / LEAD),
+        (500, [10, 509, 509, 509], 1000, 0.009 / HALF_PACE_LEAD),
         (0, [8, 8], 100, 0),
         (0, [9, 9], 100, 1),
         (5000, [5010, 5010], 10_000, 0),
@@ -272,24 +287,24 @@ def test_who_lacks_what_was_offered_more_often_than_the_rest_is_served_in_order_
 def test_who_is_before_the_middle_one_waits_unless_that_one_cannot_keep_up(
     lacking, others, count, expected
 ):
-    assert (CLOSE, LEAST_LEAD, OUTRUN) == (0.008, 8, 0.1)
-    shelf = OfferPicker(count, range(count))
-    wish, *rest = [
-        shelf.enter(machine, Bitfield(count, range(number)))
+    assert (MIN_LEAD, MIN_LEAD_PIECES, MAX_LEAD) == (0.008, 8, 0.1)
+    picker = whole(count)
+    requester, *rest = [
+        picker.enter(machine, bits_of(range(number)))
         for machine, number in enumerate((lacking, *others))
     ]
-    assert shelf.handicap(wish) == pytest.approx(expected)
+    assert picker.handicap(requester) == pytest.approx(expected)
     for other in rest:
-        shelf.leave(other)
-    assert shelf.handicap(wish) == 0
+        picker.leave(other)
+    assert picker.handicap(requester) == 0
 
 
 def test_a_machine_counts_once_however_often_it_asks():
-    shelf = OfferPicker(1000, range(1000))
-    wish = shelf.enter("a", Bitfield(1000, range(500)))
-    shelf.enter("b", Bitfield(1000, range(500)))
+    picker = whole(1000)
+    requester = picker.enter("a", bits_of(range(500)))
+    picker.enter("b", bits_of(range(500)))
     for _ in range(9):
-        shelf.enter("c", Bitfield(1000, range(515)))
-    assert shelf.handicap(wish) == 0
-    shelf.enter("d", Bitfield(1000, range(515)))
-    assert shelf.handicap(wish) == 1
+        picker.enter("c", bits_of(range(515)))
+    assert picker.handicap(requester) == 0
+    picker.enter("d", bits_of(range(515)))
+    assert picker.handicap(requester) == 1

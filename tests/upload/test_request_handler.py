@@ -8,20 +8,18 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from types import SimpleNamespace
 
 import pytest
 from lies import UNSAFE_NAMES
-from listening import SOON, running
+from listening import SOON, listen, running
 
 from Peers import peer_connected
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.content.merkle import FINEST_PIECE, HASH
+from rede_p2p.content.merkle import HASH_BYTES, MIN_PIECE_BYTES
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.net.connection import dial
-from rede_p2p.net.listener import Listener
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     FileData,
@@ -37,13 +35,13 @@ from rede_p2p.protocol.messages import (
     Quit,
     Stat,
 )
-from rede_p2p.upload import request_handler, upload_slots
+from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.upload_slots import UploadSlots
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
-DATA = random.Random(9).randbytes(5 * FINEST_PIECE + 77)
+DATA = random.Random(9).randbytes(5 * MIN_PIECE_BYTES + 77)
 LAYER = merkle.layer_of(DATA)
 ROOT = merkle.root_of(LAYER, len(DATA))
 SMALL = b"0123456789"
@@ -55,22 +53,23 @@ MORE_THAN_BUFFERS = 64 * 1024 * 1024  # bytes; what no pair of sockets holds
 class Seller:
     """A peer that shares a folder's files, without a tracker."""
 
-    def __init__(self, folder, host, stack, slots=32):
+    def __init__(self, folder, host, stack, slots=32, **timeouts):
         self.folder = folder
-        self.told = SimpleQueue()
+        self.posted = SimpleQueue()
+        self.post = self.posted.put
+        self.timeouts = Timeouts(**timeouts)
         self.list = folder / "meus_arquivos.txt"
-        self.roots = HashCache(folder / "cache" / "roots.sqlite3")
-        stack.callback(self.roots.close)
-        self.uploads = UploadSlots(slots=slots)
+        self.hash_cache = HashCache(folder / "cache" / "roots.sqlite3")
+        stack.callback(self.hash_cache.close)
+        self.slots = UploadSlots(slots=slots, timeouts=self.timeouts)
         self.share("")
-        self.catalog = ShareList(self.list, self.roots, self.told.put)
-        stack.callback(self.catalog.close)
-        self.holdings = SeedStore(self.catalog)
-        self.screen = SimpleNamespace(tell=self.told.put)
-        listener = Listener(host, 0, 100)
+        self.shares = ShareList(self.list, self.hash_cache, self.post, self.timeouts)
+        stack.callback(self.shares.close)
+        self.seeds = SeedStore(self.shares)
+        listener = listen(host, 0, 100)
         self.address = listener.address
         stack.enter_context(running(listener, partial(peer_connected, self)))
-        stack.callback(self.uploads.close)
+        stack.callback(self.slots.close)
 
     def file(self, name, data):
         path = self.folder / name
@@ -155,7 +154,7 @@ def test_the_list_names_everything_and_its_roots_once_they_are_known(buyer):
         ("empty", 0, EMPTY_ROOT),
     ],
 )
-def test_the_content_under_a_name_is_told(buyer, name, size, root):
+def test_the_content_under_a_name_is_answered(buyer, name, size, root):
     assert buyer.ask(Stat(name), FileInfo) == FileInfo(name, size, root)
 
 
@@ -186,23 +185,23 @@ def test_what_is_not_in_the_list_is_not_there_whatever_its_name(buyer):
     assert buyer.ask(Stat("small"), FileInfo).size == 10
 
 
-def test_while_a_file_is_hashed_it_is_told_how_far_that_is(seller, buyer, monkeypatch):
-    monkeypatch.setattr(request_handler, "HASH_WAIT", 0.02)
-    seller.sparse("huge", 2**36)
-    seller.share("huge huge\n")
+def test_while_a_file_is_hashed_how_far_that_is_is_reported(tmp_path, host):
     heard = []
 
     class EnoughError(Exception):
         pass
 
-    def hear(wait):
-        heard.append(wait)
-        if wait.done > heard[0].done:
+    def hear(pending):
+        heard.append(pending)
+        if pending.done > heard[0].done:
             raise EnoughError
 
-    with pytest.raises(EnoughError):
-        buyer.ask(Stat("huge"), FileInfo, waiting=hear)
-    assert {(wait.place, wait.size) for wait in heard} == {(0, 2**36)}
+    with selling(tmp_path, host, hash_report_s=0.02) as seller, dial(seller.address) as buyer:
+        seller.sparse("huge", 2**36)
+        seller.share("huge huge\n")
+        with pytest.raises(EnoughError):
+            buyer.ask(Stat("huge"), FileInfo, on_pending=hear)
+    assert {(pending.place, pending.size) for pending in heard} == {(0, 2**36)}
 
 
 # Bytes by name.
@@ -225,8 +224,8 @@ def test_while_a_file_is_hashed_it_is_told_how_far_that_is(seller, buyer, monkey
         (Get("p/in/a.txt"), b"inside"),
         (Get("data"), DATA),
         (Get("data", 1), DATA[1:]),
-        (Get("data", 0, FINEST_PIECE), DATA[:FINEST_PIECE]),
-        (Get("data", 5, FINEST_PIECE + 1), DATA[5 : FINEST_PIECE + 6]),
+        (Get("data", 0, MIN_PIECE_BYTES), DATA[:MIN_PIECE_BYTES]),
+        (Get("data", 5, MIN_PIECE_BYTES + 1), DATA[5 : MIN_PIECE_BYTES + 6]),
         (Get("data", len(DATA) - 1), DATA[-1:]),
     ],
     ids=lambda value: repr(value)[:50],
@@ -243,9 +242,9 @@ def test_bytes_are_sent_whole_or_in_part(buyer, request_, found):
         Get("small", 0, 11),
         Get("small", 10, 1),
         Get("small", 5, 6),
-        Get("small", merkle.MAX_SIZE),
-        Get("small", merkle.MAX_SIZE, merkle.MAX_SIZE),
-        Get("small", 0, merkle.MAX_SIZE),
+        Get("small", merkle.MAX_CONTENT_BYTES),
+        Get("small", merkle.MAX_CONTENT_BYTES, merkle.MAX_CONTENT_BYTES),
+        Get("small", 0, merkle.MAX_CONTENT_BYTES),
         Get("empty", 0, 1),
         Get("empty", 1),
     ],
@@ -275,16 +274,16 @@ def test_the_hashes_of_a_content_are_its_layer(buyer):
 
 def test_hashes_that_the_database_lost_are_computed_again(seller, buyer):
     buyer.ask(Stat("data"), FileInfo)
-    seller.roots._execute("delete from root")
+    seller.hash_cache._execute("delete from root")
     assert body(buyer, Hashes(ROOT)) == LAYER
 
 
 def test_every_run_of_pieces_is_the_bytes_of_the_content(buyer):
     buyer.ask(Stat("data"), FileInfo)
-    pieces = len(LAYER) // HASH
+    pieces = len(LAYER) // HASH_BYTES
     for first in range(pieces):
         for count in range(1, pieces - first + 1):
-            data = DATA[first * FINEST_PIECE : (first + count) * FINEST_PIECE]
+            data = DATA[first * MIN_PIECE_BYTES : (first + count) * MIN_PIECE_BYTES]
             assert body(buyer, Pieces(ROOT, first, count)) == data
 
 
@@ -300,7 +299,7 @@ def test_an_empty_content_has_one_empty_piece(buyer):
 def test_pieces_that_the_content_has_not_are_refused(buyer, first, count):
     buyer.ask(Stat("data"), FileInfo)
     assert refusal(buyer, Pieces(ROOT, first, count)) == "bad-range"
-    assert body(buyer, Pieces(ROOT, 5, 1)) == DATA[5 * FINEST_PIECE :]
+    assert body(buyer, Pieces(ROOT, 5, 1)) == DATA[5 * MIN_PIECE_BYTES :]
 
 
 def test_a_content_that_is_not_here_is_refused(buyer):
@@ -311,8 +310,8 @@ def test_a_content_that_is_not_here_is_refused(buyer):
 def test_a_content_of_this_machine_that_is_not_shared_is_not_here(seller, buyer):
     path = seller.file("secret.txt", b"secret")
     status = path.stat()
-    stamp = (6, status.st_mtime_ns, status.st_ino)
-    root = seller.roots.wait(str(path), stamp, SOON)
+    state = (6, status.st_mtime_ns, status.st_ino)
+    root = seller.hash_cache.wait(str(path), state, SOON)
     assert root == merkle.layer_of(b"secret")
     assert refusal(buyer, Pieces(root, 0, 1)) == "not-here"
 
@@ -352,11 +351,11 @@ def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(seller, buyer,
     reply = buyer.ask(Get("large"), FileData)
     assert reply.bytes == MORE_THAN_BUFFERS
     view = memoryview(bytearray(1024 * 1024))
-    left = reply.bytes - buyer.receive_into(view)
+    left = reply.bytes - buyer.receive_into(view, 1)
     change(path)
     with pytest.raises(ConnectionLostError, match="lost"):
         while left:
-            left -= buyer.receive_into(view[:left])
+            left -= buyer.receive_into(view[:left], 1)
     assert left > 0
 
 
@@ -368,13 +367,15 @@ def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buye
     new.replace(path)
     view = memoryview(bytearray(1024 * 1024))
     while left:
-        count = buyer.receive_into(view[:left])
+        count = buyer.receive_into(view[:left], 1)
         assert not any(view[:count:4096])
         left -= count
     assert buyer.ask(Quit(), Ok) == Ok()
 
 
 # Conversations.
+
+ONE_SLOT = {"slots": 1, "place_report_s": 0.02}
 
 
 def test_a_peer_is_no_tracker(buyer):
@@ -391,24 +392,24 @@ def test_requests_sent_ahead_are_answered_in_order(buyer):
         assert buyer.receive_exactly(1) == SMALL[request.start : request.start + 1]
 
 
-def test_what_was_served_is_told_when_the_buyer_has_left(seller):
+def test_what_was_served_is_posted_when_the_buyer_has_left(seller):
     with dial(seller.address) as buyer:
         buyer.ask(Stat("data"), FileInfo)
         body(buyer, Get("small"))
         body(buyer, Get("small", 1))  # a part
         body(buyer, Pieces(ROOT, 0, 3))
         body(buyer, Pieces(ROOT, 3, 3))
-        assert seller.told.empty()
+        assert seller.posted.empty()
         buyer.ask(Quit(), Ok)
-    assert seller.told.get(timeout=SOON) == FilesServed("data", 2, 10 + len(DATA), buyer.local.ip)
+    assert seller.posted.get(timeout=SOON) == FilesServed("data", 2, 10 + len(DATA), buyer.local.ip)
 
 
-def test_a_buyer_who_took_nothing_whole_is_not_told(seller):
+def test_of_a_buyer_who_took_nothing_whole_nothing_is_posted(seller):
     with dial(seller.address) as buyer:
         body(buyer, Get("small", 1))
         buyer.ask(Quit(), Ok)
         assert buyer.receive_line(SOON) is None
-    assert seller.told.empty()
+    assert seller.posted.empty()
 
 
 def test_many_buyers_are_served_at_once(seller):
@@ -428,11 +429,8 @@ def test_many_buyers_are_served_at_once(seller):
     assert [found.get_nowait() for _ in range(100)] == [True] * 100
 
 
-def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(
-    tmp_path, host, monkeypatch
-):
-    monkeypatch.setattr(upload_slots, "TELL_EVERY", 0.02)
-    with selling(tmp_path, host, slots=1) as seller, ExitStack() as stack:
+def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(tmp_path, host):
+    with selling(tmp_path, host, **ONE_SLOT) as seller, ExitStack() as stack:
         seller.sparse("large", MORE_THAN_BUFFERS)
         seller.share("large large\nsmall small.txt\ndata data.bin\n")
         first, second, third = (stack.enter_context(dial(seller.address)) for _ in range(3))
@@ -440,37 +438,36 @@ def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(
         assert body(second, Get("small")) == SMALL  # what is small waits for no slot
         for place, waiting in enumerate((second, third), start=1):
             waiting.send(codec.encode_request(Get("data")))
-            assert told(waiting) == codec.Pending(place=place)
+            assert said(waiting) == codec.Pending(place=place)
         first.hang_up()
         for waiting in (second, third):
             heard = []
-            reply = waiting.receive_reply(FileData, waiting=heard.append)
+            reply = waiting.receive_reply(FileData, on_pending=heard.append)
             assert waiting.receive_exactly(reply.bytes) == DATA
-            assert {wait.place for wait in heard} <= {1, 2}
+            assert {pending.place for pending in heard} <= {1, 2}
 
 
-def told(connection):
+def said(connection):
     return codec.decode_reply(connection.receive_line(SOON), FileData)
 
 
-def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host, monkeypatch):
-    monkeypatch.setattr(upload_slots, "TELL_EVERY", 0.02)
-    with selling(tmp_path, host, slots=1) as seller, ExitStack() as stack:
+def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host):
+    with selling(tmp_path, host, **ONE_SLOT) as seller, ExitStack() as stack:
         seller.sparse("large", MORE_THAN_BUFFERS)
         seller.share("large large\ndata data.bin\n")
         first, second, third = (stack.enter_context(dial(seller.address)) for _ in range(3))
         first.ask(Get("large"), FileData)
         for place, waiting in enumerate((second, third), start=1):
             waiting.send(codec.encode_request(Get("data")))
-            assert told(waiting) == codec.Pending(place=place)
+            assert said(waiting) == codec.Pending(place=place)
         second.hang_up()
-        while told(third) != codec.Pending(place=1):
+        while said(third) != codec.Pending(place=1):
             continue
         first.hang_up()
         assert third.receive_reply(FileData).bytes == len(DATA)
 
 
-def test_closing_wakes_whoever_is_served_or_waits(tmp_path, host, monkeypatch):
+def test_closing_wakes_whoever_is_served_or_waits(tmp_path, host):
     with ExitStack() as stack:
         with selling(tmp_path, host, slots=1) as seller:
             seller.sparse("large", MORE_THAN_BUFFERS)

@@ -8,99 +8,117 @@ import pytest
 from sources import content_of
 
 from rede_p2p.content import disk
-from rede_p2p.content.merkle import FINEST_PIECE
-from rede_p2p.upload.offer_picker import Bitfield
+from rede_p2p.content.bitfield import bits_of
+from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import Share
 
-DATA = random.Random(7).randbytes(3 * FINEST_PIECE + 1)
+DATA = random.Random(7).randbytes(3 * MIN_PIECE_BYTES + 1)
 CONTENT = content_of(DATA)
 LAYER = bytes(4 * 32)
 
 
 def written(path, data=DATA):
     path.write_bytes(data)
-    stamp = disk.stamp(path)
-    assert stamp is not None
-    return CONTENT.root, Share(path.name, str(path), stamp)
+    state = disk.file_state(path)
+    assert state is not None
+    return CONTENT.root, Share(path.name, str(path), state)
 
 
 @pytest.fixture
-def holdings():
+def seeds():
     return SeedStore()
 
 
-def test_what_is_kept_is_offered_whole(holdings, tmp_path):
+@pytest.fixture
+def changes(seeds):
+    """Return what grows whenever the tracker is to hear of a change."""
+    changes = []
+    seeds.watch(lambda: changes.append(seeds.offered()))
+    return changes
+
+
+def test_what_is_kept_is_offered_whole(seeds, changes, tmp_path):
     entry = written(tmp_path / "a.bin")
-    assert holdings.find(CONTENT.root) is None
-    before = holdings.version
-    holdings.keep([entry])
-    assert holdings.version != before
-    assert holdings.downloads() == {CONTENT: "a.bin"}
-    assert holdings.find_whole(CONTENT.root) == entry[1]
-    holding = holdings.find(CONTENT.root)
-    assert (holding.name, holding.content, holding.stamp) == ("a.bin", CONTENT, entry[1].stamp)
-    assert holdings.find(CONTENT.root) is holding  # it remembers what it has offered
-    wish = holding.enter("machine", Bitfield(4, {0, 3}))
-    assert holding.offer(wish, 0, 1, 0)[0] == range(1)
+    assert seeds.find(CONTENT.root) is None
+    seeds.keep([entry])
+    assert changes[-1] == {CONTENT: "a.bin"}
+    assert seeds.offered() == {CONTENT: "a.bin"}
+    assert seeds.find_whole(CONTENT.root) == entry[1]
+    seeded = seeds.find(CONTENT.root)
+    assert (seeded.name, seeded.content, seeded.state) == ("a.bin", CONTENT, entry[1].state)
+    assert seeds.find(CONTENT.root) is seeded  # it remembers what it has offered
+    picker = seeded.picker()
+    assert picker.offer(picker.enter("machine", bits_of([0, 3])), 0, 1) == (range(1), (3,))
 
 
 @pytest.mark.parametrize("how", ["changed", "gone", "of the same size"])
-def test_what_did_not_stay_as_it_was_is_offered_no_more(holdings, tmp_path, how):
+def test_what_did_not_stay_as_it_was_is_offered_no_more(seeds, changes, tmp_path, how):
     path = tmp_path / "a.bin"
-    holdings.keep([written(path)])
-    holdings.find(CONTENT.root)
+    seeds.keep([written(path)])
+    seeds.find(CONTENT.root)
     path.unlink()
     if how != "gone":
         path.write_bytes(DATA[::-1] if how == "of the same size" else b"changed")
-    before = holdings.version
-    assert holdings.find(CONTENT.root) is None
-    assert holdings.find_whole(CONTENT.root) is None
-    assert holdings.downloads() == {}
-    assert holdings.version != before  # so that the tracker hears of it
-    holdings.keep([written(tmp_path / "b.bin")])
-    assert holdings.find(CONTENT.root).path == tmp_path / "b.bin"
+    assert seeds.find(CONTENT.root) is None
+    assert seeds.find_whole(CONTENT.root) is None
+    assert seeds.offered() == {}
+    assert changes[-1] == {}  # so that the tracker hears of it
+    seeds.keep([written(tmp_path / "b.bin")])
+    assert seeds.find(CONTENT.root).path == tmp_path / "b.bin"
 
 
-def test_a_download_remembers_what_it_has_offered_when_it_is_complete(holdings, tmp_path):
-    holding = holdings.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
-    assert holdings.find(CONTENT.root) is holding
-    assert holdings.find_whole(CONTENT.root) is None
+def test_a_download_remembers_what_it_has_offered_when_it_is_complete(seeds, tmp_path):
+    seeded = seeds.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
+    assert seeds.find(CONTENT.root) is seeded
+    assert seeds.find_whole(CONTENT.root) is None
     _, share = written(tmp_path / "a.bin")
-    holdings.finish(holding, tmp_path / "a.bin", share.stamp)
-    assert holdings.find(CONTENT.root) is holding
-    assert holdings.find_whole(CONTENT.root) == share
-    assert holdings.downloads() == {CONTENT: "a.bin"}
-    holdings.keep([(CONTENT.root, share)])  # as the end of its transfer does
-    assert holdings.find(CONTENT.root) is holding
+    seeds.end(seeded, tmp_path / "a.bin", share.state)
+    assert seeds.find(CONTENT.root) is seeded
+    assert seeds.find_whole(CONTENT.root) == share
+    assert seeds.offered() == {CONTENT: "a.bin"}
+    seeds.keep([(CONTENT.root, share)])  # as the end of its transfer does
+    assert seeds.find(CONTENT.root) is seeded
+
+
+def test_what_arrives_is_offered_whether_or_not_a_requester_was_there_before(seeds, tmp_path):
+    seeded = seeds.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte")
+    seeded.add([1])
+    picker = seeded.picker()
+    assert seeded.picker() is picker
+    requester = picker.enter("machine", bits_of(range(4)))
+    assert picker.offer(requester, 0, 4) == (range(1, 2), ())
+    seeded.add([1, 2])
+    picker.leave(requester)
+    assert picker.offer(picker.enter("other", bits_of(range(4))), 1, 4) == (range(1, 3), ())
 
 
 @pytest.mark.parametrize("fails", [True, False])
-def test_a_whole_file_is_offered_while_the_same_content_comes_again(holdings, tmp_path, fails):
-    holdings.keep([written(tmp_path / "a.bin")])
-    again = holdings.begin("b.bin", CONTENT, LAYER, tmp_path / "b.bin.parte", ())
-    assert holdings.find(CONTENT.root).path == tmp_path / "a.bin"
+def test_a_whole_file_is_offered_while_the_same_content_comes_again(seeds, tmp_path, fails):
+    seeds.keep([written(tmp_path / "a.bin")])
+    again = seeds.begin("b.bin", CONTENT, LAYER, tmp_path / "b.bin.parte", ())
+    assert seeds.find(CONTENT.root).path == tmp_path / "a.bin"
     if fails:
-        holdings.finish(again)
+        seeds.end(again)
     else:
-        holdings.finish(again, tmp_path / "b.bin", written(tmp_path / "b.bin")[1].stamp)
-    found = holdings.find(CONTENT.root)
+        seeds.end(again, tmp_path / "b.bin", written(tmp_path / "b.bin")[1].state)
+    found = seeds.find(CONTENT.root)
     assert found.path == tmp_path / ("a.bin" if fails else "b.bin")
-    assert holdings.downloads().keys() == {CONTENT}
+    assert seeds.offered().keys() == {CONTENT}
 
 
-def test_a_download_that_ends_without_a_file_is_offered_no_more(holdings, tmp_path):
-    holding = holdings.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
-    holdings.finish(holding)
-    assert holdings.find(CONTENT.root) is None
-    assert holdings.downloads() == {}
+def test_a_download_that_ends_without_a_file_is_offered_no_more(seeds, tmp_path):
+    seeded = seeds.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
+    seeds.end(seeded)
+    assert seeds.find(CONTENT.root) is None
+    assert seeds.offered() == {}
 
 
 def test_without_seeding_nothing_is_offered(tmp_path):
-    holdings = SeedStore(seeds=False)
-    holding = holdings.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
+    seeds = SeedStore(keeps=False)
+    seeded = seeds.begin("a.bin", CONTENT, LAYER, tmp_path / "a.bin.parte", range(2))
     entry = written(tmp_path / "a.bin")
-    holdings.finish(holding, tmp_path / "a.bin", entry[1].stamp)
-    holdings.keep([entry])
-    assert holdings.find(CONTENT.root) is None
-    assert holdings.downloads() == {}
+    seeds.end(seeded, tmp_path / "a.bin", entry[1].state)
+    seeds.keep([entry])
+    assert seeds.find(CONTENT.root) is None
+    assert seeds.offered() == {}

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from queue import SimpleQueue
 
 import pytest
+from listening import SOON
 from processes import eventually
-from sources import content_of
 
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.events import ListProblem, MoreListProblems
-from rede_p2p.upload import share_list as catalog_room
-from rede_p2p.upload.share_list import Line, Problem, ShareList, parse
+from rede_p2p.protocol.messages import FileEntry
+from rede_p2p.timeouts import Timeouts
+from rede_p2p.upload import share_list
+from rede_p2p.upload.share_list import Line, ShareList, parse
 
 BOM = b"\xef\xbb\xbf"
+LIST = "lista.txt"
+Problem = partial(ListProblem, LIST)
 
 LISTS = [
     (b"", []),
@@ -51,26 +56,26 @@ LISTS = [
 
 @pytest.mark.parametrize(("data", "entries"), LISTS, ids=lambda value: ascii(value)[:30])
 def test_a_list_is_read_line_by_line(data, entries):
-    assert list(parse(data)) == entries
+    assert list(parse(LIST, data)) == entries
 
 
 # With files.
 
 
-class Shop:
-    """A folder with a list of shares, the catalog of it, and what it told."""
+class Shared:
+    """A folder with a list of what is shared, and what was posted about it."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.told = SimpleQueue()
+        self.posted = SimpleQueue()
         self.list = folder / "meus_arquivos.txt"
         self.write_list("")
-        self.roots = HashCache(None)
-        self.catalog = None
+        self.hash_cache = HashCache(None)
+        self.shares = None
 
-    def open(self):
-        self.catalog = ShareList(self.list, self.roots, self.told.put)
-        return self.catalog
+    def open(self, **timeouts):
+        self.shares = ShareList(self.list, self.hash_cache, self.posted.put, Timeouts(**timeouts))
+        return self.shares
 
     def write_list(self, text):
         """Replace the list at once, as an editor does; the new inode tells that it changed."""
@@ -85,83 +90,83 @@ class Shop:
         return path
 
     def names(self):
-        return [share.name for share in self.catalog.shares()]
+        return [share.name for share in self.shares.shares()]
 
     def next_problem(self):
-        told = self.told.get(timeout=10)
-        assert isinstance(told, ListProblem)
-        assert told.path == str(self.list)
-        return told.line, told.kind, told.text
+        problem = self.posted.get(timeout=SOON)
+        assert isinstance(problem, ListProblem)
+        assert problem.path == str(self.list)
+        return problem.line, problem.kind, problem.text
 
     def root(self, name):
-        share = self.catalog.find(name)
-        root = self.roots.wait(share.path, share.stamp, 10)
+        share = self.shares.find(name)
+        root = self.hash_cache.wait(share.path, share.state, SOON)
         assert root is not None
         return root
 
 
 @pytest.fixture
-def shop(tmp_path):
-    shop = Shop(tmp_path)
-    yield shop
-    if shop.catalog is not None:
-        shop.catalog.close()
-    shop.roots.close()
+def shared(tmp_path):
+    shared = Shared(tmp_path)
+    yield shared
+    if shared.shares is not None:
+        shared.shares.close()
+    shared.hash_cache.close()
 
 
 def root_of(data):
-    assert len(data) <= merkle.FINEST_PIECE
+    assert len(data) <= merkle.MIN_PIECE_BYTES
     return merkle.layer_of(data)
 
 
-def test_the_shares_stand_in_the_order_of_the_list(shop):
-    shop.file("a.txt")
-    shop.file("deep/b c.txt", b"bb")
-    shop.write_list('z.txt ./a.txt\n"b c.txt" deep/b c.txt\n')
-    found = shop.open().shares()
-    assert [(share.name, share.stamp.size) for share in found] == [("z.txt", 1), ("b c.txt", 2)]
-    assert shop.told.empty()
+def test_the_shares_stand_in_the_order_of_the_list(shared):
+    shared.file("a.txt")
+    shared.file("deep/b c.txt", b"bb")
+    shared.write_list('z.txt ./a.txt\n"b c.txt" deep/b c.txt\n')
+    found = shared.open().shares()
+    assert [(share.name, share.state.size) for share in found] == [("z.txt", 1), ("b c.txt", 2)]
+    assert shared.posted.empty()
 
 
-def test_an_absolute_path_and_a_home_path_are_followed(shop, monkeypatch):
-    monkeypatch.setenv("HOME", str(shop.folder))
-    shop.write_list(f"a {shop.file('a.txt')}\nb ~/a.txt\n")
-    shop.open()
-    assert shop.names() == ["a", "b"]
+def test_an_absolute_path_and_a_home_path_are_followed(shared, monkeypatch):
+    monkeypatch.setenv("HOME", str(shared.folder))
+    shared.write_list(f"a {shared.file('a.txt')}\nb ~/a.txt\n")
+    shared.open()
+    assert shared.names() == ["a", "b"]
 
 
-def test_two_names_of_one_file_are_two_shares_of_one_content(shop):
-    shop.file("a.txt", b"same")
-    shop.write_list("a ./a.txt\nb ./a.txt\n")
-    catalog = shop.open()
-    assert shop.names() == ["a", "b"]
-    assert shop.root("a") == shop.root("b") == root_of(b"same")
-    assert catalog.find_content(root_of(b"same")).name in ("a", "b")
+def test_two_names_of_one_file_are_two_shares_of_one_content(shared):
+    shared.file("a.txt", b"same")
+    shared.write_list("a ./a.txt\nb ./a.txt\n")
+    shares = shared.open()
+    assert shared.names() == ["a", "b"]
+    assert shared.root("a") == shared.root("b") == root_of(b"same")
+    assert shares.find_content(root_of(b"same")).name in ("a", "b")
 
 
-def test_every_bad_line_is_told_with_its_number_and_the_rest_works(shop):
-    shop.file("a.txt")
-    shop.list.write_bytes(
+def test_every_bad_line_is_reported_with_its_number_and_the_rest_works(shared):
+    shared.file("a.txt")
+    shared.list.write_bytes(
         b"a ./a.txt\nb ./gone.txt\nc\n../x ./a.txt\na ./a.txt\n\xe7 ./a\nd ./a.txt\n"
     )
-    shop.open()
-    assert shop.names() == ["a", "d"]
-    assert [shop.next_problem() for _ in range(5)] == [
+    shared.open()
+    assert shared.names() == ["a", "d"]
+    assert [shared.next_problem() for _ in range(5)] == [
         (2, "missing", "./gone.txt"),
         (3, "no-path", "c"),
         (4, "name-dot", "../x"),
         (5, "twice", "a"),
         (6, "encoding", "ç ./a"),
     ]
-    assert shop.told.empty()
+    assert shared.posted.empty()
 
 
-def test_of_many_bad_lines_the_first_are_told_and_the_others_counted(shop):
-    shop.write_list("".join(f"nome{number}\n" for number in range(1000)))
-    shop.open()
-    assert [shop.next_problem()[0] for _ in range(5)] == [1, 2, 3, 4, 5]
-    assert shop.told.get(timeout=10) == MoreListProblems(str(shop.list), 995)
-    assert shop.told.empty()
+def test_of_many_bad_lines_the_first_are_reported_and_the_others_counted(shared):
+    shared.write_list("".join(f"nome{number}\n" for number in range(1000)))
+    shared.open()
+    assert [shared.next_problem()[0] for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert shared.posted.get(timeout=SOON) == MoreListProblems(str(shared.list), 995)
+    assert shared.posted.empty()
 
 
 @pytest.mark.parametrize(
@@ -169,198 +174,194 @@ def test_of_many_bad_lines_the_first_are_told_and_the_others_counted(shop):
     [b"a ./a.txt\nb\0 ./a.txt\n", "a ./a.txt\n".encode("utf-16"), b"a ./a.txt\n" * 2**20],
     ids=["a NUL", "UTF-16", "11 MB"],
 )
-def test_what_does_not_look_like_a_list_is_told_once_and_shares_nothing(shop, data):
-    shop.file("a.txt")
-    shop.list.write_bytes(data)
-    catalog = shop.open()
-    assert shop.next_problem() == (0, "not-list", str(shop.list))
-    assert catalog.shares() == []
-    assert shop.told.empty()
+def test_what_does_not_look_like_a_list_is_reported_once_and_shares_nothing(shared, data):
+    shared.file("a.txt")
+    shared.list.write_bytes(data)
+    shares = shared.open()
+    assert shared.next_problem() == (0, "not-list", str(shared.list))
+    assert shares.shares() == []
+    assert shared.posted.empty()
 
 
-def test_a_missing_list_is_told_once_and_shares_nothing(shop):
-    shop.list.unlink()
-    catalog = shop.open()
-    assert shop.next_problem() == (0, "missing", str(shop.list))
-    assert catalog.shares() == []
-    assert catalog.find("a") is None
-    assert shop.told.empty()
+def test_a_missing_list_is_reported_once_and_shares_nothing(shared):
+    shared.list.unlink()
+    shares = shared.open()
+    assert shared.next_problem() == (0, "missing", str(shared.list))
+    assert shares.shares() == []
+    assert shares.find("a") is None
+    assert shared.posted.empty()
 
 
-def test_a_list_that_is_a_folder_is_told_and_leaves_no_descriptor(shop):
-    shop.list.unlink()
-    shop.list.mkdir()
-    catalog = shop.open()
-    assert shop.next_problem() == (0, "not-file", str(shop.list))
-    assert catalog.shares() == []
+def test_a_list_that_is_a_folder_is_reported_and_leaves_no_descriptor(shared):
+    shared.list.unlink()
+    shared.list.mkdir()
+    shares = shared.open()
+    assert shared.next_problem() == (0, "not-file", str(shared.list))
+    assert shares.shares() == []
 
 
-def test_a_list_that_is_a_pipe_is_told_and_never_waited_for(shop):
-    shop.list.unlink()
-    os.mkfifo(shop.list)
-    shop.open()
-    assert shop.next_problem() == (0, "not-file", str(shop.list))
+def test_a_list_that_is_a_pipe_is_reported_and_never_waited_for(shared):
+    shared.list.unlink()
+    os.mkfifo(shared.list)
+    shared.open()
+    assert shared.next_problem() == (0, "not-file", str(shared.list))
 
 
-def test_a_share_that_is_no_regular_file_is_told_and_never_waited_for(shop):
-    os.mkfifo(shop.folder / "pipe")
+def test_a_share_that_is_no_regular_file_is_reported_and_never_waited_for(shared):
+    os.mkfifo(shared.folder / "pipe")
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(shop.folder / "sock"))
-        (shop.folder / "loop").symlink_to("loop")
-        (shop.folder / "dangling").symlink_to("gone")
+        sock.bind(str(shared.folder / "sock"))
+        (shared.folder / "loop").symlink_to("loop")
+        (shared.folder / "dangling").symlink_to("gone")
         paths = ["./pipe", "./sock", "./loop", "./dangling", "/dev/zero"]
-        shop.write_list("".join(f"n{at} {path}\n" for at, path in enumerate(paths)))
-        catalog = shop.open()
-        assert catalog.shares() == []
-    told = [shop.next_problem() for _ in paths]
-    assert told == [(at, "missing", path) for at, path in enumerate(paths, start=1)]
+        shared.write_list("".join(f"n{at} {path}\n" for at, path in enumerate(paths)))
+        shares = shared.open()
+        assert shares.shares() == []
+    problems = [shared.next_problem() for _ in paths]
+    assert problems == [(at, "missing", path) for at, path in enumerate(paths, start=1)]
 
 
-def test_a_folder_shares_what_is_in_it_but_for_what_is_hidden_or_a_link(shop):
-    outside = shop.file("secret.txt")
+def test_a_folder_shares_what_is_in_it_but_for_what_is_hidden_or_a_link(shared):
+    outside = shared.file("secret.txt")
     for name in ("b.txt", "a.txt", "q/c.txt", "q/r/d.txt", ".hidden", ".git/config", "x.parte"):
-        shop.file(f"folder/{name}")
-    (shop.folder / "folder/link.txt").symlink_to(outside)
-    (shop.folder / "folder/up").symlink_to(shop.folder)
-    os.mkfifo(shop.folder / "folder/pipe")
-    shop.write_list("p ./folder\nempty ./none\n")
-    (shop.folder / "none").mkdir()
-    shop.open()
-    assert shop.names() == ["p/a.txt", "p/b.txt", "p/q/c.txt", "p/q/r/d.txt"]
-    assert shop.next_problem() == (1, "name-unsafe", "p/x.parte")
-    assert shop.told.empty()
+        shared.file(f"folder/{name}")
+    (shared.folder / "folder/link.txt").symlink_to(outside)
+    (shared.folder / "folder/up").symlink_to(shared.folder)
+    os.mkfifo(shared.folder / "folder/pipe")
+    shared.write_list("p ./folder\nempty ./none\n")
+    (shared.folder / "none").mkdir()
+    shared.open()
+    assert shared.names() == ["p/a.txt", "p/b.txt", "p/q/c.txt", "p/q/r/d.txt"]
+    assert shared.next_problem() == (1, "name-unsafe", "p/x.parte")
+    assert shared.posted.empty()
 
 
 @pytest.mark.parametrize("becomes_link", ["folder/q/c.txt", "folder/q", "folder/q/r"])
-def test_what_becomes_a_link_in_a_shared_folder_is_shared_no_more(shop, becomes_link):
+def test_what_becomes_a_link_in_a_shared_folder_is_shared_no_more(shared, becomes_link):
     for name in ("folder/q/c.txt", "folder/q/r/c.txt", "elsewhere/c.txt", "elsewhere/r/c.txt"):
-        shop.file(name, name.encode())
-    shop.write_list("p ./folder\n")
-    catalog = shop.open()
+        shared.file(name, name.encode())
+    shared.write_list("p ./folder\n")
+    shares = shared.open()
     name = "p/q/r/c.txt" if becomes_link == "folder/q/r" else "p/q/c.txt"
-    root = shop.root(name)
-    assert catalog.find(name)
-    link = shop.folder / becomes_link
-    link.rename(shop.folder / "moved")
-    target = shop.folder / "elsewhere"
+    root = shared.root(name)
+    assert shares.find(name)
+    link = shared.folder / becomes_link
+    link.rename(shared.folder / "moved")
+    target = shared.folder / "elsewhere"
     link.symlink_to(target if link.suffix == "" else target / "c.txt")
-    assert catalog.find(name) is None
-    assert catalog.find_content(root) is None
-    eventually(lambda: name not in shop.names())
+    assert shares.find(name) is None
+    assert shares.find_content(root) is None
+    eventually(lambda: name not in shared.names())
 
 
-def test_a_shared_folder_that_is_a_link_itself_is_followed(shop):
-    path = shop.file("real/c.txt", b"before")
-    (shop.folder / "folder").symlink_to("real")
-    shop.write_list("p ./folder\n")
-    catalog = shop.open()
-    assert shop.root("p/c.txt") == root_of(b"before")
+def test_a_shared_folder_that_is_a_link_itself_is_followed(shared):
+    path = shared.file("real/c.txt", b"before")
+    (shared.folder / "folder").symlink_to("real")
+    shared.write_list("p ./folder\n")
+    shares = shared.open()
+    assert shared.root("p/c.txt") == root_of(b"before")
     path.write_bytes(b"after this")
-    assert catalog.find("p/c.txt").stamp.size == 10
+    assert shares.find("p/c.txt").state.size == 10
 
 
-def test_a_name_in_a_folder_that_is_not_utf_8_is_told_and_not_shared(shop):
-    shop.file("folder/a.txt")
-    descriptor = os.open(os.fsencode(shop.folder / "folder") + b"/\xe7.txt", os.O_CREAT, 0o600)
+def test_a_name_in_a_folder_that_is_not_utf_8_is_reported_and_not_shared(shared):
+    shared.file("folder/a.txt")
+    descriptor = os.open(os.fsencode(shared.folder / "folder") + b"/\xe7.txt", os.O_CREAT, 0o600)
     os.close(descriptor)
-    shop.write_list("p ./folder\n")
-    shop.open()
-    assert shop.names() == ["p/a.txt"]
-    assert shop.next_problem() == (1, "name-unsafe", "p/\udce7.txt")
+    shared.write_list("p ./folder\n")
+    shared.open()
+    assert shared.names() == ["p/a.txt"]
+    assert shared.next_problem() == (1, "name-unsafe", "p/\udce7.txt")
 
 
-def test_a_list_that_changes_is_read_again_and_only_new_problems_are_told(shop):
-    shop.file("a.txt")
-    shop.file("b.txt")
-    shop.write_list("a ./a.txt\ngone ./gone.txt\n")
-    catalog = shop.open()
-    assert shop.names() == ["a"]
-    assert shop.next_problem() == (2, "missing", "./gone.txt")
-    shop.write_list("b ./b.txt\ngone ./gone.txt\nalso ./also.txt\n")
-    assert catalog.find("a") is None
-    assert catalog.find("b").name == "b"
-    assert shop.names() == ["b"]
-    assert shop.next_problem() == (3, "missing", "./also.txt")
-    assert shop.told.empty()
+def test_a_list_that_changes_is_read_again_and_only_new_problems_are_reported(shared):
+    shared.file("a.txt")
+    shared.file("b.txt")
+    shared.write_list("a ./a.txt\ngone ./gone.txt\n")
+    shares = shared.open()
+    assert shared.names() == ["a"]
+    assert shared.next_problem() == (2, "missing", "./gone.txt")
+    shared.write_list("b ./b.txt\ngone ./gone.txt\nalso ./also.txt\n")
+    assert shares.find("a") is None
+    assert shares.find("b").name == "b"
+    assert shared.names() == ["b"]
+    assert shared.next_problem() == (3, "missing", "./also.txt")
+    assert shared.posted.empty()
 
 
-def test_a_changed_list_is_noticed_though_nobody_asks(shop):
-    shop.open()
-    shop.write_list("gone ./gone.txt\n")
-    assert shop.next_problem() == (1, "missing", "./gone.txt")
+def test_a_changed_list_is_noticed_though_nobody_asks(shared):
+    shared.open()
+    shared.write_list("gone ./gone.txt\n")
+    assert shared.next_problem() == (1, "missing", "./gone.txt")
 
 
-def test_files_that_appear_or_change_are_noticed_and_hashed_though_nobody_asks(shop, monkeypatch):
-    monkeypatch.setattr(catalog_room, "LOOK_EVERY", 0.05)
-    monkeypatch.setattr(catalog_room, "FILES_EVERY", 0.0)
-    monkeypatch.setattr(catalog_room, "SPARING", 0)
-    path = shop.file("folder/a.txt", b"before")
-    shop.write_list("p ./folder\n")
-    catalog = shop.open()
-    eventually(lambda: catalog.find_content(root_of(b"before")))
-    version = catalog.version()
+def test_files_that_appear_or_change_are_noticed_and_hashed_though_nobody_asks(shared, monkeypatch):
+    monkeypatch.setattr(share_list, "SCAN_COST_FACTOR", 0)
+    changes = SimpleQueue()
+    path = shared.file("folder/a.txt", b"before")
+    shared.write_list("p ./folder\n")
+    shares = shared.open(list_poll_s=0.05, file_scan_s=0.0)
+    eventually(lambda: shares.find_content(root_of(b"before")))
+    shares.watch(lambda: changes.put("changed"))
     path.write_bytes(b"after this")
-    shop.file("folder/b.txt", b"new")
-
-    def known():
-        return {share.name: catalog.content(share) for share in catalog.seen()}
-
-    right = {"p/a.txt": content_of(b"after this"), "p/b.txt": content_of(b"new")}
-    eventually(lambda: known() == right)
-    assert catalog.version() != version
+    shared.file("folder/b.txt", b"new")
+    files = {"p/a.txt": b"after this", "p/b.txt": b"new"}
+    right = {FileEntry(name, len(data), root_of(data)) for name, data in files.items()}
+    while shares.entries() != right:
+        assert changes.get(timeout=SOON)
 
 
-def test_a_file_that_appears_under_a_listed_name_is_found(shop):
-    shop.write_list("a ./a.txt\n")
-    catalog = shop.open()
-    assert shop.next_problem() == (1, "missing", "./a.txt")
-    assert catalog.find("a") is None
-    shop.file("a.txt", b"late")
-    shop.write_list("a ./a.txt\n# now\n")
-    assert catalog.find("a").stamp.size == 4
+def test_a_file_that_appears_under_a_listed_name_is_found(shared):
+    shared.write_list("a ./a.txt\n")
+    shares = shared.open()
+    assert shared.next_problem() == (1, "missing", "./a.txt")
+    assert shares.find("a") is None
+    shared.file("a.txt", b"late")
+    shared.write_list("a ./a.txt\n# now\n")
+    assert shares.find("a").state.size == 4
 
 
-def test_a_file_that_changes_is_another_content_at_once(shop):
-    path = shop.file("a.txt", b"before")
-    shop.write_list("a ./a.txt\n")
-    catalog = shop.open()
-    assert shop.root("a") == root_of(b"before")
+def test_a_file_that_changes_is_another_content_at_once(shared):
+    path = shared.file("a.txt", b"before")
+    shared.write_list("a ./a.txt\n")
+    shares = shared.open()
+    assert shared.root("a") == root_of(b"before")
     path.write_bytes(b"after this")
-    assert catalog.find("a").stamp.size == 10
-    assert catalog.find_content(root_of(b"before")) is None
-    assert shop.root("a") == root_of(b"after this")
-    assert catalog.find_content(root_of(b"after this")).name == "a"
+    assert shares.find("a").state.size == 10
+    assert shares.find_content(root_of(b"before")) is None
+    assert shared.root("a") == root_of(b"after this")
+    assert shares.find_content(root_of(b"after this")).name == "a"
 
 
-def test_a_file_that_vanishes_is_shared_no_more(shop):
-    path = shop.file("a.txt", b"here")
-    shop.write_list("a ./a.txt\n")
-    catalog = shop.open()
-    root = shop.root("a")
+def test_a_file_that_vanishes_is_shared_no_more(shared):
+    path = shared.file("a.txt", b"here")
+    shared.write_list("a ./a.txt\n")
+    shares = shared.open()
+    root = shared.root("a")
     path.unlink()
-    assert catalog.find("a") is None
-    assert catalog.find_content(root) is None
+    assert shares.find("a") is None
+    assert shares.find_content(root) is None
 
 
-def test_a_content_that_is_known_but_not_listed_is_not_shared(shop):
-    path = shop.file("private.txt", b"mine")
-    shop.file("a.txt")
-    shop.write_list("a ./a.txt\n")
-    catalog = shop.open()
-    share = catalog.find("a")
-    stamp = type(share.stamp)(4, path.stat().st_mtime_ns, path.stat().st_ino)
-    root = shop.roots.wait(str(path), stamp, 10)
+def test_a_content_that_is_known_but_not_listed_is_not_shared(shared):
+    path = shared.file("private.txt", b"mine")
+    shared.file("a.txt")
+    shared.write_list("a ./a.txt\n")
+    shares = shared.open()
+    share = shares.find("a")
+    state = type(share.state)(4, path.stat().st_mtime_ns, path.stat().st_ino)
+    root = shared.hash_cache.wait(str(path), state, SOON)
     assert root == root_of(b"mine")
-    assert catalog.find_content(root) is None
+    assert shares.find_content(root) is None
 
 
-def test_ten_thousand_shares_are_listed_and_found(shop):
-    folder = shop.folder / "many"
+def test_ten_thousand_shares_are_listed_and_found(shared):
+    folder = shared.folder / "many"
     folder.mkdir()
     for number in range(10_000):
         os.close(os.open(f"{folder}/{number:05}", os.O_CREAT, 0o600))
-    shop.write_list("m ./many\n")
-    catalog = shop.open()
-    assert len(catalog.shares()) == 10_000
-    assert catalog.find("m/09999").stamp.size == 0
-    assert catalog.find("m/10000") is None
+    shared.write_list("m ./many\n")
+    shares = shared.open()
+    assert len(shares.shares()) == 10_000
+    assert shares.find("m/09999").state.size == 0
+    assert shares.find("m/10000") is None

@@ -6,23 +6,38 @@ from contextlib import closing
 from queue import SimpleQueue
 from threading import Event, Thread
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
+from listening import SOON
 
-from rede_p2p.errors import ConnectionLostError
+from rede_p2p.errors import Address, ConnectionLostError
+from rede_p2p.protocol.messages import FileData
+from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import upload_slots
-from rede_p2p.upload.upload_slots import FREE_CHUNK, LEAST_RATE, PACE, PACED_CHUNK, UploadSlots
+from rede_p2p.upload.upload_slots import (
+    MAX_SMALL_BODY_BYTES,
+    MIN_CHUNK_TIME_S,
+    MIN_PACED_CHUNK_BYTES,
+    MIN_RATE_BYTES_PER_S,
+    UNLIMITED_CHUNK_BYTES,
+    Upload,
+    UploadSlots,
+)
 
-SOON = 20.0  # seconds; a bound on what takes milliseconds
+
+def made(limit=None, **slots):
+    """Return slots that report places often."""
+    return UploadSlots(limit, timeouts=Timeouts(place_report_s=0.01), **slots)
 
 
-@pytest.fixture(autouse=True)
-def told_often(monkeypatch):
-    monkeypatch.setattr(upload_slots, "TELL_EVERY", 0.01)
+def upload_of(name="a", to="b"):
+    """Return what ``slot`` needs to know of an upload."""
+    return SimpleNamespace(name=name, to=to)
 
 
-class RequestHandler:
-    """A thread that wants a slot, says what it was told, and holds the slot until let go."""
+class Requester:
+    """A thread that wants a slot, notes its places, and holds the slot until let go."""
 
     def __init__(self, slots, name, to=None):
         self.name = name
@@ -36,13 +51,13 @@ class RequestHandler:
 
     def _run(self):
         try:
-            with self._slots.slot(self.name, self._to, self._tell):
+            with self._slots.slot(upload_of(self.name, self._to), self._report):
                 self.served.set()
                 assert self.let_go.wait(SOON)
         except ConnectionLostError as error:
             self.error = error
 
-    def _tell(self, place):
+    def _report(self, place):
         self.places.put(place)
         if self.gives_up.is_set():
             raise ConnectionLostError("lost")
@@ -62,32 +77,32 @@ def names(slots):
 
 
 def test_those_who_wait_are_served_in_the_order_of_their_coming_and_told_their_place():
-    slots = UploadSlots(slots=2)
-    guests = []
+    slots = made(slots=2)
+    requesters = []
     for number in range(5):
-        guests.append(RequestHandler(slots, number))
+        requesters.append(Requester(slots, number))
         if number < 2:
-            assert guests[number].served.wait(SOON)
+            assert requesters[number].served.wait(SOON)
         else:
-            guests[number].is_told(number - 1)
+            requesters[number].is_told(number - 1)
     for number in range(5):
         assert names(slots) == [number, number + 1][: 5 - number]
-        for place, waiting in enumerate(guests[number + 2 :], start=1):
+        for place, waiting in enumerate(requesters[number + 2 :], start=1):
             assert not waiting.served.is_set()
             waiting.is_told(place)
-        guests[number].ends()
+        requesters[number].ends()
         if number < 3:
-            assert guests[number + 2].served.wait(SOON)
+            assert requesters[number + 2].served.wait(SOON)
     assert names(slots) == []
 
 
 def test_who_gives_up_leaves_its_place_to_the_next():
-    slots = UploadSlots(slots=1)
-    first = RequestHandler(slots, "first")
+    slots = made(slots=1)
+    first = Requester(slots, "first")
     assert first.served.wait(SOON)
-    second = RequestHandler(slots, "second")
+    second = Requester(slots, "second")
     second.is_told(1)
-    third = RequestHandler(slots, "third")
+    third = Requester(slots, "third")
     third.is_told(2)
     second.gives_up.set()
     second.ends()
@@ -100,60 +115,88 @@ def test_who_gives_up_leaves_its_place_to_the_next():
 
 @pytest.mark.parametrize(("number", "half"), [(1, 1), (2, 1), (3, 1), (8, 4)])
 def test_one_address_has_no_more_than_half_of_the_slots(number, half):
-    slots = UploadSlots(slots=number)
-    greedy = [RequestHandler(slots, n, "greedy") for n in range(half)]
-    for guest in greedy:
-        assert guest.served.wait(SOON)
-    late = RequestHandler(slots, "late", "greedy")
+    slots = made(slots=number)
+    greedy = [Requester(slots, n, "greedy") for n in range(half)]
+    for requester in greedy:
+        assert requester.served.wait(SOON)
+    late = Requester(slots, "late", "greedy")
     late.is_told(1)
-    others = [RequestHandler(slots, f"other {n}") for n in range(number - half)]
-    for guest in others:
-        assert guest.served.wait(SOON)  # before the one that came first
+    others = [Requester(slots, f"other {n}") for n in range(number - half)]
+    for requester in others:
+        assert requester.served.wait(SOON)  # before the one that came first
     assert not late.served.is_set()
     greedy[0].ends()
     assert late.served.wait(SOON)
-    for guest in (late, *greedy, *others):
-        guest.ends()
+    for requester in (late, *greedy, *others):
+        requester.ends()
 
 
 def test_a_slot_is_free_again_after_an_error():
-    slots = UploadSlots(slots=1)
+    slots = made(slots=1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), slots.slot("a", "b", pytest.fail):
+        with pytest.raises(ZeroDivisionError), slots.slot(upload_of(), pytest.fail):
             raise ZeroDivisionError
     assert names(slots) == []
 
 
 def test_closing_wakes_all_who_wait_and_lets_nobody_in():
-    slots = UploadSlots(slots=1)
-    first = RequestHandler(slots, "first")
+    slots = made(slots=1)
+    first = Requester(slots, "first")
     assert first.served.wait(SOON)
-    waiting = [RequestHandler(slots, number) for number in range(4)]
-    for guest in waiting:
-        guest.places.get(timeout=SOON)
+    waiting = [Requester(slots, number) for number in range(4)]
+    for requester in waiting:
+        requester.places.get(timeout=SOON)
     slots.close()
-    for guest in waiting:
-        guest.ends()
-        assert guest.error is not None
+    for requester in waiting:
+        requester.ends()
+        assert requester.error is not None
     first.ends()
-    with pytest.raises(ConnectionLostError), slots.slot("late", "b", pytest.fail):
+    with pytest.raises(ConnectionLostError), slots.slot(upload_of("late", "b"), pytest.fail):
         pass
 
 
 def test_without_a_limit_nobody_is_held_back():
-    slots = UploadSlots()
-    with slots.slot("a", "b", pytest.fail) as upload:
-        sizes = [count for _, count in slots.chunks(upload, 10**9)]
-        assert sum(sizes) == upload.sent == 10**9
-        assert max(sizes) == upload_slots.FREE_CHUNK
+    sizes = [count for _, count in made().chunks(10**9)]
+    assert sum(sizes) == 10**9
+    assert max(sizes) == UNLIMITED_CHUNK_BYTES
 
 
 def test_chunks_cover_an_upload_without_a_gap():
-    slots = UploadSlots(limit=3 * 2**20)
-    with slots.slot("a", "b", pytest.fail) as upload:
-        chunks = list(slots.chunks(upload, 100_000))
-    assert [offset for offset, _ in chunks] == list(range(0, 100_000, PACED_CHUNK))
+    chunks = list(made(limit=3 * 2**20).chunks(100_000))
+    assert [offset for offset, _ in chunks] == list(range(0, 100_000, MIN_PACED_CHUNK_BYTES))
     assert sum(count for _, count in chunks) == 100_000
+
+
+def test_parts_of_one_file_are_counted_together_until_another_file_is_sent(tmp_path):
+    path, slots, active = tmp_path / "a", made(), []
+    path.write_bytes(bytes(3 * MAX_SMALL_BODY_BYTES))
+
+    def send_file(file, start, count):
+        active.append((slots.active()[0].name, slots.active()[0].sent))
+        return count
+
+    connection = SimpleNamespace(
+        remote=Address("b", 1), send=len, send_soon=len, send_file=send_file
+    )
+    upload, large = Upload(connection, slots), FileData(2 * MAX_SMALL_BODY_BYTES)
+    with path.open("rb") as file:
+        upload.send(file, "a", None, large, 0)
+        upload.send(file, "small", None, FileData(1), 0)  # it needs no slot
+        began = upload.began
+        upload.send(file, "a", None, large, MAX_SMALL_BODY_BYTES)
+        assert (upload.name, upload.sent, upload.began) == ("a", 2 * large.bytes, began)
+        upload.send(file, "b", None, large, 0)
+    assert (upload.name, upload.sent) == ("b", large.bytes)
+    # The last byte of each goes alone.
+    first, second = large.bytes - 1, 2 * large.bytes - 1
+    assert active == [
+        ("a", 0),
+        ("a", first),
+        ("a", first + 1),
+        ("a", second),
+        ("b", 0),
+        ("b", first),
+    ]
 
 
 # The limit.
@@ -179,63 +222,62 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    made = Clock()
-    monkeypatch.setattr(upload_slots, "monotonic", made)
-    monkeypatch.setattr(upload_slots, "Event", lambda: made)
-    return made
+    clock = Clock()
+    monkeypatch.setattr(upload_slots, "monotonic", clock)
+    monkeypatch.setattr(upload_slots, "Event", lambda: clock)
+    return clock
 
 
-@pytest.mark.parametrize("limit", [LEAST_RATE, 500_000, 5 * 2**20, 10**9])
+@pytest.mark.parametrize("limit", [MIN_RATE_BYTES_PER_S, 500_000, 5 * 2**20, 10**9])
 def test_a_limit_is_what_is_sent_in_a_second(clock, limit):
-    slots = UploadSlots(limit=limit)
-    most = max(PACED_CHUNK, int(limit * PACE))
-    with slots.slot("a", "b", pytest.fail) as upload:
-        began = clock.now
-        for _ in slots.chunks(upload, 3 * limit):
-            assert upload.sent <= limit * (clock.now - began) + most
+    slots = made(limit=limit)
+    most = max(MIN_PACED_CHUNK_BYTES, int(limit * MIN_CHUNK_TIME_S))
+    sent, began = 0, clock.now
+    for _, count in slots.chunks(3 * limit):
+        assert sent <= limit * (clock.now - began) + most
+        sent += count
     assert clock.now - began == pytest.approx(3, abs=2 * most / limit)
 
 
 @pytest.mark.parametrize(
     ("limit", "chunk"),
-    [(LEAST_RATE, PACED_CHUNK), (5 * 2**20, 26_214), (10**9, FREE_CHUNK), (200 * 10**6, 10**6)],
+    [
+        (MIN_RATE_BYTES_PER_S, MIN_PACED_CHUNK_BYTES),
+        (5 * 2**20, 26_214),
+        (10**9, UNLIMITED_CHUNK_BYTES),
+        (200 * 10**6, 10**6),
+    ],
 )
 def test_a_chunk_is_never_so_short_that_its_moment_would_be_missed(clock, limit, chunk):
-    slots = UploadSlots(limit=limit)
-    with slots.slot("a", "b", pytest.fail) as upload:
-        assert {count for _, count in slots.chunks(upload, 10 * chunk)} == {chunk}
+    assert {count for _, count in made(limit=limit).chunks(10 * chunk)} == {chunk}
 
 
 def test_after_a_pause_nothing_is_caught_up_with(clock):
-    slots = UploadSlots(limit=2**20)
-    with slots.slot("a", "b", pytest.fail) as upload:
-        list(slots.chunks(upload, 2**20))
-        clock.now += 100
-        began = clock.now
-        list(slots.chunks(upload, 2**20))
-        assert clock.now - began == pytest.approx(1, abs=0.05)
+    slots = made(limit=2**20)
+    list(slots.chunks(2**20))
+    clock.now += 100
+    began = clock.now
+    list(slots.chunks(2**20))
+    assert clock.now - began == pytest.approx(1, abs=0.05)
 
 
 def test_a_limit_is_shared_evenly(clock):
-    slots = UploadSlots(limit=2**20)
-    with (
-        slots.slot("a", "b", pytest.fail) as one,
-        slots.slot("c", "d", pytest.fail) as two,
-    ):
-        began = clock.now
-        for _ in zip(slots.chunks(one, 2**19), slots.chunks(two, 2**19), strict=True):
-            assert abs(one.sent - two.sent) <= PACED_CHUNK
-            assert one.sent + two.sent <= 2**20 * (clock.now - began) + 2 * PACED_CHUNK
-        assert clock.now - began == pytest.approx(1, abs=0.1)
+    slots = made(limit=2**20)
+    began, one, two = clock.now, 0, 0
+    for (_, more), (_, others) in zip(slots.chunks(2**19), slots.chunks(2**19), strict=True):
+        assert abs(one - two) <= MIN_PACED_CHUNK_BYTES
+        assert one + two <= 2**20 * (clock.now - began) + 2 * MIN_PACED_CHUNK_BYTES
+        one, two = one + more, two + others
+    assert clock.now - began == pytest.approx(1, abs=0.1)
 
 
 def test_many_at_once_are_never_faster_than_the_limit_in_all():
     limit, each = 4 * 2**20, 2**19
-    slots, began = UploadSlots(limit=limit), monotonic()
+    slots, began = made(limit=limit), monotonic()
 
     def send():
-        with slots.slot("a", "b", pytest.fail) as upload:
-            for _ in slots.chunks(upload, each):
+        with slots.slot(upload_of(), pytest.fail):
+            for _ in slots.chunks(each):
                 pass
 
     threads = [Thread(target=send) for _ in range(4)]
@@ -244,33 +286,34 @@ def test_many_at_once_are_never_faster_than_the_limit_in_all():
     for thread in threads:
         thread.join()
     # The last chunk leaves when its moment has come, not when it is over.
-    assert monotonic() - began >= (4 * each - PACED_CHUNK) / limit
+    assert monotonic() - began >= (4 * each - MIN_PACED_CHUNK_BYTES) / limit
 
 
 @pytest.mark.parametrize(
-    ("limit", "slots"), [(LEAST_RATE, 1), (2 * LEAST_RATE, 2), (100 * LEAST_RATE, 32)]
+    ("limit", "slots"),
+    [(MIN_RATE_BYTES_PER_S, 1), (2 * MIN_RATE_BYTES_PER_S, 2), (100 * MIN_RATE_BYTES_PER_S, 32)],
 )
 def test_a_low_limit_means_fewer_at_once_each_fast_enough_not_to_be_given_up(limit, slots):
-    made = UploadSlots(limit=limit)
-    guests = [RequestHandler(made, number) for number in range(slots)]
-    for guest in guests:
-        assert guest.served.wait(SOON)
-    late = RequestHandler(made, "late")
+    few = made(limit)
+    requesters = [Requester(few, number) for number in range(slots)]
+    for requester in requesters:
+        assert requester.served.wait(SOON)
+    late = Requester(few, "late")
     late.is_told(1)
-    for guest in guests:
-        guest.ends()
+    for requester in requesters:
+        requester.ends()
     assert late.served.wait(SOON)
     late.ends()
 
 
 def test_closing_ends_what_waits_for_its_moment():
-    slots = UploadSlots(limit=LEAST_RATE)
+    slots = made(limit=MIN_RATE_BYTES_PER_S)
     begun, ended = Event(), SimpleQueue()
 
     def send():
         try:
-            with slots.slot("a", "b", pytest.fail) as upload:
-                for _ in slots.chunks(upload, 2**30):
+            with slots.slot(upload_of(), pytest.fail):
+                for _ in slots.chunks(2**30):
                     begun.set()
         except ConnectionLostError as error:
             ended.put(error.reason)

@@ -1,0 +1,180 @@
+"""The sentence for each error, in Brazilian Portuguese: what happened, with whom, what to try.
+
+The tables have a sentence for every kind of an error, and tests/cli/test_texts.py compares them
+with the Literals in ``errors``. A name in a sentence may be foreign text: ``terminal`` escapes it.
+"""
+
+from rede_p2p import errors
+from rede_p2p.errors import LostReason, PortReason, ProtocolKind, RedeError, UsageKind
+
+USAGE: dict[UsageKind, str] = {
+    "port": "“{}” não é uma porta: use um número de 1 a 65535",
+    "first-port": "a primeira porta precisa ser de 1024 a 65535, e não “{}”",
+    "ip": "“{}” não é um endereço IP: use a forma 192.168.0.10",
+    "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
+    "too-many": "palavra a mais: “{}” (veja --ajuda)",
+    "quotes": "faltou fechar as aspas em: {}",
+    "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",
+    "peers": "peers não leva mais nada; use: peers",
+    "ls": "use: ls <IP> <PORTA>   (os endereços estão em peers)   ou só   ls",
+    "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <NOME>",
+    "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
+    "buscar": "use: buscar <TEXTO>",
+    "torrent": "use: torrent <NOME>   (um dos seus arquivos)",
+    "status": "status não leva mais nada; use: status",
+    "cancelar": "use: cancelar <N>   (o número está em status)",
+    "no-download": "não há download com o número “{}”: veja em status",
+    "esperar": "esperar não leva mais nada; use: esperar",
+    "rate": "“{}” não é uma taxa: use bytes por segundo, como 500K ou 5M (a menor é 16K)",
+    "ajuda": "não há ajuda sobre “{}”: digite ajuda",
+}
+PROTOCOL: dict[ProtocolKind, str] = {
+    "stranger": "respondeu em outra língua",
+    "http": "falou HTTP",
+    "unknown-verb": "não existe esse pedido",
+    "noise": "isso não é um pedido",
+    "long-line": "linha comprida demais: o limite é 64 KiB",
+    "not-json": "o que segue o pedido precisa ser um objeto JSON",
+    "bad-field": "o campo {} está fora do que se aceita",
+    "no-field": "falta o campo {}",
+    "bad-count": "mandou uma lista com a contagem errada",
+    "bad-length": "anunciou um tamanho diferente do pedido",
+}
+LOST: dict[LostReason, str] = {
+    "refused": "não há ninguém nessa porta",
+    "silent": "não respondeu a tempo",
+    "unreachable": "não há caminho de rede até lá",
+    "address": "o endereço não serve a partir desta máquina",
+    "lost": "a conexão caiu",
+    "changed": "o arquivo mudou enquanto era enviado",
+    "no-port": "nenhuma das portas oferecidas está livre nesta máquina",
+}
+REFUSED = {  # by the code on the wire; a later version may send others
+    "full": "está lotado; tente de novo daqui a pouco",
+    "version": "fala outra versão do protocolo; atualize os dois programas",
+    "no-port": "não tem mais portas para oferecer",
+    "join-first": "só quem entrou na rede anuncia: comece com join e ready",
+    "too-much": "não guarda mais nomes de um mesmo peer: os que passam disso ninguém acha",
+    "not-offered": "isso não foi oferecido a você",
+    "no-such-file": "não compartilha esse arquivo",
+    "not-here": "não tem mais esse conteúdo",
+    "bad-range": "esse intervalo não existe no arquivo",
+    "unreadable": "não conseguiu ler o arquivo que compartilha",
+    "changed": "o arquivo acaba de mudar; tente de novo",
+    "unknown-verb": "não entende esse pedido",
+}
+PORT: dict[PortReason, str] = {
+    "taken": "a porta {0.port} já está em uso nesta máquina: escolha outra",
+    "denied": "a porta {0.port} pede privilégios de administrador: use uma acima de 1023",
+    "address": "{0.ip} não é um endereço desta máquina",
+    "other": "não consegui escutar em {0}",
+}
+# By UnsafeKind and DiskKind; typed str, because a ListProblem has these kinds among others.
+UNSAFE: dict[str, str] = {
+    "control": "tem caracteres de controle",
+    "long": "tem mais de 255 bytes",
+    "empty": "está vazio ou tem uma parte vazia",
+    "dot": "começa com ponto",
+    "separator": "tem “\\” ou “:”",
+    "ending": "termina em ponto ou espaço",
+    "partial": "termina em .parte, que é de downloads em andamento",
+    "reserved": "é reservado no Windows",
+}
+DISK: dict[str, str] = {
+    "denied": "sem permissão para gravar ou ler em {}",
+    "full": "não há espaço no disco para {}",
+    "missing": "não existe: {}",
+    "not-folder": "há um arquivo onde devia haver uma pasta: {}",
+    "name": "o nome não serve neste disco: {}",
+    "link": "há um link no lugar do arquivo parcial, e ele não será seguido: {}",
+    "link-folder": "uma pasta desse caminho é um link, e ele não será seguido: {}",
+    "busy": "já está sendo baixado, nesta janela ou em outra: {}",
+    "replaced": "o arquivo parcial foi removido ou trocado enquanto crescia; repita o get: {}",
+    "crowded": "o sistema não deixa abrir mais arquivos de uma vez: {}",
+    "not-file": "não é um arquivo comum: {}",
+    "changed": "o arquivo mudou enquanto era lido: {}",
+    "stopped": "a leitura foi interrompida: {}",
+    "other": "o disco recusou ({1}): {0}",
+}
+
+
+def describe_error(error: RedeError) -> str:
+    """Return one sentence about an error."""
+    return _request(error) or _other_side(error) or _result(error)
+
+
+def _request(error: RedeError) -> str:
+    """Return the sentence where the typed words are wrong or name nothing, else ""."""
+    match error:
+        case errors.BadUsageError(kind, text):
+            return USAGE[kind].format(text)
+        case errors.UnknownCommandError(word, suggestion):
+            hint = f"você quis dizer {suggestion}?" if suggestion else "digite ajuda"
+            return f"não conheço o comando “{word}”: {hint}"
+        case errors.AmbiguousNameError(name, choices):
+            places = ", ".join(map(str, choices))
+            hint = f"escolha a porta com get <IP> <PORTA> {name}"
+            return f"há conteúdos diferentes com o nome {name}, em {places}: {hint}"
+        case errors.PeerNotListedError(ip, port):
+            where = ip if port is None else errors.Address(ip, port)
+            return f"{where} não está na lista do tracker: veja os endereços com peers"
+        case errors.NoSuchFileError(name, where):
+            return f"ninguém em {where or 'toda a rede'} compartilha {name}: veja os nomes com ls"
+        case errors.UnsafeNameError(name, kind):
+            return f"o nome “{name}” não é seguro e foi recusado: {UNSAFE[kind]}"
+    return ""
+
+
+def _other_side(error: RedeError) -> str:
+    """Return the sentence where the tracker or another peer failed, else ""."""
+    match error:
+        case errors.ProtocolError(kind, detail):
+            return PROTOCOL[kind].format(detail)
+        case errors.ConnectionLostError(reason):
+            return LOST[reason]
+        case errors.RefusedError(code, message):
+            return REFUSED.get(code) or f"recusou: {message or code}"
+        case errors.PeerUnreachableError(address, cause):
+            refused = isinstance(cause, errors.RefusedError)
+            hint = "" if refused else ". Veja quem está na rede com peers"
+            return f"{address}: {describe_error(cause)}{hint}"
+        case errors.TrackerUnreachableError(address, cause):
+            return _no_tracker(address, cause)
+        case errors.VerificationError(name, source):
+            safe = "nada errado foi guardado; tente de outro peer"
+            return f"{source} mandou bytes que não são de {name}: {safe}"
+    return ""
+
+
+def _no_tracker(address: errors.Address, cause: RedeError) -> str:
+    reason = describe_error(cause)
+    match cause:
+        case errors.ProtocolError():
+            program = f"um programa que não é o tracker da Rede P2P ({reason})"
+            return f"em {address} há {program}: confira o IP e a porta"
+        case errors.RefusedError("unknown-verb"):
+            return f"em {address} há um peer, não o tracker: use a porta do tracker"
+        case errors.RefusedError():
+            return f"o tracker {address} não aceitou: {reason}"
+    hint = "Confira o IP e se o Servidor.py está rodando lá (e o firewall)"
+    return f"não encontrei o tracker em {address}: {reason}. {hint}"
+
+
+def _result(error: RedeError) -> str:
+    """Return the sentence where this machine failed or a command stopped, else ""."""
+    match error:
+        case errors.PortUnavailableError(address, reason):
+            return PORT[reason].format(address)
+        case errors.DiskError(path, kind, detail):
+            return DISK[kind].format(path, detail)
+        case errors.IncompleteError(name, have, size, cause):
+            stopped = f"{name} parou em {100 * have // max(size, 1)} %: {describe_error(cause)}"
+            return f"{stopped}. O que chegou está guardado: repita o get para continuar"
+        case errors.PartlyFailedError(failed, total, first):
+            missing = "não veio" if failed == 1 else "não vieram; o primeiro"
+            return f"{failed} de {total} {missing}: {describe_error(first)}"
+        case errors.InterruptedByUserError():
+            return "interrompido: o que chegou está guardado, repita o get para continuar"
+        case errors.StoppedWaitingError():
+            return "parei de esperar; os downloads continuam: veja status"
+    return ""

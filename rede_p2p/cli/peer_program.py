@@ -1,0 +1,183 @@
+"""The peer's program: the state that its threads share, and how they begin and end.
+
+Peers.py has the functions that the threads run.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from threading import Thread
+
+from rede_p2p.cli import texts
+from rede_p2p.cli.options import PeerOptions, TrackerOptions
+from rede_p2p.cli.session import Session
+from rede_p2p.cli.terminal import Terminal
+from rede_p2p.cli.tracker_program import Start, lines_to_type, run_program
+from rede_p2p.content.hash_cache import HashCache, default_database
+from rede_p2p.download.request import DownloadContext
+from rede_p2p.download.transfers import Transfers
+from rede_p2p.errors import Address, PortUnavailableError, TrackerUnreachableError
+from rede_p2p.events import Post
+from rede_p2p.net.connection import Connection
+from rede_p2p.net.listener import Listener
+from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.tracker.client import TrackerClient
+from rede_p2p.tracker.service import Tracker
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.share_list import ShareList
+from rede_p2p.upload.upload_slots import UploadSlots
+
+MAX_CONNECTIONS = 512  # from other peers at once, half of them from one address
+
+
+@dataclass(frozen=True)
+class Story:
+    """The functions of Peers.py that this program calls."""
+
+    menu: Callable[[Session, Iterable[str], bool], int]
+    listening: "Callable[[Peer, Listener], None]"
+    connect_to_peer: "Callable[[Peer, Address], Connection]"
+
+
+class Peer:
+    """What the threads of this peer share. ``close`` ends them, and waits."""
+
+    def __init__(
+        self, chosen: PeerOptions, story: Story, post: Post, timeouts: Timeouts = DEFAULT
+    ) -> None:
+        self.own_ip = chosen.own_ip
+        self.post = post
+        self.timeouts = timeouts
+        self.hash_cache = HashCache(default_database())
+        self.shares = ShareList(chosen.share_list, self.hash_cache, post, timeouts)
+        self.seeds = SeedStore(self.shares, keeps=chosen.seeds)
+        self.slots = UploadSlots(chosen.limit, timeouts=timeouts)
+        self._listening = story.listening
+        self._port: int | None = None  # the public port
+        self._end_port = ExitStack()
+
+    def open_port(self, port: int) -> bool:
+        """Listen on a public port, and no more on the one before; False if a program has it.
+
+        Raises PortUnavailableError. Called by the main thread, then by the tracker client's.
+        """
+        if port == self._port:
+            return True
+        try:
+            listener = Listener(self.own_ip, port, MAX_CONNECTIONS, texts.refusal, self.timeouts)
+        except PortUnavailableError as error:
+            if error.reason == "taken":
+                return False
+            raise
+        self._end_port.close()
+        thread = Thread(target=self._listening, args=(self, listener), name="listening")
+        thread.start()
+        self._end_port.callback(thread.join)
+        self._end_port.callback(listener.stop)
+        self._port = port
+        return True
+
+    def close(self) -> None:
+        """End every thread, and wait for it."""
+        self.slots.close()
+        self._end_port.close()
+        self.shares.close()
+        self.hash_cache.close()
+
+
+def run_peer(words: Sequence[str], story: Story) -> int:
+    """Run a peer; return the exit status."""
+    return run_program("Peers.py", words, PeerOptions, partial(_run, story))
+
+
+def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
+    terminal.as_json = chosen.json
+    try:
+        with ExitStack() as stack:
+            session = _start(story, chosen, terminal, stack)
+            while chosen.serve:
+                terminal.show_events(timeout=0.5)
+            if chosen.script is not None:
+                return story.menu(session, [chosen.script], False)
+            return story.menu(session, _typed(session), terminal.interactive)
+    finally:
+        terminal.show_events()
+
+
+def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitStack) -> Session:
+    """Join the network; ``stack`` ends what was started, the last first."""
+    peer = Peer(chosen, story, terminal.post)
+    stack.callback(peer.close)
+    client = _join(peer, chosen, terminal, stack)
+    connect = partial(story.connect_to_peer, peer)
+    context = DownloadContext(
+        chosen.folder, connect, peer.hash_cache, client.who_has, peer.seeds, peer.timeouts
+    )
+    transfers = Transfers(context, terminal.post)
+    stack.callback(transfers.close)
+    # The client ends first, so that no transfer waits for the answer of a silent tracker.
+    stack.callback(client.close)
+    peer.seeds.watch(client.entries_changed)
+    terminal.note(f"na rede, pelo tracker {client.tracker}")
+    hint = ""
+    if chosen.serve:
+        hint = "; compartilho o que está na lista até Ctrl-C"
+    elif chosen.script is None and terminal.interactive:
+        hint = "; digite ajuda para ver os comandos"
+    terminal.note(f"minha porta pública é {client.port}{hint}")
+    return Session(terminal, client, context, transfers, peer.shares, peer.slots)
+
+
+def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack) -> TrackerClient:
+    """Join the tracker of the options, else the one of this machine, else a new one here."""
+    if chosen.own_ip is not None:  # reports a wrong address as such, before a connection uses it
+        with Listener(chosen.own_ip, 0, 1, texts.refusal):
+            pass
+    try:
+        return _client(peer, chosen.ip or "127.0.0.1", chosen.port)
+    except TrackerUnreachableError:
+        if chosen.ip is not None:
+            raise
+    tracker = stack.enter_context(_open_tracker(peer))
+    terminal.note("nenhum tracker nesta máquina: abri um aqui. Nas outras, digite:")
+    for line in lines_to_type(tracker):
+        terminal.note(f"    {line}")
+    return _client(peer, "127.0.0.1", tracker.port)
+
+
+def _client(peer: Peer, ip: str, port: int | None) -> TrackerClient:
+    return TrackerClient(
+        ip, port, peer.own_ip, peer.open_port, peer.post, peer.seeds.entries, peer.timeouts
+    )
+
+
+def _open_tracker(peer: Peer) -> Tracker:
+    """Open a tracker in this program, on the well-known port or, where it is taken, any other."""
+    # Imported by name, because no module of the package depends on a script.
+    start: Start = importlib.import_module("Servidor").start
+    port, first_port = TrackerOptions.port, TrackerOptions.first_port
+    try:
+        return Tracker(None, port, first_port, start, peer.post, texts.refusal, peer.timeouts)
+    except PortUnavailableError:
+        return Tracker(None, 0, first_port, start, peer.post, texts.refusal, peer.timeouts)
+
+
+def _typed(session: Session) -> Iterator[str]:
+    """Yield each typed line; while downloads run, only a second Ctrl-C raises KeyboardInterrupt."""
+    warned = False
+    while True:
+        try:
+            line = session.terminal.ask()
+        except KeyboardInterrupt:
+            running = len(session.transfers.running())
+            if warned or not running or not session.terminal.interactive:
+                raise
+            session.terminal.note(texts.still_running(running))
+            warned = True
+        else:
+            if line is None:
+                return
+            warned = False
+            yield line

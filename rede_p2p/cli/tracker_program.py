@@ -1,0 +1,68 @@
+"""The tracker's program, and what both programs do alike: options, help, errors, exit status.
+
+Servidor.py has the functions that the tracker's threads run.
+"""
+
+import gc
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from rede_p2p.cli import manual, options, texts
+from rede_p2p.cli.options import Options, TrackerOptions
+from rede_p2p.cli.terminal import Terminal
+from rede_p2p.content import disk
+from rede_p2p.errors import BadUsageError, RedeError
+from rede_p2p.tracker.service import Tracker
+
+Start = Callable[[Tracker], None]  # the body of the thread that accepts peers
+
+
+def run_tracker(words: Sequence[str], start: Start) -> int:
+    """Run the tracker until Ctrl-C; return the exit status."""
+    return run_program("Servidor.py", words, TrackerOptions, partial(_serve, start))
+
+
+def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
+    ip, port, first_port = chosen.ip, chosen.port, chosen.first_port
+    try:
+        with Tracker(ip, port, first_port, start, terminal.post, texts.refusal) as tracker:
+            terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
+            for line in lines_to_type(tracker):
+                terminal.data(f"    {line}", None)
+            terminal.note("Ctrl-C encerra.")
+            while True:
+                terminal.show_events(timeout=0.5)
+    except KeyboardInterrupt:
+        terminal.note("tracker encerrado")
+        return 130
+
+
+def lines_to_type(tracker: Tracker) -> list[str]:
+    """List what to type on the other machines, one line for each address of this one."""
+    return [f"python3 Peers.py {ip} {tracker.port}" for ip in tracker.addresses()]
+
+
+def run_program(
+    name: str, words: Sequence[str], kind: type[Options], run: Callable[[Options, Terminal], int]
+) -> int:
+    """Run the program in the file ``name``, started with ``words``; return its exit status.
+
+    ``run`` returns the exit status, and raises RedeError or KeyboardInterrupt.
+    """
+    terminal = Terminal()
+    terminal.catch_bugs()
+    gc.freeze()  # imported modules stay: the garbage collector need not visit them
+    disk.raise_descriptor_limit()
+    try:
+        chosen = options.parse(kind, words)
+        if chosen.help or chosen.version:
+            terminal.page(manual.HELP[name] if chosen.help else manual.version(name))
+            return 0
+        return run(chosen, terminal)
+    except KeyboardInterrupt:
+        return 130
+    except RedeError as error:
+        terminal.complain(error)
+        if isinstance(error, BadUsageError):
+            terminal.note(manual.USAGE[name])
+        return error.status

@@ -1,0 +1,64 @@
+"""What a download is asked for, what it needs, and what comes of it: plain data."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.content.merkle import Content
+from rede_p2p.errors import Address
+from rede_p2p.net.connection import Connection
+from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.upload.seed_store import SeedStore
+
+Connect = Callable[[Address], Connection]
+WhoHas = Callable[[Content], "Future[list[Address]]"]
+
+
+@dataclass(frozen=True)
+class DownloadRequest:
+    """A file to fetch: its name at the source, its content, and the peers known to have it."""
+
+    name: str
+    content: Content
+    sources: tuple[Address, ...]
+
+
+@dataclass(frozen=True)
+class DownloadContext:
+    """What every download of this peer uses.
+
+    ``connect`` dials a peer and raises PeerUnreachableError; ``who_has`` asks the tracker and
+    returns at once; finished files are remembered in ``hash_cache`` and offered by ``seeds``.
+    """
+
+    folder: Path
+    connect: Connect
+    hash_cache: HashCache
+    who_has: WhoHas
+    seeds: SeedStore
+    timeouts: Timeouts = DEFAULT
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How far one download is.
+
+    ``kept`` bytes come from an earlier attempt; while ``rechecking`` they are not known yet.
+    ``place`` is our place in a source's queue, 0 when it is our turn.
+    """
+
+    have: int = 0  # bytes verified, the kept ones included
+    kept: int = 0  # bytes
+    sources: int = 0
+    rechecking: bool = False
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a content is now; ``already`` when it was there before."""
+
+    path: Path
+    already: bool

@@ -1,0 +1,148 @@
+"""One source of a download: the conversation with one peer, in a thread of its own.
+
+The source offers pieces; this side takes those that nobody else brings, and has them verified and
+written. Each answer carries the next offer in its head.
+"""
+
+from functools import partial
+from queue import SimpleQueue
+from time import monotonic
+
+from rede_p2p import errors
+from rede_p2p.content import merkle
+from rede_p2p.content.disk import Writer, page_buffer
+from rede_p2p.content.merkle import Content
+from rede_p2p.download.piece_writer import PieceWriter
+from rede_p2p.download.swarm import Swarm
+from rede_p2p.errors import Address
+from rede_p2p.net.connection import Connection
+from rede_p2p.protocol.codec import Pending, encode_request
+from rede_p2p.protocol.messages import PieceData, PieceOffer, Want
+
+MIN_WRITE_BEHIND_BYTES = 1024 * 1024  # a run as long is written beside receiving
+FIRST_PART_BYTES = 512 * 1024  # of a run, verified and written together
+MAX_PART_OF_RUN_BYTES = 2 * 1024 * 1024  # the parts of a long run double up to here
+BUFFERS_PER_SOURCE = 3
+MIN_SOURCES_TO_BATCH_WAKEUPS = 4  # with fewer, the next request leaves when a head comes
+MIN_HEAD_BYTES = 8  # of a reply, before its body
+FIRST_REST_S, MAX_REST_S = 0.001, 0.5  # after an offer of no use; doubled each time
+
+
+class Source:
+    """The conversation with one source about one content."""
+
+    def __init__(
+        self,
+        address: Address,
+        connection: Connection,
+        content: Content,
+        swarm: Swarm,
+        writer: PieceWriter,
+    ) -> None:
+        self._address = address
+        self._connection = connection
+        self._content = content
+        self._piece = merkle.piece_length(content.size)  # bytes
+        self._swarm = swarm
+        self._writer = writer
+        self._buffers = _Buffers(max(self._piece, MAX_PART_OF_RUN_BYTES))
+        self._since = 0  # position in the picker's news up to which the source knows them
+        self._brought = 0  # pieces
+
+    def fetch(self) -> None:
+        """Take what the source offers until it is of no use any more.
+
+        Raises PeerUnreachableError, or DiskError.
+        """
+        try:
+            with self._writer.open() as file:
+                self._converse(file)
+        except (errors.ConnectionLostError, errors.ProtocolError, errors.RefusedError) as error:
+            raise errors.PeerUnreachableError(self._address, error) from error
+
+    def _converse(self, file: Writer) -> None:
+        """Want, then take, receive and ask for more."""
+        rest_s = FIRST_REST_S
+        bitmap, self._since = self._swarm.first_want()
+        offer = self._connection.ask(Want(self._content.root, bitmap), PieceOffer)
+        taken = self._take(offer)
+        while True:
+            while taken:
+                rest_s = FIRST_REST_S
+                coming, head = taken, self._receive_head(taken)
+                offer = PieceOffer(head.first, head.count, head.others)
+                taken = self._take(offer)
+                self._receive(coming, file)
+                self._brought += len(coming)
+            request, self._since = self._swarm.ask_next(self._address, offer, self._since)
+            if request is None:
+                return
+            asked_at = monotonic()
+            offer = self._connection.ask(request, PieceOffer)
+            taken = self._take(offer)
+            if not taken:
+                # An honest source with nothing to offer waits before it says so. One that does not
+                # would keep this thread busy.
+                self._swarm.rest(asked_at + rest_s - monotonic())
+                rest_s = min(2 * rest_s, MAX_REST_S)
+
+    def _take(self, offer: PieceOffer) -> range:
+        """Ask for what is of use in an offer; return those pieces."""
+        take, self._since = self._swarm.take(self._address, offer, self._brought, self._since)
+        if take is None:
+            return range(0)
+        self._connection.send(encode_request(take))
+        return range(take.first, take.first + take.count)
+
+    def _receive_head(self, pieces: range) -> PieceData:
+        """Receive the head of the answer that carries these pieces; raise ProtocolError.
+
+        With many sources, others fill the gap until head and body are here together, and one
+        wake-up serves both. With few, the next request must leave before the body has arrived.
+        """
+        length = merkle.bytes_in(pieces, self._content.size)
+        if self._swarm.count_sources() >= MIN_SOURCES_TO_BATCH_WAKEUPS:
+            self._connection.await_together(length + MIN_HEAD_BYTES)
+        head = self._connection.receive_reply(PieceData, on_pending=partial(self._pend, pieces))
+        if head.bytes != length:
+            raise errors.ProtocolError("bad-length")
+        return head
+
+    def _pend(self, pieces: range, pending: Pending) -> None:
+        self._swarm.note_pending(self._address, pieces, pending)
+
+    def _receive(self, pieces: range, file: Writer) -> None:
+        """Receive a run of pieces, part by part; a long run is written by the writer's thread."""
+        size = self._content.size
+        is_long = merkle.bytes_in(pieces, size) >= MIN_WRITE_BEHIND_BYTES
+        part = max(1, FIRST_PART_BYTES // self._piece)
+        while pieces:
+            some, pieces = pieces[:part], pieces[part:]
+            part = min(2 * part, max(1, MAX_PART_OF_RUN_BYTES // self._piece))
+            buffer = self._buffers.take()
+            data = buffer[: merkle.bytes_in(some, size)]
+            self._connection.receive_all(data)
+            if is_long:
+                done = partial(self._buffers.give_back, buffer)
+                self._writer.write_behind(self._address, some, data, done)
+            else:
+                self._swarm.record(self._address, self._writer.write(file, some, data))
+                self._buffers.give_back(buffer)
+
+
+class _Buffers:
+    """The buffers of one source: one fills while the others are written."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._made = 0
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+
+    def take(self) -> memoryview:
+        if self._made < BUFFERS_PER_SOURCE and self._free.empty():
+            self._made += 1
+            return page_buffer(self._size)
+        return self._free.get()
+
+    def give_back(self, buffer: memoryview) -> None:
+        self._free.put(buffer)

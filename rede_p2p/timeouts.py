@@ -1,0 +1,54 @@
+"""Every deadline and every interval of the two programs, in seconds, in one table.
+
+A ``Timeouts`` is handed down from the programs to whoever waits, so that a test can shorten one
+wait without touching a module.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long each part of a program waits; the defaults are what docs/PROTOCOLO.md promises."""
+
+    # One connection.
+    dial_s: float = 4.0  # for a TCP connection to be made
+    reply_s: float = 8.0  # for one whole line of reply
+    pending_s: float = 600.0  # for "espera" to report progress, in place or in bytes
+    stall_s: float = 15.0  # for a body or a send to progress
+    head_body_wait_s: float = 0.5  # for the body of a reply to arrive with its head
+    accept_pause_s: float = 0.1  # before accepting again when no descriptor is left
+
+    # Finding a tracker by UDP.
+    discovery_try_s: float = 0.4  # for one answer from the network
+    local_discovery_try_s: float = 0.05  # for one answer from this machine, which takes under 1 ms
+    take_over_interval_s: float = 5.0  # between two attempts to answer in place of a tracker gone
+
+    # The tracker and its peers.
+    stranger_silence_s: float = 60.0  # before a connection that is not listed is closed
+    member_silence_s: float = 12.0  # before a listed one is closed: two heartbeats and some
+    heartbeat_s: float = 5.0  # between two pings of a peer with nothing else to say
+    first_rejoin_pause_s: float = 0.25  # before the first attempt to join again
+    max_rejoin_pause_s: float = 8.0  # between two such attempts; the pause doubles up to here
+    restart_grace_s: float = 3.0  # before another tracker of the machine is as good
+    rejoin_dial_s: float = 2.0  # for the connection of such an attempt; closing waits for it
+    leave_s: float = 1.5  # for a tracker to answer ``quit``
+    announce_interval_s: float = 0.2  # between two announcements, however often files change
+
+    # What a peer serves.
+    peer_silence_s: float = 60.0  # before another peer that asks nothing is hung up on
+    place_report_s: float = 2.0  # between two reports of a place in the queue
+    hash_report_s: float = 1.0  # between two reports of how far a hash is
+    offer_wait_s: float = 0.5  # for a piece worth offering to arrive
+    list_poll_s: float = 1.0  # between two looks at the share list
+    file_scan_s: float = 5.0  # between two looks at every shared file
+
+    # A download.
+    layer_hurry_s: float = 1.0  # for the piece hashes from one of several sources
+    download_stall_s: float = 15.0  # without one piece before a download gives up
+    first_search_pause_s: float = 0.1  # between two questions to the tracker who has the content
+    max_search_pause_s: float = 2.0  # the same; the pause doubles up to here
+    min_endgame_wait_s: float = 0.1  # before a piece is asked of a second source
+
+
+DEFAULT = Timeouts()

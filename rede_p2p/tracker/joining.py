@@ -1,0 +1,41 @@
+"""Joining a tracker: the exchange that gives this peer a public port and puts it on the list."""
+
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from rede_p2p.errors import ConnectionLostError, ProtocolError, RefusedError
+from rede_p2p.net.connection import Connection
+from rede_p2p.protocol import codec, messages
+
+Message = TypeVar("Message")
+
+
+def take_port(connection: Connection, wanted: int | None, open_port: Callable[[int], bool]) -> int:
+    """Join; listen on the first offered port that ``open_port`` can have; return it.
+
+    Raises RefusedError, ProtocolError, ConnectionLostError, or what ``open_port`` raises.
+    """
+    offer = ask(connection, messages.Join(messages.PROTOCOL_VERSION, wanted), messages.PortOffer)
+    if offer.version != messages.PROTOCOL_VERSION:
+        raise RefusedError("version")
+    for _ in range(messages.MAX_PORT_OFFERS):
+        if open_port(offer.port):
+            ask(connection, messages.Ready(offer.port), messages.Ok)
+            return offer.port
+        offer = ask(connection, messages.PortTaken(offer.port), messages.PortOffer)
+    raise ConnectionLostError("no-port")
+
+
+def ask(
+    connection: Connection,
+    request: codec.Request,
+    kind: type[Message],
+    timeout: float | None = None,
+) -> Message:
+    """Ask a tracker, whose answers come at once."""
+    return connection.ask(request, kind, timeout, refuse_pending)
+
+
+def refuse_pending(_: codec.Pending) -> NoReturn:
+    """Treat "espera" from a tracker as a breach of the protocol: no answer of its needs one."""
+    raise ProtocolError("stranger")

@@ -1,0 +1,146 @@
+"""What the tracker does for its peers: ports, the list, who has what; and its life.
+
+Owner: the program that opens it, by ``with``. The conversation with each peer is told by
+Servidor.py, whose functions the threads run.
+"""
+
+from collections.abc import Callable
+from threading import Thread
+
+from rede_p2p.errors import RefusedError
+from rede_p2p.events import Event, PeerJoined, PeerLeft
+from rede_p2p.net.address import own_addresses
+from rede_p2p.net.connection import Connection
+from rede_p2p.net.discovery import Responder
+from rede_p2p.net.listener import Listener
+from rede_p2p.net.requests import Describe
+from rede_p2p.protocol import messages
+from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.tracker.content_index import ContentIndex
+from rede_p2p.tracker.registry import Registration, Registry
+
+MAX_CONNECTIONS = 8192  # at once, half of them from one address
+SKIP_BYTES = 256 * 1024  # of a body that nobody reads, received at once
+
+
+class Tracker:
+    """A running tracker: its state and its threads."""
+
+    def __init__(
+        self,
+        ip: str | None,
+        port: int,
+        first_port: int,
+        start: "Callable[[Tracker], None]",
+        post: Callable[[Event], None],
+        describe: Describe,
+        timeouts: Timeouts = DEFAULT,
+    ) -> None:
+        """Listen on TCP ``port`` of ``ip`` (None: all addresses); raise PortUnavailableError.
+
+        ``start`` accepts peers, in a thread of its own, until the listener is stopped. ``post`` is
+        told who comes and goes; ``describe`` puts a refusal into words.
+        """
+        self.listener = Listener(ip, port, MAX_CONNECTIONS, describe, timeouts)
+        self.describe = describe
+        self._registry = Registry(first_port)
+        self._index = ContentIndex()
+        self._post = post
+        self._timeouts = timeouts
+        self._thread = Thread(target=start, args=(self,), name="tracker")
+        self._responder: Responder | None = None
+
+    def __enter__(self) -> "Tracker":
+        self._thread.start()
+        self._responder = Responder(self.listener.address.ip or None, self.port, self._timeouts)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._responder is not None:
+            self._responder.close()
+        self.listener.stop()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        """The TCP port on which peers find this tracker."""
+        return self.listener.address.port
+
+    def addresses(self) -> list[str]:
+        """List the addresses at which other machines may find it, the likeliest first."""
+        if self.listener.address.ip:
+            return [self.listener.address.ip]
+        return own_addresses() or ["127.0.0.1"]
+
+    # What Servidor.py tells, for one connection each, in its thread.
+
+    def silence_s(self, registration: Registration) -> float:
+        """Return for how many seconds a peer may say nothing."""
+        listed = registration.listed
+        return self._timeouts.member_silence_s if listed else self._timeouts.stranger_silence_s
+
+    def offer_port(
+        self, registration: Registration, request: messages.Join | messages.PortTaken
+    ) -> messages.PortOffer:
+        """Offer a public port to a peer that joins, or another when the last one is taken.
+
+        Raises RefusedError ``version``, ``not-offered`` or ``no-port``.
+        """
+        wanted = None
+        if isinstance(request, messages.PortTaken):
+            self._registry.give_back(registration, request.port)
+        elif request.version != messages.PROTOCOL_VERSION:
+            raise RefusedError("version")
+        else:
+            wanted = request.port
+        self.leave(registration)
+        port = self._registry.offer(registration, wanted)
+        return messages.PortOffer(port, registration.ip, messages.PROTOCOL_VERSION)
+
+    def confirm(self, registration: Registration, request: messages.Ready) -> None:
+        """List a peer that listens on the port it was offered; raise RefusedError."""
+        if self._registry.confirm(registration, request.port):
+            self._post(PeerJoined(registration.address))
+
+    def leave(self, registration: Registration) -> None:
+        """Take a peer off the list, with all that it announced."""
+        address = registration.address
+        self._index.leave(registration)
+        if self._registry.leave(registration):
+            self._post(PeerLeft(address))
+
+    def peers(self, registration: Registration, connection: Connection) -> list[messages.PeerEntry]:
+        """List everyone, as this peer can reach them."""
+        return self._registry.members(registration, connection.local.ip)
+
+    def update_index(
+        self,
+        registration: Registration,
+        connection: Connection,
+        request: messages.Announce | messages.Withdraw,
+    ) -> None:
+        """Read what a peer has, or has no more; raise RefusedError ``join-first`` or ``too-much``.
+
+        Raises ProtocolError when the body is ill-formed.
+        """
+        if not registration.listed:
+            left = request.bytes
+            while left:  # so that the next request can be read
+                left -= len(connection.receive_exactly(min(left, SKIP_BYTES)))
+            raise RefusedError("join-first")
+        entries = connection.receive_lines(request.bytes, request.count, messages.FileEntry)
+        if isinstance(request, messages.Announce):
+            self._index.announce(registration, entries)
+        else:
+            self._index.withdraw(registration, entries)
+
+    def find(
+        self, registration: Registration, connection: Connection, request: messages.Find
+    ) -> list[messages.PeerEntry]:
+        """List who has a content, as this peer can reach them."""
+        holders = self._index.holders(request.root)
+        return self._registry.as_reached(holders, registration, connection.local.ip)
+
+    def search(self, request: messages.Search) -> list[messages.SearchResult]:
+        """List the contents with a text in a name."""
+        return self._index.search(request.text, exact=request.exact)

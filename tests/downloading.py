@@ -1,0 +1,70 @@
+"""What the tests of downloads stand on: a folder, sources, and threads that are awaited.
+
+A test module names it in ``pytest_plugins``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sources import Source, context_of
+
+from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.download.download import Download
+from rede_p2p.download.request import DownloadContext, Outcome
+
+
+@pytest.fixture
+def hash_cache() -> Iterator[HashCache]:
+    with closing(HashCache(None)) as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "baixados"
+
+
+@pytest.fixture
+def context(folder: Path, hash_cache: HashCache) -> Callable[..., DownloadContext]:
+    """Return how to make what a download into the folder needs."""
+    return partial(context_of, folder, hash_cache)
+
+
+@pytest.fixture
+def opened(tmp_path: Path, host: str) -> Iterator[Callable[..., Source]]:
+    """Return how to open one more source, which lies or not."""
+    numbers = count()
+    with ExitStack() as stack:
+        yield lambda lie=None, slots=None: Source(
+            tmp_path / f"source{next(numbers)}", host, stack, lie, slots
+        )
+
+
+@pytest.fixture
+def honest(opened: Callable[..., Source]) -> Source:
+    return opened()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+@pytest.fixture
+def beginning(pool: ThreadPoolExecutor) -> Iterator[Callable[[Download], Future[Outcome]]]:
+    """Return how to begin a download in a thread; in the end it is cancelled, and awaited."""
+    with ExitStack() as stack:
+
+        def begin(download: Download) -> Future[Outcome]:
+            stack.callback(download.cancel)
+            return pool.submit(download.run)
+
+        yield begin
