@@ -19,7 +19,7 @@ BORDER = {
 UNTESTED_ALONE = {
     *("download/request", "errors", "events", "timeouts", "protocol/messages"),
     *("cli/commands", "cli/error_texts", "cli/get_command", "cli/manual", "cli/peer_program"),
-    *("cli/prompt", "cli/session", "cli/tracker_program"),
+    *("cli/prompt", "cli/session", "cli/streams", "cli/tracker_program"),
     *("content/recheck_worker", "download/source"),
 }
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 40  # lines

@@ -25,7 +25,8 @@ Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista 
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
-Ctrl-C encerra. Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP""",
+Ctrl-C encerra.
+Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP""",
     "Peers.py": """uso: python3 Peers.py [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
