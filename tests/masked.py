@@ -35,11 +35,6 @@ class _Os(ModuleType):
             raise AttributeError(name)
         return getattr(os, name)
 
-    @staticmethod
-    def lseek(descriptor: int, where: int, how: int) -> int:
-        """Go as far as this disk lets one go; Windows knows no such bound."""
-        return os.lseek(descriptor, min(where, 2**40), how)
-
 
 def _give_up(*_: object) -> None:
     raise socket._GiveupOnSendfile  # type: ignore[attr-defined]

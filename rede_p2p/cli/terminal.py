@@ -103,10 +103,13 @@ class Terminal:
     """One terminal, or the two pipes in its place. Made and used by the main thread."""
 
     def __init__(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
             reconfigure = getattr(stream, "reconfigure", None)
-            if reconfigure is not None:  # an encoding that lacks a letter is no reason to fail
-                reconfigure(errors="backslashreplace")
+            if reconfigure is not None:
+                if not stream.isatty():  # a terminal shows what it can; all else is UTF-8
+                    reconfigure(encoding="utf-8")
+                # A byte that is not UTF-8 is refused by shell.parse, in words.
+                reconfigure(errors="surrogateescape" if stream is sys.stdin else "backslashreplace")
         self._out = Console(highlight=False, markup=False, emoji=False)
         self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.as_json = False  # show data as JSON objects, one a line

@@ -45,6 +45,8 @@ _KINDS: dict[int, DiskKind] = {
     errno.EMFILE: "crowded",
     errno.ENFILE: "crowded",
 }
+if os.name == "nt":
+    _KINDS[errno.EINVAL] = "name"  # what Windows says of ? * | < > and quotes
 
 
 class FileState(NamedTuple):

@@ -26,6 +26,7 @@ except ModuleNotFoundError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_LOCKED_OFFSET = 2**43  # bytes: far beyond a content, and within what ext4 and NTFS let one seek
 Place = TypeVar("Place", str, Path)  # for thousands of files, a Path costs more than the disk
 FLUSH_INTERVAL_S = 0.05  # between two looks at how much there is to flush
 MIN_FLUSH_BYTES = 16 * 1024 * 1024
@@ -257,8 +258,11 @@ def _lock(file: FileIO, path: str) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         elif msvcrt is not None:
             # A byte far beyond any content: Windows locks forbid reading what they cover.
-            os.lseek(file.fileno(), 2**62, os.SEEK_SET)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            os.lseek(file.fileno(), _LOCKED_OFFSET, os.SEEK_SET)
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError as error:  # whatever its errno: Wine leaves an older one there
+                raise DiskError(path, "busy") from error
             os.lseek(file.fileno(), 0, os.SEEK_SET)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):

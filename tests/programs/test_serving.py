@@ -348,3 +348,15 @@ def test_the_services_of_the_documentation_run_as_they_are_written(tmp_path):
 def settings(unit):
     lines = unit.read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
+
+
+def test_what_goes_through_a_pipe_is_utf_8_whatever_the_system_prefers(net):
+    net.tracker()
+    _, port = net.peer("--servir", files={"ação.txt": b"x"})
+    environment = {**net.environment(), "PYTHONIOENCODING": "cp1252"}  # as Windows has it
+    program = net.start(*net.words(ip=beside(net.ip)), environment=environment)
+    program.says("minha porta pública")
+    program.send(f"ls {net.ip} {port}", f"get {net.ip} ação.txt", "quit")
+    program.prints(r"^ação\.txt\t")
+    program.prints("ação.txt: baixado e verificado")
+    assert program.end().status == 0
