@@ -1,0 +1,85 @@
+"""What ``get`` understands by its words, and what it shows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from processes import eventually
+
+from rede_p2p.cli.error_texts import USAGE
+from rede_p2p.cli.get_command import MAX_RESULT_ROWS, get
+from rede_p2p.cli.shell import Command
+from rede_p2p.errors import BadUsageError, NoSuchFileError
+
+FILES = {"foto [v2].png": b"png" * 1000, "a.txt": b"a", "pasta/b.txt": b"b"}
+
+pytest_plugins = ["sessions"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("get 10.0.0.7", "get"),
+        ("get 10.0.0.256 a.txt", "ip"),
+        ("get 10.0.0.7:5455 a.txt", "ip"),
+        ("get 10.0.0.7 99999 a.txt", "port"),
+    ],
+)
+def test_an_address_without_a_name_or_a_wrong_one_is_told(rede, line, kind):
+    result = rede.run(line)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.splitlines()[-1] == USAGE[kind].format(
+        line.split()[-2 if kind == "ip" else -1 - (kind == "port")]
+    )
+
+
+def test_one_file_is_told_with_its_place_and_then_as_already_there(rede):
+    ip = rede.source(FILES).address.ip
+    path = rede.downloads / "foto [v2].png"
+    result = rede.run(f'get {ip} "foto [v2].png"')
+    assert (result.status, result.out) == (
+        0, f"foto [v2].png: baixado e verificado, 2,9 KiB: {path}\n",
+    )  # fmt: skip
+    assert path.read_bytes() == FILES["foto [v2].png"]
+    again = rede.run(f'get {ip} "foto [v2].png"')
+    assert (again.status, again.out) == (0, f"foto [v2].png: já estava em {path}\n")
+    fact = json.loads(rede.run(f'get {ip} "foto [v2].png"', "--json").out)
+    assert (fact["size"], fact["path"], fact["already"]) == (3000, str(path), True)
+
+
+def test_of_several_files_the_missing_one_is_told_beside_the_others(rede):
+    source = rede.source(FILES)
+    result = rede.run(f"get {source.address.ip} {source.address.port} a.txt nada.txt pasta/")
+    rows = dict(line.split("\t") for line in result.out.splitlines())
+    assert rows.keys() == {"Arquivo", "a.txt", "pasta/b.txt", "nada.txt"}
+    assert rows["nada.txt"].startswith("ninguém em ")
+    assert (rede.downloads / "pasta" / "b.txt").read_bytes() == b"b"
+    assert result.status == NoSuchFileError.status
+    assert result.err.splitlines()[-2:] == [
+        "2 baixados e verificados, 0 já estavam aqui",
+        f"1 de 3 não veio: {rows['nada.txt']}",
+    ]
+
+
+def test_of_many_files_only_the_number_is_told_and_who_failed(rede):
+    source = rede.source({f"{n}.txt": b"%d" % n for n in range(MAX_RESULT_ROWS + 1)})
+    result = rede.run(f"get {source.address.ip} '*'")
+    assert (result.status, result.out) == (0, "Arquivo\tResultado\n")
+    assert result.err.splitlines()[-1].startswith("51 baixados e verificados")
+    result = rede.run(f"get {source.address.ip} '*' nada")
+    assert [line.split("\t")[0] for line in result.out.splitlines()] == ["Arquivo", "nada"]
+
+
+def test_a_name_alone_is_looked_for_in_the_whole_network(rede):
+    def menu(session):
+        eventually(lambda: session.client.search("minha foto.png", exact=True))
+        with pytest.raises(BadUsageError) as caught:
+            get(session, Command("get", ("minha", "foto.png")))
+        assert (caught.value.kind, caught.value.text) == ("blanks", "minha foto.png")
+        get(session, Command("get", ("minha foto.png", "nada")))
+
+    result = rede.be(menu, files={"minha foto.png": b"png"})
+    assert result.status == 5
+    assert (rede.downloads / "minha foto.png").read_bytes() == b"png"
+    assert rede.run("get nada").status == 5

@@ -1,0 +1,42 @@
+"""How the commands begin: how many words they have, and whom they may speak to."""
+
+from __future__ import annotations
+
+import pytest
+
+from rede_p2p.cli.session import expect, listed
+from rede_p2p.cli.shell import Command
+from rede_p2p.errors import Address, BadUsageError, PeerNotListedError
+
+pytest_plugins = ["sessions"]
+
+
+@pytest.mark.parametrize("words", [(), ("a",), ("a", "b")])
+def test_a_command_with_as_many_words_as_it_has_is_let_through(words):
+    expect(Command("x", words), len(words), "ls")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [Command("x", ()), Command("x", ("a b", "c")), Command("x", ("a",), background=True)],
+)
+def test_too_few_words_too_many_or_a_background_is_wrong(command):
+    with pytest.raises(BadUsageError) as caught:
+        expect(command, 1, "torrent")
+    assert (caught.value.kind, caught.value.text) == ("torrent", " ".join(command.words))
+
+
+def test_only_the_peers_that_the_tracker_lists_are_found_oneself_last(rede):
+    other = rede.source({}).address
+
+    def menu(session):
+        own = Address(rede.host, session.client.port)
+        assert listed(session, other.ip, None) == [[other], []]
+        assert listed(session, other.ip, other.port) == [[other], []]
+        assert listed(session, own.ip, None) == [[], [own]]
+        for ip, port in ((other.ip, own.port), ("192.0.2.1", None)):
+            with pytest.raises(PeerNotListedError) as caught:
+                listed(session, ip, port)
+            assert (caught.value.ip, caught.value.port) == (ip, port)
+
+    assert rede.be(menu).status == 0

@@ -1,0 +1,78 @@
+"""How a program begins and ends: what it tells, and its exit status."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from listening import tracker_at
+
+import Servidor
+from rede_p2p.cli import error_texts, manual
+from rede_p2p.cli.options import PeerOptions, TrackerOptions
+from rede_p2p.cli.tracker_program import lines_to_type, run_program, run_tracker
+from rede_p2p.errors import DiskError, InterruptedByUserError
+from rede_p2p.net.address import own_addresses
+
+pytest_plugins = ["sessions"]
+pytestmark = pytest.mark.usefixtures("hooks")
+
+
+def test_what_to_type_elsewhere_has_the_address_and_the_port(host):
+    with tracker_at(host) as tracker:
+        assert lines_to_type(tracker) == [f"python3 Peers.py {host} {tracker.port}"]
+
+
+def test_what_to_type_elsewhere_is_told_for_each_address_where_all_are_listened_on(tracker):
+    tracker.listener.address = tracker.listener.address._replace(ip="")
+    told = [line.split()[2] for line in lines_to_type(tracker)]
+    assert told == (own_addresses() or ["127.0.0.1"])
+
+
+@pytest.mark.parametrize("word", ["-h", "--help", "--ajuda"])
+def test_help_is_told_and_nothing_is_opened(word, capsys):
+    assert run_tracker([word, "80"], Servidor.start) == 0
+    assert capsys.readouterr() == (manual.HELP["Servidor.py"] + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--nada"], error_texts.USAGE["option"].format("nada")),
+        (["80", "81"], error_texts.USAGE["too-many"].format("81")),
+        (["--primeira-porta", "80"], error_texts.USAGE["first-port"].format("80")),
+    ],
+)
+def test_wrong_words_are_told_with_the_usage_and_are_status_2(words, said, capsys):
+    assert run_tracker(words, Servidor.start) == 2
+    assert capsys.readouterr() == ("", f"{said}\n{manual.USAGE['Servidor.py']}\n")
+
+
+def test_a_port_that_is_taken_is_told_without_the_usage(host, capsys):
+    with socket.create_server((host, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run_tracker([str(port), "--ip", host], Servidor.start) == 2
+    said = capsys.readouterr().err
+    assert said == f"a porta {port} já está em uso nesta máquina: escolha outra\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (InterruptedByUserError(), 130, "interrompido: "),
+        (DiskError("a.txt", "full"), 9, "não há espaço no disco para a.txt\n"),
+    ],
+)
+def test_what_a_program_raises_is_its_status(error, status, said, capsys):
+    def fail(chosen, terminal):
+        assert (chosen.ip, chosen.port) == ("10.0.0.7", 9000)
+        raise error
+
+    assert run_program("Peers.py", ["10.0.0.7:9000"], PeerOptions, fail) == status
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(said) and bool(err) == bool(said)
+
+
+def test_what_a_program_returns_is_its_status():
+    assert run_program("Servidor.py", [], TrackerOptions, lambda *_: 7) == 7

@@ -1,0 +1,106 @@
+"""A peer's program in the test's own process, in a real network, and a source beside it.
+
+A test module names it in ``pytest_plugins``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from listening import tracker_at
+from processes import Result, beside
+from sources import LONG_AGO, Source
+
+import Peers
+from rede_p2p.cli.peer_program import Story, run_peer
+from rede_p2p.cli.session import Session
+from rede_p2p.tracker.service import Tracker
+
+
+@dataclass
+class Rede:
+    """A network of one tracker; each peer of it has an address of its own."""
+
+    folder: Path
+    host: str
+    port: int  # the tracker's
+    stack: ExitStack
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def downloads(self) -> Path:
+        return self.folder / "baixados"
+
+    def words(self, files: Mapping[str, bytes] = {}) -> list[str]:
+        """Write what a peer shares; return its options."""
+        shared = self.folder / "compartilhados"
+        shared.mkdir(exist_ok=True)
+        lines = []
+        for number, (name, data) in enumerate(files.items()):
+            (shared / str(number)).write_bytes(data)
+            os.utime(shared / str(number), ns=(LONG_AGO, LONG_AGO))
+            lines.append(f'"{name}" {number}\n')
+        (shared / "lista.txt").write_text("".join(lines), encoding="utf-8")
+        places = ["--arquivos", str(shared / "lista.txt"), "--pasta", str(self.downloads)]
+        return ["--ip", self.host, *places]
+
+    def run(
+        self,
+        script: str,
+        *words: str,
+        files: Mapping[str, bytes] = {},
+    ) -> Result:
+        """Run a peer that does what the script says and leaves."""
+        return self._run(Peers.menu, *words, "-c", script, files=files)
+
+    def be(
+        self,
+        do: Callable[[Session], object],
+        files: Mapping[str, bytes] = {},
+    ) -> Result:
+        """Run a peer whose menu is ``do``."""
+        return self._run(lambda session, *_: do(session) or 0, files=files)
+
+    def _run(self, menu: Callable[..., int], *words: str, files: Mapping[str, bytes]) -> Result:
+        story = Story(menu, Peers.listening, Peers.connect_to_peer)
+        self.capsys.readouterr()
+        status = run_peer([self.host, str(self.port), *self.words(files), *words], story)
+        result = Result(status, *self.capsys.readouterr())
+        assert "erro interno" not in result.err
+        return result
+
+    def source(self, files: Mapping[str, bytes]) -> Source:
+        """Have one more peer, which shares these."""
+        ip = beside(self.host)
+        found = Source(self.folder / "fonte", "", self.stack)
+        found.join(self.host, self.port, ip)
+        found.share(files)
+        return found
+
+
+@pytest.fixture
+def tracker(host: str) -> Iterator[Tracker]:
+    with tracker_at(host) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what a program sets for the whole process."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+
+@pytest.fixture
+def rede(
+    tmp_path: Path, host: str, tracker: Tracker, capsys: pytest.CaptureFixture[str], hooks: None
+) -> Iterator[Rede]:
+    with ExitStack() as stack:
+        yield Rede(tmp_path, host, tracker.port, stack, capsys)
