@@ -6,6 +6,7 @@ A test module names it in ``pytest_plugins``.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -92,10 +93,18 @@ def tracker(host: str) -> Iterator[Tracker]:
 
 
 @pytest.fixture
-def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put back what a program sets for the whole process."""
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+def hooks(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Put back what a program sets for the whole process: hooks, streams, signal handlers."""
+    places = [(sys, "excepthook"), (threading, "excepthook")]
+    places += [(sys, name) for name in ("stdin", "stdout", "stderr")]
+    before = [(place, name, getattr(place, name)) for place, name in places]
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    yield
+    for place, name, value in before:
+        setattr(place, name, value)
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -18,20 +18,18 @@ pytest_plugins = ["sessions"]
 
 
 @pytest.mark.parametrize(
-    ("line", "kind"),
+    ("line", "kind", "text"),
     [
-        ("get 10.0.0.7", "get"),
-        ("get 10.0.0.256 a.txt", "ip"),
-        ("get 10.0.0.7:5455 a.txt", "ip"),
-        ("get 10.0.0.7 99999 a.txt", "port"),
+        ("get 10.0.0.7", "get", ""),
+        ("get 10.0.0.256 a.txt", "ip", "10.0.0.256"),
+        ("get 10.0.0.7:5455 a.txt", "ip", "10.0.0.7:5455"),
+        ("get 10.0.0.7 99999 a.txt", "port", "99999"),
     ],
 )
-def test_an_address_without_a_name_or_a_wrong_one_is_told(rede, line, kind):
+def test_an_address_without_a_name_or_a_wrong_one_is_told(rede, line, kind, text):
     result = rede.run(line)
     assert (result.status, result.out) == (2, "")
-    assert result.err.splitlines()[-1] == USAGE[kind].format(
-        line.split()[-2 if kind == "ip" else -1 - (kind == "port")]
-    )
+    assert result.err.splitlines()[-1] == USAGE[kind].format(text)
 
 
 def test_one_file_is_told_with_its_place_and_then_as_already_there(rede):

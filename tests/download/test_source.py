@@ -44,13 +44,14 @@ class Scripted:
     def __init__(self, path, stack):
         request = DownloadRequest("a.bin", CONTENT, (HERE,))
         self.swarm = Swarm(request, SourceFinder(request, nobody_else, DEFAULT), DEFAULT)
-        self.swarm.begin(SeedStore().begin("a.bin", CONTENT, LAYER, path), range(0))
         self.path = path
         self._stack = stack
 
-    def begin(self):
-        """Begin to fetch."""
+    def begin(self, *kept):
+        """Begin to fetch; some pieces are as if kept from an earlier attempt."""
         swarm, stack = self.swarm, self._stack
+        swarm.begin(SeedStore().begin("a.bin", CONTENT, LAYER, self.path), range(len(kept)))
+        swarm.record_recheck(dict.fromkeys(kept, True))
         partial = stack.enter_context(PartialFile(self.path))
         writer = stack.enter_context(
             PieceWriter(partial, len(DATA), LAYER, swarm.is_here, swarm.record, swarm.fail)
@@ -92,23 +93,19 @@ def scripted(tmp_path):
 
 
 def test_what_is_of_use_is_taken_until_nothing_is_missing(scripted):
-    scripted.path.write_bytes(PIECES[1])
-    scripted.swarm.begin(SeedStore().begin("a.bin", CONTENT, LAYER, scripted.path), range(1, 2))
-    scripted.swarm.record_recheck({1: True})
-    scripted.path.write_bytes(PIECES[0] * 2)  # only to be seen to stay as it is
-    scripted.begin()
-    assert scripted.hears() == Want(CONTENT.root, bytes([0b10111000]))
-    scripted.says(PieceOffer(0, 4))
-    assert scripted.hears() == Take(0, 1, got=(0,))
-    scripted.gives(0, offer=(1, 3))  # of which the first is here
+    scripted.begin(0)
+    assert scripted.hears() == Want(CONTENT.root, bytes([0b01111000]))
+    scripted.says(PieceOffer(1, 1))
+    assert scripted.hears() == Take(1, 1, got=(1,))
+    scripted.gives(1, offer=(0, 4))  # of which the first two are here
     assert scripted.hears() == Take(2, 2, got=(2, 3))
     scripted.gives(2, 3)
     assert scripted.hears() == Next()
-    scripted.says(PieceOffer(1, 1, others=(3, 4)))
+    scripted.says(PieceOffer(1, 1, others=(3, 4)))  # one of them is of use
     assert scripted.hears() == Take(4, 1, got=(4,))
     scripted.gives(4)
     assert scripted.ended.result(SOON) is None
-    assert right_pieces(scripted.path, DATA) == {0, 2, 3, 4}
+    assert right_pieces(scripted.path, DATA) == {1, 2, 3, 4}  # the kept one is not written
     assert scripted.swarm.progress().have == len(DATA)
 
 
@@ -147,7 +144,7 @@ def test_an_offer_of_a_piece_that_does_not_exist_is_a_breach(scripted, offer):
     assert isinstance(cause, ProtocolError) and cause.kind == "bad-length"
 
 
-def test_a_refusal_and_a_lost_connection_are_told_with_the_source(scripted):
+def test_a_refusal_is_told_with_the_source(scripted):
     scripted.begin()
     scripted.hears()
     scripted.says(Refusal("not-here"))

@@ -1,0 +1,120 @@
+"""What each command shows, and what it says of wrong words."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from listening import SOON
+from processes import eventually
+from sources import Gate
+
+from rede_p2p.cli.commands import COMMANDS
+from rede_p2p.cli.error_texts import USAGE
+from rede_p2p.cli.shell import parse
+from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES
+from rede_p2p.errors import InterruptedByUserError, PartlyFailedError
+
+LARGE = random.Random(4).randbytes(2 * MAX_SMALL_FILE_BYTES)
+
+pytest_plugins = ["sessions"]
+
+
+def do(session, line):
+    for command in parse(line, frozenset(COMMANDS)):
+        COMMANDS[command.name](session, command)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "text"),
+    [
+        ("peers x", "peers", "x"),
+        ("peers &", "peers", ""),
+        ("ls 127.0.0.1", "ls", ""),
+        ("ls 127.0.0.1 0", "port", "0"),
+        ("get", "get", ""),
+        ("buscar", "buscar", ""),
+        ("torrent a b", "torrent", ""),
+        ("status x", "status", ""),
+        ("cancelar", "cancelar", ""),
+        ("cancelar 7", "no-download", "7"),
+        ("esperar x", "esperar", ""),
+        ("ajuda xyz", "ajuda", "xyz"),
+    ],
+)
+def test_wrong_words_are_told_how_the_command_is_used(rede, line, kind, text):
+    result = rede.run(line)
+    assert result.status == 2
+    assert result.err.splitlines()[-1] == USAGE[kind].format(text)
+    assert result.out == ""
+
+
+def test_everyone_is_listed_and_oneself_marked(rede):
+    source = rede.source({})
+    head, *rows = rede.run("peers").out.splitlines()
+    assert head == "Endereço IP\tPorta\t"
+    assert sorted(rows) == [f"{rede.host}\t5456\teste peer", f"{source.address.ip}\t5455\t"]
+
+
+def test_a_peer_that_the_tracker_does_not_list_is_not_connected_to(rede):
+    source = rede.source({"a.txt": b"a"})
+    result = rede.run(f"ls {source.address.ip} {source.address.port + 7}")
+    assert (result.status, result.out) == (4, "")
+    result = rede.run(f"ls {source.address.ip} {source.address.port}")
+    assert [line.split("\t")[:2] for line in result.out.splitlines()[1:]] == [["a.txt", "1 B"]]
+
+
+def test_the_names_of_one_content_are_one_row(rede):
+    def look(session):
+        session.terminal.as_json = True
+        eventually(lambda: len(session.client.search("")) == 3)
+        do(session, "ls; buscar texto; buscar nada")
+
+    result = rede.be(look, files={"b.txt": b"mesmo", "a texto": b"mesmo", "outro": b""})
+    found = [json.loads(line) for line in result.out.splitlines()]
+    assert sorted((fact["names"], fact["size"]) for fact in found) == [
+        (["a texto"], 5), (["a texto", "b.txt"], 5), (["outro"], 0),
+    ]  # fmt: skip
+    assert result.err.splitlines()[-1] == "nada encontrado"
+
+
+def test_a_torrent_is_written_beside_the_downloads(rede):
+    result = rede.run("torrent aula.txt", files={"aula.txt": b"aula"})
+    path = rede.downloads / "aula.txt.torrent"
+    assert (result.status, result.out) == (0, f"{path}\n")
+    assert b"8:aula.txt" in path.read_bytes()
+
+
+def test_a_download_in_the_background_is_shown_cancelled_and_awaited(rede, capsys):
+    source = rede.source({"grande.bin": LARGE})
+    source.lie = gate = Gate()
+
+    def menu(session):
+        capsys.readouterr()
+        do(session, "status; esperar")
+        assert capsys.readouterr().err == "nada em andamento\n"
+        do(session, f"get {source.address.ip} grande.bin &")
+        assert gate.reached.wait(SOON)
+        do(session, "status")
+        shown = capsys.readouterr().out.splitlines()[1].split("\t")
+        assert [shown[0], shown[1], shown[4]] == ["[1] ↓", "grande.bin", "1 fonte"]
+        do(session, "cancelar [1]")
+        with pytest.raises(PartlyFailedError) as caught:
+            do(session, "esperar")
+        assert (caught.value.failed, caught.value.total) == (1, 1)
+        assert isinstance(caught.value.first, InterruptedByUserError)
+        do(session, "status")
+        assert capsys.readouterr().err.splitlines()[-1] == "nada em andamento"
+
+    try:
+        assert rede.be(menu).status == 0
+    finally:
+        gate.open.set()
+
+
+def test_help_is_of_every_command_or_of_one(rede):
+    every = rede.run("ajuda").out.splitlines()[1:]
+    assert {line.split()[0] for line in every} == {*COMMANDS, "quit"}
+    one = rede.run("ajuda get").out.splitlines()[1:]
+    assert one == [line for line in every if line.startswith("get ")]
