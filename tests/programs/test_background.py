@@ -465,3 +465,14 @@ def the_shared(net, data):
     path = net.folder / "esperado"
     path.write_bytes(data)
     return path
+
+
+def test_what_goes_through_a_pipe_is_utf_8_whatever_the_system_prefers(net):
+    _, port = net.peer("--servir", files={"ação.txt": b"x"})
+    environment = {**net.environment(), "PYTHONIOENCODING": "cp1252"}  # as Windows has it
+    program = net.start(*net.words(ip=beside(net.ip)), environment=environment)
+    program.says("minha porta pública")
+    program.send(f"ls {net.ip} {port}", f"get {net.ip} {port} ação.txt", "quit")
+    program.prints(r"^ação\.txt\t")
+    program.prints("ação.txt: baixado e verificado")
+    assert program.end().status == 0
