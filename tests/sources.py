@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Queue
 from types import SimpleNamespace
 
 from listening import SOON, listen, running
@@ -132,7 +132,7 @@ class Source:
         folder.mkdir(parents=True, exist_ok=True)
         self._list = folder / "lista.txt"
         self._list.write_bytes(b"")
-        self._posted: SimpleQueue[object] = SimpleQueue()
+        self._posted: Queue[object] = Queue()
         self._hash_cache = stack.enter_context(closing(HashCache(None)))
         self._shares = stack.enter_context(
             closing(ShareList(self._list, self._hash_cache, self._posted.put))

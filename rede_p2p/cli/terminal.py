@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack, suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -113,7 +113,7 @@ class Terminal:
         self.as_json = False  # show data as JSON objects, one a line
         self._draws = sys.stdout.isatty()
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
-        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._events: Queue[Event] = Queue()
         colours = self._err.is_terminal and not self._err.no_color
         above = self._take_events if self._err.is_terminal else None
         self._prompt = Prompt(above, colours) if self.interactive else None

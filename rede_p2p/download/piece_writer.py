@@ -7,7 +7,7 @@ more than writing that.
 """
 
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
+from queue import Queue
 from threading import Thread
 from types import TracebackType
 from typing import NamedTuple
@@ -53,7 +53,7 @@ class PieceWriter:
         self._is_here = is_here
         self._report = report
         self._fail = fail
-        self._verified: SimpleQueue[_Verified | None] = SimpleQueue()
+        self._verified: Queue[_Verified | None] = Queue()
         self._thread = Thread(target=self._write_all, name="writer")
 
     def __enter__(self) -> "PieceWriter":

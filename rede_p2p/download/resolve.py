@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from queue import SimpleQueue
+from queue import Queue
 from threading import Event
 from typing import NamedTuple, TypeVar
 
@@ -66,7 +66,7 @@ def find(
     PeerUnreachableError when none answers, UnsafeNameError.
     """
     safe_names.check(name)
-    heard: SimpleQueue[Pending] = SimpleQueue()
+    heard: Queue[Pending] = Queue()
 
     def ask(connection: Connection) -> Content:
         found = connection.ask(Stat(name), FileInfo, on_pending=heard.put)

@@ -5,7 +5,7 @@ written. Each answer carries the next offer in its head.
 """
 
 from functools import partial
-from queue import SimpleQueue
+from queue import Queue
 from time import monotonic
 
 from rede_p2p import errors
@@ -136,7 +136,7 @@ class _Buffers:
     def __init__(self, size: int) -> None:
         self._size = size
         self._made = 0
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        self._free: Queue[memoryview] = Queue()
 
     def take(self) -> memoryview:
         if self._made < BUFFERS_PER_SOURCE and self._free.empty():

@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
@@ -64,7 +64,7 @@ class TrackerClient:
         self._post = post
         self._entries = entries
         self._timeouts = timeouts
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()  # None: just wake the thread
+        self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
         self._roster = Roster((), 0.0)
         self._roster_at = monotonic()
         self._here = True  # whether this peer is listed, and calls are answered

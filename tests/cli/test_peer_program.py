@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import closing
-from queue import SimpleQueue
+from queue import Queue
 
 import pytest
 from listening import SOON
@@ -27,7 +27,7 @@ STORY = Story(Peers.menu, Peers.listening, Peers.connect_to_peer)
 def peer(tmp_path, host):
     (tmp_path / "lista.txt").touch()
     chosen = PeerOptions(own_ip=host, share_list=tmp_path / "lista.txt", folder=tmp_path)
-    with closing(Peer(chosen, STORY, SimpleQueue().put)) as made:
+    with closing(Peer(chosen, STORY, Queue().put)) as made:
         yield made
 
 
@@ -69,7 +69,7 @@ def test_a_taken_port_changes_nothing(peer, host):
 def test_an_address_of_another_machine_is_told(tmp_path):
     chosen = PeerOptions(own_ip="192.0.2.1", share_list=tmp_path / "lista.txt")
     with (
-        closing(Peer(chosen, STORY, SimpleQueue().put)) as peer,
+        closing(Peer(chosen, STORY, Queue().put)) as peer,
         pytest.raises(PortUnavailableError) as caught,
     ):
         peer.open_port(private_port())

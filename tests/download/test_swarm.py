@@ -7,7 +7,7 @@ import os
 import random
 from concurrent.futures import Future
 from itertools import chain
-from queue import SimpleQueue
+from queue import Queue
 from threading import Barrier, Event, Lock, Thread
 from time import monotonic
 
@@ -159,7 +159,7 @@ def test_progress_tells_how_many_sources_are_at_work(sharing, fetching, beginnin
 def test_a_source_whose_bytes_are_wrong_is_asked_no_more_and_the_others_complete(
     sharing, fetching, folder
 ):
-    wants = SimpleQueue()
+    wants = Queue()
 
     def note(source, connection, request):
         if isinstance(request, Want):
@@ -310,7 +310,7 @@ def test_a_source_that_comes_later_is_found_and_used(
     sharing, opened, fetching, folder, tmp_path, beginning
 ):
     growing, late, found = Growing(opened(), tmp_path, HALF), sharing(), []
-    asked = SimpleQueue()
+    asked = Queue()
 
     def who_has(content):
         asked.put(content)
@@ -337,7 +337,7 @@ def test_a_tracker_that_hangs_delays_neither_the_beginning_nor_the_end(
     sharing, fetching, folder, known, beginning
 ):
     source = sharing()
-    hangs = SimpleQueue()
+    hangs = Queue()
 
     def who_has(content):
         hangs.put(Future())
@@ -352,7 +352,7 @@ def test_a_tracker_that_hangs_delays_neither_the_beginning_nor_the_end(
 def test_a_tracker_that_hangs_does_not_delay_a_cancel(
     opened, fetching, tmp_path, beginning, at_work
 ):
-    asked = SimpleQueue()
+    asked = Queue()
 
     def who_has(content):
         asked.put(content)
@@ -398,7 +398,7 @@ class Counted:
 @pytest.mark.usefixtures("two_at_once")
 def test_no_more_are_at_work_than_may_be(sharing, fetching, folder, beginning):
     counted = Counted()
-    asked = SimpleQueue()
+    asked = Queue()
 
     def who_has(content):
         asked.put(content)
@@ -588,7 +588,7 @@ class Late:
         self.told_late = Event()  # so the first two may come
         self.two_came = Event()  # so the last one may be lost
         self.lost = Event()
-        self.heard = SimpleQueue()
+        self.heard = Queue()
 
     def slow(self, source, connection, request):
         """Bring the first two pieces, when the third source has heard that they are late."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
-from queue import SimpleQueue
+from queue import Queue
 from threading import Event
 
 import pytest
@@ -33,7 +33,7 @@ pytest_plugins = ["downloading"]
 
 @pytest.fixture
 def posted():
-    return SimpleQueue()
+    return Queue()
 
 
 @pytest.fixture

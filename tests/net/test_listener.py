@@ -7,7 +7,7 @@ import resource
 import selectors
 import socket
 from contextlib import ExitStack, contextmanager
-from queue import SimpleQueue
+from queue import Queue
 from threading import Event, Thread, active_count
 
 import pytest
@@ -48,7 +48,7 @@ def may_choose_control() -> bool:
 @pytest.mark.skipif(not may_choose_control(), reason="there is no choice here")
 @pytest.mark.parametrize("ip", [None, "host"])
 def test_what_is_sent_is_not_timed_packet_by_packet(host, ip):
-    told: SimpleQueue[bytes] = SimpleQueue()
+    told: Queue[bytes] = Queue()
 
     def tell_control(connection: Connection) -> None:
         told.put(connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16))
@@ -111,7 +111,7 @@ def test_a_port_that_cannot_be_had_is_said(host, ip, port, reason):
 
 
 def test_stopping_wakes_fifty_handlers_and_waits_for_them(host):
-    begun, ended = SimpleQueue(), SimpleQueue()
+    begun, ended = Queue(), Queue()
 
     def block(connection):
         begun.put(True)
@@ -248,7 +248,7 @@ def descriptors(count):
 
 
 def test_without_a_descriptor_left_a_caller_waits_until_there_is_one(host):
-    got = SimpleQueue()
+    got = Queue()
     with listen(host, 0, 10) as listener, dial(listener.address) as caller:
         accepting = Thread(target=lambda: got.put(listener.accept()))
         with descriptors(0):
@@ -275,7 +275,7 @@ def test_many_callers_that_use_up_the_descriptors_are_outlived(host):
 
 
 def test_without_a_descriptor_left_it_does_not_spin(host):
-    tried = SimpleQueue()
+    tried = Queue()
     listener = listen(host, 0, 10, accept_pause_s=0.01)
     real = listener._sock
     listener._selector.unregister(real)

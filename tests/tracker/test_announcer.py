@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from queue import SimpleQueue
+from queue import Queue
 from threading import Event, Thread
 
 import pytest
@@ -140,7 +140,7 @@ class Mine:
 
     def __init__(self, *names):
         self.names = names
-        self.looks = SimpleQueue()  # one for each time that somebody looked
+        self.looks = Queue()  # one for each time that somebody looked
 
     def __call__(self):
         self.looks.put(True)
@@ -153,8 +153,8 @@ class World:
     def __init__(self, host, stack):
         self.host = host
         self.stack = stack
-        self.seen = SimpleQueue()  # by the trackers: who comes and goes
-        self.told = SimpleQueue()  # by the peers
+        self.seen = Queue()  # by the trackers: who comes and goes
+        self.told = Queue()  # by the peers
 
     def join(self, port, mine, **timeouts):
         hasty = {"announce_interval_s": 0.01, "first_rejoin_pause_s": 0.02} | timeouts
@@ -183,7 +183,7 @@ def test_what_a_tracker_does_not_keep_is_not_said_again_and_nobody_leaves_for_it
     world, monkeypatch
 ):
     monkeypatch.setattr(content_index, "MAX_NAMES_PER_PEER", 2)
-    mine, asked = Mine("a", "b", "c"), SimpleQueue()
+    mine, asked = Mine("a", "b", "c"), Queue()
     with tracker_at(world.host, 0, world.seen.put) as tracker:
         for name in ("announce", "withdraw"):
             method = noting(getattr(tracker._index, name), asked)
@@ -261,8 +261,8 @@ class SlowTracker:
     """Answers what it is asked, in order; an announcement only when the test says so."""
 
     def __init__(self):
-        self.asked = SimpleQueue()  # requests, all but those of joining
-        self.answers = SimpleQueue()  # one for each announcement that may be answered
+        self.asked = Queue()  # requests, all but those of joining
+        self.answers = Queue()  # one for each announcement that may be answered
 
     def __call__(self, connection):
         def answer(request):

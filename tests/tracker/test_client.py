@@ -6,7 +6,7 @@ import json
 import socket
 from contextlib import ExitStack, contextmanager
 from itertools import count
-from queue import SimpleQueue
+from queue import Queue
 from threading import Event, Thread
 from types import SimpleNamespace
 
@@ -81,8 +81,8 @@ class World:
     def __init__(self, host, stack):
         self.host = host
         self.stack = stack
-        self.seen = SimpleQueue()  # by the tracker
-        self.told = SimpleQueue()  # by the peers
+        self.seen = Queue()  # by the tracker
+        self.told = Queue()  # by the peers
         head, _, tail = host.rpartition(".")
         self.peer_ip = f"{head}.{int(tail) + 1}"  # as free as the host's own
 
@@ -199,7 +199,7 @@ def test_another_version_is_refused(world, monkeypatch):
 
 def test_many_threads_ask_at_once(world):
     with world.tracker() as tracker:
-        joined, found = world.join(tracker.port), SimpleQueue()
+        joined, found = world.join(tracker.port), Queue()
         threads = [Thread(target=lambda: found.put(joined.roster())) for _ in range(20)]
         for thread in threads:
             thread.start()
@@ -209,7 +209,7 @@ def test_many_threads_ask_at_once(world):
 
 
 def test_a_heartbeat_keeps_the_place(world, monkeypatch):
-    pinged = SimpleQueue()
+    pinged = Queue()
     real = Connection.ask
 
     def ask(self, request, *words, **options):
@@ -478,7 +478,7 @@ def test_leaving_a_tracker_that_says_not_yet_for_ever_has_an_end(world):
 
 
 def test_leaving_while_an_answer_does_not_come_ends_all_that_was_asked(world):
-    actor, answers = Actor(), SimpleQueue()
+    actor, answers = Actor(), Queue()
     with running(listen(world.host, 0, 10), actor) as listener:
         joined = world.join(listener.address.port, **LEAVING)
         actor.mute.set()

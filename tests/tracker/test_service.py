@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import tracemalloc
 from contextlib import ExitStack
-from queue import SimpleQueue
+from queue import Queue
 
 import pytest
 from listening import SOON, tracker_at
@@ -17,7 +17,7 @@ from rede_p2p.events import PeerJoined, PeerLeft
 
 @pytest.fixture
 def tracker(host):
-    with tracker_at(host, 0, SimpleQueue().put) as tracker:
+    with tracker_at(host, 0, Queue().put) as tracker:
         yield tracker
 
 
@@ -63,7 +63,7 @@ def test_what_nobody_announces_at_once_is_refused_before_it_comes(caller):
     ids=["stranger", "not listed yet", "listed"],
 )
 def test_who_says_nothing_for_too_long_is_hung_up_on(host, said, timeouts, answers):
-    seen = SimpleQueue()
+    seen = Queue()
     with (
         tracker_at(host, 0, seen.put, **timeouts) as tracker,
         socket.create_connection((host, tracker.port), SOON) as sock,

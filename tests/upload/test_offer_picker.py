@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
-from queue import SimpleQueue
+from queue import Queue
 from threading import Thread
 
 import pytest
@@ -213,7 +213,7 @@ def test_few_lacking_of_many_are_found_and_the_least_offered_comes_first():
 
 def test_who_waits_for_a_piece_is_woken_by_one_that_it_lacks():
     picker = OfferPicker(9, 0)
-    requester, found = picker.enter("a", bits_of([5, 6])), SimpleQueue()
+    requester, found = picker.enter("a", bits_of([5, 6])), Queue()
     thread = Thread(target=lambda: found.put(picker.offer(requester, 5, 4, SOON)))
     thread.start()
     eventually(lambda: picker._waiting)

@@ -6,7 +6,7 @@ import os
 import random
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from queue import SimpleQueue
+from queue import Queue
 from threading import Thread
 
 import pytest
@@ -55,7 +55,7 @@ class Seller:
 
     def __init__(self, folder, host, stack, slots=32, **timeouts):
         self.folder = folder
-        self.posted = SimpleQueue()
+        self.posted = Queue()
         self.post = self.posted.put
         self.timeouts = Timeouts(**timeouts)
         self.list = folder / "meus_arquivos.txt"
@@ -413,7 +413,7 @@ def test_of_a_buyer_who_took_nothing_whole_nothing_is_posted(seller):
 
 
 def test_many_buyers_are_served_at_once(seller):
-    found = SimpleQueue()
+    found = Queue()
 
     def buy():
         with dial(seller.address) as buyer:

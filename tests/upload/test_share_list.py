@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from functools import partial
-from queue import SimpleQueue
+from queue import Queue
 
 import pytest
 from listening import SOON
@@ -67,7 +67,7 @@ class Shared:
 
     def __init__(self, folder):
         self.folder = folder
-        self.posted = SimpleQueue()
+        self.posted = Queue()
         self.list = folder / "meus_arquivos.txt"
         self.write_list("")
         self.hash_cache = HashCache(None)
@@ -297,7 +297,7 @@ def test_a_changed_list_is_noticed_though_nobody_asks(shared):
 
 def test_files_that_appear_or_change_are_noticed_and_hashed_though_nobody_asks(shared, monkeypatch):
     monkeypatch.setattr(share_list, "SCAN_COST_FACTOR", 0)
-    changes = SimpleQueue()
+    changes = Queue()
     path = shared.file("folder/a.txt", b"before")
     shared.write_list("p ./folder\n")
     shares = shared.open(list_poll_s=0.05, file_scan_s=0.0)

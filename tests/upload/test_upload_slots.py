@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from queue import SimpleQueue
+from queue import Queue
 from threading import Event, Thread
 from time import monotonic
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ class Requester:
     def __init__(self, slots, name, to=None):
         self.name = name
         self._to = to or str(name)  # each from an address of its own, unless it is said
-        self.places = SimpleQueue()
+        self.places = Queue()
         self.served, self.let_go, self.gives_up = Event(), Event(), Event()
         self.error = None
         self._slots = slots
@@ -308,7 +308,7 @@ def test_a_low_limit_means_fewer_at_once_each_fast_enough_not_to_be_given_up(lim
 
 def test_closing_ends_what_waits_for_its_moment():
     slots = made(limit=MIN_RATE_BYTES_PER_S)
-    begun, ended = Event(), SimpleQueue()
+    begun, ended = Event(), Queue()
 
     def send():
         try:
