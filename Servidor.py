@@ -53,14 +53,15 @@ def answer(
             tracker.confirm(registration, request)
             connection.reply(messages.Ok())
         case messages.Peers():
-            reply_lines(connection, tracker.peers(registration, connection))
+            reply_lines(connection, tracker.registry.members(registration, connection.local.ip))
         case messages.Announce() | messages.Withdraw():
             tracker.update_index(registration, connection, request)
             connection.reply(messages.Ok())
         case messages.Find():
-            reply_lines(connection, tracker.find(registration, connection, request))
+            here, holders = connection.local.ip, tracker.index.holders(request.root)
+            reply_lines(connection, tracker.registry.as_reached(holders, registration, here))
         case messages.Search():
-            reply_lines(connection, tracker.search(request))
+            reply_lines(connection, tracker.index.search(request.text, exact=request.exact))
         case messages.Ping() | messages.Quit():
             connection.reply(messages.Ok())
         case _:

@@ -66,9 +66,7 @@ ProtocolKind = Literal[
     "bad-count", "bad-field", "bad-length", "http", "long-line", "no-field", "noise", "not-json",
     "stranger", "unknown-verb",
 ]  # fmt: skip
-LostReason = Literal[
-    "address", "changed", "lost", "no-port", "refused", "silent", "unreachable"
-]  # fmt: skip
+LostReason = Literal["address", "changed", "lost", "no-port", "refused", "silent", "unreachable"]
 
 
 @dataclass(eq=False)
@@ -102,6 +100,9 @@ class RefusedError(RedeError):
     def status(self) -> int:  # type: ignore[override]
         """A refusal about a file is "no such file"; any other is about the peer."""
         return 5 if self.code in ("no-such-file", "not-here") else 4
+
+
+UNADDRESSED = (ProtocolError, ConnectionLostError, RefusedError)
 
 
 @dataclass(eq=False)

@@ -11,15 +11,15 @@ from rede_p2p.errors import Address, RedeError
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a transfer is."""
+    """How far a download is, or a transfer with all of its files."""
 
-    have: int  # bytes verified, ``kept`` and ``already`` included
-    size: int  # bytes
-    kept: int  # bytes of an earlier attempt
-    files_done: int
-    files: int
-    place: int  # in the queue of the source, 0 when it is our turn
-    sources: int  # that send now
+    have: int = 0  # bytes verified, ``kept`` and ``already`` included
+    size: int = 0  # bytes
+    kept: int = 0  # bytes of an earlier attempt
+    files_done: int = 0
+    files: int = 1
+    place: int = 0  # in the queue of the source, 0 when it is our turn
+    sources: int = 0  # that send now
     already: int = 0  # bytes of files that were whole before
     rechecking: bool = False  # the bytes of an earlier attempt; ``kept`` is not known yet
 

@@ -71,7 +71,7 @@ def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]
         sha256(view[at : at + BLOCK_BYTES]).digest()
         for at in range(0, max(len(view), 1), BLOCK_BYTES)
     ]
-    width = piece // BLOCK_BYTES if size > piece else _power_of_two(len(hashes))
+    width = piece // BLOCK_BYTES if size > piece else 1 << (len(hashes) - 1).bit_length()
     hashes += [bytes(HASH_BYTES)] * (-len(hashes) % width)
     while width > 1:
         hashes = _pairs(hashes)
@@ -123,8 +123,3 @@ def split(layer: bytes) -> list[bytes]:
 def _pairs(hashes: list[bytes]) -> list[bytes]:
     """Hash each two neighbours into their parent."""
     return [sha256(a + b).digest() for a, b in zip(hashes[::2], hashes[1::2], strict=True)]
-
-
-def _power_of_two(count: int) -> int:
-    """Return the least power of two that is not below ``count``."""
-    return 1 << (count - 1).bit_length()

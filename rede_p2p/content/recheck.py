@@ -78,8 +78,7 @@ class Recheck:
     def pieces(self, layer: bytes, count: int, file: BinaryIO) -> Iterator[Verdicts]:
         """Yield the verdicts on the first ``count`` pieces, some at a time; only once.
 
-        ``file`` is the open partial file; where its path leads elsewhere by now, DiskError is
-        raised.
+        Raises DiskError also where the path no longer leads to ``file``, the open partial file.
         """
         self.start()
         process = self._process

@@ -15,27 +15,26 @@ Bencoded = int | bytes | str | list["Bencoded"] | dict[str | bytes, "Bencoded"]
 
 
 def write(folder: Path, name: str, content: Content, layer: bytes) -> Path:
-    """Write the .torrent of a file to a folder, under the first free name; return its path.
+    """Write a file's .torrent to a folder, under the first name that is free or has it already.
 
-    A .torrent with the same bytes is not written again. Raises DiskError.
+    Returns its path; raises DiskError.
     """
     data = torrent_of(name, content, layer)
     wanted = folder / f"{name.rpartition('/')[2]}.torrent"
+
+    def holds_it(path: Path) -> bool:
+        with suppress(DiskError), disk.open_regular(path) as file, disk.translate_os_errors(path):
+            return file.read(len(data) + 1) == data
+        return False
+
     with PartialFile(path_of(wanted)) as partial:
         try:
             partial.write_whole(data)
             partial.flush()
-            return partial.publish(finals(wanted), lambda path: _holds(path, data))
+            return partial.publish(finals(wanted), holds_it)
         except DiskError:
             partial.discard()
             raise
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    """Tell whether a file has exactly these bytes."""
-    with suppress(DiskError), disk.open_regular(path) as file, disk.translate_os_errors(path):
-        return file.read(len(data) + 1) == data
-    return False
 
 
 def torrent_of(name: str, content: Content, layer: bytes) -> bytes:

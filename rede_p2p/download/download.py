@@ -18,11 +18,12 @@ from rede_p2p.content.hash_cache import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.content.recheck import Recheck, is_partly
 from rede_p2p.download.piece_writer import PieceWriter
-from rede_p2p.download.request import DownloadContext, DownloadProgress, DownloadRequest, Outcome
+from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.source import Source
 from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import Address, DiskError, RedeError
+from rede_p2p.events import Progress
 
 MIN_FLUSH_BEHIND_BYTES = 8 * 1024 * 1024  # below it one flush at the end is as good
 SPARE_DISK_BYTES = 1024 * 1024  # that a download leaves free on the disk
@@ -44,7 +45,7 @@ class Download:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""
         self._swarm.cancel()
 
-    def progress(self) -> DownloadProgress:
+    def progress(self) -> Progress:
         """Return how far the download is."""
         return self._swarm.progress()
 
@@ -120,7 +121,8 @@ class Download:
             hashed, path = self._publish(partial, layer)
         except BaseException as error:
             seeds.end(seeded)
-            if isinstance(error, RedeError) and self._swarm.has_nothing():
+            now = self.progress()
+            if isinstance(error, RedeError) and not (now.have or now.rechecking):
                 partial.discard()
             raise
         cache = self._context.hash_cache

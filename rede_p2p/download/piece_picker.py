@@ -54,10 +54,6 @@ class PiecePicker:
         """Tell whether a piece is verified and written."""
         return bool(self._here[index])
 
-    def is_missing(self, index: int) -> bool:
-        """Tell whether a piece is neither here, nor reserved, nor doubtful."""
-        return index in self._missing
-
     def doubt(self, pieces: range) -> None:
         """Mark missing pieces as left by an earlier attempt: nobody is asked for them."""
         self._doubtful.update(pieces)
@@ -179,10 +175,8 @@ class PiecePicker:
         if index in self._missing:
             return True
         holders = self._reserved.get(index)
-        if holders is None or source in holders:
-            return False
-        if self._missing or self._doubtful:  # the endgame has not begun
-            return False
+        if holders is None or source in holders or self._missing or self._doubtful:
+            return False  # in the last two cases, the endgame has not begun
         asked = [since for since in holders.values() if since is not None]
         wait = max(self._min_endgame_wait_s, ENDGAME_FACTOR * self._smoothed_piece_s) * len(asked)
         return not asked or self._clock() - max(asked) > wait

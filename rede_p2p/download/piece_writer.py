@@ -9,7 +9,6 @@ more than writing that.
 from collections.abc import Callable, Iterator
 from queue import Queue
 from threading import Thread
-from types import TracebackType
 from typing import NamedTuple
 
 from rede_p2p.content import merkle
@@ -43,8 +42,7 @@ class PieceWriter:
     ) -> None:
         """Verify against ``layer``; skip a piece that came twice, for which ``is_here`` is true.
 
-        The writing thread calls ``report`` with the verdicts on what it has written, and ``fail``
-        with the error that ends it.
+        The writing thread calls ``report`` once a part is written, and ``fail`` where it ends.
         """
         self._partial = partial
         self._size = size
@@ -60,12 +58,7 @@ class PieceWriter:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._verified.put(None)
         self._thread.join()
 
@@ -103,11 +96,8 @@ class PieceWriter:
 
     def _verify(self, pieces: range, data: memoryview) -> Verdicts:
         right = merkle.compare(data, self._size, pieces, self._hashes)
-        return {
-            index: is_right
-            for index, is_right in zip(pieces, right, strict=True)
-            if not self._is_here(index)
-        }
+        verdicts = zip(pieces, right, strict=True)
+        return {index: is_right for index, is_right in verdicts if not self._is_here(index)}
 
     def _write(self, file: Writer, pieces: range, data: memoryview, verdicts: Verdicts) -> None:
         for run in _runs([index for index, right in verdicts.items() if right]):

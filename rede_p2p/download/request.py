@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
@@ -25,8 +26,7 @@ class DownloadRequest:
     sources: tuple[Address, ...]
 
 
-@dataclass(frozen=True)
-class DownloadContext:
+class DownloadContext(NamedTuple):
     """What every download of this peer uses.
 
     ``connect`` dials a peer and raises PeerUnreachableError; ``who_has`` asks the tracker and
@@ -41,23 +41,7 @@ class DownloadContext:
     timeouts: Timeouts = DEFAULT
 
 
-@dataclass(frozen=True)
-class DownloadProgress:
-    """How far one download is.
-
-    ``kept`` bytes come from an earlier attempt; while ``rechecking`` they are not known yet.
-    ``place`` is our place in a source's queue, 0 when it is our turn.
-    """
-
-    have: int = 0  # bytes verified, the kept ones included
-    kept: int = 0  # bytes
-    sources: int = 0
-    rechecking: bool = False
-    place: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Where a content is now; ``already`` when it was there before."""
 
     path: Path

@@ -16,7 +16,7 @@ from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import Address
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol.codec import Pending, encode_request
+from rede_p2p.protocol.codec import encode_request
 from rede_p2p.protocol.messages import PieceData, PieceOffer, Want
 
 MIN_WRITE_BEHIND_BYTES = 1024 * 1024  # a run as long is written beside receiving
@@ -45,7 +45,8 @@ class Source:
         self._piece = merkle.piece_length(content.size)  # bytes
         self._swarm = swarm
         self._writer = writer
-        self._buffers = _Buffers(max(self._piece, MAX_PART_OF_RUN_BYTES))
+        self._unmade = BUFFERS_PER_SOURCE  # one fills while the others are written
+        self._free: Queue[memoryview] = Queue()
         self._since = 0  # position in the picker's news up to which the source knows them
         self._brought = 0  # pieces
 
@@ -57,7 +58,7 @@ class Source:
         try:
             with self._writer.open() as file:
                 self._converse(file)
-        except (errors.ConnectionLostError, errors.ProtocolError, errors.RefusedError) as error:
+        except errors.UNADDRESSED as error:
             raise errors.PeerUnreachableError(self._address, error) from error
 
     def _converse(self, file: Writer) -> None:
@@ -103,13 +104,11 @@ class Source:
         length = merkle.bytes_in(pieces, self._content.size)
         if self._swarm.count_sources() >= MIN_SOURCES_TO_BATCH_WAKEUPS:
             self._connection.await_together(length + MIN_HEAD_BYTES)
-        head = self._connection.receive_reply(PieceData, on_pending=partial(self._pend, pieces))
+        on_pending = partial(self._swarm.note_pending, self._address, pieces)
+        head = self._connection.receive_reply(PieceData, on_pending=on_pending)
         if head.bytes != length:
             raise errors.ProtocolError("bad-length")
         return head
-
-    def _pend(self, pieces: range, pending: Pending) -> None:
-        self._swarm.note_pending(self._address, pieces, pending)
 
     def _receive(self, pieces: range, file: Writer) -> None:
         """Receive a run of pieces, part by part; a long run is written by the writer's thread."""
@@ -119,30 +118,15 @@ class Source:
         while pieces:
             some, pieces = pieces[:part], pieces[part:]
             part = min(2 * part, max(1, MAX_PART_OF_RUN_BYTES // self._piece))
-            buffer = self._buffers.take()
+            if self._unmade and self._free.empty():
+                self._unmade -= 1
+                self._free.put(page_buffer(max(self._piece, MAX_PART_OF_RUN_BYTES)))
+            buffer = self._free.get()
             data = buffer[: merkle.bytes_in(some, size)]
             self._connection.receive_all(data)
             if is_long:
-                done = partial(self._buffers.give_back, buffer)
+                done = partial(self._free.put, buffer)
                 self._writer.write_behind(self._address, some, data, done)
             else:
                 self._swarm.record(self._address, self._writer.write(file, some, data))
-                self._buffers.give_back(buffer)
-
-
-class _Buffers:
-    """The buffers of one source: one fills while the others are written."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._made = 0
-        self._free: Queue[memoryview] = Queue()
-
-    def take(self) -> memoryview:
-        if self._made < BUFFERS_PER_SOURCE and self._free.empty():
-            self._made += 1
-            return page_buffer(self._size)
-        return self._free.get()
-
-    def give_back(self, buffer: memoryview) -> None:
-        self._free.put(buffer)
+                self._free.put(buffer)

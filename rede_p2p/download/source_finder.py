@@ -59,10 +59,8 @@ class SourceFinder:
         """Count a failure against a source; tell whether it is one, which a liar's is not."""
         if source in self._liars:
             return False
-        cause = getattr(failure, "cause", None)
-        lost = isinstance(cause, errors.ConnectionLostError) and cause.reason in ("lost", "refused")
         # After silence, a refusal or a broken rule another attempt is worth nothing.
-        self._losses[source] += 1 if lost else MAX_LOSSES
+        self._losses[source] += 1 if _reason(failure) in ("lost", "refused") else MAX_LOSSES
         return True
 
     def pause_s(self) -> float:
@@ -113,11 +111,10 @@ class SourceFinder:
     ) -> bytes:
         """Return the piece layer (BEP 52) from the first source that gives one with the right root.
 
-        The sources are asked one by one. One that is silent for ``layer_hurry_s`` is passed over
-        and asked again at the end; one that says "espera" again and again, for twice as long each
-        time. The tracker's are asked when no named one has answered. ``check`` raises
-        InterruptedByUserError, ``hanging_up`` has the connection hung up then. Raises
-        PeerUnreachableError or VerificationError, of the source that was asked last.
+        One that is silent for ``layer_hurry_s`` is passed over and asked again at the end; one that
+        says "espera", for twice as long each time. The tracker's come after the named ones. Raises
+        InterruptedByUserError by ``check``, or PeerUnreachableError or VerificationError of the
+        source asked last.
         """
         content, hurry = self._request.content, self._timeouts.layer_hurry_s
         if merkle.piece_count(content.size) == 1:
@@ -142,11 +139,11 @@ class SourceFinder:
                 raise
             except RedeError as error:
                 check()
-                failure = _of_source(source, error)
-                again = timeout == hurry or (
-                    source in pending and timeout < self._timeouts.pending_s
-                )
-                if limit is not None and again and _is_silence(error):
+                known = isinstance(error, errors.UNADDRESSED)
+                failure = errors.PeerUnreachableError(source, error) if known else error
+                patient = source in pending and timeout < self._timeouts.pending_s
+                again = patient or timeout == hurry
+                if limit is not None and again and _reason(error) == "silent":
                     waiting.append((source, max(self._timeouts.reply_s, 2 * timeout)))
 
     def _ask_layer(
@@ -171,10 +168,9 @@ class SourceFinder:
 
 
 def in_turns(sources: Iterable[Address]) -> list[Address]:
-    """Order sources so that each machine's first comes before any machine's second.
+    """Order sources, each machine's first before any second, so that none hides the others.
 
-    So no machine hides the others by being listed many times. Where there are more sources than
-    may be at work, lots are drawn first.
+    Where there are more sources than may be at work, lots are drawn first.
     """
     drawn: Sequence[Address] = tuple(sources)
     if len(drawn) > MAX_SOURCES:
@@ -187,12 +183,7 @@ def in_turns(sources: Iterable[Address]) -> list[Address]:
     return [source for _, source in sorted(turns, key=itemgetter(0))]
 
 
-def _of_source(source: Address, error: RedeError) -> RedeError:
-    """Add the address of a source to what went wrong with it."""
-    known_causes = (errors.ConnectionLostError, errors.ProtocolError, errors.RefusedError)
-    return errors.PeerUnreachableError(source, error) if isinstance(error, known_causes) else error
-
-
-def _is_silence(error: RedeError) -> bool:
+def _reason(error: RedeError) -> errors.LostReason | None:
+    """Return why a connection ended, or None where something else went wrong."""
     cause = getattr(error, "cause", error)
-    return isinstance(cause, errors.ConnectionLostError) and cause.reason == "silent"
+    return cause.reason if isinstance(cause, errors.ConnectionLostError) else None

@@ -14,18 +14,17 @@ from rede_p2p import errors
 from rede_p2p.content import merkle
 from rede_p2p.content.merkle import Verdicts
 from rede_p2p.download.piece_picker import PiecePicker
-from rede_p2p.download.request import DownloadProgress, DownloadRequest
+from rede_p2p.download.request import DownloadRequest
 from rede_p2p.download.source_finder import MAX_SOURCES, SourceFinder
 from rede_p2p.errors import Address, ConnectionLostError, DiskError, PeerUnreachableError, RedeError
+from rede_p2p.events import Progress
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.fields import MAX_NEWS_INDEXES
 from rede_p2p.protocol.messages import Next, PieceOffer, Take
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.seed_store import SeededContent
 
-IN_FLIGHT_WINDOW_BYTES = (
-    4 * 1024 * 1024
-)  # asked of a source in one request, until it has brought half as much
+IN_FLIGHT_WINDOW_BYTES = 4 * 1024 * 1024  # asked of a source at once, until it has brought half
 ENDGAME_POLL_S = 0.1  # between two looks for late pieces when nothing is missing
 
 FetchFrom = Callable[[Address], None]  # the body of a source's thread; raises RedeError
@@ -63,13 +62,14 @@ class Swarm:
         for hang_up in hang_ups:
             hang_up()
 
-    def progress(self) -> DownloadProgress:
+    def progress(self) -> Progress:
         """Return how far the download is; from any thread."""
+        size, sources = self._request.content.size, len(self._at_work)
         with self._changed:
             rechecking = self._picker.any_doubtful
-            kept = 0 if rechecking else self._kept
-            have, sources = self._fetched + kept, len(self._at_work)
-            return DownloadProgress(have, kept, sources, rechecking, self._place)
+            kept = 0 if rechecking else self._kept  # not known yet
+            have = self._fetched + kept
+            return Progress(have, size, kept, 0, 1, self._place, sources, 0, rechecking)
 
     def check_cancelled(self) -> None:
         """Raise InterruptedByUserError once the download is cancelled."""
@@ -137,10 +137,6 @@ class Swarm:
             self._picker.recheck(verdicts)
             self._changed.notify_all()
             return not (self._cancelled or self._failed)
-
-    def has_nothing(self) -> bool:
-        """Tell whether no byte is verified, and none is left to be rechecked."""
-        return not (self._picker.any_doubtful or self.progress().have)
 
     def stalls_in_s(self) -> float:
         """Return the seconds until the download stalls; 0 once it failed or was cancelled."""

@@ -6,12 +6,13 @@ Owner: the peer, which must ``close`` them.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
 from rede_p2p.download.download import Download
-from rede_p2p.download.request import DownloadContext, DownloadProgress, DownloadRequest, Outcome
+from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES, SmallFiles
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, Progress, TransferEnded
@@ -53,17 +54,15 @@ class Transfer:
         with self._lock:
             running, done_bytes, done = self._running, self._done_bytes, len(self._done)
             kept, already = self._kept, self._already
-        now = running.progress() if isinstance(running, Download) else DownloadProgress()
-        return Progress(
+        now = running.progress() if isinstance(running, Download) else Progress()
+        return replace(
+            now,
             have=min(done_bytes + now.have, self._size),
             size=self._size,
             kept=kept + now.kept,
             files_done=done,
             files=len(self._requests),
-            place=now.place,
-            sources=now.sources,
             already=already,
-            rechecking=now.rechecking,
         )
 
     def run(self) -> None:
@@ -72,7 +71,10 @@ class Transfer:
             small = [r for r in self._requests if r.content.size <= MAX_SMALL_FILE_BYTES]
             large = [r for r in self._requests if r.content.size > MAX_SMALL_FILE_BYTES]
             if len(small) > 1:
-                self._run_small(small)
+                small_files = SmallFiles(small, self._context, self._report)
+                self._switch_to(small_files)
+                small_files.run()
+                self._switch_to(None)
             else:
                 large += small  # alone, it is worth the resuming that only a download does
             for request in large:
@@ -89,12 +91,6 @@ class Transfer:
                 path = str(outcome.path)
                 if state := self._context.hash_cache.state_as(request.content, path):
                     yield request.content.root, Share(request.name, path, state)
-
-    def _run_small(self, requests: Sequence[DownloadRequest]) -> None:
-        small_files = SmallFiles(requests, self._context, self._report)
-        self._switch_to(small_files)
-        small_files.run()
-        self._switch_to(None)
 
     def _run_download(self, request: DownloadRequest) -> Outcome | RedeError:
         try:

@@ -69,13 +69,11 @@ class Connection:
 
     def send_soon(self, data: bytes | memoryview) -> None:
         """Send it together with the answers to requests that have already arrived."""
-        if (
-            len(self._held) + len(data) >= MAX_HELD_BYTES
-            or self._find(b"\n", self._start, self._end) < 0
-        ):
-            self.send(data)
-        else:
+        has_request = self._find(b"\n", self._start, self._end) >= 0
+        if has_request and len(self._held) + len(data) < MAX_HELD_BYTES:
             self._held += data
+        else:
+            self.send(data)
 
     def send_file(self, file: BinaryIO, start: int, count: int) -> int:
         """Send a range of a file by sendfile(2); return how many bytes went."""
@@ -89,10 +87,7 @@ class Connection:
             raise _lost(error) from error
 
     def receive_line(self, timeout: float) -> bytes | None:
-        """Return one line with its LF, or None at a clean end of the stream.
-
-        All of it must arrive within ``timeout`` seconds, so that a dribbled line holds no thread.
-        """
+        """Return a line with its LF, all within ``timeout`` seconds; None at a clean end."""
         deadline, left, searched = time.monotonic() + timeout, timeout, self._start
         while (at := self._find(b"\n", searched, self._end)) < 0:
             if self._end - self._start >= codec.MAX_LINE_BYTES:
@@ -137,16 +132,13 @@ class Connection:
                 raise ConnectionLostError("silent")
 
     def await_together(self, count: int) -> None:
-        """Wait for ``count`` bytes, at most ``head_body_wait_s``, so that one wake-up serves all.
-
-        An error is left for the next read to raise.
-        """
+        """Wait for ``count`` bytes at most ``head_body_wait_s``, so that one wake-up serves all."""
         missing = min(count, BUFFER_BYTES) - (self._end - self._start)
         if missing <= 0:
             return
         if BUFFER_BYTES - self._end < missing:
             self._make_room()
-        with suppress(ConnectionLostError):
+        with suppress(ConnectionLostError):  # the next read raises it
             wait_s = self._timeouts.head_body_wait_s
             self._end += self._receive(self._view[self._end :], wait_s, missing)
 
@@ -159,15 +151,11 @@ class Connection:
         return data
 
     def receive_reply(
-        self,
-        kind: type[Message],
-        timeout: float | None = None,
-        on_pending: OnPending | None = None,
+        self, kind: type[Message], timeout: float | None = None, on_pending: OnPending | None = None
     ) -> Message:
-        """Return the next reply; raise RefusedError when it is a refusal.
+        """Return the next reply, a line within ``timeout`` or ``reply_s``; raise RefusedError.
 
-        A line must arrive within ``timeout`` seconds, or ``reply_s``. ``on_pending`` is given each
-        "espera"; ConnectionLostError is raised when for ``pending_s`` none reports progress.
+        ``on_pending`` is given each "espera"; without progress for ``pending_s``, the peer is lost.
         """
         place, done, since = 2**31, -1, 0.0
         while True:
@@ -201,10 +189,7 @@ class Connection:
         return codec.decode_lines(bytes(self.receive_exactly(length)), kind, count)
 
     def ask_lines(
-        self,
-        request: codec.Request,
-        kind: type[Message],
-        on_pending: OnPending | None = None,
+        self, request: codec.Request, kind: type[Message], on_pending: OnPending | None = None
     ) -> list[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, on_pending=on_pending)

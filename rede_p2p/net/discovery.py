@@ -1,7 +1,6 @@
 """Finding the tracker of a machine: one UDP question to the well-known port 9450.
 
-Question and answer are lines of the wire's grammar, one datagram each (docs/PROTOCOLO.md). A
-tracker may listen on any TCP port; the first one of a machine also answers the question, and when
+A tracker may listen on any TCP port; the first one of a machine also answers the question, and when
 it ends, another takes over.
 """
 
@@ -10,7 +9,7 @@ import secrets
 import selectors
 import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from threading import Thread
 
 from rede_p2p.errors import RedeError
@@ -65,10 +64,9 @@ class Responder:
 def find(ip: str, source: str | None = None, timeouts: Timeouts = DEFAULT) -> int | None:
     """Return the TCP port of the tracker on the machine ``ip``, or None if nobody answers.
 
-    Asks DISCOVERY_TRIES times, from this machine's address ``source`` if one is given. The answer
-    may come from another address of that machine, so it is known by its nonce.
+    ``source`` is the address of this machine to ask from.
     """
-    nonce = secrets.token_hex(8)
+    nonce = secrets.token_hex(8)  # the answer may come from another address of that machine
     question = codec.encode_request(LocateTracker(nonce))
     is_local = ipaddress.ip_address(ip).is_loopback
     timeout = timeouts.local_discovery_try_s if is_local else timeouts.discovery_try_s
@@ -78,8 +76,7 @@ def find(ip: str, source: str | None = None, timeouts: Timeouts = DEFAULT) -> in
             sock.bind((source, 0))
         for _ in range(DISCOVERY_TRIES):
             sock.sendto(question, (ip, WELL_KNOWN_PORT))
-            port = _await_answer(sock, nonce, timeout)
-            if port is not None:
+            if (port := _await_answer(sock, nonce, timeout)) is not None:
                 return port
     return None
 
@@ -89,34 +86,23 @@ def _await_answer(sock: socket.socket, nonce: str, timeout: float) -> int | None
     end = time.monotonic() + timeout
     while (left := end - time.monotonic()) > 0:
         sock.settimeout(left)
-        try:
+        with suppress(TimeoutError, RedeError):
             location = codec.decode_reply(sock.recv(MAX_DATAGRAM_BYTES), TrackerLocation)
-        except TimeoutError:
-            break
-        except RedeError:
-            continue
-        if isinstance(location, TrackerLocation) and location.nonce == nonce:
-            return location.port
+            if isinstance(location, TrackerLocation) and location.nonce == nonce:
+                return location.port
     return None
 
 
 def _answering_socket(ip: str | None) -> socket.socket | None:
     """Return a socket of the well-known port, or None where another program has it."""
-    if ip is None and socket.has_dualstack_ipv6():
-        with suppress(OSError):
-            return _bound("::", dual=True)
-    with suppress(OSError):
-        return _bound(ip or "0.0.0.0", dual=False)
+    dual = ip is None and socket.has_dualstack_ipv6()
+    for at in ("::", "0.0.0.0") if dual else (ip or "0.0.0.0",):
+        with suppress(OSError), ExitStack() as stack:
+            family = socket.AF_INET6 if ":" in at else socket.AF_INET
+            sock = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            if dual and family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind((at, WELL_KNOWN_PORT))
+            stack.pop_all()
+            return sock
     return None
-
-
-def _bound(ip: str, *, dual: bool) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        if dual:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((ip, WELL_KNOWN_PORT))
-    except OSError:
-        sock.close()
-        raise
-    return sock

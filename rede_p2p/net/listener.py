@@ -2,8 +2,8 @@
 
 A Listener binds in its constructor, so its address is true before any thread starts. The thread
 that accepts owns it, by ``with``: at the end it frees the port, hangs up on everyone and waits for
-their threads. Any thread may ``stop`` it. Invariant: ``_served`` holds exactly the connections
-whose thread has started and has not ended; each is closed by its own thread.
+their threads. Invariant: ``_served`` holds exactly the connections whose thread has started and has
+not ended; each is closed by its own thread.
 """
 
 import errno
@@ -12,6 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Lock, Thread
 
 from rede_p2p import errors
@@ -44,11 +45,10 @@ class Listener:
         describe: Describe,
         timeouts: Timeouts = DEFAULT,
     ) -> None:
-        """Listen on one address, or on all of them, IPv4 and IPv6, when ``ip`` is None.
+        """Listen on one address, or on all, IPv4 and IPv6 (None); raise PortUnavailableError.
 
         At most ``slots`` connections are served at once, half of them from one address; fewer
-        where the system grants few descriptors, a quarter of which is for all else. ``describe``
-        writes the sentence for those that find it full. Raises PortUnavailableError.
+        where the system grants few descriptors, a quarter of which is for all else.
         """
         self._sock = _listening_socket(ip, port)
         with suppress(AttributeError, OSError):  # only Linux lets a socket choose
@@ -136,16 +136,12 @@ class Listener:
 
 
 def _listening_socket(ip: str | None, port: int) -> socket.socket:
+    listen = partial(socket.create_server, (ip or "", port), backlog=BACKLOG)
     try:
-        if ip is not None:
-            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-            return socket.create_server((ip, port), family=family, backlog=BACKLOG)
-        if socket.has_dualstack_ipv6():
+        if ip is None and socket.has_dualstack_ipv6():
             with suppress(OSError):  # a kernel may know IPv6 and have it turned off
-                return socket.create_server(
-                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
-                )
-        return socket.create_server(("", port), backlog=BACKLOG)
+                return listen(family=socket.AF_INET6, dualstack_ipv6=True)
+        return listen(family=socket.AF_INET6 if ":" in (ip or "") else socket.AF_INET)
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, "other")
         raise errors.PortUnavailableError(Address(ip or "0.0.0.0", port), reason) from error

@@ -19,20 +19,18 @@ def serve(
     answer: Callable[[RequestType], None],
     describe: Describe,
 ) -> None:
-    """Answer every request until the other side leaves.
+    """Answer every request until the other side leaves; raise ConnectionLostError.
 
     ``answer`` raises RefusedError where the answer is no, and ProtocolError when the body of a
-    request is ill-formed; that ends the conversation, because nobody knows where the next request
-    begins. Raises ConnectionLostError.
+    request is ill-formed: that ends the conversation, as nobody knows where the next one begins.
     """
     for request in requests(connection, known, silence_s, describe):
         try:
             answer(request)
-        except RefusedError as no:
-            refuse(connection, no, describe)
-        except ProtocolError as error:
+        except (RefusedError, ProtocolError) as error:
             refuse(connection, error, describe)
-            return
+            if isinstance(error, ProtocolError):
+                return
 
 
 def requests(
@@ -41,27 +39,22 @@ def requests(
     silence_s: Callable[[], float],
     describe: Describe,
 ) -> Iterator[RequestType]:
-    """Yield each request until the other side leaves; refuse the ill-formed ones.
-
-    A request must arrive within ``silence_s()`` seconds. A browser is hung up on without a word.
-    After noise or an endless line nothing more can be understood, and the conversation ends.
-    """
-    while True:
+    """Yield each request, awaited for ``silence_s()`` seconds; refuse the ill-formed ones."""
+    request: RequestType | None = None
+    while not isinstance(request, Quit):
         try:
             line = connection.receive_line(silence_s())
             if line is None:
                 return
             request = codec.decode_request(line, known)
         except ProtocolError as error:
-            if error.kind == "http":
+            if error.kind == "http":  # a browser, which gets no word
                 return
             refuse(connection, error, describe)
-            if error.kind in ("noise", "long-line"):
+            if error.kind in ("noise", "long-line"):  # what follows cannot be understood
                 return
-            continue
-        yield request
-        if isinstance(request, Quit):
-            return
+        else:
+            yield request
 
 
 def refuse(connection: Connection, error: RefusedError | ProtocolError, describe: Describe) -> None:

@@ -147,7 +147,7 @@ def encode_request(request: Request) -> bytes:
 
 
 def encode_reply(reply: object) -> bytes:
-    """Return the reply's line: ``erro`` for a Refusal, ``espera`` for a Wait, else ``ok``."""
+    """Return the reply's line: ``erro`` for a Refusal, ``espera`` for a Pending, else ``ok``."""
     return _line(_REPLY_WORDS.get(type(reply), "ok"), reply)
 
 

@@ -136,7 +136,7 @@ class Next:
 
 @dataclass(frozen=True)
 class Announce:
-    """I have these contents: ``count`` lines of Shared follow; a nameless one is not searched."""
+    """I have these: ``count`` lines of FileEntry follow; a nameless one is not searched."""
 
     verb: ClassVar[str] = "announce"
     bytes: fields.AnnouncedSize
@@ -145,7 +145,7 @@ class Announce:
 
 @dataclass(frozen=True)
 class Withdraw:
-    """I have these no more: ``count`` lines of Shared follow."""
+    """I have these no more: ``count`` lines of FileEntry follow."""
 
     verb: ClassVar[str] = "withdraw"
     bytes: fields.AnnouncedSize
@@ -227,10 +227,7 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class PieceOffer:
-    """These pieces can be had now; none, after a moment, when there is nothing new to offer.
-
-    ``others`` can be had in their place, one of them, where these are of no use any more.
-    """
+    """These pieces can be had now, or one of ``others``; none, after a moment without news."""
 
     first: fields.PieceIndex
     count: fields.PieceIndex = 0
@@ -239,7 +236,7 @@ class PieceOffer:
 
 @dataclass(frozen=True)
 class PieceData:
-    """``bytes`` raw bytes follow; meanwhile, the next offer, as in Choice."""
+    """``bytes`` raw bytes follow; meanwhile, the next offer, as in PieceOffer."""
 
     bytes: fields.Size
     first: fields.PieceIndex = 0

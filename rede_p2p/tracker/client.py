@@ -11,12 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rede_p2p import errors
 from rede_p2p.content.merkle import Content
@@ -33,8 +32,7 @@ Result = TypeVar("Result")
 Call = tuple[Callable[[Connection], Any], "Future[Any]"]
 
 
-@dataclass(frozen=True)
-class Roster:
+class Roster(NamedTuple):
     """Who is in the network, as the tracker said ``age`` seconds ago (0: just now)."""
 
     members: tuple[messages.PeerEntry, ...]
@@ -79,10 +77,7 @@ class TrackerClient:
         self._thread.start()
 
     def close(self) -> None:
-        """Leave the network, and wait for the thread, some 2 s whatever the tracker does.
-
-        From then on every call raises TrackerUnreachableError at once.
-        """
+        """Leave, and wait for the thread, 2 s at most or so; from then on every call fails."""
         self._leaving = True
         self._calls.put(None)
         self._thread.join(self._timeouts.leave_s)
@@ -111,36 +106,29 @@ class TrackerClient:
 
     def search(self, text: str, *, exact: bool = False) -> list[messages.SearchResult]:
         """Ask which contents have a name like this; raise TrackerUnreachableError."""
-        return self.call(
-            lambda c: c.ask_lines(
-                messages.Search(text, exact), messages.SearchResult, refuse_pending
-            )
-        )
+        request = messages.Search(text, exact)
+        return self.call(lambda c: c.ask_lines(request, messages.SearchResult, refuse_pending))
 
     def call(self, question: Callable[[Connection], Result]) -> Result:
-        """Run ``question`` in the thread that owns the connection, and return its result.
-
-        Raises TrackerUnreachableError, at once while the tracker is away.
-        """
+        """Return what ``question`` does, in the owning thread; raise TrackerUnreachableError."""
         try:
             return self._hand(question).result(self._timeouts.reply_s + self._timeouts.dial_s)
         except FutureTimeoutError:
             raise self._away() from None
 
     def _ask_holders(self, content: Content, connection: Connection) -> list[Address]:
-        holders = connection.ask_lines(
-            messages.Find(content.root), messages.PeerEntry, refuse_pending
-        )
-        return [Address(peer.ip, peer.port) for peer in self._reachable(holders) if not peer.you]
+        holders = self._ask_peers(connection, messages.Find(content.root))
+        return [Address(peer.ip, peer.port) for peer in holders if not peer.you]
 
     def _ask_roster(self, connection: Connection) -> None:
-        members = self._reachable(
-            connection.ask_lines(messages.Peers(), messages.PeerEntry, refuse_pending)
-        )
+        members = self._ask_peers(connection, messages.Peers())
         self._roster_at, self._roster = monotonic(), Roster(tuple(members), 0.0)
 
-    def _reachable(self, peers: list[messages.PeerEntry]) -> list[messages.PeerEntry]:
-        """Drop loopback addresses told by another machine: they would be our own services."""
+    def _ask_peers(
+        self, connection: Connection, request: messages.Find | messages.Peers
+    ) -> list[messages.PeerEntry]:
+        """Ask for peers; drop loopback addresses of another machine, which would lead back here."""
+        peers = connection.ask_lines(request, messages.PeerEntry, refuse_pending)
         here = _is_loopback(self._ip)
         return [peer for peer in peers if here or not _is_loopback(peer.ip)]
 
@@ -177,9 +165,7 @@ class TrackerClient:
         except BaseException as error:
             if connection is not None:
                 connection.close()
-            if isinstance(
-                error, errors.ConnectionLostError | errors.ProtocolError | errors.RefusedError
-            ):
+            if isinstance(error, errors.UNADDRESSED):
                 raise errors.TrackerUnreachableError(address, error) from error
             raise
         self.tracker = address
@@ -240,11 +226,10 @@ class TrackerClient:
         question, future = call
         try:
             future.set_result(question(connection))
-        except errors.RefusedError as no:  # an ordinary answer: the conversation goes on
-            future.set_exception(errors.TrackerUnreachableError(self.tracker, no))
         except RedeError as error:
             future.set_exception(errors.TrackerUnreachableError(self.tracker, error))
-            raise
+            if not isinstance(error, errors.RefusedError):  # which is an ordinary answer
+                raise
         except Exception as error:  # a caller's bug: the connection may be mid-message
             future.set_exception(error)
             raise errors.ConnectionLostError("lost") from error
@@ -254,12 +239,10 @@ class TrackerClient:
         gone, before = monotonic(), self.tracker
         pause = self._timeouts.first_rejoin_pause_s
         while not self._refuse_calls(pause * random.uniform(0.7, 1.3)):
-            try:
+            pause = min(pause * 2, self._timeouts.max_rejoin_pause_s)
+            with suppress(RedeError):
                 grace_s = self._timeouts.restart_grace_s
                 connection = self._come_back(long_gone=monotonic() - gone > grace_s)
-            except RedeError:
-                pause = min(pause * 2, self._timeouts.max_rejoin_pause_s)
-            else:
                 self._here = True
                 event = TrackerBack if self.tracker == before else TrackerMoved
                 self._post(event(self.tracker, self.port))

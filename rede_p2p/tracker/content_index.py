@@ -37,8 +37,7 @@ class ContentIndex:
     def announce(self, peer: Registration, entries: Iterable[FileEntry]) -> None:
         """Record that a peer has these contents; an empty name is found by root alone.
 
-        Raises RefusedError ``too-much``, once those that fit are recorded, beyond
-        MAX_NAMES_PER_PEER names or MAX_NAME_BYTES_PER_PEER in them.
+        Raises RefusedError ``too-much``, once those that fit are recorded.
         """
         refused = False
         with self._lock:

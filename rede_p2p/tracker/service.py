@@ -43,8 +43,8 @@ class Tracker:
         """
         self.listener = Listener(ip, port, MAX_CONNECTIONS, describe, timeouts)
         self.describe = describe
-        self._registry = Registry(first_port)
-        self._index = ContentIndex()
+        self.registry = Registry(first_port)
+        self.index = ContentIndex()
         self._post = post
         self._timeouts = timeouts
         self._thread = Thread(target=start, args=(self,), name="tracker")
@@ -88,30 +88,26 @@ class Tracker:
         """
         wanted = None
         if isinstance(request, messages.PortTaken):
-            self._registry.give_back(registration, request.port)
+            self.registry.give_back(registration, request.port)
         elif request.version != messages.PROTOCOL_VERSION:
             raise RefusedError("version")
         else:
             wanted = request.port
         self.leave(registration)
-        port = self._registry.offer(registration, wanted)
+        port = self.registry.offer(registration, wanted)
         return messages.PortOffer(port, registration.ip, messages.PROTOCOL_VERSION)
 
     def confirm(self, registration: Registration, request: messages.Ready) -> None:
         """List a peer that listens on the port it was offered; raise RefusedError."""
-        if self._registry.confirm(registration, request.port):
+        if self.registry.confirm(registration, request.port):
             self._post(PeerJoined(registration.address))
 
     def leave(self, registration: Registration) -> None:
         """Take a peer off the list, with all that it announced."""
         address = registration.address
-        self._index.leave(registration)
-        if self._registry.leave(registration):
+        self.index.leave(registration)
+        if self.registry.leave(registration):
             self._post(PeerLeft(address))
-
-    def peers(self, registration: Registration, connection: Connection) -> list[messages.PeerEntry]:
-        """List everyone, as this peer can reach them."""
-        return self._registry.members(registration, connection.local.ip)
 
     def update_index(
         self,
@@ -119,9 +115,9 @@ class Tracker:
         connection: Connection,
         request: messages.Announce | messages.Withdraw,
     ) -> None:
-        """Read what a peer has, or has no more; raise RefusedError ``join-first`` or ``too-much``.
+        """Read what a peer has, or has no more; raise ProtocolError for an ill-formed body.
 
-        Raises ProtocolError when the body is ill-formed.
+        Raises RefusedError ``join-first`` or ``too-much``.
         """
         if not registration.listed:
             left = request.bytes
@@ -130,17 +126,6 @@ class Tracker:
             raise RefusedError("join-first")
         entries = connection.receive_lines(request.bytes, request.count, messages.FileEntry)
         if isinstance(request, messages.Announce):
-            self._index.announce(registration, entries)
+            self.index.announce(registration, entries)
         else:
-            self._index.withdraw(registration, entries)
-
-    def find(
-        self, registration: Registration, connection: Connection, request: messages.Find
-    ) -> list[messages.PeerEntry]:
-        """List who has a content, as this peer can reach them."""
-        holders = self._index.holders(request.root)
-        return self._registry.as_reached(holders, registration, connection.local.ip)
-
-    def search(self, request: messages.Search) -> list[messages.SearchResult]:
-        """List the contents with a text in a name."""
-        return self._index.search(request.text, exact=request.exact)
+            self.index.withdraw(registration, entries)

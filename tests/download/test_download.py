@@ -39,7 +39,7 @@ from rede_p2p.content.merkle import BLOCK_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download import source_finder
 from rede_p2p.download.download import Download
-from rede_p2p.download.request import DownloadProgress, DownloadRequest, Outcome
+from rede_p2p.download.request import DownloadRequest, Outcome
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -52,6 +52,7 @@ from rede_p2p.errors import (
     UnsafeNameError,
     VerificationError,
 )
+from rede_p2p.events import Progress
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import FileData, Hashes
 from rede_p2p.upload.seed_store import SeedStore
@@ -122,9 +123,9 @@ def test_a_file_of_pieces_larger_than_the_finest_arrives_exactly(
 def test_progress_ends_at_the_size(honest, context):
     (wanted,) = honest.share({NAME: DATA})
     download = Download(wanted, context())
-    assert download.progress() == DownloadProgress(have=0)
+    assert download.progress() == Progress(0, len(DATA))
     download.run()
-    assert download.progress() == DownloadProgress(have=len(DATA))
+    assert download.progress() == Progress(len(DATA), len(DATA))
 
 
 def test_a_name_inside_a_folder_makes_the_folder(honest, fetch, folder):

@@ -186,8 +186,8 @@ def test_what_a_tracker_does_not_keep_is_not_said_again_and_nobody_leaves_for_it
     mine, asked = Mine("a", "b", "c"), Queue()
     with tracker_at(world.host, 0, world.seen.put) as tracker:
         for name in ("announce", "withdraw"):
-            method = noting(getattr(tracker._index, name), asked)
-            monkeypatch.setattr(tracker._index, name, method)
+            method = noting(getattr(tracker.index, name), asked)
+            monkeypatch.setattr(tracker.index, name, method)
         joined = world.join(tracker.port, mine)
         assert asked.get(timeout=SOON) == {"a", "b", "c"}
         mine.names = ("d",)

@@ -271,7 +271,7 @@ def test_a_port_given_to_another_meanwhile_is_changed(world):
         joined = world.join(tracker.port, public_port, **HURRY)
     assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
     new = world.tracker(tracker.port)
-    new._registry.offer(Registration("10.0.0.9"), FIRST_PORT)
+    new.registry.offer(Registration("10.0.0.9"), FIRST_PORT)
     with new:
         assert world.told.get(timeout=SOON) == TrackerBack(joined.tracker, FIRST_PORT + 1)
         assert joined.port == FIRST_PORT + 1
