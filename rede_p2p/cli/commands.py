@@ -15,7 +15,6 @@ from rede_p2p.cli.shell import Command
 from rede_p2p.content import torrent
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
-from rede_p2p.download.transfers import Results
 from rede_p2p.errors import Address, BadUsageError, RedeError
 from rede_p2p.protocol.messages import SearchResult
 
@@ -125,16 +124,16 @@ def cancel(session: Session, command: Command) -> None:
 def wait(session: Session, command: Command) -> None:
     """Wait for the background downloads; Ctrl-C ends the wait and not the downloads."""
     expect(command, 0, "esperar")
-    results: Results = []
-    for transfer in session.transfers.take_background():
+    for transfer in session.transfers.running():
         try:
             session.terminal.watch(transfer)
         except KeyboardInterrupt:
             if session.terminal.interactive:
                 raise errors.StoppedWaitingError from None
             raise  # a script ends here, and its downloads with it
-        results += transfer.results.result()
+    ended = session.transfers.take_ended()
     session.terminal.show_events(timeout=0.1)
+    results = [result for transfer in ended for result in transfer.results.result()]
     failures = [error for _, error in results if isinstance(error, RedeError)]
     if failures:
         raise errors.PartlyFailedError(len(failures), len(results), failures[0])

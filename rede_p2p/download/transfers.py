@@ -148,11 +148,11 @@ class Transfers:
         self._reap()
         return list(self._running)
 
-    def take_background(self) -> list[Transfer]:
-        """List those that nobody follows, and those of them that ended since the last call."""
+    def take_ended(self) -> list[Transfer]:
+        """List those that ended in the background since the last call."""
         self._reap()
         ended, self._ended = self._ended, []
-        return ended + list(self._running)
+        return ended
 
     def close(self) -> None:
         """Cancel what runs, and wait for it."""

@@ -104,6 +104,7 @@ def test_a_download_in_the_background_is_shown_cancelled_and_awaited(rede, capsy
             do(session, "esperar")
         assert (caught.value.failed, caught.value.total) == (1, 1)
         assert isinstance(caught.value.first, InterruptedByUserError)
+        do(session, "esperar")  # which does not tell it twice
         do(session, "status")
         assert capsys.readouterr().err.splitlines()[-1] == "nada em andamento"
 

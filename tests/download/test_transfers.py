@@ -112,8 +112,8 @@ def test_what_ended_in_the_background_is_waited_for_once(transfers, opened, post
     background = transfers.start(wanted, followed=False)
     posted.get(timeout=SOON)
     assert transfers.running() == []
-    assert transfers.take_background() == [background]
-    assert transfers.take_background() == []
+    assert transfers.take_ended() == [background]
+    assert transfers.take_ended() == []
 
 
 def test_progress_tells_of_what_was_kept_also_at_the_end(transfers, opened, folder):
