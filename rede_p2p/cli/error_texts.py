@@ -1,6 +1,6 @@
 """The sentence for each error, in Brazilian Portuguese: what happened, with whom, what to try.
 
-The tables have a sentence for every kind of an error, and tests/cli/test_error_texts.py compares them
+The tables have a sentence for every kind of an error: tests/cli/test_error_texts.py compares them
 with the Literals in ``errors``. A name in a sentence may be foreign text: ``terminal`` escapes it.
 """
 

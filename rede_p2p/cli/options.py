@@ -5,6 +5,7 @@ The words are split by getopt and not by argparse, whose messages are in English
 
 import getopt
 import ipaddress
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def _parse_rate(text: str) -> int:
 
 
 def _parse_path(text: str) -> Path:
-    return Path(text).absolute()
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - this one never raises
 
 
 # Each field names the option that sets it and the reader of the option's text. An option without a

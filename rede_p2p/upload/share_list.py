@@ -6,7 +6,6 @@ peer, which must ``close`` it, and whose threads share it.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,17 +17,15 @@ from time import monotonic
 from rede_p2p.content import disk, safe_names
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.errors import DiskError, NoSuchFileError, UnsafeNameError
+from rede_p2p.errors import NoSuchFileError, UnsafeNameError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.upload import list_file
+from rede_p2p.upload.list_file import Line
 
 SCAN_COST_FACTOR = 50  # times what a scan of all files takes pass before the next one, at least
-MAX_LIST_BYTES = 8 * 1024 * 1024  # a larger file is no list that somebody wrote
 MAX_PROBLEMS_REPORTED = 5  # lines named one by one; the others are only counted
-
-# A name and a path, each of them quoted or not.
-_LINE = re.compile(r'(?:"([^"]*)"|([^"\s]\S*))\s*(?:"(.*)"|(.*))')
 
 
 @dataclass(frozen=True)
@@ -39,15 +36,6 @@ class Share:
     path: str
     state: FileState
     folder: str | None = None  # the shared folder it is in, out of which no link is followed
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the list."""
-
-    line: int  # its number, from 1
-    name: str
-    path: str
 
 
 @dataclass(frozen=True)
@@ -171,28 +159,6 @@ class ShareList:
         return new
 
 
-def parse(list_path: str, data: bytes) -> Iterator[Line | ListProblem]:
-    """Read a list: ``name path`` a line, the name quoted if it has blanks, ``#`` for comments."""
-    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        try:
-            text = raw.decode().strip()
-        except UnicodeDecodeError:
-            yield ListProblem(list_path, number, "encoding", raw.decode("latin-1").strip())
-            continue
-        if text and not text.startswith("#"):
-            yield _parse_line(list_path, number, text)
-
-
-def _parse_line(list_path: str, number: int, text: str) -> Line | ListProblem:
-    match = _LINE.fullmatch(text)
-    if match is None:
-        return ListProblem(list_path, number, "quote", text)
-    name, path = match[1] or match[2], match[3] or match[4]
-    if name and path:
-        return Line(number, name, path)
-    return ListProblem(list_path, number, "no-path", text)
-
-
 def _look_again(share: Share | None) -> Share | None:
     """Return a share in its present state, or None where no file is any more."""
     state = share and disk.file_state(share.path, links=share.folder is None)
@@ -206,7 +172,7 @@ def _look_again(share: Share | None) -> Share | None:
 
 
 def _read_view(list_path: Path, state: FileState | None, old: _View) -> _View:
-    lines = old.lines if state == old.list_state and state else _read_list(list_path)
+    lines = old.lines if state == old.list_state and state else list_file.read(list_path)
     view = _View(monotonic(), state, lines)
     for entry in lines:
         for share in [entry] if isinstance(entry, ListProblem) else _expand(list_path, entry):
@@ -219,17 +185,6 @@ def _read_view(list_path: Path, state: FileState | None, old: _View) -> _View:
     return view
 
 
-def _read_list(list_path: Path) -> tuple[Line | ListProblem, ...]:
-    try:
-        with disk.open_regular(list_path) as file, disk.translate_os_errors(list_path):
-            data = file.read(MAX_LIST_BYTES + 1)
-    except DiskError as error:
-        return (ListProblem(str(list_path), 0, error.kind, str(list_path)),)
-    if len(data) > MAX_LIST_BYTES or b"\0" in data:
-        return (ListProblem(str(list_path), 0, "not-list", str(list_path)),)
-    return tuple(parse(str(list_path), data))
-
-
 def _expand(list_path: Path, line: Line) -> Iterator[Share | ListProblem]:
     """Yield the share of a line, or one for each file in the folder that it names."""
     problem = partial(ListProblem, str(list_path), line.line)
@@ -238,7 +193,7 @@ def _expand(list_path: Path, line: Line) -> Iterator[Share | ListProblem]:
     except UnsafeNameError as error:
         yield problem(f"name-{error.kind}", line.name)
         return
-    path = os.path.join(list_path.parent, os.path.expanduser(line.path))  # noqa: PTH111, PTH118
+    path = list_file.find(list_path.parent, line.path)
     state = disk.file_state(path)
     if state is not None and os.access(path, os.R_OK):
         yield Share(line.name, path, state)

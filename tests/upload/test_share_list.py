@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from functools import partial
 from queue import Queue
 
 import pytest
@@ -17,49 +16,7 @@ from rede_p2p.events import ListProblem, MoreListProblems
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import share_list
-from rede_p2p.upload.share_list import Line, ShareList, parse
-
-BOM = b"\xef\xbb\xbf"
-LIST = "lista.txt"
-Problem = partial(ListProblem, LIST)
-
-LISTS = [
-    (b"", []),
-    (b"\n\r\n  \n", []),
-    (BOM, []),
-    (b"a.txt ./a.txt", [Line(1, "a.txt", "./a.txt")]),
-    (b"a.txt ./a.txt\n", [Line(1, "a.txt", "./a.txt")]),
-    (b"a.txt ./a.txt\r\nb ./b\r\n", [Line(1, "a.txt", "./a.txt"), Line(2, "b", "./b")]),
-    (BOM + b"a.txt ./a.txt\n", [Line(1, "a.txt", "./a.txt")]),
-    (b"  a.txt \t ./a.txt  \n", [Line(1, "a.txt", "./a.txt")]),
-    (b"a.txt ./My Files/a b.txt\n", [Line(1, "a.txt", "./My Files/a b.txt")]),
-    (b'a.txt "./My Files/a b.txt"\n', [Line(1, "a.txt", "./My Files/a b.txt")]),
-    (b'"a b.txt" ./a.txt\n', [Line(1, "a b.txt", "./a.txt")]),
-    (b'"a b.txt"./a.txt\n', [Line(1, "a b.txt", "./a.txt")]),
-    (b'"a b" "c d"\n', [Line(1, "a b", "c d")]),
-    (b"it's ./it's\n", [Line(1, "it's", "./it's")]),
-    (b"C:\\x C:\\y\n", [Line(1, "C:\\x", "C:\\y")]),
-    ("ação.txt ./ação.txt\n".encode(), [Line(1, "ação.txt", "./ação.txt")]),
-    (b"# a.txt ./a.txt\n  # b\n#\n", []),
-    (b"#a ./a\na# ./a#b\n", [Line(2, "a#", "./a#b")]),
-    (b"\n\na.txt ./a.txt\n", [Line(3, "a.txt", "./a.txt")]),
-    (b"a.txt\n", [Problem(1, "no-path", "a.txt")]),
-    (b'"a.txt"\n', [Problem(1, "no-path", '"a.txt"')]),
-    (b'"" ./a.txt\n', [Problem(1, "no-path", '"" ./a.txt')]),
-    (b'"a.txt ./a.txt\n', [Problem(1, "quote", '"a.txt ./a.txt')]),
-    (b"a\xe7\xe3o ./x\nb ./b\n", [Problem(1, "encoding", "ação ./x"), Line(2, "b", "./b")]),
-    (b"\xff\xfea\x00 \x00b\x00", [Problem(1, "encoding", "ÿþa\x00 \x00b\x00")]),
-    (b"a\x00b ./x\n", [Line(1, "a\x00b", "./x")]),  # names.check refuses it later
-    (b"x" * 100_000, [Problem(1, "no-path", "x" * 100_000)]),
-]
-
-
-@pytest.mark.parametrize(("data", "entries"), LISTS, ids=lambda value: ascii(value)[:30])
-def test_a_list_is_read_line_by_line(data, entries):
-    assert list(parse(LIST, data)) == entries
-
-
-# With files.
+from rede_p2p.upload.share_list import ShareList
 
 
 class Shared:
@@ -135,6 +92,58 @@ def test_an_absolute_path_and_a_home_path_are_followed(shared, monkeypatch):
     assert shared.names() == ["a", "b"]
 
 
+WAYS_TO_WRITE = [
+    "./minha foto (1).png",
+    '"./minha foto (1).png"',
+    "'./minha foto (1).png'",
+    r"./minha\ foto\ \(1\).png",
+    "file://{}/minha%20foto%20(1).png",
+    "file:{}/minha%20foto%20%281%29.png",
+    "FILE://localhost{}/minha%20foto%20(1).png",
+    "~/minha foto (1).png",
+    r"~/minha\ foto\ \(1\).png",
+    "'~/minha foto (1).png'",
+]
+
+
+@pytest.mark.parametrize("way", WAYS_TO_WRITE)
+def test_a_path_is_written_as_a_shell_or_a_file_manager_gives_it(shared, monkeypatch, way):
+    monkeypatch.setenv("HOME", str(shared.folder))
+    shared.file("minha foto (1).png")
+    shared.write_list(f"foto.png {way.format(shared.folder)}\n")
+    shared.open()
+    assert shared.names() == ["foto.png"]
+    assert shared.posted.empty()
+
+
+@pytest.mark.parametrize("name", [r"a\ b", "'a b'", "file:x", "100%25", r"a\\b"])
+def test_a_file_that_is_called_so_comes_first(shared, name):
+    shared.file(name, b"literal")
+    shared.file("a b", b"other")
+    shared.file("100%", b"other")
+    shared.write_list(f"x ./{name}\ny {name}\n")
+    shares = shared.open()
+    assert shares.find("x").state.size == shares.find("y").state.size == len(b"literal")
+
+
+def test_a_path_that_is_not_there_in_any_way_is_reported_as_it_was_written(shared):
+    lines = [r"./a\ b", "'./a b'", "file:///a%20b", "file:///%E7%00", "./" + "x" * 5000]
+    shared.write_list("".join(f"n{at} {line}\n" for at, line in enumerate(lines)))
+    shared.open()
+    problems = [shared.next_problem() for _ in lines]
+    assert problems == [(at, "missing", line) for at, line in enumerate(lines, start=1)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=ascii)
+def test_a_list_of_any_editor_is_read(shared, encoding, end):
+    shared.file("ação.txt")
+    shared.list.write_bytes(f"ação.txt ./ação.txt{end}b ./ação.txt{end}".encode(encoding))
+    shared.open()
+    assert shared.names() == ["ação.txt", "b"]
+    assert shared.posted.empty()
+
+
 def test_two_names_of_one_file_are_two_shares_of_one_content(shared):
     shared.file("a.txt", b"same")
     shared.write_list("a ./a.txt\nb ./a.txt\n")
@@ -171,8 +180,13 @@ def test_of_many_bad_lines_the_first_are_reported_and_the_others_counted(shared)
 
 @pytest.mark.parametrize(
     "data",
-    [b"a ./a.txt\nb\0 ./a.txt\n", "a ./a.txt\n".encode("utf-16"), b"a ./a.txt\n" * 2**20],
-    ids=["a NUL", "UTF-16", "11 MB"],
+    [
+        b"a ./a.txt\nb\0 ./a.txt\n",
+        "a ./a.txt\n".encode("utf-16-le"),
+        "a ./a.txt\n".encode("utf-32"),
+        b"a ./a.txt\n" * 2**20,
+    ],
+    ids=["a NUL", "UTF-16 without its mark", "UTF-32", "11 MB"],
 )
 def test_what_does_not_look_like_a_list_is_reported_once_and_shares_nothing(shared, data):
     shared.file("a.txt")
