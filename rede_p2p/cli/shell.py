@@ -1,13 +1,15 @@
 """A typed line → commands: words, quotes, aliases, the nearest known command. No I/O.
 
 The quoting is that of sh: blanks separate words, quotes and backslashes keep them together, ``;``
-ends a command, and ``&`` ends a command that runs in the background.
+ends a command, and ``&`` ends a command that runs in the background. What the terminal shows as
+``\\u200b`` may be typed so.
 """
 
 import difflib
 import shlex
 from dataclasses import dataclass
 
+from rede_p2p.cli.terminal import unescape_controls
 from rede_p2p.errors import BadUsageError, UnknownCommandError
 
 ALIASES = {
@@ -36,7 +38,7 @@ def parse(line: str, known: frozenset[str]) -> list[Command]:
         line.encode()
     except UnicodeEncodeError:  # Python reads a byte that is not UTF-8 as a lone surrogate
         raise BadUsageError("encoding", line) from None
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&")
+    lexer = shlex.shlex(unescape_controls(line), posix=True, punctuation_chars=";&")
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:
