@@ -28,8 +28,9 @@ class RedeError(Exception):
 # What the person typed.
 
 UsageKind = Literal[
-    "ajuda", "blanks", "buscar", "cancelar", "encoding", "esperar", "first-port", "get", "ip", "ls",
-    "no-download", "option", "peers", "port", "quotes", "rate", "status", "too-many", "torrent",
+    "ajuda", "blanks", "buscar", "cancelar", "como", "encoding", "esperar", "first-port", "get",
+    "ip", "ls", "no-download", "option", "peers", "port", "quotes", "rate", "status", "too-many",
+    "torrent",
 ]  # fmt: skip
 
 
@@ -154,12 +155,12 @@ class PortUnavailableError(RedeError):
 
 # Files.
 
-UnsafeKind = Literal[
-    "control", "dot", "empty", "ending", "long", "partial", "reserved", "separator"
-]  # fmt: skip
+UnsafeKind = Literal["control", "dot", "drive", "empty", "long", "partial", "separator"]
+NameFault = Literal["name-character", "name-ending", "name-reserved"]  # kinds of a DiskError
 DiskKind = Literal[
     "busy", "changed", "crowded", "denied", "full", "link", "link-folder", "missing", "name",
-    "not-file", "not-folder", "other", "replaced", "stopped",
+    "name-character", "name-ending", "name-long", "name-reserved", "not-file", "not-folder",
+    "other", "replaced", "stopped",
 ]  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """The command ``get``: finds what its words mean, follows the download, shows its result."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from rede_p2p import errors
 from rede_p2p.cli import options, texts
 from rede_p2p.cli.session import Session, listed
 from rede_p2p.cli.shell import Command
+from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
 from rede_p2p.download.request import Outcome
@@ -21,9 +23,12 @@ MAX_RESULT_ROWS = 50  # of more results, the table has only the failures
 
 def get(session: Session, command: Command) -> None:
     """Download files; raise the error of the file, or PartlyFailedError where there are several."""
-    if not command.words:
-        raise BadUsageError("get")
-    requests, missing = _choose(session, command.words)
+    words, new_name = _take_new_name(command.words)
+    requests, missing = _choose(session, words)
+    if new_name is not None:
+        if len(requests) + len(missing) > 1:
+            raise BadUsageError("como")
+        requests = [replace(requests[0], name=safe_names.check(new_name))]
     transfer = session.transfers.start(requests, followed=not command.background)
     if not command.background and _follow(session, transfer):
         _show(session, transfer.results.result(), missing)
@@ -33,6 +38,21 @@ def get(session: Session, command: Command) -> None:
     number, title = transfer.number, texts.title(transfer.names)
     hint = f"status, esperar, cancelar {number}"
     session.terminal.note(f"[{number}] {title} em segundo plano: {hint}")
+
+
+def _take_new_name(words: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+    """Split the words of a ``get`` from the name that ``--como`` gives, None where it is not."""
+    rest, new_name, given = [], None, iter(words)
+    for word in given:
+        if word == "--como" or word.startswith("--como="):
+            new_name = word[7:] if "=" in word else next(given, None)
+            if not new_name:
+                raise BadUsageError("como")
+        else:
+            rest.append(word)
+    if not rest:
+        raise BadUsageError("get")
+    return tuple(rest), new_name
 
 
 def _follow(session: Session, transfer: Transfer) -> bool:
@@ -70,21 +90,25 @@ def _choose(session: Session, words: tuple[str, ...]) -> resolve.Selection:
 
 
 def _is_address(word: str) -> bool:
-    """Tell whether a word is an IP address or a mistyped one: no name has a colon."""
-    return options.is_ip(word) or ":" in word or not word.strip("0123456789.")
+    """Tell whether a word is an IP address or a mistyped one."""
+    digits = "0123456789abcdefABCDEF:[]" if ":" in word else "0123456789"
+    return options.is_ip(word) or not word.strip(f"{digits}.")
 
 
 def _find_anywhere(session: Session, names: tuple[str, ...]) -> resolve.Selection:
     """Find names in the whole network; raise NoSuchFileError where none exists."""
     found = resolve.Selection([], [])
     for name in names:
-        contents = {Content(k.root, k.size) for k in session.client.search(name, exact=True)}
+        contents: dict[str, set[Content]] = {}
+        for result in session.client.search(name, exact=True):
+            contents.setdefault(result.name, set()).add(Content(result.root, result.size))
         own = [Address(m.ip, m.port) for m in session.client.roster().members if m.you]
-        # A content that no other peer has comes from this one.
-        holders = {content: _holders(session, content) or own for content in contents}
-        if holders:
-            found.requests.append(resolve.agreed(name, holders))
-        else:
+        meant = safe_names.matching(name, contents)
+        for shared in meant:
+            # A content that no other peer has comes from this one.
+            holders = {content: _holders(session, content) or own for content in contents[shared]}
+            found.requests.append(resolve.agreed(shared, holders))
+        if not meant:
             found.missing.append(errors.NoSuchFileError(name, ""))
     together = " ".join(names)
     if found.missing and len(names) > 1 and session.client.search(together, exact=True):

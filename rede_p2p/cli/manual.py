@@ -57,6 +57,7 @@ COMMANDS = (
     ("ls", "o que há na rede toda", "ls"),
     ("buscar <TEXTO>", "procurar na rede toda", "buscar aula"),
     ("torrent <NOME>", "gravar o .torrent de um arquivo meu", "torrent a.txt"),
+    ("get … --como <NOME>", "gravar com outro nome", "get a.txt --como b.txt"),
     ("get … &", "baixar em segundo plano (ou Ctrl-Z)", "get 127.0.0.1 aula.iso &"),
     ("status", "o que está em andamento", "status"),
     ("cancelar <N>", "encerrar o download N", "cancelar 1"),

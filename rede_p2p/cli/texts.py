@@ -137,7 +137,7 @@ def _list_problem(event: events.ListProblem) -> str:
         return f"{event.path} não parece {wanted}; nada está sendo compartilhado"
     if not event.line:
         sentence = "não consegui ler {}" if event.kind == "other" else DISK[event.kind]
-        reason = sentence.format(event.text)
+        reason = sentence.format(event.text, "")
         return f"lista de arquivos: {reason}; nada está sendo compartilhado"
     long = len(event.text) > MAX_QUOTED_CHARS
     text = event.text[: MAX_QUOTED_CHARS - 1] + "…" if long else event.text

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
+from rede_p2p.content import safe_names
 from rede_p2p.errors import DiskError, DiskKind
 
 try:
@@ -40,7 +41,8 @@ _KINDS: dict[int, DiskKind] = {
     errno.ENOENT: "missing",
     errno.ENOTDIR: "not-folder",
     errno.EEXIST: "not-folder",
-    errno.ENAMETOOLONG: "name",
+    errno.ENAMETOOLONG: "name-long",
+    errno.EILSEQ: "name",
     errno.ELOOP: "link",
     errno.EMFILE: "crowded",
     errno.ENFILE: "crowded",
@@ -234,10 +236,42 @@ def sync_everything() -> bool:
 
 def free_space(folder: Path) -> int:
     """Return how many bytes can still be written in a folder, or in its nearest parent."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     with translate_os_errors(folder):
-        return shutil.disk_usage(folder).free
+        return shutil.disk_usage(_nearest(folder)).free
+
+
+def check_writable(name: str, folder: Path, *, windows: bool = os.name == "nt") -> str:
+    """Return a safe name that the disk of a download folder holds as it is.
+
+    Raises UnsafeNameError, and DiskError of the kind that ``safe_names.windows_fault`` found where
+    the system is Windows or the disk refuses such names, as FAT does.
+    """
+    fault = safe_names.windows_fault(safe_names.check(name))
+    if fault and (windows or not _holds(fault[1][:1], _nearest((folder / name).parent))):
+        raise DiskError(name, *fault)
+    return name
+
+
+def _holds(mark: str, folder: Path) -> bool:
+    """Tell whether a folder takes a name with that character, by a file that is made and removed.
+
+    For a blank, a dot or a letter it is tried with ``?``: FAT drops a last dot without a word.
+    """
+    mark = mark if mark in '<>:"|*' else "?"
+    probe = folder / f"~{os.urandom(8).hex()}{mark}{safe_names.PARTIAL_SUFFIX}"
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        probe.unlink()
+    except OSError as error:  # another reason will be told by whoever writes the file
+        return error.errno not in (errno.EINVAL, errno.EILSEQ, errno.ENOENT)
+    return True
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or its nearest parent that exists."""
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 - it never raises
+        folder = folder.parent
+    return folder
 
 
 def raise_descriptor_limit() -> None:

@@ -1,21 +1,23 @@
 """Names from strangers: which are safe, and what a download is called on the disk.
 
-A name is refused, never repaired, by one function at both ends: what one peer would not write, no
-peer lists. The rules are those of the strictest system, so that one list means the same on Linux,
-macOS and Windows. No I/O.
+A name is refused, never repaired, in two steps. ``check`` refuses what is unsafe on any system, at
+both ends. ``windows_fault`` finds what Windows and FAT cannot hold; only a receiver with such a
+disk refuses that (``disk.check_writable``). No I/O.
 """
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from rede_p2p.errors import UnsafeKind, UnsafeNameError
+from rede_p2p.errors import NameFault, UnsafeKind, UnsafeNameError
 
 MAX_PART_BYTES = 255  # bytes of UTF-8 in one part: what ext4, APFS and NTFS take
 MAX_NAME_BYTES = 1024  # bytes of UTF-8 in all, for a name inside a shared folder
 PARTIAL_SUFFIX = ".parte"
 
+_DRIVE = re.compile("[a-z]:", re.IGNORECASE)
+_NOT_ON_WINDOWS = re.compile('[<>:"|?*]')
 _RESERVED = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE
 )
@@ -31,7 +33,7 @@ def check(name: str) -> str:
     A name is 1 to 255 bytes of UTF-8; one inside a shared folder is several such parts with ``/``
     between them, 1,024 bytes in all. A leading dot is refused because a download folder may be a
     home folder, where ``.bashrc`` would be a program; the ending ``.parte`` because partial files
-    have it; a colon because Windows reads ``a:b`` as a hidden stream of ``a``.
+    have it; ``C:`` because Windows reads the rest as a path on that drive.
     """
     plain = name.isascii() and name.isprintable()
     if not plain and any(unicodedata.category(c) in _UNPRINTABLE or c in _BIDI for c in name):
@@ -50,13 +52,42 @@ def _fault(part: str) -> UnsafeKind | None:
     faults: dict[UnsafeKind, bool] = {
         "empty": not part.strip(),
         "dot": part.startswith("."),
-        "separator": "\\" in part or ":" in part,
-        "ending": part.endswith((".", " ")),
+        "separator": "\\" in part,
+        "drive": _DRIVE.match(part) is not None,
         "partial": part.casefold().endswith(PARTIAL_SUFFIX),
-        "reserved": _RESERVED.fullmatch(part) is not None,
         "long": len(part.encode()) > MAX_PART_BYTES,
     }
     return next((kind for kind, broken in faults.items() if broken), None)
+
+
+def windows_fault(name: str) -> tuple[NameFault, str] | None:
+    """Return what Windows and FAT cannot hold in a safe name, and the text that is it, or None."""
+    found = _NOT_ON_WINDOWS.search(name)
+    if found:
+        return "name-character", found[0]
+    for part in name.split("/"):
+        if part.endswith((".", " ")):
+            return "name-ending", part
+        if _RESERVED.fullmatch(part):
+            return "name-reserved", part
+    return None
+
+
+def normal_form(text: str) -> str:
+    """Return what all texts have in common that look and are typed the same.
+
+    Accents are composed (NFC of UAX 15; macOS decomposes them), and every run of blanks, no-break
+    ones too, is one space; there is none at the ends, where nobody sees it.
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def matching(typed: str, names: Collection[str]) -> list[str]:
+    """List which of the names is meant: the one that is typed, else those that look the same."""
+    if typed in names:
+        return [typed]
+    form = normal_form(typed)
+    return [name for name in names if normal_form(name) == form]
 
 
 def is_safe(name: str) -> bool:

@@ -17,10 +17,10 @@ Bencoded = int | bytes | str | list["Bencoded"] | dict[str | bytes, "Bencoded"]
 def write(folder: Path, name: str, content: Content, layer: bytes) -> Path:
     """Write a file's .torrent to a folder, under the first name that is free or has it already.
 
-    Returns its path; raises DiskError.
+    Returns its path; raises DiskError, UnsafeNameError.
     """
     data = torrent_of(name, content, layer)
-    wanted = folder / f"{name.rpartition('/')[2]}.torrent"
+    wanted = folder / disk.check_writable(f"{name.rpartition('/')[2]}.torrent", folder)
 
     def holds_it(path: Path) -> bool:
         with suppress(DiskError), disk.open_regular(path) as file, disk.translate_os_errors(path):

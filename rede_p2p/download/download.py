@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
-from rede_p2p.content import disk, merkle, safe_names
+from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.content.recheck import Recheck, is_partly
@@ -33,11 +33,11 @@ class Download:
     """One file on its way."""
 
     def __init__(self, request: DownloadRequest, context: DownloadContext) -> None:
-        """Prepare; raise UnsafeNameError."""
+        """Prepare; raise UnsafeNameError, or DiskError where the disk cannot hold the name."""
         self._content = request.content
         self._name = request.name
         self._context = context
-        self._target = context.folder / safe_names.check(request.name)
+        self._target = context.folder / disk.check_writable(request.name, context.folder)
         self._finder = SourceFinder(request, context.who_has, context.timeouts)
         self._swarm = Swarm(request, self._finder, context.timeouts)
 

@@ -19,7 +19,7 @@ WhoHas = Callable[[Content], "Future[list[Address]]"]
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """A file to fetch: its name at the source, its content, and the peers known to have it."""
+    """A file to fetch: the name that it gets, its content, and the peers known to have it."""
 
     name: str
     content: Content

@@ -93,7 +93,8 @@ class SmallFiles:
     def _is_settled(self, request: DownloadRequest) -> bool:
         """Report a file that is here already, or may not be written; tell whether it was."""
         try:
-            for path in finals(self._prefix + safe_names.check(request.name)):
+            name = disk.check_writable(request.name, self._context.folder)
+            for path in finals(self._prefix + name):
                 if not os.path.lexists(path):
                     return False
                 if self._is_content(request, path):

@@ -33,6 +33,22 @@ def test_what_is_said_of_a_line_is_what_is_found_in_one():
     assert {*re.findall(r'"([a-z-]+)"', made)} == {*texts.LIST_LINE, "not-list"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "detail", "said"),
+    [
+        ("name-character", "?", "“?”"),
+        ("name-ending", "fim.", "ponto ou espaço no fim"),
+        ("name-reserved", "con", "“con” é um nome reservado"),
+        ("name-long", "File name too long", "comprido demais"),
+    ],
+)
+def test_a_name_that_the_disk_cannot_hold_is_told_with_the_way_to_another(kind, detail, said):
+    sentence = texts.describe(errors.DiskError("p/nome", kind, detail))
+    assert said in sentence
+    assert "get … --como NOME" in sentence
+    assert "p/nome" in sentence
+
+
 def test_a_long_bad_line_is_not_repeated_whole():
     for kind in ("no-path", "name-dot"):
         problem = events.ListProblem("lista.txt", 3, kind, "x" * 10**6)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import PureWindowsPath
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from lies import UNSAFE_NAMES
+from lies import NOT_ON_WINDOWS, UNSAFE_NAMES
 
 from rede_p2p.content import safe_names
 from rede_p2p.errors import UnsafeNameError
@@ -59,6 +60,57 @@ def test_an_unsafe_name_is_refused_and_the_rule_is_named(name, kind):
         safe_names.check(name)
     assert (caught.value.name, caught.value.kind) == (name, kind)
     assert not safe_names.is_safe(name)
+
+
+@pytest.mark.parametrize(("name", "kind", "text"), NOT_ON_WINDOWS, ids=ascii)
+def test_what_windows_cannot_hold_may_be_shared_and_is_found_in_the_name(name, kind, text):
+    assert safe_names.check(name) == name
+    assert safe_names.windows_fault(name) == (kind, text)
+
+
+@pytest.mark.parametrize("name", SAFE, ids=ascii)
+def test_in_a_name_for_every_system_nothing_is_found(name):
+    assert safe_names.windows_fault(name) is None
+
+
+@settings(max_examples=300)
+@given(st.text(st.characters() | st.sampled_from("/\\.: \x00con?"), max_size=20))
+def test_a_name_that_passes_both_steps_stays_in_its_folder_on_windows(name):
+    if not safe_names.is_safe(name) or safe_names.windows_fault(name):
+        return
+    folder = PureWindowsPath("C:\\baixados")
+    assert folder.joinpath(*name.split("/")) == folder / name
+    assert (folder / name).parts[2:] == tuple(name.split("/"))
+
+
+ALIKE = [
+    ("ação.txt", "ac\u0327a\u0303o.txt"),
+    ("ac\u0327a\u0303o.txt", "ação.txt"),
+    ("minha foto.png", "minha\u00a0foto.png"),
+    ("minha foto.png", "minha\u202ffoto.png"),
+    ("às 10 h.png", "a\u0300s 10\u00a0h.png"),
+    ("a  b", "a b"),
+    ("a b", "a b "),
+    ("fim", "fim "),
+    ("한글", "\u1112\u1161\u11ab\u1100\u1173\u11af"),
+]
+
+
+@pytest.mark.parametrize(("typed", "shared"), ALIKE, ids=ascii)
+def test_a_name_is_found_by_what_looks_the_same(typed, shared):
+    assert safe_names.matching(typed, ["outro", shared]) == [shared]
+    assert safe_names.matching(typed, {shared: 1}) == [shared]
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE, ids=ascii)
+def test_two_names_that_look_the_same_remain_two(one, other):
+    assert safe_names.matching(one, [other, one]) == [one]
+    assert safe_names.matching(other, [other, one]) == [other]
+
+
+@pytest.mark.parametrize("typed", ["A.txt", "a.txt.", "á.txt", "a txt", "ａ.txt"])
+def test_what_looks_otherwise_is_not_meant(typed):
+    assert safe_names.matching(typed, ["a.txt"]) == []
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\x00"), min_size=1)

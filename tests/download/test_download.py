@@ -7,6 +7,7 @@ import random
 import tempfile
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Event
 
@@ -1019,3 +1020,16 @@ def test_a_slow_source_with_a_limit_is_waited_for(opened, fetch, folder):
     (wanted,) = opened(None, UploadSlots(limit=8 * 2**20)).share({NAME: DATA})
     fetch(wanted)
     assert found_in(folder) == {NAME: DATA}
+
+
+@pytest.mark.parametrize("name", ["aula 10:30.bin", "p/con", "fim.", "C:x", "..\\x"])
+def test_a_name_that_windows_cannot_hold_is_refused_before_a_byte_is_asked_for(
+    honest, fetch, folder, monkeypatch, name
+):
+    monkeypatch.setattr(disk, "check_writable", partial(disk.check_writable, windows=True))
+    (wanted,) = honest.share({NAME: DATA})
+    with pytest.raises((DiskError, UnsafeNameError)) as caught:
+        fetch(replace(wanted, name=name))
+    assert name in (getattr(caught.value, "path", ""), getattr(caught.value, "name", ""))
+    assert not folder.exists()
+    assert not honest.asked

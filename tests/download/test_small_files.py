@@ -6,6 +6,7 @@ import os
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from threading import Event
 
 import pytest
@@ -197,6 +198,21 @@ def test_one_of_an_unsafe_name_does_not_harm_the_others(honest, run, folder, uns
     ((name, error),) = reported.failures().items()
     assert (name, type(error)) == (unsafe, UnsafeNameError)
     assert len(found_in(folder)) == len(FEW) - 1
+
+
+def test_one_of_a_name_that_the_disk_cannot_hold_does_not_harm_the_others(
+    honest, run, folder, monkeypatch
+):
+    monkeypatch.setattr(disk, "check_writable", partial(disk.check_writable, windows=True))
+    wanted = honest.share(FEW)
+    odd = [replace(wanted[7], name="aula 10:30.txt"), replace(wanted[8], name="p/con")]
+    reported = run([*wanted[:7], *odd, *wanted[9:]])
+    failures = {name: (error.kind, error.detail) for name, error in reported.failures().items()}
+    assert failures == {
+        "aula 10:30.txt": ("name-character", ":"),
+        "p/con": ("name-reserved", "con"),
+    }
+    assert len(found_in(folder)) == len(FEW) - 2
 
 
 def test_one_whose_name_is_taken_by_other_content_is_numbered(honest, run, folder):
