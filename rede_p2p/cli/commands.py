@@ -12,7 +12,7 @@ from rede_p2p.cli import manual, options, texts
 from rede_p2p.cli.get_command import get
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
-from rede_p2p.content import torrent
+from rede_p2p.content import safe_names, torrent
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
 from rede_p2p.errors import Address, BadUsageError, RedeError
@@ -70,7 +70,8 @@ def _show_found(session: Session, found: list[SearchResult]) -> None:
 def make_torrent(session: Session, command: Command) -> None:
     """Write the .torrent of a shared file to the download folder."""
     expect(command, 1, "torrent")
-    name = command.words[0]
+    typed = command.words[0]
+    name = next(iter(safe_names.matching(typed, [s.name for s in session.shares.shares()])), typed)
     share, root = session.shares.wait_hashed(name, lambda *_: None)
     content = Content(root, share.state.size)
     layer = session.context.hash_cache.layer(share.path, content)

@@ -3,7 +3,7 @@
 Sources are grouped by root, never by name or size.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -41,7 +41,8 @@ def select(
 ) -> Selection:
     """Find every file that the patterns mean, in the first group of peers that has any.
 
-    A pattern is a name, a glob, or a folder. Raises what ``find`` raises, NoSuchFileError only
+    A pattern is a name, a glob, or a folder, compared by ``safe_names.normal_form`` where no shared
+    name is letter by letter the same. Raises what ``find`` raises, NoSuchFileError only
     when no pattern means anything, and BadUsageError when they are one name without its quotes.
     """
     failure: RedeError | None = None
@@ -109,7 +110,7 @@ def _match(
             missing.append(errors.NoSuchFileError(pattern, _places(peers)))
         meant.update(dict.fromkeys(found))
     together = " ".join(patterns)
-    if missing and len(patterns) > 1 and together in shared:
+    if missing and len(patterns) > 1 and safe_names.matching(together, shared):
         raise errors.BadUsageError("blanks", together)
     if missing and not meant:
         raise missing[0]
@@ -141,12 +142,14 @@ def list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, 
     return lists
 
 
-def _names(pattern: str, shared: Iterable[str]) -> list[str]:
+def _names(pattern: str, shared: Collection[str]) -> list[str]:
     """Return the shared names that a pattern means: itself, a folder's, or those it matches."""
-    if pattern in shared:
-        return [pattern]
-    folder = pattern.rstrip("/") + "/"
-    return [name for name in shared if name.startswith(folder) or fnmatchcase(name, pattern)]
+    if found := safe_names.matching(pattern, shared):
+        return found
+    form = safe_names.normal_form(pattern)
+    folder = form.rstrip("/") + "/"
+    forms = ((name, safe_names.normal_form(name)) for name in shared)
+    return [name for name, same in forms if same.startswith(folder) or fnmatchcase(same, form)]
 
 
 def _places(peers: Sequence[Address]) -> str:

@@ -8,6 +8,7 @@ does I/O.
 from collections.abc import Iterable, Iterator
 from threading import Lock
 
+from rede_p2p.content import safe_names
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol.messages import FileEntry, SearchResult
 from rede_p2p.tracker.registry import Registration
@@ -79,19 +80,25 @@ class ContentIndex:
     def search(self, text: str, *, exact: bool) -> list[SearchResult]:
         """List the contents with ``text`` in a name, whatever its case, or called exactly so.
 
+        Names are compared by ``safe_names.normal_form``; exactly so, only if none is ``text``.
+
         Where they are more than an answer holds, those of the peers that announced least come
         first, so that one that announces a lot hides nobody.
         """
         with self._lock:
-            names = [text] if exact else list(self._names)
-        folded = text.casefold()  # compared without the lock: there may be very many
-        meant = names if exact else [name for name in names if folded in name.casefold()]
+            names = [text] if exact and text in self._names else list(self._names)
+        # Compared without the lock: there may be very many.
+        folded = safe_names.normal_form(text.casefold())
+        if exact:
+            names = safe_names.matching(text, names)
+        elif folded:
+            names = [n for n in names if folded in safe_names.normal_form(n.casefold())]
         with self._lock:
             rows, complete = _those_that_fit(
-                (content, name) for name in meant for content in self._names.get(name, ())
+                (content, name) for name in names for content in self._names.get(name, ())
             )
             if not complete:
-                rows, _ = _those_that_fit(self._least_announced_first(set(meant)))
+                rows, _ = _those_that_fit(self._least_announced_first(set(names)))
             return [
                 SearchResult(name, size, root, len(self._holders[root]))
                 for (root, size), name in rows

@@ -180,3 +180,23 @@ def test_who_announces_while_others_ask_disturbs_nobody():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(come_and_go, SEATS))
     assert table.search("", exact=False) == []
+
+
+ALIKE = ["ação 1.txt", "ac\u0327a\u0303o 1.txt", "ação\u00a01.txt"]
+
+
+def test_names_that_look_the_same_are_found_where_none_is_the_same_letter_by_letter():
+    index = ContentIndex()
+    index.announce(SEATS[0], [FileEntry(name, 1, ROOTS[0]) for name in [*ALIKE[1:], "outro"]])
+    found = index.search(ALIKE[0], exact=True)
+    assert {result.name for result in found} == set(ALIKE[1:])
+    index.announce(SEATS[1], [FileEntry(ALIKE[0], 1, ROOTS[1])])
+    for name in ALIKE:
+        assert [result.name for result in index.search(name, exact=True)] == [name]
+
+
+@pytest.mark.parametrize("text", ["ação", "AC\u0327A\u0303O", "o 1", "o\u202f1", ALIKE[1]])
+def test_a_search_compares_what_is_seen(text):
+    index = ContentIndex()
+    index.announce(SEATS[0], [FileEntry(name, 1, ROOTS[0]) for name in [*ALIKE, "outro"]])
+    assert {result.name for result in index.search(text, exact=False)} == set(ALIKE)
