@@ -76,6 +76,10 @@ class Terminal:
         """Press Ctrl-C."""
         self._child.send(b"\x03")
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._child.kill(number)
+
     def enter(self, line: str, within: float = PATIENCE) -> str:
         """Type a line at the prompt; return what was written until the next prompt."""
         self.prompts()

@@ -25,7 +25,8 @@ Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista 
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
-Ctrl-C encerra.""",
+Ctrl-C encerra. Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM
+129 SIGHUP""",
     "Peers.py": """uso: python3 Peers.py [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
@@ -38,13 +39,14 @@ máquina e, se não houver, abre um aqui mesmo.
   -c 'COMANDO; …'      executar e sair; para no primeiro erro
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
   --nao-semear         não servir a outros o que for baixado
-  --servir             sem menu: só compartilhar, até Ctrl-C
+  --servir             sem menu: só compartilhar, até Ctrl-C ou um sinal
   --json               um objeto JSON por linha, em vez de tabelas
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
 Estado de saída: 0 certo · 1 erro · 2 uso · 3 sem tracker · 4 sem o peer · 5 arquivo não existe
-6 verificação falhou · 7 incompleto · 9 disco ou permissão · 130 interrompido""",
+6 verificação falhou · 7 incompleto · 9 disco ou permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP
+141 quem lia a saída foi embora (… | head)""",
 }
 
 COMMANDS = (

@@ -4,6 +4,7 @@ Peers.py has the functions that the threads run.
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -94,6 +95,8 @@ def run_peer(words: Sequence[str], story: Story) -> int:
 
 def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
     terminal.as_json = chosen.json
+    typed = chosen.script is None and sys.stdin.isatty()
+    terminal.serves_on = chosen.serve or typed
     try:
         with ExitStack() as stack:
             session = _start(story, chosen, terminal, stack)

@@ -16,8 +16,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 from rich.cells import cell_len
+
+from rede_p2p.cli import streams
 
 try:
     import readline
@@ -27,6 +30,23 @@ except ModuleNotFoundError:  # Windows
 PROMPT = "rede> "
 NUDGE_INTERVAL_S = 0.05  # seconds between two attempts to wake the main thread
 _WAKE = getattr(signal, "SIGUSR1", None)
+# Ctrl-Break, and the closing of a console, are SIGBREAK on Windows.
+_ENDING = [getattr(signal, n) for n in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, n)]
+
+
+def end(number: int, _frame: FrameType | None = None) -> NoReturn:
+    """Unwind the main thread and exit as the shell tells of that signal, 128 and its number."""
+    streams.leave()
+    raise SystemExit(128 + number)
+
+
+def end_on_signals(prompt: "Prompt | None") -> None:
+    """End the program in good order at a signal that says so; after nohup(1), not at SIGHUP."""
+    if prompt is not None and sys.platform == "win32":
+        return  # no handler would run before the next Enter: there the system ends it at once
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end if prompt is None else prompt.on_signal)
 
 
 class Prompt:
@@ -41,13 +61,14 @@ class Prompt:
         self._interrupted = False  # Ctrl-C came where an exception is lost
         self._typed = ""  # the text on the line when Ctrl-C was raised
         self._handled = False  # a handler has run where an exception is not lost
+        self._ending = 0  # the signal that ends the program
         self._pipe: int | None = None  # a byte written here makes the nudging thread look
         if readline is not None and _WAKE is not None:
             signals, self._pipe = os.pipe()
             os.set_blocking(self._pipe, False)
             signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
-            signal.signal(signal.SIGINT, self._on_signal)
-            signal.signal(_WAKE, self._on_signal)
+            signal.signal(signal.SIGINT, self.on_signal)
+            signal.signal(_WAKE, self.on_signal)
             signal.siginterrupt(_WAKE, False)  # True would cut short the echo of typed keys
             readline.set_pre_input_hook(self._on_drawn)
             # It runs as long as the program and owns nothing, so nobody joins it.
@@ -70,11 +91,13 @@ class Prompt:
         except EOFError:
             sys.stdout.write("\n")
             return None
-        except (KeyboardInterrupt, SystemError) as error:
+        except (KeyboardInterrupt, SystemError, SystemExit) as error:
             # SystemError: a handler ran while KeyboardInterrupt was raised in C, which the
             # interpreter does not expect.
             sys.stdout.write("\n")
             sys.stdout.flush()
+            if self._ending:
+                end(self._ending)
             if self._typed:
                 return ""
             raise KeyboardInterrupt from error
@@ -103,13 +126,17 @@ class Prompt:
                 signal.pthread_kill(self._main, wake)
                 pause.wait(NUDGE_INTERVAL_S)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Handle Ctrl-C and the wake-up: raise KeyboardInterrupt, or show the waiting lines."""
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Handle Ctrl-C, the wake-up and the end: raise, or show the waiting lines."""
         if number == signal.SIGINT:
             self._interrupted = True
+        elif number != _WAKE:
+            self._ending = number
         if not self._may_raise(frame):
             return
         self._handled = self._handled or number == _WAKE
+        if self._ending:
+            end(self._ending)
         if self._interrupted:
             self._interrupted = False
             if self._drawn:  # before that, readline still has the previous line
@@ -129,7 +156,10 @@ class Prompt:
         """
         if not self._drawn or self._take_lines is None:
             return
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        columns = 0
+        with suppress(OSError):  # the terminal has vanished
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        columns = columns or 80
         if cell_len(PROMPT + readline.get_line_buffer()) >= columns:
             return
         lines = list(self._take_lines())

@@ -26,8 +26,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rede_p2p.cli.prompt import Prompt
+from rede_p2p.cli import streams
+from rede_p2p.cli.prompt import Prompt, end, end_on_signals
 from rede_p2p.cli.texts import describe, title, under_way
+from rede_p2p.content import disk
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, InternalError, Progress
 
@@ -135,6 +137,7 @@ class Terminal:
         self._out = Console(highlight=False, markup=False, emoji=False)
         self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.as_json = False  # show data as JSON objects, one a line
+        self.serves_on = False  # also where what it says can no more be written
         self._draws = sys.stdout.isatty()
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._events: Queue[Event] = Queue()
@@ -142,8 +145,9 @@ class Terminal:
         above = self._take_events if self._err.is_terminal else None
         self._prompt = Prompt(above, colours) if self.interactive else None
 
-    def catch_bugs(self) -> None:
-        """Show an exception that nobody catches, in any thread, as one line and no traceback."""
+    def catch_bugs_and_signals(self) -> None:
+        """Show what nobody catches, in any thread, as one line; end in good order when told to."""
+        end_on_signals(self._prompt)
         sys.excepthook = lambda _kind, error, _trace: self.complain(InternalError(error))
         threading.excepthook = lambda args: self.post(InternalError(args.exc_value or SystemExit()))
 
@@ -193,6 +197,7 @@ class Terminal:
         for row in cells[1:]:
             table.add_row(*map(Text, row))
         self._out.print(table)
+        self._mind_loss()
 
     def data(self, text: str, fact: object) -> None:
         """Show one line of data; with ``--json``, show the object ``fact`` instead."""
@@ -202,6 +207,20 @@ class Terminal:
         """Write text in which nothing is foreign, to stdout."""
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+        self._mind_loss()
+
+    def _mind_loss(self) -> None:
+        """End a program whose answers nobody gets, unless it serves others.
+
+        Without a reader it ends as most tools do, with the status of SIGPIPE and not a word; else
+        DiskError is raised.
+        """
+        loss = None if self.serves_on else streams.loss()
+        if isinstance(loss, BrokenPipeError) or (loss and sys.platform == "win32"):
+            end(getattr(signal, "SIGPIPE", 13))
+        if loss is not None:
+            with disk.translate_os_errors("a saída padrão"):
+                raise loss
 
     def watch(self, transfer: "Transfer") -> bool:
         """Show a bar until a transfer ends; return False if Ctrl-Z was pressed before."""
@@ -236,4 +255,6 @@ class Terminal:
         self.show_events()
         if self._prompt is not None:
             return self._prompt.ask()
-        return sys.stdin.readline() or None
+        with suppress(OSError):  # not open for reading, or a terminal that has vanished
+            return sys.stdin.readline() or None
+        return None

@@ -4,10 +4,12 @@ Servidor.py has the functions that the tracker's threads run.
 """
 
 import gc
+import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rede_p2p.cli import manual, options, texts
+from rede_p2p.cli import manual, options, streams, texts
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import disk
@@ -18,11 +20,12 @@ Start = Callable[[Tracker], None]  # the body of the thread that accepts peers
 
 
 def run_tracker(words: Sequence[str], start: Start) -> int:
-    """Run the tracker until Ctrl-C; return the exit status."""
+    """Run the tracker until Ctrl-C or a signal; return the exit status."""
     return run_program("Servidor.py", words, TrackerOptions, partial(_serve, start))
 
 
 def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
+    terminal.serves_on = True
     ip, port, first_port = chosen.ip, chosen.port, chosen.first_port
     try:
         with Tracker(ip, port, first_port, start, terminal.post, texts.refusal) as tracker:
@@ -32,8 +35,10 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
             terminal.note("Ctrl-C encerra.")
             while True:
                 terminal.show_events(timeout=0.5)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ending:
         terminal.note("tracker encerrado")
+        if isinstance(ending, SystemExit):
+            raise
         return 130
 
 
@@ -49,8 +54,9 @@ def run_program(
 
     ``run`` returns the exit status, and raises RedeError or KeyboardInterrupt.
     """
+    streams.open_all()
     terminal = Terminal()
-    terminal.catch_bugs()
+    terminal.catch_bugs_and_signals()
     gc.freeze()  # imported modules stay: the garbage collector need not visit them
     disk.raise_descriptor_limit()
     try:
@@ -66,3 +72,7 @@ def run_program(
         if isinstance(error, BadUsageError):
             terminal.note(manual.USAGE[name])
         return error.status
+    except SystemExit as ending:  # a signal: what had begun and has no owner yet, nobody waits for
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(str(ending.code)))
