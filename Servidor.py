@@ -26,7 +26,8 @@ def start(tracker: Tracker) -> None:
 
 def attend_peer(tracker: Tracker, connection: Connection) -> None:
     """Listen to one peer until it leaves; its place in the list lives as long as this call."""
-    registration = Registration(connection.remote.ip)
+    ip = connection.remote.ip
+    registration = Registration(ip, here=ip == connection.local.ip)
     try:
         serve(
             connection,

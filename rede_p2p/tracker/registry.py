@@ -21,9 +21,13 @@ CACHED_ADDRESSES = 16_384  # twice the connections of a tracker
 
 @dataclass(eq=False)
 class Registration:
-    """One peer's place. ``ip`` is the address that the tracker observed, never a claimed one."""
+    """One peer's place. ``ip`` is the address that the tracker observed, never a claimed one.
+
+    ``here``: it came by one of this machine's own addresses, to the same one.
+    """
 
     ip: str
+    here: bool = False
     port: int = 0
     listed: bool = False
     refused: set[int] = field(default_factory=set)  # ports taken on the peer's machine
@@ -90,8 +94,9 @@ class Registry:
     def members(self, asker: Registration, reached_at: str) -> list[PeerEntry]:
         """List everyone, as the asker can reach them, by address.
 
-        A peer that came by loopback is on the tracker's machine: to an asker from elsewhere it is
-        listed at ``reached_at``, the address by which that asker reached the tracker.
+        A peer that came by loopback, or by another own address, is on the tracker's machine: to an
+        asker from elsewhere it is listed at ``reached_at``, the address by which that asker reached
+        the tracker. The machine may be on two networks, and the asker on one of them.
         """
         with self._lock:
             listed = [one for one in self._by_port.values() if one.listed]
@@ -102,12 +107,19 @@ class Registry:
         self, registrations: Iterable[Registration], asker: Registration, reached_at: str
     ) -> list[PeerEntry]:
         """Return where these peers are, as the asker can reach them; only the listed ones."""
-        here = _is_loopback(asker.ip)
+        by_loopback = _is_loopback(asker.ip)
+        beside = by_loopback or asker.here
         with self._lock:
-            listed = [(one.ip, one.port, one is asker) for one in registrations if one.listed]
+            listed = [(one, one.port, one is asker) for one in registrations if one.listed]
         return [
-            PeerEntry(ip if here or not _is_loopback(ip) else reached_at, port, you)
-            for ip, port, you in listed
+            PeerEntry(
+                reached_at
+                if (one.here and not beside) or (_is_loopback(one.ip) and not by_loopback)
+                else one.ip,
+                port,
+                you,
+            )
+            for one, port, you in listed
         ]
 
     def _release(self, registration: Registration) -> None:

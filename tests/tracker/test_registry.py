@@ -164,6 +164,23 @@ def test_a_peer_elsewhere_is_told_by_its_own_address_to_everyone():
         ]
 
 
+@pytest.mark.parametrize(
+    ("asker", "beside", "told"),
+    [
+        ("10.0.0.9", False, "10.0.0.1"),
+        ("192.168.0.9", False, "10.0.0.1"),
+        ("10.0.0.1", True, "192.168.0.1"),
+        (LOOPBACK, False, "192.168.0.1"),
+    ],
+)
+def test_a_peer_that_came_by_an_own_address_is_told_as_each_asker_reached_it(asker, beside, told):
+    registry = Registry()
+    seat = Registration("192.168.0.1", here=True)
+    registry.confirm(seat, registry.offer(seat))
+    asking = Registration(asker, here=beside)
+    assert registry.members(asking, "10.0.0.1") == [PeerEntry(told, FIRST_PORT)]
+
+
 def test_threads_that_join_at_once_get_different_ports():
     registry, start = Registry(), Barrier(16)
     offered: list[int] = []
