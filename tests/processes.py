@@ -408,15 +408,17 @@ class Machine:
         """Run ``ip`` on this machine."""
         subprocess.run([*self.prefix, "ip", *words], check=True, capture_output=True)
 
-    def joined_to(self, other: Machine, own_ip: str, other_ip: str) -> None:
-        """Lay a cable to another machine."""
+    def joined_to(self, other: Machine, own_ip: str, other_ip: str, name: str = "wire0") -> None:
+        """Lay a cable to another machine; its end here has a name."""
         self.ip(
-            "link", "add", "wire0", "type", "veth",
+            "link", "add", name, "type", "veth",
             "peer", "name", "wire0", "netns", str(other._holder.pid),
         )  # fmt: skip
-        for machine, ip in ((self, own_ip), (other, other_ip)):
-            machine.ip("addr", "add", f"{ip}/24", "dev", "wire0")
-            machine.ip("link", "set", "wire0", "up")
+        for machine, ip, end in ((self, own_ip, name), (other, other_ip, "wire0")):
+            length = 64 if ":" in ip else 24
+            unasked = ["nodad"] if ":" in ip else []  # the address serves at once
+            machine.ip("addr", "add", f"{ip}/{length}", "dev", end, *unasked)
+            machine.ip("link", "set", end, "up")
 
     def __enter__(self) -> Machine:
         return self

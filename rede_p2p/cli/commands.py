@@ -4,18 +4,19 @@ A command takes the Session and the typed Command, runs in the main thread, and 
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import chain
 from time import monotonic
 
 from rede_p2p import errors
 from rede_p2p.cli import manual, options, texts
-from rede_p2p.cli.get_command import get
+from rede_p2p.cli.get_command import fact_of, get
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
 from rede_p2p.content import safe_names, torrent
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
-from rede_p2p.errors import Address, BadUsageError, RedeError
+from rede_p2p.errors import BadUsageError, RedeError
 from rede_p2p.protocol.messages import SearchResult
 
 MAX_SEEDS_NAMED = 10  # contents served beside the shares; of more, ``status`` shows the number
@@ -36,10 +37,12 @@ def ls(session: Session, command: Command) -> None:
     if not command.words:
         _show_found(session, session.client.search(""))
         return
-    expect(command, 2, "ls")
-    ip, port = options.parse_ip(command.words[0]), options.parse_port(command.words[1])
-    listed(session, ip, port)  # a peer connects only to the addresses of the tracker's list
-    ((_, files),) = resolve.list_all([Address(ip, port)], session.context.connect)
+    words = options.split_address(command.words[0]) + list(command.words[1:])
+    expect(replace(command, words=tuple(words)), 2, "ls")
+    ip, port = options.parse_ip(words[0]), options.parse_port(words[1])
+    # A peer connects only to the addresses of the tracker's list.
+    address = next(chain(*listed(session, ip, port)))
+    ((_, files),) = resolve.list_all([address], session.context.connect)
     rows = [(f.name, texts.size(f.size), texts.root(f.root)) for f in files]
     facts = [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files]
     session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
@@ -133,11 +136,17 @@ def wait(session: Session, command: Command) -> None:
                 raise errors.StoppedWaitingError from None
             raise  # a script ends here, and its downloads with it
     ended = session.transfers.take_ended()
+    if not ended:
+        return
     session.terminal.show_events(timeout=0.1)
     results = [result for transfer in ended for result in transfer.results.result()]
-    failures = [error for _, error in results if isinstance(error, RedeError)]
+    missing = [error for transfer in ended for error in transfer.missing]
+    failures = [*(error for _, error in results if isinstance(error, RedeError)), *missing]
+    first = failures[0] if failures else RedeError()
+    error = errors.PartlyFailedError(len(failures), len(results) + len(missing), first)
+    session.terminal.tell(error, [fact_of(r.name, r.content, outcome) for r, outcome in results])
     if failures:
-        raise errors.PartlyFailedError(len(failures), len(results), failures[0])
+        raise error
 
 
 def show_help(session: Session, command: Command) -> None:

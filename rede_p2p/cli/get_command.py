@@ -8,6 +8,7 @@ from rede_p2p import errors
 from rede_p2p.cli import options, texts
 from rede_p2p.cli.session import Session, listed
 from rede_p2p.cli.shell import Command
+from rede_p2p.cli.terminal import failure
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
@@ -24,12 +25,17 @@ MAX_RESULT_ROWS = 50  # of more results, the table has only the failures
 def get(session: Session, command: Command) -> None:
     """Download files; raise the error of the file, or PartlyFailedError where there are several."""
     words, new_name = _take_new_name(command.words)
-    requests, missing = _choose(session, words)
+    address, names = _read(words)
+    try:
+        requests, missing = _choose(session, address, names)
+    except RedeError as none:
+        session.terminal.tell(none, [fact_of(name, None, none) for name in names])
+        raise
     if new_name is not None:
         if len(requests) + len(missing) > 1:
             raise BadUsageError("como")
         requests = [replace(requests[0], name=safe_names.check(new_name))]
-    transfer = session.transfers.start(requests, followed=not command.background)
+    transfer = session.transfers.start(requests, missing, followed=not command.background)
     if not command.background and _follow(session, transfer):
         _show(session, transfer.results.result(), missing)
         return
@@ -67,35 +73,43 @@ def _follow(session: Session, transfer: Transfer) -> bool:
     return transfer.results.done()  # one that ended before that line posted no event
 
 
-def _choose(session: Session, words: tuple[str, ...]) -> resolve.Selection:
-    """Find the files that the words of a ``get`` mean; raise RedeError where there are none."""
-    if len(words) == 1 and options.is_ip(words[0]):  # the name is missing
+def _read(words: tuple[str, ...]) -> tuple[tuple[str, int | None] | None, list[str]]:
+    """Return the IP and the port that the words begin with, if they do, and the names.
+
+    Raises BadUsageError where no name follows, or the address is a mistyped one.
+    """
+    word, *names = words
+    head, *rest = options.split_address(word)
+    if not names and options.is_ip(head):
         raise BadUsageError("get")
-    if len(words) == 1 or not _is_address(words[0]):
-        return _find_anywhere(session, tuple(dict.fromkeys(words)))
-    ip, *patterns = words
-    port = None
-    if len(patterns) > 1 and patterns[0].isdigit():
-        port = options.parse_port(patterns.pop(0))
+    # What is made of the signs of an address alone is a mistyped one, and no name.
+    signs = "0123456789abcdefABCDEF:.[]" if ":" in word else "0123456789."
+    if not names or not (options.is_ip(head) or not word.strip(signs)):
+        return None, list(dict.fromkeys(words))
+    if not rest and len(names) > 1 and names[0].isdigit():
+        rest = [names.pop(0)]
+    return (options.parse_ip(head), options.parse_port(rest[0]) if rest else None), names
+
+
+def _choose(
+    session: Session, address: tuple[str, int | None] | None, names: list[str]
+) -> resolve.Selection:
+    """Find the files that the names of a ``get`` mean; raise RedeError where there are none."""
+    if address is None:
+        return _find_anywhere(session, names)
     report = _hash_reporter(session)
     while True:
         # Own files come last: a typed address means a file of another peer.
-        groups = listed(session, options.parse_ip(ip), port)
+        groups = listed(session, *address)
         try:
-            return resolve.select(patterns, groups, session.context.connect, report)
+            return resolve.select(names, groups, session.context.connect, report)
         except errors.PeerUnreachableError as error:
             if any(error.address == (m.ip, m.port) for m in session.client.roster().members):
                 raise
             # It left after it was listed: the peers that are still there may have the file.
 
 
-def _is_address(word: str) -> bool:
-    """Tell whether a word is an IP address or a mistyped one."""
-    digits = "0123456789abcdefABCDEF:[]" if ":" in word else "0123456789"
-    return options.is_ip(word) or not word.strip(f"{digits}.")
-
-
-def _find_anywhere(session: Session, names: tuple[str, ...]) -> resolve.Selection:
+def _find_anywhere(session: Session, names: list[str]) -> resolve.Selection:
     """Find names in the whole network; raise NoSuchFileError where none exists."""
     found = resolve.Selection([], [])
     for name in names:
@@ -142,11 +156,12 @@ def _hash_reporter(session: Session) -> OnPending:
 
 def _show(session: Session, results: Results, missing: list[errors.NoSuchFileError]) -> None:
     """Show the results of a download; raise its error, or PartlyFailedError."""
-    facts = [_fact(request.name, request.content, outcome) for request, outcome in results]
-    facts += [_fact(error.name, None, error) for error in missing]
+    facts = [fact_of(request.name, request.content, outcome) for request, outcome in results]
+    facts += [fact_of(error.name, None, error) for error in missing]
     failures = [*(error for _, error in results if isinstance(error, RedeError)), *missing]
     if len(facts) == 1:
         if failures:
+            session.terminal.tell(failures[0], facts)
             raise failures[0]
         session.terminal.data(f"{facts[0]['name']}: {_sentence(facts[0])}", facts[0])
         return
@@ -156,16 +171,18 @@ def _show(session: Session, results: Results, missing: list[errors.NoSuchFileErr
     already = sum(fact.get("already", False) for fact in facts)
     session.terminal.note(texts.fetched(len(facts) - already - len(failures), already))
     if failures:
-        raise errors.PartlyFailedError(len(failures), len(facts), failures[0])
+        error = errors.PartlyFailedError(len(failures), len(facts), failures[0])
+        session.terminal.tell(error, [])  # the table has told it
+        raise error
 
 
-def _fact(name: str, content: Content | None, outcome: Outcome | RedeError) -> dict[str, Any]:
-    """Return the JSON object of one file; ``content`` is None where nobody has the file."""
+def fact_of(name: str, content: Content | None, outcome: Outcome | RedeError) -> dict[str, Any]:
+    """Return the JSON object of one file; ``content`` is None where it is not known."""
     fact: dict[str, Any] = {"name": name}
     if content is not None:
         fact |= {"size": content.size, "root": content.root.hex()}
     if isinstance(outcome, RedeError):
-        return fact | {"error": texts.describe(outcome), "status": outcome.status}
+        return fact | failure(outcome) | {"name": name}
     return fact | {"path": str(outcome.path), "already": outcome.already}
 
 

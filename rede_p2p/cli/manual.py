@@ -25,8 +25,9 @@ Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista 
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
-Ctrl-C encerra. Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM
-129 SIGHUP""",
+Ctrl-C encerra.
+
+Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP""",
     "Peers.py": """uso: python3 Peers.py [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
@@ -36,7 +37,7 @@ máquina e, se não houver, abre um aqui mesmo.
   --ip ENDEREÇO        endereço deste peer: sai por ele e escuta só nele
   --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, ao lado de Peers.py)
   --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, ao lado de Peers.py)
-  -c 'COMANDO; …'      executar e sair; para no primeiro erro
+  -c 'COMANDO; …'      executar, esperar o que ficou em segundo plano e sair; para no primeiro erro
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
   --nao-semear         não servir a outros o que for baixado
   --servir             sem menu: só compartilhar, até Ctrl-C ou um sinal

@@ -39,12 +39,18 @@ def parse_ip(text: str) -> str:
     if text.casefold() == "localhost":
         return "127.0.0.1"
     try:
-        address = ipaddress.ip_address(text.strip("[]"))
+        address = ipaddress.ip_address(re.sub(r"^\[(.*)\]$", r"\1", text))
     except ValueError:
         raise BadUsageError("ip", text) from None
     if address.is_unspecified or address.is_multicast:
         raise BadUsageError("ip", text)
     return str(address)
+
+
+def split_address(word: str) -> list[str]:
+    """Cut ``IP:PORTA`` or ``[IPv6]:PORTA`` in two; any other word stays whole."""
+    found = re.fullmatch(r"(\[.*\]|[^:]*):([^:]*)", word)
+    return [found[1], found[2]] if found else [word]
 
 
 def is_ip(text: str) -> bool:
@@ -115,8 +121,8 @@ def parse(kind: type[Options], words: Sequence[str]) -> Options:
         given, rest = getopt.gnu_getopt(list(words), "hc:", ["help", *long])
     except getopt.GetoptError as error:
         raise BadUsageError("option", error.opt) from None
-    if len(by_place) > len(rest) == 1 and rest[0].count(":") == 1:
-        rest = rest[0].split(":")
+    if len(by_place) > len(rest) == 1:
+        rest = split_address(rest[0])
     if len(rest) > len(by_place):
         raise BadUsageError("too-many", rest[len(by_place)])
     values = {field: read(word) for (field, read), word in zip(by_place, rest, strict=False)}

@@ -30,6 +30,7 @@ from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.upload_slots import UploadSlots
 
+WAIT = "esperar"  # a script ends with this command: what it began in the background is its own
 MAX_CONNECTIONS = 512  # from other peers at once, half of them from one address
 
 
@@ -94,7 +95,6 @@ def run_peer(words: Sequence[str], story: Story) -> int:
 
 
 def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
-    terminal.as_json = chosen.json
     typed = chosen.script is None and sys.stdin.isatty()
     terminal.serves_on = chosen.serve or typed
     try:
@@ -103,7 +103,7 @@ def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
             while chosen.serve:
                 terminal.show_events(timeout=0.5)
             if chosen.script is not None:
-                return story.menu(session, [chosen.script], False)
+                return story.menu(session, [chosen.script, WAIT], False)
             return story.menu(session, _typed(session), terminal.interactive)
     finally:
         terminal.show_events()
@@ -168,7 +168,10 @@ def _open_tracker(peer: Peer) -> Tracker:
 
 
 def _typed(session: Session) -> Iterator[str]:
-    """Yield each typed line; while downloads run, only a second Ctrl-C raises KeyboardInterrupt."""
+    """Yield each typed line, and after those of a script the command to wait.
+
+    While downloads run, only a second Ctrl-C of a person raises KeyboardInterrupt.
+    """
     warned = False
     while True:
         try:
@@ -181,6 +184,8 @@ def _typed(session: Session) -> Iterator[str]:
             warned = True
         else:
             if line is None:
+                if not session.terminal.interactive:
+                    yield WAIT
                 return
             warned = False
             yield line

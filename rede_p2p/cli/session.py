@@ -33,11 +33,11 @@ def expect(command: Command, count: int, kind: UsageKind) -> None:
 def listed(session: Session, ip: str, port: int | None) -> list[list[Address]]:
     """Return where other peers with that IP listen, and where this one does.
 
-    A ``port`` that is not None selects the peer on it. Raises PeerNotListedError where the tracker
-    lists nobody.
+    The zone of a link-local IP may be left out. A ``port`` that is not None selects the peer on it.
+    Raises PeerNotListedError where the tracker lists nobody.
     """
     members = session.client.roster().members
-    found = [m for m in members if m.ip == ip and port in (None, m.port)]
+    found = [m for m in members if ip in (m.ip, m.ip.partition("%")[0]) and port in (None, m.port)]
     if not found:
         raise PeerNotListedError(ip, port)
     return [[Address(m.ip, m.port) for m in found if m.you is own] for own in (False, True)]

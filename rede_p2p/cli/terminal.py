@@ -93,6 +93,13 @@ def _widths(lines: Sequence[Sequence[str]], width: int) -> list[int]:
     return widths
 
 
+def failure(error: RedeError | InternalError) -> dict[str, object]:
+    """Return the JSON object of an error."""
+    fact = {"error": describe(error), "status": getattr(error, "status", 1)}
+    name = getattr(error, "name", None)
+    return fact if name is None else {"name": name, **fact}
+
+
 class Pace:
     """The rate at which a number grows, over the last RATE_WINDOW_S."""
 
@@ -136,7 +143,10 @@ class Terminal:
                 reconfigure(errors="surrogateescape" if stream is sys.stdin else "backslashreplace")
         self._out = Console(highlight=False, markup=False, emoji=False)
         self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self.as_json = False  # show data as JSON objects, one a line
+        self.as_json = False  # show data and errors as JSON objects, one a line
+        self._told: RedeError | InternalError | None = (
+            None  # the error whose objects ``tell`` wrote
+        )
         self.serves_on = False  # also where what it says can no more be written
         self._draws = sys.stdout.isatty()
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -179,8 +189,17 @@ class Terminal:
             sys.stderr.flush()
 
     def complain(self, error: RedeError | InternalError) -> None:
-        """Write the sentence of an error, to stderr."""
+        """Write the sentence of an error, to stderr, and with ``--json`` its object, to stdout."""
         self.note(describe(error), "red")
+        if error is not self._told:
+            self.tell(error, [failure(error)])
+
+    def tell(self, error: RedeError | InternalError, facts: Iterable[object]) -> None:
+        """Write the objects of an error, to stdout, where ``--json`` is asked for."""
+        if self.as_json:
+            self._told = error
+            for fact in facts:
+                self.page(json.dumps(fact))
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], facts: Iterable[object]

@@ -56,6 +56,7 @@ def run_program(
     """
     streams.open_all()
     terminal = Terminal()
+    terminal.as_json = "--json" in words  # also where the other words are wrong
     terminal.catch_bugs_and_signals()
     gc.freeze()  # imported modules stay: the garbage collector need not visit them
     disk.raise_descriptor_limit()

@@ -25,10 +25,15 @@ class Transfer:
     """One ``get`` on its way."""
 
     def __init__(
-        self, number: int, requests: Sequence[DownloadRequest], context: DownloadContext
+        self,
+        number: int,
+        requests: Sequence[DownloadRequest],
+        context: DownloadContext,
+        missing: Sequence[RedeError] = (),
     ) -> None:
         self.number = number
         self.names = tuple(request.name for request in requests)
+        self.missing = missing  # the error of each name that was asked for beside and not found
         self.began = monotonic()
         self.results: Future[Results] = Future()
         self.followed = Flag()  # set while somebody waits for the end, who needs no event
@@ -39,12 +44,12 @@ class Transfer:
         self._done: Results = []
         self._done_bytes = self._kept = self._already = 0
         self._running: Download | SmallFiles | None = None
-        self._cancelled = False
+        self.cancelled = False
 
     def cancel(self) -> None:
         """Make it end soon; what has arrived stays."""
         with self._lock:
-            self._cancelled = True
+            self.cancelled = True
             running = self._running
         if running is not None:
             running.cancel()
@@ -108,7 +113,7 @@ class Transfer:
             if isinstance(self._running, Download):
                 self._kept += self._running.progress().kept
             self._running = running
-            cancelled = self._cancelled
+            cancelled = self.cancelled
         if cancelled and running is not None:
             running.cancel()
 
@@ -131,10 +136,16 @@ class Transfers:
         self._running: dict[Transfer, Thread] = {}
         self._ended: list[Transfer] = []  # in the background, and not taken since
 
-    def start(self, requests: Sequence[DownloadRequest], *, followed: bool) -> Transfer:
+    def start(
+        self,
+        requests: Sequence[DownloadRequest],
+        missing: Sequence[RedeError] = (),
+        *,
+        followed: bool,
+    ) -> Transfer:
         """Begin a transfer in a thread of its own, which posts its end if nobody follows it."""
         self._reap()
-        transfer = Transfer(self._next, requests, self.context)
+        transfer = Transfer(self._next, requests, self.context, missing)
         if followed:  # set before it begins, because it may end at once
             transfer.followed.set()
         self._next += 1
@@ -149,10 +160,10 @@ class Transfers:
         return list(self._running)
 
     def take_ended(self) -> list[Transfer]:
-        """List those that ended in the background since the last call."""
+        """List those that ended in the background since the last call, not the cancelled ones."""
         self._reap()
         ended, self._ended = self._ended, []
-        return ended
+        return [transfer for transfer in ended if not transfer.cancelled]
 
     def close(self) -> None:
         """Cancel what runs, and wait for it."""

@@ -1,13 +1,32 @@
-"""The addresses by which other machines know this one."""
+"""Addresses: the system's form of them, and those by which other machines know this one."""
 
 import ipaddress
 import socket
 import sys
 from contextlib import suppress
-
-from rede_p2p.net.connection import address_of
+from typing import Any
 
 _SIOCGIFADDR = 0x8915  # netdevice(7): asks an interface for its IPv4 address
+
+
+def raw_of(ip: str, port: int, beside: str = "") -> tuple[str, int]:
+    """Make what a socket takes of an address, the zone of ``fe80::1%eth0`` as its number.
+
+    Raises OSError where this machine has no such zone, or ``beside`` is of another family.
+    """
+    family = socket.AF_INET6 if ":" in (beside or ip) else socket.AF_INET
+    raw: Any = socket.getaddrinfo(ip, port, family, flags=socket.AI_NUMERICHOST)[0][4]
+    return raw  # type: ignore[no-any-return]  # of four, which no stub foresees
+
+
+def is_link_local(ip: str) -> bool:
+    """Tell whether an address means something in one zone only, the IPv6 ones alone."""
+    return ":" in ip and ipaddress.ip_address(ip).is_link_local
+
+
+def is_loopback(ip: str) -> bool:
+    """Tell whether an address is of the machine itself, whichever that is."""
+    return ipaddress.ip_address(ip).is_loopback
 
 
 def own_addresses() -> list[str]:
@@ -21,12 +40,16 @@ def own_addresses() -> list[str]:
     for family, beyond in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((beyond, 9))
-            found.append(address_of(probe.getsockname()).ip)
+            found.append(_ip_of(probe.getsockname()))
     found += _interface_addresses()
     with suppress(OSError):
         infos = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
-        found += [address_of(info[4]).ip for info in infos]
+        found += [_ip_of(info[4]) for info in infos]
     return [ip for ip in dict.fromkeys(found) if _is_public(ip)]
+
+
+def _ip_of(raw: tuple[Any, ...]) -> str:
+    return str(raw[0]).partition("%")[0]
 
 
 def _interface_addresses() -> list[str]:

@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeVar
 
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, LostReason, ProtocolError
+from rede_p2p.net.address import raw_of
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Listing
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -250,8 +251,8 @@ def dial(
     ``source`` is the address of this machine to connect from.
     """
     try:
-        source_address = (source, 0) if source else None
-        sock = socket.create_connection(address, timeout or timeouts.dial_s, source_address)
+        local = source and (raw_of(source, 0, address.ip) if "%" in source else (source, 0))
+        sock = socket.create_connection(address, timeout or timeouts.dial_s, local or None)
     except OSError as error:
         raise _lost(error) from error
     try:
@@ -275,6 +276,7 @@ def address_of(raw: tuple[object, ...]) -> Address:
 _REASONS: dict[int, LostReason] = {errno.ECONNREFUSED: "refused"}
 _REASONS |= dict.fromkeys((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN), "unreachable")
 _REASONS |= dict.fromkeys((errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT), "address")
+_REASONS |= dict.fromkeys((errno.ENODEV, errno.ENXIO, socket.EAI_NONAME), "address")
 
 
 def _lost(error: OSError) -> ConnectionLostError:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from threading import Thread
 
 from rede_p2p.errors import RedeError
+from rede_p2p.net.address import raw_of
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import BY_UDP, PROTOCOL_VERSION, LocateTracker, TrackerLocation
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -73,9 +74,9 @@ def find(ip: str, source: str | None = None, timeouts: Timeouts = DEFAULT) -> in
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
         if source is not None:
-            sock.bind((source, 0))
+            sock.bind(raw_of(source, 0, ip))
         for _ in range(DISCOVERY_TRIES):
-            sock.sendto(question, (ip, WELL_KNOWN_PORT))
+            sock.sendto(question, raw_of(ip, WELL_KNOWN_PORT))
             if (port := _await_answer(sock, nonce, timeout)) is not None:
                 return port
     return None
@@ -102,7 +103,7 @@ def _answering_socket(ip: str | None) -> socket.socket | None:
             sock = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
             if dual and family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind((at, WELL_KNOWN_PORT))
+            sock.bind(raw_of(at, WELL_KNOWN_PORT))
             stack.pop_all()
             return sock
     return None

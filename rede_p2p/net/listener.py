@@ -12,12 +12,12 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from threading import Lock, Thread
 
 from rede_p2p import errors
 from rede_p2p.content import disk
 from rede_p2p.errors import Address
+from rede_p2p.net.address import raw_of
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import Describe, refuse
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -30,7 +30,7 @@ BACKLOG = 512  # connections that wait to be accepted
 _REASONS: dict[int, errors.PortReason] = {
     errno.EADDRINUSE: "taken",
     errno.EACCES: "denied",
-    errno.EADDRNOTAVAIL: "address",
+    **dict.fromkeys((errno.EADDRNOTAVAIL, errno.ENODEV, socket.EAI_NONAME), "address"),
 }
 
 
@@ -136,12 +136,16 @@ class Listener:
 
 
 def _listening_socket(ip: str | None, port: int) -> socket.socket:
-    listen = partial(socket.create_server, (ip or "", port), backlog=BACKLOG)
     try:
-        if ip is None and socket.has_dualstack_ipv6():
+        if ip is not None:
+            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            return socket.create_server(raw_of(ip, port), family=family, backlog=BACKLOG)
+        if socket.has_dualstack_ipv6():
             with suppress(OSError):  # a kernel may know IPv6 and have it turned off
-                return listen(family=socket.AF_INET6, dualstack_ipv6=True)
-        return listen(family=socket.AF_INET6 if ":" in (ip or "") else socket.AF_INET)
+                return socket.create_server(
+                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
+                )
+        return socket.create_server(("", port), backlog=BACKLOG)
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, "other")
         raise errors.PortUnavailableError(Address(ip or "0.0.0.0", port), reason) from error

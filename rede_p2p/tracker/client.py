@@ -5,12 +5,12 @@ conversation needs no lock. When the connection ends, the thread joins again by 
 longer pause each time, and asks for the port it had. Owner: the peer, which must ``close`` it.
 """
 
-import ipaddress
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from queue import Empty, Queue
 from threading import Thread
@@ -22,6 +22,7 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.net import discovery
+from rede_p2p.net.address import is_link_local, is_loopback
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.protocol import messages
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -127,10 +128,16 @@ class TrackerClient:
     def _ask_peers(
         self, connection: Connection, request: messages.Find | messages.Peers
     ) -> list[messages.PeerEntry]:
-        """Ask for peers; drop loopback addresses of another machine, which would lead back here."""
-        peers = connection.ask_lines(request, messages.PeerEntry, refuse_pending)
-        here = _is_loopback(self._ip)
-        return [peer for peer in peers if here or not _is_loopback(peer.ip)]
+        """Ask for peers; drop loopback addresses of another machine, which would lead back here.
+
+        A link-local address is in the zone in which this peer reached the tracker.
+        """
+        here, zone = is_loopback(self._ip), "".join(self._ip.partition("%")[1:])
+        return [
+            replace(peer, ip=peer.ip + zone) if is_link_local(peer.ip) else peer
+            for peer in connection.ask_lines(request, messages.PeerEntry, refuse_pending)
+            if here or not is_loopback(peer.ip)
+        ]
 
     def _hand(self, question: Callable[[Connection], Result]) -> Future[Result]:
         """Have the thread ask; while the tracker is away, the result is an error at once."""
@@ -271,7 +278,3 @@ class TrackerClient:
                 call[1].set_exception(self._away())
             elif self._leaving and seconds:
                 return True
-
-
-def _is_loopback(ip: str) -> bool:
-    return ipaddress.ip_address(ip).is_loopback

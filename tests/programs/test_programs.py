@@ -378,7 +378,7 @@ def test_a_changed_list_is_read_again_and_its_bad_lines_are_told_by_number(net):
     [
         (None, "não existe.*nada está sendo compartilhado"),
         ("folder", "não é um arquivo comum.*nada está sendo compartilhado"),
-        (b"\xff\xfebinario\n", "linha 1: .*UTF-8"),
+        (b"\xffbinario\n", "linha 1: .*UTF-8"),
         (b"\x7fELF\0" + b"\xff\n" * 999, "não parece uma lista .*nada está sendo compartilhado"),
         (b"a\n", "linha 1: faltou o caminho"),
         ("fifo", "não é um arquivo comum"),

@@ -79,3 +79,99 @@ def test_the_line_to_type_names_the_address_of_a_network_that_leads_nowhere_else
     tracker = here.start("Servidor.py", "9999")
     tracker.says("Ctrl-C encerra")
     tracker.prints(rf"python3 Peers\.py {FIRST} 9999")
+
+
+# IPv6, and a machine on two networks.
+
+
+@pytest.fixture
+def apart(tmp_path):
+    """Give the programs of three machines: the first has a cable to each of the others."""
+    folders = [tmp_path / name for name in ("um", "dois", "tres")]
+    for folder in folders:
+        folder.mkdir()
+    with Machine() as one, Machine(one) as two, Machine(one) as three:
+        one.joined_to(two, FIRST, SECOND)
+        one.joined_to(three, "10.78.0.1", "10.78.0.3", "wire1")
+        with (
+            network(folders[0], one.prefix) as here,
+            network(folders[1], two.prefix) as there,
+            network(folders[2], three.prefix) as elsewhere,
+        ):
+            yield here, there, elsewhere
+
+
+@pytest.mark.parametrize("by", ["127.0.0.1", FIRST, "10.78.0.1"])
+def test_a_peer_on_the_trackers_machine_is_reached_from_each_of_its_two_networks(apart, by):
+    here, there, elsewhere = apart
+    tracker = here.start("Servidor.py", "9999")
+    tracker.says("Ctrl-C encerra")
+    own, port = start_peer(here, by, "9999", files={"a.bin": DATA})
+    for programs, reached_at in ((there, FIRST), (elsewhere, "10.78.0.1")):
+        peer, _ = start_peer(programs, reached_at, "9999", files={})
+        peer.send("peers", f"ls {reached_at} {port}", f"get {reached_at} a.bin", "get a.bin")
+        peer.prints(rf"^{reached_at}\t{port}\t$")
+        peer.prints(r"^a\.bin\t2,2 MiB")
+        peer.prints("a.bin: baixado e verificado")
+        assert (programs.downloads / "a.bin").read_bytes() == DATA
+        assert peer.end().status == 0
+    beside, _ = start_peer(here, "127.0.0.1", "9999", files={})
+    beside.send(f"get {by} {port} a.bin")
+    beside.prints("a.bin: baixado e verificado")
+    own.send("peers")
+    own.prints(rf"{port}\teste peer")
+
+
+def test_a_link_local_address_of_the_tracker_has_its_zone_wherever_it_is_typed(tmp_path):
+    first, second = "fe80::77:1", "fe80::77:2"
+    folders = tmp_path / "um", tmp_path / "dois"
+    for folder in folders:
+        folder.mkdir()
+    with Machine() as one, Machine(one) as other:
+        one.joined_to(other, first, second)
+        with (
+            network(folders[0], one.prefix) as here,
+            network(folders[1], other.prefix) as there,
+        ):
+            tracker = here.start("Servidor.py", "9600")
+            tracker.says("Ctrl-C encerra")
+            _, port = start_peer(here, "[::1]:9600", files={"a.bin": DATA})
+            zoned = f"{first}%wire0"
+            for typed in (zoned, f"[{zoned}]:9600"):  # the first asks for the port by UDP
+                peer, own = start_peer(there, typed, files={"b.bin": DATA[::-1]})
+                peer.send(
+                    "peers", f"ls {zoned} {port}", f"ls [{zoned}]:{port}", f"ls {first} {port}"
+                )
+                peer.prints(rf"^{zoned}\t{port}\t\n{second}%wire0\t{own}\teste peer$")
+                for _ in range(3):
+                    peer.prints(r"^a\.bin\t2,2 MiB")
+                peer.send(f"get {zoned} a.bin", f"get [{zoned}]:{port} a.bin", "get a.bin")
+                peer.prints("a.bin: baixado e verificado|já estava")
+                for _ in range(2):
+                    peer.prints("já estava")
+                assert (there.downloads / "a.bin").read_bytes() == DATA
+                assert peer.end().status == 0
+            start_peer(there, zoned, "--ip", f"{second}%wire0", files={"c": b"c"})
+            third, _ = start_peer(there, zoned, files={})
+            third.send(f"get {second} c")
+            third.prints("c: baixado e verificado")
+            words = ["Peers.py", f"{first}%nada", "9600", "-c", "peers"]
+            nowhere = there.start(*words).end()
+            assert nowhere.status == 3
+            assert "o endereço não serve a partir desta máquina" in nowhere.err
+
+
+def test_ipv6_is_typed_as_one_word_or_two(tmp_path):
+    with Machine() as machine, network(tmp_path, machine.prefix) as here:
+        tracker = here.start("Servidor.py", "9600", "--ip", "[::1]")
+        tracker.says("Ctrl-C encerra")
+        _, port = start_peer(here, "::1", files={"a.bin": DATA})
+        for words in (["::1"], ["[::1]"], ["[::1]:9600"], ["::1", "9600"]):
+            peer, _ = start_peer(here, *words, files={})
+            peer.send(f"ls ::1 {port}", f"ls [::1] {port}", f"ls [::1]:{port}")
+            for _ in range(3):
+                peer.prints(r"^a\.bin\t2,2 MiB")
+            peer.send("get ::1 a.bin", f"get ::1 {port} a.bin", f"get [::1]:{port} a.bin")
+            for _ in range(3):
+                peer.prints("a.bin: (baixado e verificado|já estava)")
+            assert peer.end().status == 0
