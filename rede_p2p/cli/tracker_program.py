@@ -12,7 +12,7 @@ from functools import partial
 from rede_p2p.cli import manual, options, streams, texts
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
-from rede_p2p.content import disk
+from rede_p2p.content import descriptors
 from rede_p2p.errors import BadUsageError, RedeError
 from rede_p2p.tracker.service import Tracker
 
@@ -59,7 +59,7 @@ def run_program(
     terminal.as_json = "--json" in words  # also where the other words are wrong
     terminal.catch_bugs_and_signals()
     gc.freeze()  # imported modules stay: the garbage collector need not visit them
-    disk.raise_descriptor_limit()
+    descriptors.raise_limit()
     try:
         chosen = options.parse(kind, words)
         if chosen.help or chosen.version:

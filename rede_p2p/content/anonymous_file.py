@@ -7,9 +7,11 @@ changes of the folder, a lock, and anything half-written that could be found.
 import errno
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from rede_p2p.content import disk
+from rede_p2p.content.partial_file import PartialFile, path_of
 from rede_p2p.errors import DiskError
 
 _FLAGS = os.O_RDWR | getattr(os, "O_TMPFILE", 0)
@@ -54,6 +56,10 @@ class AnonymousFile:
         """Return its state, which a name does not change."""
         return disk.state_of_status(os.fstat(self._descriptor))
 
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        return self._descriptor
+
     def flush(self) -> None:
         """Make its content durable; raise DiskError."""
         with disk.translate_os_errors(self._path):
@@ -68,9 +74,26 @@ class AnonymousFile:
                     return final
                 except FileExistsError:
                     pass
+                except (OSError, NotImplementedError):  # it has unnamed files, and no hard links
+                    with self._copy() as copy:
+                        return copy.publish(chain([final], finals), is_same)
             if is_same(final):
                 return final
         raise DiskError(self._path, "name")
+
+    def _copy(self) -> PartialFile:
+        """Return a partial file with the same content, flushed."""
+        copy = PartialFile(path_of(self._path))
+        try:
+            with open(self._descriptor, "rb", closefd=False) as file:
+                file.seek(0)
+                copy.write_whole(file.read())
+            copy.flush()
+        except DiskError:
+            copy.discard()
+            copy.close()
+            raise
+        return copy
 
     def discard(self) -> None:
         """Do nothing: without a name, it is gone when it is closed."""

@@ -11,13 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
-from rede_p2p.content import safe_names
 from rede_p2p.errors import DiskError, DiskKind
 
-try:
-    import resource
-except ModuleNotFoundError:  # Windows, which has no such limit
-    resource = None  # type: ignore[assignment]
 try:
     import mmap
 except ModuleNotFoundError:  # not every Python has it
@@ -29,7 +24,7 @@ NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
 _63_BITS = 2**63 - 1
 DIRECT_ALIGNMENT_BYTES = 4096  # of the offset, length and memory of a direct write
 MIN_DIRECT_BYTES = 512 * 1024  # with less, waiting for the disk costs more than the cache
-MAX_DESCRIPTORS = 16_384  # open at once: connections, and files that await one flush together
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # of renameat2(2)
 
 _KINDS: dict[int, DiskKind] = {
     errno.EACCES: "denied",
@@ -216,6 +211,32 @@ def link_open(descriptor: int, path: str, final: Path | str) -> None:
         os.link(path, final, follow_symlinks=False)
 
 
+def rename_to_free(path: str, final: Path | str) -> None:
+    """Rename a file to a name that must be free, where there are no hard links; raise OSError.
+
+    renameat2(2) refuses a taken name, as any rename does on Windows. On a disk that does not know
+    it, an empty file, which is made only where there is none, holds the name for the rename.
+    """
+    if os.name == "nt":
+        os.rename(path, final)  # noqa: PTH104 - a path may be text
+        return
+    with suppress(ImportError, AttributeError):  # a Python or a C library without them
+        import ctypes  # takes long, and few disks need it
+
+        names = (_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(final))
+        if ctypes.CDLL(None, use_errno=True).renameat2(*names, _RENAME_NOREPLACE) == 0:
+            return
+        error = ctypes.get_errno()
+        if error not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(error, os.strerror(error))
+    os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    try:
+        os.rename(path, final)  # noqa: PTH104
+    except OSError:
+        os.unlink(final)  # noqa: PTH108
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable, where the system lets a folder be opened."""
     with suppress(OSError):
@@ -226,71 +247,25 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def sync_everything() -> bool:
-    """Make all that was written durable, where sync(2) waits for it; tell whether it does."""
-    if sys.platform != "linux" or not hasattr(os, "sync"):
-        return False
-    os.sync()
-    return True
+def begin_flush(descriptor: int) -> None:
+    """Have the system begin to write an open file to the disk, where it takes such advice.
+
+    Many files that were begun so wait for the disk together, and each fsync(2) finds little to do.
+    """
+    with suppress(AttributeError, OSError):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def free_space(folder: Path) -> int:
     """Return how many bytes can still be written in a folder, or in its nearest parent."""
     with translate_os_errors(folder):
-        return shutil.disk_usage(_nearest(folder)).free
+        usage = shutil.disk_usage(nearest(folder))
+    # Some network shares and FUSE file systems tell nothing, and say so by a disk of no bytes.
+    return usage.free if usage.total else _63_BITS
 
 
-def check_writable(name: str, folder: Path, *, windows: bool = os.name == "nt") -> str:
-    """Return a safe name that the disk of a download folder holds as it is.
-
-    Raises UnsafeNameError, and DiskError of the kind that ``safe_names.windows_fault`` found where
-    the system is Windows or the disk refuses such names, as FAT does.
-    """
-    fault = safe_names.windows_fault(safe_names.check(name))
-    if fault and (windows or not _holds(fault[1][:1], _nearest((folder / name).parent))):
-        raise DiskError(name, *fault)
-    return name
-
-
-def _holds(mark: str, folder: Path) -> bool:
-    """Tell whether a folder takes a name with that character, by a file that is made and removed.
-
-    For a blank, a dot or a letter it is tried with ``?``: FAT drops a last dot without a word.
-    """
-    mark = mark if mark in '<>:"|*' else "?"
-    probe = folder / f"~{os.urandom(8).hex()}{mark}{safe_names.PARTIAL_SUFFIX}"
-    try:
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        probe.unlink()
-    except OSError as error:  # another reason will be told by whoever writes the file
-        return error.errno not in (errno.EINVAL, errno.EILSEQ, errno.ENOENT)
-    return True
-
-
-def _nearest(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """Return a folder, or its nearest parent that exists."""
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 - it never raises
         folder = folder.parent
     return folder
-
-
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open descriptors to MAX_DESCRIPTORS, or as far as is granted."""
-    if resource is None:
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
-    while soft != resource.RLIM_INFINITY and soft < enough:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
-            return
-        except (OSError, ValueError):  # macOS says there is no limit, and has one
-            enough //= 2
-
-
-def descriptor_limit() -> int:
-    """Return how many descriptors this process may have open, MAX_DESCRIPTORS at most."""
-    if resource is None:
-        return MAX_DESCRIPTORS
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, MAX_DESCRIPTORS)

@@ -1,12 +1,13 @@
 """The partial file ``NAME.parte``: where a download grows until it may have its final name.
 
-It is locked while it is open, so that no two programs write it. A thread of its own flushes it to
-the disk while it grows, so that there is little left to flush at the end.
+It is locked while it is open, so that no two programs write it, or no two downloads of one where
+the disk has no locks. A thread of its own flushes it while it grows, to leave little for the end.
 """
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from io import FileIO
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,8 @@ except ModuleNotFoundError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_LOCKED_OFFSET = 2**43  # bytes: far beyond a content, and within what ext4 and NTFS let one seek
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # a disk without flock(2)
+_claimed: dict[object, FileIO] = {}  # what this process has open; each change is one call
 Place = TypeVar("Place", str, Path)  # for thousands of files, a Path costs more than the disk
 FLUSH_INTERVAL_S = 0.05  # between two looks at how much there is to flush
 MIN_FLUSH_BYTES = 16 * 1024 * 1024
@@ -42,7 +44,8 @@ class PartialFile:
         symbolic link, which is never followed.
         """
         self._name = os.fspath(path)
-        self.file = _open_locked(self._name)
+        self.file, self._claims = _open_locked(self._name)
+        self.fileno = self.file.fileno
         self._writers: list[disk.Writer] = []
         self._flush_error: OSError | None = None
         self._stop: Event | None = None  # set when the flusher is to end
@@ -65,17 +68,12 @@ class PartialFile:
 
     def size(self) -> int:
         """Return its length in bytes."""
-        return os.fstat(self.file.fileno()).st_size
+        return self.state().size
 
     def allocated(self) -> int:
         """Return how many bytes of the disk it has already; holes take none."""
-        status = os.fstat(self.file.fileno())
+        status = os.fstat(self.fileno())
         return min(status.st_size, getattr(status, "st_blocks", 2**62) * 512)
-
-    def others(self) -> list[Path]:
-        """List the other partial files in its folder, sorted by name."""
-        found = self.path.parent.glob(f"*{safe_names.PARTIAL_SUFFIX}")
-        return sorted(path for path in found if path != self.path)
 
     def cut(self, size: int) -> None:
         """Make it no longer than ``size`` bytes; raise DiskError."""
@@ -90,10 +88,7 @@ class PartialFile:
         return writer
 
     def replaced_by(self, other: Path) -> "PartialFile":
-        """Give its name to another partial file that nobody is writing, and return that one.
-
-        Raises DiskError, as opening does; then nothing has changed.
-        """
+        """Give its name to another one that nobody is writing, and return that; raise DiskError."""
         found = PartialFile(other)
         if os.name == "nt":  # which moves no open file
             found.close()
@@ -132,7 +127,7 @@ class PartialFile:
     def close(self) -> None:
         """Close it, and let other programs have it."""
         self._stop_flushing()
-        self.file.close()
+        _close(self.file, self._claims)
 
     def publish(self, finals: Iterator[Place], is_same: Callable[[Place], bool]) -> Place:
         """Give the flushed file the first final name that is free; return that path.
@@ -171,19 +166,18 @@ class PartialFile:
 
     def _move(self, final: Path | str) -> bool:
         """Move it to a name that is free; False if that is taken."""
-        with disk.translate_os_errors(final):
+        with disk.translate_os_errors(final), suppress(FileExistsError):
             try:
-                descriptor = -1 if os.name == "nt" else self.file.fileno()
+                descriptor = -1 if os.name == "nt" else self.fileno()
                 disk.link_open(descriptor, self._name, final)  # refuses what exists
             except FileExistsError:
-                return False
+                raise
             except (OSError, NotImplementedError):  # a file system without hard links
-                if os.path.lexists(final):
-                    return False
-                os.rename(self._name, final)
+                disk.rename_to_free(self._name, final)
             else:
                 os.unlink(self._name)
             return True
+        return False
 
     def _flush(self, stop: Event) -> None:
         flushed = 0
@@ -219,59 +213,88 @@ def finals(wanted: Place) -> Iterator[Place]:
         yield type(wanted)(os.path.join(folder, other))
 
 
-def _open_locked(path: str) -> FileIO:
+def _open_locked(path: str) -> tuple[FileIO, list[object]]:
     with disk.translate_os_errors(path):
+        # Before it is opened, because some such disks (FUSE) give each spelling its own inode.
+        if safe_names.fold(path) in _claimed and _is_folded(path):
+            raise DiskError(path, "busy")
         while True:
-            file = _open(path)
+            file, claims = _open(path), list[object]()
             try:
                 _lock(file, path)
+                claims = _claim(file, path)
+                # Another program may have published it between our open and our lock.
                 ours, there = os.fstat(file.fileno()), _lstat(path)
-                if there is None or not os.path.samestat(ours, there):
-                    file.close()  # another program published it between our open and our lock
-                elif ours.st_nlink > 1 and os.name != "nt":
+                if there is not None and os.path.samestat(ours, there):
+                    if ours.st_nlink <= 1 or os.name == "nt":
+                        return file, claims
                     # A program died between the two halves of _move(): these bytes also have a
                     # final name, and nobody may write to them any more.
                     os.unlink(path)
-                    file.close()
-                else:
-                    return file
             except BaseException:
-                file.close()
+                _close(file, claims)
                 raise
+            _close(file, claims)
 
 
 def _open(path: str) -> FileIO:
     if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
         raise DiskError(path, "link")
     try:
-        descriptor = os.open(path, _FLAGS, 0o666)
+        return FileIO(os.open(path, _FLAGS, 0o666), "rb+")
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # another download may make it too
-        descriptor = os.open(path, _FLAGS, 0o666)
-    return FileIO(descriptor, "rb+")
+        return FileIO(os.open(path, _FLAGS, 0o666), "rb+")
 
 
 def _lock(file: FileIO, path: str) -> None:
-    """Lock a whole file until it is closed; the system frees it if the program dies."""
+    """Lock a whole file, where the disk can, until it is closed or the program dies."""
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         elif msvcrt is not None:
-            # A byte far beyond any content: Windows locks forbid reading what they cover.
-            os.lseek(file.fileno(), _LOCKED_OFFSET, os.SEEK_SET)
+            # A byte far beyond any content, yet within what ext4 and NTFS let one seek to: Windows
+            # locks forbid reading what they cover.
+            os.lseek(file.fileno(), 2**43, os.SEEK_SET)
             try:
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             except OSError as error:  # whatever its errno: Wine leaves an older one there
                 raise DiskError(path, "busy") from error
             os.lseek(file.fileno(), 0, os.SEEK_SET)
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
+        if error.errno in (errno.EAGAIN, errno.EACCES):
             raise DiskError(path, "busy") from error
-        raise
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _claim(file: FileIO, path: str) -> list[object]:
+    """Keep out other downloads of this process, under any name that leads here."""
+    status = os.fstat(file.fileno())
+    claims: list[object] = []
+    for claim in ((status.st_dev, status.st_ino), safe_names.fold(path)):
+        if _claimed.setdefault(claim, file) is file:
+            claims.append(claim)
+        elif not claims or _is_folded(path):
+            _close(file, claims)
+            raise DiskError(path, "busy")
+    return claims
+
+
+def _is_folded(path: str) -> bool:
+    """Tell whether the disk takes a name in other letters for that of this partial file."""
+    return os.path.lexists(path.removesuffix(safe_names.PARTIAL_SUFFIX) + ".PARTE")
+
+
+def _close(file: FileIO, claims: Sequence[object] = ()) -> None:
+    """Close it, and let other downloads of this process claim it."""
+    file.close()
+    for claim in claims:
+        if _claimed.get(claim) is file:
+            del _claimed[claim]
 
 
 def _lstat(path: str) -> os.stat_result | None:
-    try:
+    with suppress(FileNotFoundError):
         return os.lstat(path)
-    except FileNotFoundError:
-        return None
+    return None

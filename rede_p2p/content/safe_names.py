@@ -1,16 +1,20 @@
 """Names from strangers: which are safe, and what a download is called on the disk.
 
 A name is refused, never repaired, in two steps. ``check`` refuses what is unsafe on any system, at
-both ends. ``windows_fault`` finds what Windows and FAT cannot hold; only a receiver with such a
-disk refuses that (``disk.check_writable``). No I/O.
+both ends. ``windows_fault`` finds what Windows and FAT cannot hold; ``check_writable`` refuses that
+for a receiver with such a disk.
 """
 
+import errno
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
-from rede_p2p.errors import NameFault, UnsafeKind, UnsafeNameError
+from rede_p2p.content import disk
+from rede_p2p.errors import DiskError, NameFault, UnsafeKind, UnsafeNameError
 
 MAX_PART_BYTES = 255  # bytes of UTF-8 in one part: what ext4, APFS and NTFS take
 MAX_NAME_BYTES = 1024  # bytes of UTF-8 in all, for a name inside a shared folder
@@ -73,6 +77,33 @@ def windows_fault(name: str) -> tuple[NameFault, str] | None:
     return None
 
 
+def check_writable(name: str, folder: Path, *, windows: bool = os.name == "nt") -> str:
+    """Return a safe name that the disk of a download folder holds as it is.
+
+    Raises UnsafeNameError, and DiskError of the kind that ``windows_fault`` found where
+    the system is Windows or the disk refuses such names, as FAT does.
+    """
+    fault = windows_fault(check(name))
+    if fault and (windows or not _holds(fault[1][:1], disk.nearest((folder / name).parent))):
+        raise DiskError(name, *fault)
+    return name
+
+
+def _holds(mark: str, folder: Path) -> bool:
+    """Tell whether a folder takes a name with that character, by a file that is made and removed.
+
+    For a blank, a dot or a letter it is tried with ``?``: FAT drops a last dot without a word.
+    """
+    mark = mark if mark in '<>:"|*' else "?"
+    probe = folder / f"~{os.urandom(8).hex()}{mark}{PARTIAL_SUFFIX}"
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        probe.unlink()
+    except OSError as error:  # another reason will be told by whoever writes the file
+        return error.errno not in (errno.EINVAL, errno.EILSEQ, errno.ENOENT)
+    return True
+
+
 def normal_form(text: str) -> str:
     """Return what all texts have in common that look and are typed the same.
 
@@ -108,6 +139,11 @@ def partial(name: str) -> str:
         return name + PARTIAL_SUFFIX
     mark = "~" + hashlib.sha256(name.encode()).hexdigest()[:8] + PARTIAL_SUFFIX
     return _cut(name, MAX_PART_BYTES - len(mark)) + mark
+
+
+def fold(name: str) -> str:
+    """Return what is the same for all names that some disk takes for one (Unicode 3.13, D146)."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def alternatives(name: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ Root and layer are those that the file has here already, so nothing is hashed ag
 from contextlib import suppress
 from pathlib import Path
 
-from rede_p2p.content import disk, merkle
+from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.errors import DiskError
@@ -20,7 +20,7 @@ def write(folder: Path, name: str, content: Content, layer: bytes) -> Path:
     Returns its path; raises DiskError, UnsafeNameError.
     """
     data = torrent_of(name, content, layer)
-    wanted = folder / disk.check_writable(f"{name.rpartition('/')[2]}.torrent", folder)
+    wanted = folder / safe_names.check_writable(f"{name.rpartition('/')[2]}.torrent", folder)
 
     def holds_it(path: Path) -> bool:
         with suppress(DiskError), disk.open_regular(path) as file, disk.translate_os_errors(path):

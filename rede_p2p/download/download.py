@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
-from rede_p2p.content import disk, merkle
+from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.hash_cache import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.content.recheck import Recheck, is_partly
@@ -37,7 +37,7 @@ class Download:
         self._content = request.content
         self._name = request.name
         self._context = context
-        self._target = context.folder / disk.check_writable(request.name, context.folder)
+        self._target = context.folder / safe_names.check_writable(request.name, context.folder)
         self._finder = SourceFinder(request, context.who_has, context.timeouts)
         self._swarm = Swarm(request, self._finder, context.timeouts)
 
@@ -99,8 +99,8 @@ class Download:
         """Open the partial file, or take over one of another name with the same content."""
         partial = PartialFile(left)
         if not partial.size():
-            for other in partial.others():
-                if is_partly(other, self._content.size, layer):
+            for other in sorted(left.parent.glob(f"*{safe_names.PARTIAL_SUFFIX}")):
+                if other != left and is_partly(other, self._content.size, layer):
                     with suppress(DiskError):  # another program writes it, or it is gone
                         return partial.replaced_by(other)
         return partial

@@ -1,20 +1,17 @@
-"""Many small files: one connection for each source, requests sent ahead, one flush for a group.
+"""Many small files: one connection for each source, requests sent ahead, flushed by the group.
 
 Each file is verified by its own root, and gets its final name only when its bytes are on the disk;
 the waiting, for the network and for the disk, is shared. The calling thread does everything but
-wait for the disk: a second thread flushes a group while the next one arrives.
+wait for the disk: other threads flush a group, several files at once, while the next one arrives.
 """
 
 import functools
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 
 from rede_p2p import errors
 from rede_p2p.content import disk, merkle, safe_names
@@ -22,6 +19,7 @@ from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.hash_cache import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.download.download import SPARE_DISK_BYTES
+from rede_p2p.download.flush_queue import MAX_UNFLUSHED_GROUPS, FlushQueue, Written
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection
@@ -30,19 +28,8 @@ from rede_p2p.protocol.messages import FileData, Pieces
 
 MAX_SMALL_FILE_BYTES = 1024 * 1024  # a larger file is a download of its own
 PIPELINED_REQUESTS = 256  # sent before their replies are read
-FILES_PER_FLUSH = 256  # and open for so long
-BYTES_PER_FLUSH = 32 * 1024 * 1024  # which is as much as an interruption has to flush
-MAX_UNFLUSHED_GROUPS = 2  # that await the disk; more would only be open files
 
 Report = Callable[[DownloadRequest, "Outcome | RedeError"], None]
-
-
-class _Written(NamedTuple):
-    """A file that has arrived and is right; it is written, but perhaps not on the disk."""
-
-    request: DownloadRequest
-    file: AnonymousFile | PartialFile
-    layer: bytes
 
 
 class SmallFiles:
@@ -57,10 +44,7 @@ class SmallFiles:
         self._top = os.fspath(context.folder)
         self._prefix = os.path.join(context.folder, "")  # a name after it is a path
         self._report = report
-        self._flusher = ThreadPoolExecutor(1, "flusher")
-        self._flushing: deque[tuple[list[_Written], Future[None]]] = deque()
-        self._group: list[_Written] = []
-        self._group_bytes = 0
+        self._queue = FlushQueue()
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
         self._known: set[str] = set()  # paths that were here already, and are in the hash cache
         self._named_in: set[str] = set()  # folders with new names
@@ -77,23 +61,16 @@ class SmallFiles:
 
     def run(self) -> None:
         """Fetch them all, each from the first of its sources that gives it."""
-        try:
-            with self._flusher:
-                self._fetch(
-                    [request for request in self._requests if not self._is_settled(request)]
-                )
-                self._flush_group()
-                self._publish_flushed(but=0)
-        finally:
-            for written in chain(self._group, *(group for group, _ in self._flushing)):
-                written.file.close()
+        with self._queue:
+            self._fetch([request for request in self._requests if not self._is_settled(request)])
+            self._publish_all()
         for folder in self._named_in:
             disk.sync_folder(Path(folder))
 
     def _is_settled(self, request: DownloadRequest) -> bool:
         """Report a file that is here already, or may not be written; tell whether it was."""
         try:
-            name = disk.check_writable(request.name, self._context.folder)
+            name = safe_names.check_writable(request.name, self._context.folder)
             for path in finals(self._prefix + name):
                 if not os.path.lexists(path):
                     return False
@@ -198,13 +175,23 @@ class SmallFiles:
         except errors.DiskError:
             _drop(file)
             raise
-        self._group.append(_Written(request, file, layer))
-        self._group_bytes += len(data)
-        if len(self._group) == FILES_PER_FLUSH or self._group_bytes >= BYTES_PER_FLUSH:
-            self._flush_group()
+        if self._queue.add(Written(request, file, layer), len(data)):
             self._publish_flushed(but=MAX_UNFLUSHED_GROUPS)
 
     def _open(self, name: str) -> AnonymousFile | PartialFile:
+        """Open a file to write; where a file that awaits its name is in the way, publish first.
+
+        On a disk that folds names two of them may lead to one partial file.
+        """
+        try:
+            return self._open_now(name)
+        except errors.DiskError as error:
+            if error.kind not in ("busy", "crowded"):
+                raise
+        self._publish_all()
+        return self._open_now(name)
+
+    def _open_now(self, name: str) -> AnonymousFile | PartialFile:
         """Open a new file, or the partial one that an earlier ``get`` has left."""
         path = self._prefix + name
         folder, last = os.path.split(path)
@@ -219,28 +206,22 @@ class SmallFiles:
                 return anonymous
         return PartialFile(path_of(path))
 
-    def _flush_group(self) -> None:
-        """Begin to make durable what has been written."""
-        if self._group:
-            files = [written.file for written in self._group]
-            self._flushing.append((self._group, self._flusher.submit(_flush_all, files)))
-            self._group, self._group_bytes = [], 0
+    def _publish_all(self) -> None:
+        """Publish all that is written, once it is on the disk."""
+        self._queue.flush()
+        self._publish_flushed(but=0)
 
     def _publish_flushed(self, but: int) -> None:
         """Publish what is on the disk, waiting until no more than ``but`` groups are not."""
-        while self._flushing and (self._flushing[0][1].done() or len(self._flushing) > but):
-            group, flushed = self._flushing[0]
-            try:
-                flushed.result()
-            except errors.DiskError as error:
-                for written in group:
-                    _drop(written.file)
-                    self._report(written.request, error)
-            else:
+        for group, error in self._queue.take(but):
+            if error is None:
                 self._publish(group)
-            self._flushing.popleft()
+                continue
+            for written in group:
+                _drop(written.file)
+                self._report(written.request, error)
 
-    def _publish(self, group: list[_Written]) -> None:
+    def _publish(self, group: list[Written]) -> None:
         """Give files whose bytes are on the disk their names, then report them."""
         named: list[tuple[DownloadRequest, str, Hashed]] = []
         for request, file, layer in group:
@@ -281,13 +262,6 @@ def _partials_in(folder: str) -> set[str]:
     with suppress(OSError):
         return {name for name in os.listdir(folder) if name.endswith(safe_names.PARTIAL_SUFFIX)}
     return set()
-
-
-def _flush_all(files: Sequence[AnonymousFile | PartialFile]) -> None:
-    """Make the content of many small files durable, with one flush where the system has one."""
-    if not disk.sync_everything():
-        for file in files:
-            file.flush()
 
 
 def _drop(file: AnonymousFile | PartialFile) -> None:

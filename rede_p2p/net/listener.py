@@ -15,7 +15,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 
 from rede_p2p import errors
-from rede_p2p.content import disk
+from rede_p2p.content import descriptors
 from rede_p2p.errors import Address
 from rede_p2p.net.address import raw_of
 from rede_p2p.net.connection import Connection
@@ -56,7 +56,7 @@ class Listener:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_CONTROL)
         self._sock.setblocking(False)
         self.address = Address(ip or "", self._sock.getsockname()[1])
-        self._slots = min(slots, disk.descriptor_limit() * 3 // 4)
+        self._slots = min(slots, descriptors.limit() * 3 // 4)
         self._describe = describe
         self._timeouts = timeouts
         self._wake, self._stop = socket.socketpair()

@@ -63,6 +63,18 @@ def test_a_taken_name_of_the_same_content_is_as_good(made, path):
     assert names_in(path.parent) == ["a.txt"]
 
 
+def test_a_disk_without_hard_links_gets_a_copy_over_nothing(made, path, monkeypatch):
+    def refuse(*words, **options):
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    made.write_whole(b"whole")
+    path.write_bytes(b"mine")
+    given = Path(made.publish(finals(str(path)), lambda final: False))
+    assert (given.name, given.read_bytes(), path.read_bytes()) == ("a (1).txt", b"whole", b"mine")
+    assert names_in(path.parent) == ["a (1).txt", "a.txt"]
+
+
 def test_without_a_name_nothing_is_left(made, path):
     made.write_whole(b"whole")
     made.discard()

@@ -5,16 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import random
-import shutil
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import pytest
-from lies import NOT_ON_WINDOWS
 
 from rede_p2p.content import disk
 from rede_p2p.content.disk import MIN_DIRECT_BYTES, Writer
-from rede_p2p.errors import DiskError, UnsafeNameError
+from rede_p2p.errors import DiskError
 
 MIB = 2**20
 
@@ -102,19 +99,30 @@ def test_an_error_of_the_system_leaves_as_one_of_ours(number, kind):
     assert caught.value.detail
 
 
-def test_free_space_is_that_of_the_nearest_folder_that_exists(tmp_path):
-    assert disk.free_space(tmp_path / "not" / "yet") > 0
-
-
 def test_syncing_a_folder_that_is_gone_is_no_error(tmp_path):
     disk.sync_folder(tmp_path / "gone")
     disk.sync_folder(tmp_path)
 
 
-def test_all_is_made_durable_at_once_where_the_system_waits_for_it(monkeypatch):
-    assert disk.sync_everything() == (sys.platform == "linux" and hasattr(disk.os, "sync"))
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert not disk.sync_everything()
+def test_to_begin_a_flush_is_advice_that_a_system_may_not_take(tmp_path, monkeypatch):
+    with (tmp_path / "a").open("wb") as file:
+        disk.begin_flush(file.fileno())
+        monkeypatch.delattr(disk.os, "posix_fadvise", raising=False)
+        disk.begin_flush(file.fileno())
+
+
+def test_free_space_is_that_of_the_nearest_folder_that_exists(tmp_path):
+    assert disk.free_space(tmp_path / "not" / "yet") > 0
+
+
+def test_a_disk_that_does_not_tell_its_space_is_not_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(total=0, free=0))
+    assert disk.free_space(tmp_path) > 2**60
+
+
+def test_the_free_space_is_that_of_the_nearest_folder_even_for_a_path_too_long(tmp_path):
+    long = tmp_path.joinpath(*["x" * 250] * 20)
+    assert disk.free_space(long) > 0
 
 
 def test_the_stamp_of_a_link_is_that_of_its_file_or_none(tmp_path):
@@ -122,36 +130,6 @@ def test_the_stamp_of_a_link_is_that_of_its_file_or_none(tmp_path):
     (tmp_path / "link").symlink_to("file")
     assert disk.file_state(tmp_path / "link") == disk.file_state(tmp_path / "file") is not None
     assert disk.file_state(tmp_path / "link", links=False) is None
-
-
-def test_as_many_descriptors_are_taken_as_the_system_grants():
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
-        disk.raise_descriptor_limit()
-        disk.raise_descriptor_limit()
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        assert hard == before[1]
-        assert soft == min(disk.MAX_DESCRIPTORS, hard if hard > 0 else disk.MAX_DESCRIPTORS)
-        assert disk.descriptor_limit() == soft
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def test_a_system_that_grants_less_than_it_says_is_asked_for_less(monkeypatch):
-    resource = pytest.importorskip("resource")
-    granted = []
-
-    def grant(_, limits):
-        if limits[0] > 10_240:
-            raise ValueError("current limit exceeds maximum limit")
-        granted.append(limits)
-
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
-    monkeypatch.setattr(resource, "setrlimit", grant)
-    disk.raise_descriptor_limit()
-    assert granted == [(8192, resource.RLIM_INFINITY)]
 
 
 # Writing ranges.
@@ -258,85 +236,3 @@ def test_a_disk_that_is_full_is_said_by_whoever_writes(target, monkeypatch):
     for count in (4096, MIN_DIRECT_BYTES):
         with pytest.raises(DiskError, match="full"):
             written(target, (0, aligned(count, random.Random(6))))
-
-
-# Names that a disk cannot hold.
-
-
-@pytest.mark.parametrize(("name", "kind", "text"), NOT_ON_WINDOWS, ids=ascii)
-def test_windows_refuses_what_it_cannot_write_and_says_what(tmp_path, name, kind, text):
-    with pytest.raises(DiskError) as caught:
-        disk.check_writable(name, tmp_path / "baixados", windows=True)
-    assert (caught.value.path, caught.value.kind, caught.value.detail) == (name, kind, text)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("name", "kind", "text"), NOT_ON_WINDOWS, ids=ascii)
-def test_a_disk_that_holds_any_name_takes_it_and_keeps_nothing_of_the_trial(
-    tmp_path, name, kind, text
-):
-    assert disk.check_writable(name, tmp_path / "baixados", windows=False) == name
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("windows", [True, False])
-def test_an_unsafe_name_is_refused_on_every_disk(tmp_path, windows):
-    for name in ("../a", "C:a", "p/c:x", "a\\b", ".a", "a.parte"):
-        with pytest.raises(UnsafeNameError):
-            disk.check_writable(name, tmp_path, windows=windows)
-
-
-@pytest.mark.parametrize(("name", "kind", "text"), NOT_ON_WINDOWS, ids=ascii)
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOENT, errno.EILSEQ])
-def test_a_disk_that_refuses_a_name_is_told_by_the_trial(
-    tmp_path, monkeypatch, name, kind, text, number
-):
-    """As FAT does: EINVAL for a character; a last dot is dropped without a word."""
-    real = os.open
-
-    def as_on_fat(path, *rest):
-        if set('<>:"|?*').intersection(os.path.basename(path)):  # noqa: PTH119
-            raise OSError(number, "Invalid argument")
-        return real(path, *rest)
-
-    monkeypatch.setattr(os, "open", as_on_fat)
-    with pytest.raises(DiskError) as caught:
-        disk.check_writable(name, tmp_path, windows=False)
-    assert (caught.value.kind, caught.value.detail) == (kind, text)
-
-
-def test_a_disk_that_cannot_be_tried_is_left_to_who_writes(tmp_path):
-    """A folder that may not be written has a sentence of its own."""
-    (tmp_path / "file").write_bytes(b"")
-    assert disk.check_writable("a?", tmp_path / "file", windows=False) == "a?"
-
-
-def test_the_free_space_is_that_of_the_nearest_folder_even_for_a_path_too_long(tmp_path):
-    long = tmp_path.joinpath(*["x" * 250] * 20)
-    assert disk.free_space(long) > 0
-
-
-@pytest.fixture
-def fat(tmp_path):
-    """A real FAT disk, where this system has it and may mount it."""
-    image, folder = tmp_path / "fat.img", tmp_path / "fat"
-    folder.mkdir()
-    with image.open("wb") as file:
-        file.truncate(16 * MIB)
-    for words in (["mkfs.vfat", str(image)], ["mount", "-o", "loop,utf8", str(image), str(folder)]):
-        if shutil.which(words[0]) is None:
-            pytest.skip(f"there is no {words[0]}")
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"FAT cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_real_fat_disk_refuses_the_names_that_windows_refuses(fat):
-    for name, kind, text in NOT_ON_WINDOWS:
-        with pytest.raises(DiskError) as caught:
-            disk.check_writable(name, fat)
-        assert (caught.value.kind, caught.value.detail) == (kind, text)
-    assert disk.check_writable("ação.txt", fat) == "ação.txt"
-    assert list(fat.iterdir()) == []

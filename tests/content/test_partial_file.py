@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import subprocess
 import sys
@@ -20,15 +22,17 @@ def never(path):
     return False
 
 
-@pytest.fixture(params=["link", "no links"])
+def refuse(*words, **options):
+    raise PermissionError("no hard links here")
+
+
+@pytest.fixture(params=["link", "no links", "no links, no renameat2"])
 def links(request, monkeypatch):
-    """Run a test with hard links, and as on a file system that has none."""
-    if request.param == "no links":
-
-        def refuse(*words, **options):
-            raise PermissionError("no hard links here")
-
+    """Run a test with hard links, and as on file systems that have none."""
+    if request.param != "link":
         monkeypatch.setattr(os, "link", refuse)
+    if "renameat2" in request.param:
+        monkeypatch.setattr(ctypes, "CDLL", lambda *words, **options: object())
 
 
 def begun(path, data=b"whole"):
@@ -108,6 +112,37 @@ def test_one_that_is_being_written_takes_no_other_place(tmp_path):
         assert other.path.read_bytes() == b"whole"
         with pytest.raises(DiskError, match="busy"):
             PartialFile(tmp_path / "a.parte")
+
+
+def test_a_name_that_another_program_takes_at_the_last_moment_is_left_as_it_is(
+    tmp_path, monkeypatch, links
+):
+    final, lexists = tmp_path / "a.txt", os.path.lexists
+
+    def taken_after_the_look(path):
+        found = lexists(path)
+        final.write_bytes(b"mine")
+        return found
+
+    monkeypatch.setattr(os.path, "lexists", taken_after_the_look)
+    with begun(path_of(final)) as opened:
+        taken_after_the_look(final)
+        given = opened.publish(finals(final), never)
+    assert (given.name, given.read_bytes(), final.read_bytes()) == ("a (1).txt", b"whole", b"mine")
+
+
+def test_a_rename_that_fails_leaves_no_empty_file(tmp_path, monkeypatch):
+    final = tmp_path / "a.txt"
+
+    def fail(*words):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *words, **options: object())
+    monkeypatch.setattr(os, "rename", fail)
+    with begun(path_of(final)) as opened, pytest.raises(DiskError):
+        opened.publish(finals(final), never)
+    assert os.listdir(tmp_path) == ["a.txt.parte"]  # noqa: PTH208
 
 
 # Publishing.
@@ -229,6 +264,37 @@ def test_a_second_one_is_kept_out_until_the_first_is_closed(tmp_path):
         assert (caught.value.path, caught.value.kind) == (str(path), "busy")
     with PartialFile(path) as opened:
         assert opened.size() == 5
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+def test_on_a_disk_without_locks_it_is_opened_and_a_second_one_is_kept_out_all_the_same(
+    tmp_path, monkeypatch, number
+):
+    fcntl, path = pytest.importorskip("fcntl"), tmp_path / "a.parte"
+
+    def refuse(file, how):
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    other = tmp_path / "b.parte"
+    other.write_bytes(b"found")
+    with begun(path), pytest.raises(DiskError, match="busy"):
+        PartialFile(path)
+    with begun(path) as first, first.replaced_by(other) as found:
+        first.close()
+        with pytest.raises(DiskError, match="busy"):
+            PartialFile(path)
+        assert found.publish(finals(tmp_path / "a"), never) == tmp_path / "a"
+    with PartialFile(path) as opened:
+        assert opened.size() == 0
+
+
+def test_names_in_other_letters_are_two_files_where_the_disk_has_two(tmp_path):
+    if (tmp_path / "a").touch() or (tmp_path / "A").exists():
+        pytest.skip("this disk takes them for one")
+    with begun(tmp_path / "b.parte", b"1"), begun(tmp_path / "B.parte", b"2"):
+        assert (tmp_path / "b.parte").read_bytes() == b"1"
+        assert (tmp_path / "B.parte").read_bytes() == b"2"
 
 
 def test_another_program_is_kept_out_until_this_one_dies(tmp_path):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import subprocess
 from itertools import islice
 from pathlib import PureWindowsPath
 
@@ -11,8 +15,9 @@ from hypothesis import strategies as st
 from lies import NOT_ON_WINDOWS, UNSAFE_NAMES
 
 from rede_p2p.content import safe_names
-from rede_p2p.errors import UnsafeNameError
+from rede_p2p.errors import DiskError, UnsafeNameError
 
+MIB = 2**20
 SAFE = [
     "a",
     "a.txt",
@@ -195,3 +200,80 @@ def test_a_taken_name_gets_a_number_before_its_ending(name, second):
 
 def test_the_alternatives_come_to_an_end():
     assert sum(1 for _ in safe_names.alternatives("a.txt")) == 10_000
+
+
+# Names that a disk cannot hold.
+
+
+@pytest.mark.parametrize(("name", "kind", "text"), NOT_ON_WINDOWS, ids=ascii)
+def test_windows_refuses_what_it_cannot_write_and_says_what(tmp_path, name, kind, text):
+    with pytest.raises(DiskError) as caught:
+        safe_names.check_writable(name, tmp_path / "baixados", windows=True)
+    assert (caught.value.path, caught.value.kind, caught.value.detail) == (name, kind, text)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "kind", "text"), NOT_ON_WINDOWS, ids=ascii)
+def test_a_disk_that_holds_any_name_takes_it_and_keeps_nothing_of_the_trial(
+    tmp_path, name, kind, text
+):
+    assert safe_names.check_writable(name, tmp_path / "baixados", windows=False) == name
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_an_unsafe_name_is_refused_on_every_disk(tmp_path, windows):
+    for name in ("../a", "C:a", "p/c:x", "a\\b", ".a", "a.parte"):
+        with pytest.raises(UnsafeNameError):
+            safe_names.check_writable(name, tmp_path, windows=windows)
+
+
+@pytest.mark.parametrize(("name", "kind", "text"), NOT_ON_WINDOWS, ids=ascii)
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOENT, errno.EILSEQ])
+def test_a_disk_that_refuses_a_name_is_told_by_the_trial(
+    tmp_path, monkeypatch, name, kind, text, number
+):
+    """As FAT does: EINVAL for a character; a last dot is dropped without a word."""
+    real = os.open
+
+    def as_on_fat(path, *rest):
+        if set('<>:"|?*').intersection(os.path.basename(path)):  # noqa: PTH119
+            raise OSError(number, "Invalid argument")
+        return real(path, *rest)
+
+    monkeypatch.setattr(os, "open", as_on_fat)
+    with pytest.raises(DiskError) as caught:
+        safe_names.check_writable(name, tmp_path, windows=False)
+    assert (caught.value.kind, caught.value.detail) == (kind, text)
+
+
+def test_a_disk_that_cannot_be_tried_is_left_to_who_writes(tmp_path):
+    """A folder that may not be written has a sentence of its own."""
+    (tmp_path / "file").write_bytes(b"")
+    assert safe_names.check_writable("a?", tmp_path / "file", windows=False) == "a?"
+
+
+@pytest.fixture
+def fat(tmp_path):
+    """A real FAT disk, where this system has it and may mount it."""
+    image, folder = tmp_path / "fat.img", tmp_path / "fat"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 * MIB)
+    for words in (["mkfs.vfat", str(image)], ["mount", "-o", "loop,utf8", str(image), str(folder)]):
+        if shutil.which(words[0]) is None:
+            pytest.skip(f"there is no {words[0]}")
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"FAT cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_real_fat_disk_refuses_the_names_that_windows_refuses(fat):
+    for name, kind, text in NOT_ON_WINDOWS:
+        with pytest.raises(DiskError) as caught:
+            safe_names.check_writable(name, fat)
+        assert (caught.value.kind, caught.value.detail) == (kind, text)
+    assert safe_names.check_writable("ação.txt", fat) == "ação.txt"
+    assert list(fat.iterdir()) == []

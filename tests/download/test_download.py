@@ -34,7 +34,7 @@ from sources import (
     source,
 )
 
-from rede_p2p.content import disk, merkle, recheck
+from rede_p2p.content import disk, merkle, recheck, safe_names
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import BLOCK_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.content.partial_file import PartialFile
@@ -1026,7 +1026,9 @@ def test_a_slow_source_with_a_limit_is_waited_for(opened, fetch, folder):
 def test_a_name_that_windows_cannot_hold_is_refused_before_a_byte_is_asked_for(
     honest, fetch, folder, monkeypatch, name
 ):
-    monkeypatch.setattr(disk, "check_writable", partial(disk.check_writable, windows=True))
+    monkeypatch.setattr(
+        safe_names, "check_writable", partial(safe_names.check_writable, windows=True)
+    )
     (wanted,) = honest.share({NAME: DATA})
     with pytest.raises((DiskError, UnsafeNameError)) as caught:
         fetch(replace(wanted, name=name))

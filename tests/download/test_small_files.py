@@ -15,11 +15,11 @@ from listening import SOON
 from processes import network
 from sources import about_pieces, connect, found_in
 
-from rede_p2p.content import anonymous_file, disk
+from rede_p2p.content import anonymous_file, disk, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import PartialFile
-from rede_p2p.download import small_files
+from rede_p2p.download import flush_queue
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.small_files import SmallFiles
 from rede_p2p.errors import (
@@ -87,7 +87,7 @@ def once(names):
 @pytest.fixture
 def small_groups(monkeypatch):
     """Make a few files fill several groups."""
-    monkeypatch.setattr(small_files, "FILES_PER_FLUSH", 16)
+    monkeypatch.setattr(flush_queue, "FILES_PER_FLUSH", 16)
 
 
 def without(name):
@@ -203,7 +203,9 @@ def test_one_of_an_unsafe_name_does_not_harm_the_others(honest, run, folder, uns
 def test_one_of_a_name_that_the_disk_cannot_hold_does_not_harm_the_others(
     honest, run, folder, monkeypatch
 ):
-    monkeypatch.setattr(disk, "check_writable", partial(disk.check_writable, windows=True))
+    monkeypatch.setattr(
+        safe_names, "check_writable", partial(safe_names.check_writable, windows=True)
+    )
     wanted = honest.share(FEW)
     odd = [replace(wanted[7], name="aula 10:30.txt"), replace(wanted[8], name="p/con")]
     reported = run([*wanted[:7], *odd, *wanted[9:]])
@@ -439,11 +441,12 @@ def test_files_that_the_disk_has_no_room_for_are_reported_and_leave_nothing(hone
 def test_a_flush_that_fails_is_reported_for_its_group_and_nothing_gets_its_name(
     honest, run, folder, monkeypatch
 ):
-    def fail():
+    def fail(file):
         raise DiskError(str(folder), "full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(disk, "sync_everything", fail)
+        patched.setattr(AnonymousFile, "flush", fail)
+        patched.setattr(PartialFile, "flush", fail)
         reported = run(honest.share(FEW))
     assert len(reported.failures()) == len(FEW)
     assert not found_in(folder)
@@ -452,13 +455,32 @@ def test_a_flush_that_fails_is_reported_for_its_group_and_nothing_gets_its_name(
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_without_one_flush_for_all_each_file_is_flushed(honest, run, folder, monkeypatch):
-    flushed = []
-    monkeypatch.setattr(disk, "sync_everything", lambda: False)
-    monkeypatch.setattr(AnonymousFile, "flush", lambda file: flushed.append(file))
-    monkeypatch.setattr(PartialFile, "flush", lambda file: flushed.append(file))
+def test_each_file_is_flushed_before_it_has_its_name_and_the_whole_machine_never(
+    honest, run, folder, monkeypatch
+):
+    flushed, unflushed = set(), []
+    fsync = os.fsync
+
+    def note(descriptor):
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def look(publish, file, *words):
+        unflushed.extend({os.fstat(file.fileno()).st_ino} - flushed)
+        return publish(file, *words)
+
+    def never():
+        raise AssertionError("other programs' bytes are not ours to wait for")
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "sync", never, raising=False)
+    for kind in (AnonymousFile, PartialFile):
+        publish = kind.publish
+        look_first = lambda file, *words, publish=publish: look(publish, file, *words)  # noqa: E731
+        monkeypatch.setattr(kind, "publish", look_first)
     run(honest.share(FEW))
-    assert len(set(flushed)) == len(FEW)
+    assert len(flushed) >= len(FEW)
+    assert not unflushed
     assert found_in(folder) == FEW
 
 
@@ -477,23 +499,38 @@ def test_a_system_without_unnamed_files_fetches_them_all_the_same(honest, run, f
 
 
 @pytest.mark.usefixtures("small_groups")
+def test_a_disk_without_hard_links_gets_them_all(honest, run, folder, monkeypatch):
+    def refuse(*words, **options):
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder.mkdir()
+    (folder / "pasta 5").mkdir()
+    (folder / ODD).write_bytes(b"mine")
+    assert not run(honest.share(FEW)).failures()
+    assert found_in(folder) == FEW | {ODD: b"mine", "pasta 5/arquivo 40 (1).txt": FEW[ODD]}
+
+
+@pytest.mark.usefixtures("small_groups")
 def test_an_error_that_nobody_foresaw_ends_the_batch_and_is_raised(honest, run, monkeypatch):
-    def fail():
+    def fail(descriptor):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(disk, "sync_everything", fail)
+    monkeypatch.setattr(disk, "begin_flush", fail)
     with pytest.raises(ZeroDivisionError):
         run(honest.share(FILES))
 
 
-def test_a_system_that_grants_few_descriptors_is_enough(tmp_path):
-    few = ["sh", "-c", 'ulimit -Sn 256 && exec "$@"', "sh"]  # as macOS does
+@pytest.mark.parametrize("limit", ["-Sn", "-n"])  # as macOS does, and with no more to be had
+def test_a_system_that_grants_few_descriptors_is_enough(tmp_path, limit):
+    few = ["sh", "-c", f'ulimit {limit} 256 && exec "$@"', "sh"]
+    files = {f"{number}.txt": b"%d" % number for number in range(2000)}
     with network(tmp_path, few) as net:
         net.tracker()
-        net.peer("--servir", files={name.replace("/", "-"): data for name, data in FILES.items()})
+        net.peer("--servir", files=files)
         result = net.run(f"get {net.ip} '*'")
         assert result.status == 0, result
-        assert len(found_in(net.downloads)) == COUNT
+        assert found_in(net.downloads) == files
 
 
 def test_a_file_is_reported_only_when_it_stands_under_its_name(honest, context):

@@ -1,0 +1,77 @@
+"""Disks of other kinds, in an image file, mounted for one test: what folds names, has no links …
+
+Only root may mount, and not every system has every kind: else the test is skipped, with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+# How to format an image, and how to mount its loop device.
+KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
+    # ext4 that takes Foto.JPG for foto.jpg, and é for its two halves.
+    "casefold": (["mkfs.ext4", "-q", "-O", "casefold"], [["mount", "-t", "ext4"]]),
+    # FAT: no hard links, times of 2 s, files below 4 GiB.
+    "vfat": (["mkfs.vfat", "-F", "32"], [["mount", "-t", "vfat", "-o", "utf8"]]),
+    "exfat": (["mkfs.exfat"], [["mount", "-t", "exfat"], ["mount.exfat-fuse"]]),
+    # Has hard links, and names as Windows has them.
+    "ntfs": (["mkfs.ntfs", "-F", "-Q"], [["lowntfs-3g", "-o", "ignore_case"]]),
+}
+IMAGE_BYTES = 64 * 1024 * 1024
+
+
+@contextmanager
+def mounted(kind: str) -> Iterator[Path]:
+    """Give the top of a new, empty disk of that kind; it is unmounted and gone at the end."""
+    if os.name == "nt" or os.geteuid() != 0:
+        pytest.skip("only root may mount a disk")
+    format_it, ways = KINDS[kind]
+    missing = [word for word in (format_it[0], "losetup", "mount") if not shutil.which(word)]
+    if missing:
+        pytest.skip(f"there is no {missing[0]} here")
+    with ExitStack() as stack:
+        # Not in the test's own folder, whose removal must never meet a mounted disk.
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="disk-")))
+        image, top = work / "image", work / "disk"
+        top.mkdir()
+        image.touch()
+        os.truncate(image, IMAGE_BYTES)
+        _run([*format_it, str(image)], work)
+        device = _loop_device(image, stack)
+        why = [_run([*way, str(device), str(top)], work) for way in ways if shutil.which(way[0])]
+        if not os.path.ismount(top):
+            pytest.skip(f"no {kind} here: {' / '.join(why) or 'no program mounts it'}")
+        stack.callback(_run, ["umount", "--lazy", str(top)], work)
+        if kind == "casefold":
+            top = top / "pasta"
+            top.mkdir()
+            _run(["chattr", "+F", str(top)], work)
+        yield top
+
+
+def _loop_device(image: Path, stack: ExitStack) -> Path:
+    found = subprocess.run(
+        ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        pytest.skip(f"no loop device: {found.stderr.strip()}")
+    device = Path(found.stdout.strip())
+    stack.callback(subprocess.run, ["losetup", "--detach", str(device)], check=False)
+    return device
+
+
+def _run(words: Sequence[str], work: Path) -> str:
+    """Run a program, which may leave another behind; return what it complains of."""
+    with (work / "said").open("w+") as said:  # a pipe would stay open as long as what it leaves
+        quiet = subprocess.DEVNULL
+        subprocess.run(words, stdin=quiet, stdout=quiet, stderr=said, check=False, timeout=60)
+        said.seek(0)
+        return " ".join(said.read().split())
