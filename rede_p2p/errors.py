@@ -158,8 +158,8 @@ class PortUnavailableError(RedeError):
 UnsafeKind = Literal["control", "dot", "drive", "empty", "long", "partial", "separator"]
 NameFault = Literal["name-character", "name-ending", "name-reserved"]  # kinds of a DiskError
 DiskKind = Literal[
-    "busy", "changed", "crowded", "denied", "full", "link", "link-folder", "missing", "name",
-    "name-character", "name-ending", "name-long", "name-reserved", "not-file", "not-folder",
+    "busy", "changed", "crowded", "denied", "full", "large", "link", "link-folder", "missing",
+    "name", "name-character", "name-ending", "name-long", "name-reserved", "not-file", "not-folder",
     "other", "replaced", "stopped",
 ]  # fmt: skip
 

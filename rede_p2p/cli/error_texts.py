@@ -84,6 +84,7 @@ _OTHER_NAME = "para gravar com outro: get … --como NOME"
 DISK: dict[str, str] = {
     "denied": "sem permissão para gravar ou ler em {}",
     "full": "não há espaço no disco para {}",
+    "large": "este disco não aceita um arquivo desse tamanho (na FAT, o limite é 4 GiB): {}",
     "missing": "não existe: {}",
     "not-folder": "há um arquivo onde devia haver uma pasta: {}",
     "name": f"o nome não serve neste disco ({_OTHER_NAME}): {{}}",

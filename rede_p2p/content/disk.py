@@ -21,7 +21,9 @@ except ModuleNotFoundError:  # not every Python has it
 _pwrite = getattr(os, "pwrite", None)  # Windows has none
 _OPEN_FILES = "/proc/self/fd"
 NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
+_MOUNTS, _FAT = "/proc/self/mountinfo", ("vfat", "msdos")
 _63_BITS = 2**63 - 1
+MAX_FAT_FILE_BYTES = 2**32 - 1
 DIRECT_ALIGNMENT_BYTES = 4096  # of the offset, length and memory of a direct write
 MIN_DIRECT_BYTES = 512 * 1024  # with less, waiting for the disk costs more than the cache
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # of renameat2(2)
@@ -32,7 +34,7 @@ _KINDS: dict[int, DiskKind] = {
     errno.EROFS: "denied",
     errno.ENOSPC: "full",
     errno.EDQUOT: "full",
-    errno.EFBIG: "full",
+    errno.EFBIG: "large",
     errno.ENOENT: "missing",
     errno.ENOTDIR: "not-folder",
     errno.EEXIST: "not-folder",
@@ -155,6 +157,14 @@ class Writer:
                     self.cached += count
                 start, data = start + count, data[count:]
 
+    def leave_hole(self, end: int) -> None:
+        """Leave zeros that end at an offset unwritten; raise DiskError.
+
+        The file must hold nothing there yet. It becomes long enough, so that they can be read.
+        """
+        if os.fstat(self._file.fileno()).st_size < end:
+            self.write(end - 1, memoryview(b"\0"))
+
     def _write_direct(self, start: int, data: memoryview) -> int:
         """Write past the cache; return how many bytes went, 0 where that cannot be done."""
         aligned = len(data) % DIRECT_ALIGNMENT_BYTES == start % DIRECT_ALIGNMENT_BYTES == 0
@@ -262,6 +272,19 @@ def free_space(folder: Path) -> int:
         usage = shutil.disk_usage(nearest(folder))
     # Some network shares and FUSE file systems tell nothing, and say so by a disk of no bytes.
     return usage.free if usage.total else _63_BITS
+
+
+def holds_size(folder: Path, size: int) -> bool:
+    """Tell whether a file of so many bytes may be in a folder, as far as its disk is known."""
+    if size <= MAX_FAT_FILE_BYTES:
+        return True
+    with suppress(OSError, AttributeError):
+        device = nearest(folder).stat().st_dev
+        place = f" {os.major(device)}:{os.minor(device)} "
+        mounts = Path(_MOUNTS).read_text(errors="replace").splitlines()
+        kinds = (line.partition(" - ")[2].split() for line in mounts if place in line)
+        return not any(kind and kind[0] in _FAT for kind in kinds)
+    return True
 
 
 def nearest(folder: Path) -> Path:

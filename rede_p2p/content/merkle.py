@@ -57,6 +57,13 @@ def cut(size: int, step: int) -> Iterator[tuple[int, int]]:
         yield offset, min(step, size - offset)
 
 
+def zero_hash(length: int) -> bytes:
+    """Return the hash of a piece of ``length`` zeros, which is a power of two of blocks."""
+    if length == BLOCK_BYTES:
+        return sha256(bytes(length)).digest()
+    return sha256(2 * zero_hash(length // 2)).digest()
+
+
 def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]:
     """Hash the pieces that stand side by side in ``data``, of a content of ``size`` bytes.
 

@@ -132,6 +132,8 @@ class Download:
         return path
 
     def _check_space(self, partial: PartialFile) -> None:
+        if not disk.holds_size(self._target.parent, self._content.size):
+            raise DiskError(str(self._target), "large")
         needed = self._content.size - partial.allocated()
         if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE_DISK_BYTES:
             raise DiskError(str(self._target), "full")

@@ -48,6 +48,8 @@ class PieceWriter:
         self._size = size
         self._piece = merkle.piece_length(size)  # bytes
         self._hashes = merkle.split(layer)
+        self._zeros = merkle.zero_hash(self._piece)
+        self._held = partial.size()  # bytes, right or wrong; what follows them is a hole
         self._is_here = is_here
         self._report = report
         self._fail = fail
@@ -100,9 +102,17 @@ class PieceWriter:
         return {index: is_right for index, is_right in verdicts if not self._is_here(index)}
 
     def _write(self, file: Writer, pieces: range, data: memoryview, verdicts: Verdicts) -> None:
-        for run in _runs([index for index, right in verdicts.items() if right]):
+        right = [index for index, right in verdicts.items() if right]
+        for run in _runs([index for index in right if not self._is_hole(index)]):
             start, stop = ((i - pieces.start) * self._piece for i in (run.start, run.stop))
             file.write(run.start * self._piece, data[start:stop])
+        for run in _runs([index for index in right if self._is_hole(index)]):
+            file.leave_hole(run.stop * self._piece)
+
+    def _is_hole(self, index: int) -> bool:
+        """Tell whether a piece is all zeros and can stay a hole, as it often is at the source."""
+        in_hole = index * self._piece >= self._held and index < len(self._hashes) - 1
+        return in_hole and self._hashes[index] == self._zeros
 
 
 def _runs(indexes: list[int]) -> Iterator[range]:

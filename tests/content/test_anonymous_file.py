@@ -103,7 +103,7 @@ def test_a_disk_that_does_not_know_them_is_no_error(path, monkeypatch, number):
     assert AnonymousFile.make(str(path), str(path.parent)) is None
 
 
-def test_a_disk_that_is_full_is_said(made, path):
+def test_a_disk_that_takes_no_such_size_is_said(made, path):
     resource = pytest.importorskip("resource")
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -114,4 +114,4 @@ def test_a_disk_that_is_full_is_said(made, path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
-    assert caught.value.kind == "full"
+    assert caught.value.kind == "large"

@@ -140,3 +140,10 @@ def test_the_parts_of_a_cut_follow_each_other_and_are_the_whole(size, step):
     assert [at for at, _ in parts] == list(range(0, max(size, 1), step))
     assert sum(length for _, length in parts) == size
     assert all(0 < length <= step for _, length in parts[:-1])
+
+
+@pytest.mark.parametrize("length", [merkle.BLOCK_BYTES, merkle.MIN_PIECE_BYTES, 2**20])
+def test_the_hash_of_zeros_is_that_of_any_other_piece(length):
+    size = length * (merkle.MAX_PIECES if length > merkle.MIN_PIECE_BYTES else 2)
+    hashed = merkle.piece_hashes(bytes(merkle.piece_length(size)), size)
+    assert hashed == [merkle.zero_hash(merkle.piece_length(size))]

@@ -934,7 +934,7 @@ def test_what_is_kept_stays_when_there_is_no_space_for_the_rest(honest, fetch, f
     assert only_what_is_right_is_kept(folder) == set(range(20))
 
 
-def test_a_disk_that_fills_on_the_way_is_one_error_and_it_goes_on_when_there_is_room(
+def test_a_disk_that_takes_no_more_on_the_way_is_one_error_and_it_goes_on_when_it_does(
     honest, fetch, folder
 ):
     resource = pytest.importorskip("resource")
@@ -946,13 +946,74 @@ def test_a_disk_that_fills_on_the_way_is_one_error_and_it_goes_on_when_there_is_
             fetch(wanted)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert caught.value.kind == "full"
+    assert caught.value.kind == "large"
     kept = only_what_is_right_is_kept(folder)
     assert kept
     honest.asked_pieces()
     fetch(wanted)
     assert found_in(folder) == {NAME: DATA}
     assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
+
+
+def test_a_file_too_large_for_fat_is_refused_before_a_byte_is_fetched(
+    honest, fetch, folder, tmp_path, monkeypatch
+):
+    if not hasattr(os, "major"):
+        pytest.skip("this system does not number its disks")
+    device, mounts = tmp_path.stat().st_dev, tmp_path / "mountinfo"
+    place = f"36 35 {os.major(device)}:{os.minor(device)} / / rw shared:1 - "
+    monkeypatch.setattr(disk, "_MOUNTS", str(mounts))
+    monkeypatch.setattr(disk, "MAX_FAT_FILE_BYTES", len(DATA) - 1)
+    mounts.write_text(f"21 1 0:20 / /proc rw - proc none rw\n{place}vfat /dev/sda1 rw\n")
+    (wanted,) = honest.share({NAME: DATA})
+    with pytest.raises(DiskError, match="large"):
+        fetch(wanted)
+    assert not honest.asked_pieces()
+    assert not found_in(folder)
+    mounts.write_text(f"{place}ext4 /dev/sda1 rw\n")
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA}
+
+
+def sparse(size, **parts):
+    data = bytearray(size)
+    for start, part in parts.items():
+        data[int(start.strip("_")) : int(start.strip("_")) + len(part)] = part
+    return bytes(data)
+
+
+def test_a_sparse_file_stays_sparse_and_goes_on_where_it_was_damaged(
+    honest, fetch, folder, tmp_path
+):
+    (tmp_path / "hole").touch()
+    os.truncate(tmp_path / "hole", 2**20)
+    if not hasattr(os.stat_result, "st_blocks") or (tmp_path / "hole").stat().st_blocks:
+        pytest.skip("this disk has no holes")
+    size = 20 * 2**20
+    data = sparse(size, _0=b"head", _9000000=DATA[:70_000], **{f"_{size - 4}": b"tail"})
+    (wanted,) = honest.share({"disco.img": data})
+    path = fetch(wanted).path
+    assert path.read_bytes() == data
+    assert path.stat().st_blocks * 512 < 2 * 2**20
+    # A part of it is here, and full of what is not zeros.
+    partial = folder / "disco.img.parte"
+    path.rename(partial)
+    with partial.open("r+b") as file:
+        file.truncate(12 * 2**20)
+        file.seek(5 * 2**20)
+        file.write(b"x" * 2**20)
+    path = fetch(wanted).path
+    assert path.read_bytes() == data
+    assert path.stat().st_blocks * 512 < 4 * 2**20
+
+
+def test_zeros_that_were_left_out_are_served_to_others_as_any_piece(tmp_path):
+    with PartialFile(tmp_path / "a.parte") as opened, opened.writer() as writer:
+        writer.leave_hole(3 * MIN_PIECE_BYTES)
+        writer.write(MIN_PIECE_BYTES, memoryview(b"right"))
+        writer.leave_hole(2 * MIN_PIECE_BYTES)
+        held = opened.path.read_bytes()
+    assert held == sparse(3 * MIN_PIECE_BYTES, **{f"_{MIN_PIECE_BYTES}": b"right"})
 
 
 def test_a_link_inside_the_download_folder_is_not_followed(honest, fetch, folder, tmp_path):

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rede_p2p.content import descriptors
+from rede_p2p.content import descriptors, disk
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download import flush_queue
 from rede_p2p.download.flush_queue import FlushQueue, Written

@@ -430,7 +430,7 @@ def test_files_that_the_disk_has_no_room_for_are_reported_and_leave_nothing(hone
         failures = run(wanted).failures()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert {(type(error), error.kind) for error in failures.values()} == {(DiskError, "full")}
+    assert {(type(error), error.kind) for error in failures.values()} == {(DiskError, "large")}
     fits = {name: data for name, data in FEW.items() if len(data) <= 50_000}
     assert found_in(folder) == fits
     run(wanted)
