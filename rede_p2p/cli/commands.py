@@ -140,12 +140,14 @@ def wait(session: Session, command: Command) -> None:
         return
     session.terminal.show_events(timeout=0.1)
     results = [result for transfer in ended for result in transfer.results.result()]
-    missing = [error for transfer in ended for error in transfer.missing]
-    failures = [*(error for _, error in results if isinstance(error, RedeError)), *missing]
-    first = failures[0] if failures else RedeError()
-    error = errors.PartlyFailedError(len(failures), len(results) + len(missing), first)
-    session.terminal.tell(error, [fact_of(r.name, r.content, outcome) for r, outcome in results])
-    if failures:
+    facts = [fact_of(request.name, request.content, outcome) for request, outcome in results]
+    failures = [error for _, error in results if isinstance(error, RedeError)]
+    failed = [error for transfer in ended for _, error in transfer.failed]  # told at once
+    first = [*failures, *failed, RedeError()][0]
+    total = len(results) + len(failed)
+    error = errors.PartlyFailedError(len(failures) + len(failed), total, first)
+    session.terminal.tell(error, facts)
+    if error.failed:
         raise error
 
 

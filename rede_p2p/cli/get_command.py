@@ -27,19 +27,19 @@ def get(session: Session, command: Command) -> None:
     words, new_name = _take_new_name(command.words)
     address, names = _read(words)
     try:
-        requests, missing = _choose(session, address, names)
+        requests, failed = _choose(session, address, names)
     except RedeError as none:
         session.terminal.tell(none, [fact_of(name, None, none) for name in names])
         raise
     if new_name is not None:
-        if len(requests) + len(missing) > 1:
+        if len(requests) + len(failed) > 1:
             raise BadUsageError("como")
         requests = [replace(requests[0], name=safe_names.check(new_name))]
-    transfer = session.transfers.start(requests, missing, followed=not command.background)
+    transfer = session.transfers.start(requests, failed, followed=not command.background)
     if not command.background and _follow(session, transfer):
-        _show(session, transfer.results.result(), missing)
+        _show(session, transfer.results.result(), failed)
         return
-    for error in missing:
+    for _, error in failed:
         session.terminal.complain(error)
     number, title = transfer.number, texts.title(transfer.names)
     hint = f"status, esperar, cancelar {number}"
@@ -118,17 +118,21 @@ def _find_anywhere(session: Session, names: list[str]) -> resolve.Selection:
             contents.setdefault(result.name, set()).add(Content(result.root, result.size))
         own = [Address(m.ip, m.port) for m in session.client.roster().members if m.you]
         meant = safe_names.matching(name, contents)
+        if not meant:
+            found.failed.append((name, errors.NoSuchFileError(name, "")))
         for shared in meant:
             # A content that no other peer has comes from this one.
             holders = {content: _holders(session, content) or own for content in contents[shared]}
-            found.requests.append(resolve.agreed(shared, holders))
-        if not meant:
-            found.missing.append(errors.NoSuchFileError(name, ""))
+            try:
+                found.requests.append(resolve.agreed(shared, holders))
+            except RedeError as error:  # the others can be had
+                found.failed.append((shared, error))
     together = " ".join(names)
-    if found.missing and len(names) > 1 and session.client.search(together, exact=True):
+    missing = [e for _, e in found.failed if isinstance(e, errors.NoSuchFileError)]
+    if missing and len(names) > 1 and session.client.search(together, exact=True):
         raise BadUsageError("blanks", together)
     if not found.requests:
-        raise found.missing[0]
+        raise found.failed[0][1]
     return found
 
 
@@ -141,24 +145,25 @@ def _holders(session: Session, content: Content) -> list[Address]:
 
 def _hash_reporter(session: Session) -> OnPending:
     """Return a function that shows how much of a file a peer has hashed, at each tenth."""
-    shown = -1
+    shown = (-1, False)
 
     def report(pending: Pending) -> None:
         nonlocal shown
-        tenth = 10 * pending.done // max(pending.size, 1)
-        if tenth != shown:
-            shown = tenth
+        step = (10 * pending.done // max(pending.size, 1), pending.size > 0)
+        if step != shown:
+            shown = step
             session.terminal.post(Preparing(pending.done, pending.size))
             session.terminal.show_events()
 
     return report
 
 
-def _show(session: Session, results: Results, missing: list[errors.NoSuchFileError]) -> None:
+def _show(session: Session, results: Results, failed: list[tuple[str, RedeError]]) -> None:
     """Show the results of a download; raise its error, or PartlyFailedError."""
     facts = [fact_of(request.name, request.content, outcome) for request, outcome in results]
-    facts += [fact_of(error.name, None, error) for error in missing]
-    failures = [*(error for _, error in results if isinstance(error, RedeError)), *missing]
+    facts += [fact_of(name, None, error) for name, error in failed]
+    failures = [error for _, error in results if isinstance(error, RedeError)]
+    failures += [error for _, error in failed]
     if len(facts) == 1:
         if failures:
             session.terminal.tell(failures[0], facts)

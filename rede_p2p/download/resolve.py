@@ -27,10 +27,10 @@ Answer = TypeVar("Answer")
 
 
 class Selection(NamedTuple):
-    """What some patterns mean, and those of them that mean nothing."""
+    """What some patterns mean, and which patterns and names cannot be had, with the reason."""
 
     requests: list[DownloadRequest]
-    missing: list[errors.NoSuchFileError]
+    failed: list[tuple[str, RedeError]]
 
 
 def select(
@@ -42,8 +42,9 @@ def select(
     """Find every file that the patterns mean, in the first group of peers that has any.
 
     A pattern is a name, a glob, or a folder, compared by ``safe_names.normal_form`` where no shared
-    name is letter by letter the same. Raises what ``find`` raises, NoSuchFileError only
-    when no pattern means anything, and BadUsageError when they are one name without its quotes.
+    name is letter by letter the same. Raises NoSuchFileError when no pattern means anything, what
+    ``find`` raises about a single name, PeerUnreachableError when no peer answers, and
+    BadUsageError when the patterns are one name without its quotes.
     """
     failure: RedeError | None = None
     for peers in filter(None, groups):
@@ -58,11 +59,16 @@ def select(
 
 
 def find(
-    name: str, peers: Sequence[Address], connect: Connect, on_pending: OnPending
+    name: str,
+    peers: Sequence[Address],
+    connect: Connect,
+    on_pending: OnPending,
+    check: Callable[[], None] = lambda: None,
 ) -> DownloadRequest:
     """Ask the peers what they share under a name.
 
-    ``on_pending`` is called, in this thread, while a peer hashes the file. Raises NoSuchFileError
+    ``on_pending`` is called, in this thread, while a peer hashes the file; ``check`` now and then,
+    and may raise to give up. Raises NoSuchFileError
     when those that answer do not have it, AmbiguousNameError when they share different contents,
     PeerUnreachableError when none answers, UnsafeNameError.
     """
@@ -74,6 +80,7 @@ def find(
         return Content(found.root, found.size)
 
     def pass_on() -> None:
+        check()
         while not heard.empty():
             on_pending(heard.get())
 
@@ -97,31 +104,53 @@ def _match(
     patterns: Sequence[str], peers: Sequence[Address], connect: Connect, on_pending: OnPending
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
+    shared = _contents(peers, connect)
+    meant: dict[str, None] = {}  # in order, each once
+    failed: list[tuple[str, RedeError]] = []
+    for pattern in patterns:
+        names = _names(pattern, shared)
+        if not names:
+            failed.append((pattern, errors.NoSuchFileError(pattern, _places(peers))))
+        meant.update(dict.fromkeys(names))
+    together = " ".join(patterns)
+    if failed and len(patterns) > 1 and safe_names.matching(together, shared):
+        raise errors.BadUsageError("blanks", together)
+    if failed and not meant:
+        raise failed[0][1]
+    found = Selection([], failed)
+    for name in meant:
+        _add(found, name, shared[name], lambda name: find(name, peers, connect, on_pending))
+    if not found.requests and len(failed) == 1:
+        raise failed[0][1]
+    return found
+
+
+def _contents(
+    peers: Sequence[Address], connect: Connect
+) -> dict[str, dict[Content | None, list[Address]]]:
+    """Return who shares what under each name; what is not hashed yet has no content."""
     shared: dict[str, dict[Content | None, list[Address]]] = {}
     for peer, files in list_all(peers, connect):
         for file in files:
             content = None if file.root is None else Content(file.root, file.size)
             shared.setdefault(file.name, {}).setdefault(content, []).append(peer)
-    meant: dict[str, None] = {}  # in order, each once
-    missing: list[errors.NoSuchFileError] = []
-    for pattern in patterns:
-        found = _names(pattern, shared)
-        if not found:
-            missing.append(errors.NoSuchFileError(pattern, _places(peers)))
-        meant.update(dict.fromkeys(found))
-    together = " ".join(patterns)
-    if missing and len(patterns) > 1 and safe_names.matching(together, shared):
-        raise errors.BadUsageError("blanks", together)
-    if missing and not meant:
-        raise missing[0]
-    requests = [
+    return shared
+
+
+def _add(
+    selection: Selection,
+    name: str,
+    contents: dict[Content | None, list[Address]],
+    ask_again: Callable[[str], DownloadRequest],
+) -> None:
+    """Add the content of a name, or why it cannot be had: the others can."""
+    try:
         # Where a peer has yet to hash it, all are asked again, and that peer hashes it first.
-        find(name, peers, connect, on_pending)
-        if None in shared[name]
-        else agreed(name, {c: found for c, found in shared[name].items() if c is not None})
-        for name in meant
-    ]
-    return Selection(requests, missing)
+        known = {c: sources for c, sources in contents.items() if c is not None}
+        request = ask_again(name) if None in contents else agreed(name, known)
+        selection.requests.append(request)
+    except RedeError as error:
+        selection.failed.append((name, error))
 
 
 def agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest:

@@ -29,11 +29,11 @@ class Transfer:
         number: int,
         requests: Sequence[DownloadRequest],
         context: DownloadContext,
-        missing: Sequence[RedeError] = (),
+        failed: Sequence[tuple[str, RedeError]] = (),
     ) -> None:
         self.number = number
         self.names = tuple(request.name for request in requests)
-        self.missing = missing  # the error of each name that was asked for beside and not found
+        self.failed = failed  # the names asked for beside that cannot be had, and why
         self.began = monotonic()
         self.results: Future[Results] = Future()
         self.followed = Flag()  # set while somebody waits for the end, who needs no event
@@ -139,13 +139,13 @@ class Transfers:
     def start(
         self,
         requests: Sequence[DownloadRequest],
-        missing: Sequence[RedeError] = (),
+        failed: Sequence[tuple[str, RedeError]] = (),
         *,
         followed: bool,
     ) -> Transfer:
         """Begin a transfer in a thread of its own, which posts its end if nobody follows it."""
         self._reap()
-        transfer = Transfer(self._next, requests, self.context, missing)
+        transfer = Transfer(self._next, requests, self.context, failed)
         if followed:  # set before it begins, because it may end at once
             transfer.followed.set()
         self._next += 1

@@ -21,7 +21,8 @@ from rede_p2p.errors import (
     RefusedError,
     UnsafeNameError,
 )
-from rede_p2p.protocol.messages import Ls, Stat
+from rede_p2p.net.requests import reply_lines
+from rede_p2p.protocol.messages import FileEntry, Ls, Stat
 
 pytest_plugins = ["downloading"]
 
@@ -52,7 +53,7 @@ def select(patterns, *groups, connect=connect, on_pending=lambda _: None):
     found = resolve.select(
         patterns, [[peer.address for peer in group] for group in groups], connect, on_pending
     )
-    assert not found.missing
+    assert not found.failed
     assert len({wanted.name for wanted in found.requests}) == len(found.requests)
     return {wanted.name: wanted for wanted in found.requests}
 
@@ -100,7 +101,7 @@ def test_what_nobody_has_does_not_hide_the_others(peers, host):
     a, _ = peers
     found = resolve.select(["gone", "a.txt", "*.jpg"], [[a.address]], connect, lambda _: None)
     assert [wanted.name for wanted in found.requests] == ["a.txt"]
-    assert [(error.name, error.where) for error in found.missing] == [
+    assert [(name, error.where) for name, error in found.failed] == [
         ("gone", host),
         ("*.jpg", host),
     ]
@@ -326,3 +327,64 @@ def test_many_peers_are_asked_at_once(opened):
     for one in everybody:
         one.share({"x": b"x"})
     assert len(select(["x"], everybody, connect=PATIENT)["x"].sources) == len(everybody)
+
+
+# One that cannot be had does not end the others.
+
+
+def shows_unhashed(*names, code):
+    """List these files without their roots, and refuse to tell them."""
+
+    def lie(source, connection, request):
+        if isinstance(request, Ls):
+            files = [FileEntry(name, len(path.read_bytes())) for name, path in source.paths.items()]
+            reply_lines(connection, files)
+            return True
+        if isinstance(request, Stat) and request.name in names:
+            raise RefusedError(code)
+        return False
+
+    return lie
+
+
+@pytest.mark.parametrize("code", ["unreadable", "changed", "no-such-file"])
+@pytest.mark.parametrize("pattern", ["fotos", "f*"])
+def test_one_file_that_its_source_refuses_is_named_and_the_others_are_found(
+    tmp_path, host, pattern, code
+):
+    bad = "fotos/ruim.png"
+    with source(tmp_path / "one", host, shows_unhashed(bad, code=code)) as one:
+        one.share({"fotos/a.png": b"a", bad: b"x", "fotos/b.png": b"b"})
+        found = resolve.select([pattern], [[one.address]], connect, lambda _: None)
+    assert [wanted.name for wanted in found.requests] == ["fotos/a.png", "fotos/b.png"]
+    assert [name for name, _ in found.failed] == [bad]
+
+
+def test_one_unsafe_name_in_a_folder_does_not_end_the_others(tmp_path, host):
+    with source(tmp_path / "one", host, shows_unhashed(code="unreadable")) as one:
+        one.share({"fotos/a.png": b"a"})
+        one.paths["fotos/../x"] = one.paths["fotos/a.png"]
+        found = resolve.select(["fotos"], [[one.address]], connect, lambda _: None)
+    assert [wanted.name for wanted in found.requests] == ["fotos/a.png"]
+    ((name, error),) = found.failed
+    assert (name, type(error)) == ("fotos/../x", UnsafeNameError)
+
+
+def test_one_name_of_two_contents_in_a_pattern_is_named_and_the_others_are_found(peers):
+    a, b = peers
+    found = resolve.select(
+        ["comum.txt", "disp*", "c.txt"], [[a.address, b.address]], connect, lambda _: None
+    )
+    assert [wanted.name for wanted in found.requests] == ["comum.txt", "c.txt"]
+    ((name, error),) = found.failed
+    assert (name, type(error)) == ("disputado.txt", AmbiguousNameError)
+
+
+def test_all_that_cannot_be_had_are_named(tmp_path, host):
+    with source(tmp_path / "one", host, shows_unhashed("f/a", "f/b", code="unreadable")) as one:
+        one.share({"f/a": b"a", "f/b": b"b"})
+        found = resolve.select(["f"], [[one.address]], connect, lambda _: None)
+        assert found.requests == []
+        assert [name for name, _ in found.failed] == ["f/a", "f/b"]
+        with pytest.raises(PeerUnreachableError):
+            resolve.select(["f/a*"], [[one.address]], connect, lambda _: None)
