@@ -78,7 +78,10 @@ class FilesServed:
 
 @dataclass(frozen=True)
 class Preparing:
-    """Peer: the source hashes the file, whose root it needs before it can send."""
+    """Peer: the source hashes the file, whose root it needs before it can send.
+
+    Both are 0 while it waits for the file to be quiet.
+    """
 
     done: int  # bytes hashed
     size: int  # bytes of the file

@@ -39,6 +39,8 @@ class Timeouts:
     peer_silence_s: float = 60.0  # before another peer that asks nothing is hung up on
     place_report_s: float = 2.0  # between two reports of a place in the queue
     hash_report_s: float = 1.0  # between two reports of how far a hash is
+    quiet_s: float = 2.5  # without a change before a file is hashed and announced
+    max_quiet_wait_s: float = 10.0  # for a file that somebody asks for to be so quiet
     offer_wait_s: float = 0.5  # for a piece worth offering to arrive
     list_poll_s: float = 1.0  # between two looks at the share list
     file_scan_s: float = 5.0  # between two looks at every shared file

@@ -23,7 +23,8 @@ from listening import SOON, listen, running
 from Peers import connect_to_peer
 from rede_p2p.cli import texts
 from rede_p2p.content import disk, merkle
-from rede_p2p.content.hash_cache import HashCache, Hashed
+from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import Content
 from rede_p2p.download.request import Connect, DownloadContext, DownloadRequest, WhoHas
 from rede_p2p.errors import Address, RefusedError
@@ -170,6 +171,16 @@ class Source:
             DownloadRequest(name, content_of(data), (self.address,)) for name, data in files.items()
         ]
 
+    def edit_unseen(self, name: str, data: bytes) -> None:
+        """Write other bytes as through a map of the file: it stays in the state that was hashed."""
+        path = str(self.paths[name])
+        old = self._hash_cache.known(path, disk.file_state(path))
+        self._file_at(self.paths[name], data)
+        seen = Hashed(
+            disk.file_state(path), Content(old, len(data)), merkle.layer_of(self.data[old])
+        )
+        self._hash_cache.remember([(path, seen)])
+
     def share_unhashed(self, name: str, data: bytes) -> None:
         """Share a file of which nothing is known yet."""
         self._file(name, data)
@@ -177,9 +188,12 @@ class Source:
 
     def _file(self, name: str, data: bytes) -> Path:
         path = self.paths[name] = self.folder / str(next(self._numbers))
+        self._file_at(path, data)
+        return path
+
+    def _file_at(self, path: Path, data: bytes) -> None:
         path.write_bytes(data)
         os.utime(path, ns=(LONG_AGO, LONG_AGO))
-        return path
 
     def _write_list(self) -> None:
         new = self._list.with_suffix(".new")

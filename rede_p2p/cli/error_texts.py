@@ -61,7 +61,7 @@ REFUSED = {  # by the code on the wire; a later version may send others
     "not-here": "não tem mais esse conteúdo",
     "bad-range": "esse intervalo não existe no arquivo",
     "unreadable": "não conseguiu ler o arquivo que compartilha",
-    "changed": "o arquivo acaba de mudar; tente de novo",
+    "changed": "o arquivo ainda está mudando; tente de novo quando ele parar",
     "unknown-verb": "não entende esse pedido",
 }
 PORT: dict[PortReason, str] = {

@@ -110,9 +110,8 @@ def describe(fact: RedeError | Event) -> str:
             return f"{path}: e mais {count(lines, 'linha', 'linhas')} com problema"
         case events.FilesServed(name, files, length, ip):
             return f"{ip} baixou {name if files == 1 else f'{files} arquivos'} ({size(length)})"
-        case events.Preparing(done, length):
-            percent = 100 * done // max(length, 1)
-            return f"o outro peer está calculando a raiz do arquivo ({percent} %): espere"
+        case events.Preparing():
+            return _preparing(fact)
         case events.InternalError(error):
             return f"erro interno: {type(error).__name__}: {error}"
         case _:
@@ -129,6 +128,13 @@ def _transfer_ended(event: events.TransferEnded) -> str:
         failed = count(len(event.failures), "falhou", "falharam")
         return f"[{event.number}] {name}: {failed}; {reason}"
     return f"[{event.number}] {reason if reason.startswith(name) else f'{name}: {reason}'}"
+
+
+def _preparing(event: events.Preparing) -> str:
+    if not event.size:
+        return "o arquivo acaba de mudar lá, ou ainda está sendo gravado: espere"
+    percent = 100 * event.done // event.size
+    return f"o outro peer está calculando a raiz do arquivo ({percent} %): espere"
 
 
 def _list_problem(event: events.ListProblem) -> str:

@@ -54,12 +54,14 @@ class FileState(NamedTuple):
     size: int  # bytes
     mtime_ns: int
     inode: int
+    ctime_ns: int  # of the last change of anything, a name included; of the making on Windows
 
 
 def state_of_status(status: os.stat_result) -> FileState:
     """Return the state in what stat(2) tells."""
     # Some file systems number, and some clocks count, beyond 63 bits, where SQLite ends.
-    return FileState(status.st_size, status.st_mtime_ns & _63_BITS, status.st_ino & _63_BITS)
+    times = (status.st_mtime_ns & _63_BITS, status.st_ctime_ns & _63_BITS)
+    return FileState(status.st_size, times[0], status.st_ino & _63_BITS, times[1])
 
 
 def state_of_open(file: BinaryIO) -> FileState:
@@ -74,6 +76,12 @@ def file_state(path: Path | str, *, links: bool = True) -> FileState | None:
     except (OSError, ValueError):
         return None
     return state_of_status(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def state_once_named(path: Path | str, before: FileState) -> FileState | None:
+    """Return the state of a file that was just named, or None if more than its name changed."""
+    state = file_state(path, links=False)
+    return state if state and state._replace(ctime_ns=before.ctime_ns) == before else None
 
 
 class translate_os_errors:  # noqa: N801 - used as a function, many times for each small file
@@ -258,10 +266,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def begin_flush(descriptor: int) -> None:
-    """Have the system begin to write an open file to the disk, where it takes such advice.
-
-    Many files that were begun so wait for the disk together, and each fsync(2) finds little to do.
-    """
+    """Have the system begin to write an open file, so that a later fsync(2) finds little to do."""
     with suppress(AttributeError, OSError):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 

@@ -1,8 +1,9 @@
 """The root of each file on this machine: computed once, in the background, and remembered.
 
-A root is remembered by path, size, modification time and inode, in memory and in an SQLite database
-that survives the program; losing the database costs time, never truth. One thread hashes, first
-the files that somebody waits for. Invariant: ``_by_root`` is ``_known`` read backwards.
+A root is remembered by path and state, in memory and in an SQLite database that survives the
+program; losing the database costs time, never truth. One thread hashes, first the files that
+somebody waits for, and small ones before large. No state is proof of what a file holds: whoever
+finds other bytes has it hashed again. Invariant: ``_by_root`` is ``_known`` read backwards.
 Owner: whoever made the object, which must ``close`` it.
 """
 
@@ -12,58 +13,34 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from threading import Condition, Lock, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
+from rede_p2p.content.hash_queue import HashQueue, Job
+from rede_p2p.content.hashing import Hashed, hash_file
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, DiskKind
 
-READ_BYTES = 1024 * 1024  # at once
-SETTLE_NS = 100_000_000  # a file this young may change again and keep its modification time
+TICK_NS = 100_000_000  # a file changed this recently may change again and keep its times
+SETTLE_NS = 2_500_000_000  # the same on a disk with coarse times: FAT counts in two seconds
 ROWS_PER_WRITE = 128  # one write costs as much as they do
 
-_TABLE = """create table if not exists root (
-    path blob primary key, size integer, mtime_ns integer, inode integer,
-    root blob not null, layer blob not null) without rowid"""
+_TABLE = """create table if not exists file (
+    path blob primary key, size integer, mtime_ns integer, inode integer, ctime_ns integer,
+    settled integer, root blob not null, layer blob not null) without rowid"""
+_OLD_TABLE = "drop table if exists root"  # of earlier versions, which knew no ctime
 
 
-@dataclass(frozen=True)
-class Hashed:
-    """A file's state, content and piece layer."""
+class _Known(NamedTuple):
+    """What is known of a path; ``settled`` if every later edit gives the file another state."""
 
     state: FileState
-    content: Content
-    layer: bytes
-
-
-def hash_file(
-    path: Path | str, report: Callable[[int], None], stopped: Callable[[], bool]
-) -> Hashed:
-    """Read a whole file and hash it; ``report`` the bytes read so far.
-
-    Raises DiskError, ``changed`` when the file did not stay the same, ``stopped`` when asked to.
-    """
-    with disk.open_regular(path) as file, disk.translate_os_errors(path):
-        state = disk.state_of_open(file)
-        piece = merkle.piece_length(state.size)
-        view = memoryview(bytearray(max(READ_BYTES, piece)))
-        hashes: list[bytes] = []
-        for start, length in merkle.cut(state.size, len(view)):
-            if stopped():
-                raise DiskError(str(path), "stopped")
-            if disk.read_into(file, start, view[:length]) != length:
-                raise DiskError(str(path), "changed")  # it is shorter now
-            hashes += merkle.piece_hashes(view[:length], state.size)
-            report(start + length)
-        if disk.state_of_open(file) != state:
-            raise DiskError(str(path), "changed")
-    layer = b"".join(hashes)
-    return Hashed(state, Content(merkle.root_of(layer, state.size), state.size), layer)
+    root: bytes
+    settled: bool
 
 
 class HashCache:
@@ -71,14 +48,12 @@ class HashCache:
 
     def __init__(self, database: Path | None) -> None:
         """Open the database; keep it in memory where the path is None or cannot be used."""
-        self.changed: Callable[[], None] = lambda: None  # called when a root is learned
+        self.changed: Callable[[], None] = lambda: None  # called when a root is learned or doubted
         self._lock = Condition(Lock())  # guards everything below but the database
-        self._known: dict[str, tuple[FileState, bytes]] = {}
+        self._known: dict[str, _Known] = {}
         self._by_root: dict[bytes, set[str]] = {}
-        self._soon: dict[str, None] = {}  # paths to hash first, in order
-        self._later: dict[str, None] = {}  # paths to hash after those, in order
+        self._queue = HashQueue()
         self._failed: dict[str, DiskKind] = {}
-        self._at: tuple[str, int] = ("", 0)  # the path being hashed, the bytes of it so far
         self._stopped = False
         self._database_lock = Lock()  # guards _database
         self._database = _open(database)
@@ -97,7 +72,7 @@ class HashCache:
     def known(self, path: str, state: FileState) -> bytes | None:
         """Return the root of a file in that state, if it has been computed."""
         found = self._known.get(path)  # one look into a dict needs no lock
-        return found[1] if found is not None and found[0] == state else None
+        return found.root if found is not None and found.state == state else None
 
     def state_as(self, content: Content, path: str) -> FileState | None:
         """Return the state of a file, if in it the file is known to be that content."""
@@ -109,12 +84,14 @@ class HashCache:
         with self._lock:
             return sorted(self._by_root.get(root, ()))
 
-    def want(self, path: str, *, soon: bool = False) -> None:
-        """Have a file hashed, after those that wait already, or before them."""
+    def want(self, path: str, size: int, *, soon: bool = False) -> None:
+        """Have a file of so many bytes hashed: those that somebody waits for ``soon``, then others.
+
+        Of either kind the smallest is first. A large one under way makes way for them, and goes on.
+        """
         with self._lock:
             self._failed.pop(path, None)
-            if self._at[0] != path:
-                (self._soon if soon else self._later)[path] = None
+            if self._queue.add(path, size, soon=soon):
                 self._lock.notify_all()
 
     def wait(self, path: str, state: FileState, timeout: float) -> bytes | None:
@@ -125,7 +102,7 @@ class HashCache:
         root = self.known(path, state)
         if root is not None:
             return root
-        self.want(path, soon=True)
+        self.want(path, state.size, soon=True)
         with self._lock:
             self._lock.wait_for(
                 lambda: self._stopped or path in self._failed or self.known(path, state), timeout
@@ -137,10 +114,13 @@ class HashCache:
         return self.known(path, state)
 
     def is_content(self, path: Path, content: Content, check: Callable[[], None]) -> bool:
-        """Tell whether a file is that content, hashing it if need be.
+        """Tell whether a file is that content, hashing it unless its state is proof.
 
         ``check`` is called now and then meanwhile, and may raise to give up.
         """
+        known = self._known.get(str(path))
+        if known is not None and not known.settled:
+            self.forget(str(path))
         while not self._stopped:
             check()
             state = disk.file_state(path)  # each time: the file may change while it waits
@@ -156,19 +136,19 @@ class HashCache:
 
     def progress(self, path: str) -> int:
         """Return how many bytes of a file have been hashed so far."""
-        at, done = self._at
-        return done if at == path else 0
+        job = self._queue.jobs.get(path)  # one look into a dict needs no lock
+        return job.done if job is not None else 0
 
     def pending(self) -> int:
         """Return how many files wait to be hashed."""
         with self._lock:
-            return len(self._soon.keys() | self._later.keys()) + bool(self._at[0])
+            return len(self._queue) + len(self._queue.jobs)
 
     def layer(self, path: str, content: Content) -> bytes | None:
         """Return the piece layer of a known file, if it is still remembered."""
         if content.size <= merkle.MIN_PIECE_BYTES:
             return content.root
-        query = "select layer from root where path = ? and root = ?"
+        query = "select layer from file where path = ? and root = ?"
         row = self._execute(query, os.fsencode(path), content.root)
         return row[0] if row else None
 
@@ -176,18 +156,20 @@ class HashCache:
         """Make the next ``wait`` hash a file again."""
         with self._lock:
             if (known := self._known.pop(path, None)) is not None:
-                self._by_root[known[1]].discard(path)
+                self._by_root[known.root].discard(path)
+        self.changed()
 
     def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
         """Keep what is known of some paths, as after a download that verified every byte."""
         known = list(files)
         for at in range(0, len(known), ROWS_PER_WRITE):
             rows = [_row(path, hashed) for path, hashed in known[at : at + ROWS_PER_WRITE]]
-            marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
-            self._execute(f"insert or replace into root values {marks}", *chain(*rows))
+            marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+            self._execute(f"insert or replace into file values {marks}", *chain(*rows))
         with self._lock:
             for path, hashed in known:
-                self._learn(path, hashed.state, hashed.content.root)
+                root = hashed.content.root
+                self._learn(path, _Known(hashed.state, root, _is_settled(hashed.state)))
             self._lock.notify_all()
         self.changed()
 
@@ -202,52 +184,71 @@ class HashCache:
                 self._database = _open(None)
                 return self._database.execute(query, values).fetchone()
 
-    def _learn(self, path: str, state: FileState, root: bytes) -> None:
+    def _learn(self, path: str, known: _Known) -> None:
         if path in self._known:
-            self._by_root[self._known[path][1]].discard(path)
-        self._known[path] = (state, root)
-        self._by_root.setdefault(root, set()).add(path)
+            self._by_root[self._known[path].root].discard(path)
+        self._known[path] = known
+        self._by_root.setdefault(known.root, set()).add(path)
 
     def _load(self) -> None:
         with suppress(sqlite3.Error):
-            for path, size, mtime_ns, inode, root in self._database.execute(
-                "select path, size, mtime_ns, inode, root from root"
+            for path, *state, settled, root in self._database.execute(
+                "select path, size, mtime_ns, inode, ctime_ns, settled, root from file"
             ):
-                self._learn(os.fsdecode(path), FileState(size, mtime_ns, inode), root)
+                self._learn(os.fsdecode(path), _Known(FileState(*state), root, bool(settled)))
 
     def _run(self) -> None:
-        while (path := self._next()) is not None:
-            try:
-                self._let_settle(path)
-                self.remember([(path, hash_file(path, self._report, lambda: self._stopped))])
-            except DiskError as error:
-                with self._lock:
-                    self._failed[path] = error.kind
+        while not self._stopped:
+            self._hash_next(None)
             with self._lock:
-                self._at = ("", 0)
-                self._lock.notify_all()
+                self._lock.wait_for(lambda: self._stopped or self._queue)
 
-    def _next(self) -> str | None:
-        """Wait for a path to hash; None when it is time to end."""
+    def _hash_next(self, under_way: Job | None) -> bool:
+        """Hash the next file, if there is one that goes before that ``under_way``; tell if so."""
         with self._lock:
-            self._lock.wait_for(lambda: self._stopped or self._soon or self._later)
-            if self._stopped:
-                return None
-            path = next(iter(self._soon or self._later))
-            self._soon.pop(path, None)
-            self._later.pop(path, None)
-            self._at = (path, 0)
-            return path
+            begun = None if self._stopped else self._queue.begin(under_way)
+        if begun is None:
+            return False
+        path, job = begun
 
-    def _report(self, done: int) -> None:
-        self._at = (self._at[0], done)
+        def report(done: int) -> None:
+            job.done = done
+            while self._queue and self._hash_next(job):
+                pass
+
+        try:
+            self._let_settle(path)
+            self.remember([(path, hash_file(path, report, lambda: self._stopped))])
+        except DiskError as error:
+            with self._lock:
+                self._failed[path] = error.kind
+        with self._lock:
+            del self._queue.jobs[path]
+            self._lock.notify_all()
+        return True
 
     def _let_settle(self, path: str) -> None:
-        """Wait until a file written this very moment is old enough for its time to tell."""
+        """Wait until a file changed this very moment is old enough for its times to tell."""
         state = disk.file_state(path)
-        if state is not None and 0 <= time.time_ns() - state.mtime_ns < SETTLE_NS:
+        if state is not None and _age_ns(state) < TICK_NS:
             with self._lock:
-                self._lock.wait_for(lambda: self._stopped, SETTLE_NS / 1e9)
+                self._lock.wait_for(lambda: self._stopped, TICK_NS / 1e9)
+
+
+def _age_ns(state: FileState) -> int:
+    """Return how long ago a file was changed; 0 where all its times are yet to come."""
+    ages = [time.time_ns() - at for at in (state.mtime_ns, state.ctime_ns)]
+    return min((age for age in ages if age >= 0), default=0)
+
+
+def _is_settled(state: FileState) -> bool:
+    """Tell whether an edit after this moment gives the file another state.
+
+    It does once the tick of the last change is over. A file with fine times that was only renamed
+    or linked since its bytes came is settled too: the edit would have another modification time.
+    """
+    fine = state.ctime_ns % 1_000_000_000 != 0
+    return _age_ns(state) >= SETTLE_NS or (fine and state.mtime_ns < state.ctime_ns)
 
 
 def default_database() -> Path | None:
@@ -267,7 +268,8 @@ def default_database() -> Path | None:
 
 def _row(path: str, hashed: Hashed) -> tuple[object, ...]:
     layer = hashed.layer if hashed.content.size > merkle.MIN_PIECE_BYTES else b""
-    return os.fsencode(path), *hashed.state, hashed.content.root, layer
+    settled = _is_settled(hashed.state)
+    return os.fsencode(path), *hashed.state, settled, hashed.content.root, layer
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
@@ -285,6 +287,7 @@ def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
         # too. No write waits for the disk: what a power cut spoils can be computed again.
         database.isolation_level = None
         database.execute("pragma synchronous = off")
+        database.execute(_OLD_TABLE)
         database.execute(_TABLE)
     except sqlite3.Error:
         database.close()

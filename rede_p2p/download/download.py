@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 from rede_p2p.content import disk, merkle, safe_names
-from rede_p2p.content.hash_cache import Hashed
+from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.content.recheck import Recheck, is_partly
 from rede_p2p.download.piece_writer import PieceWriter
@@ -24,6 +24,7 @@ from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import Address, DiskError, RedeError
 from rede_p2p.events import Progress
+from rede_p2p.protocol.messages import FileData, Hashes
 
 MIN_FLUSH_BEHIND_BYTES = 8 * 1024 * 1024  # below it one flush at the end is as good
 SPARE_DISK_BYTES = 1024 * 1024  # that a download leaves free on the disk
@@ -118,17 +119,14 @@ class Download:
             with self._rechecking(partial, layer, recheck, len(doubtful)):
                 self._fetch(partial, layer)
             self._swarm.check_complete()
-            hashed, path = self._publish(partial, layer)
+            path = self._publish(partial, layer)
         except BaseException as error:
             seeds.end(seeded)
             now = self.progress()
             if isinstance(error, RedeError) and not (now.have or now.rechecking):
                 partial.discard()
             raise
-        cache = self._context.hash_cache
-        if disk.file_state(path) == hashed.state:  # else it is another's file, or edited already
-            cache.remember([(str(path), hashed)])
-        seeds.end(seeded, path, cache.state_as(self._content, str(path)))
+        seeds.end(seeded, path, self._context.hash_cache.state_as(self._content, str(path)))
         return path
 
     def _check_space(self, partial: PartialFile) -> None:
@@ -175,18 +173,36 @@ class Download:
         with PieceWriter(partial, size, layer, swarm.is_here, swarm.record, swarm.fail) as writer:
 
             def fetch_from(address: Address) -> None:
-                with (
-                    self._context.connect(address) as connection,
-                    swarm.hanging_up(address, connection.hang_up),
-                ):
-                    Source(address, connection, self._content, swarm, writer).fetch()
+                try:
+                    with (
+                        self._context.connect(address) as connection,
+                        swarm.hanging_up(address, connection.hang_up),
+                    ):
+                        Source(address, connection, self._content, swarm, writer).fetch()
+                finally:
+                    self._complain(address)
 
             swarm.run(fetch_from)
 
-    def _publish(self, partial: PartialFile, layer: bytes) -> tuple[Hashed, Path]:
+    def _complain(self, address: Address) -> None:
+        """Tell a source that sent a wrong piece, so that it hashes its file again."""
+        wrong = self._finder.lie_of(address)
+        if wrong is None:
+            return
+        with (
+            suppress(RedeError),
+            self._context.connect(address) as connection,
+            self._swarm.hanging_up(address, connection.hang_up),
+        ):
+            connection.ask(Hashes(self._content.root, wrong), FileData)
+
+    def _publish(self, partial: PartialFile, layer: bytes) -> Path:
         """Make the content durable, then give it the first final name that is free."""
         partial.flush()
-        hashed = Hashed(partial.state(), self._content, layer)
+        before = partial.state()
         path = partial.publish(finals(self._target), self._is_here)
         disk.sync_folder(path.parent)
-        return hashed, path
+        state = disk.state_once_named(path, before)
+        if state is not None:  # else it is another's file, or edited already
+            self._context.hash_cache.remember([(str(path), Hashed(state, self._content, layer))])
+        return path

@@ -16,7 +16,7 @@ from threading import Lock
 from rede_p2p import errors
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
-from rede_p2p.content.hash_cache import Hashed
+from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.download.download import SPARE_DISK_BYTES
 from rede_p2p.download.flush_queue import MAX_UNFLUSHED_GROUPS, FlushQueue, Written
@@ -46,7 +46,6 @@ class SmallFiles:
         self._report = report
         self._queue = FlushQueue()
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
-        self._known: set[str] = set()  # paths that were here already, and are in the hash cache
         self._named_in: set[str] = set()  # folders with new names
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
@@ -223,30 +222,29 @@ class SmallFiles:
 
     def _publish(self, group: list[Written]) -> None:
         """Give files whose bytes are on the disk their names, then report them."""
-        named: list[tuple[DownloadRequest, str, Hashed]] = []
+        named: list[tuple[DownloadRequest, str]] = []
+        known: list[tuple[str, Hashed]] = []
         for request, file, layer in group:
             is_same = functools.partial(self._is_content, request)
             try:
-                hashed = Hashed(file.state(), request.content, layer)
+                before = file.state()
                 path = file.publish(finals(self._prefix + request.name), is_same)
-                named.append((request, path, hashed))
+                named.append((request, path))
+                state = disk.state_once_named(path, before)
+                if state is not None:  # else it is another's file, or edited already
+                    known.append((path, Hashed(state, request.content, layer)))
                 self._named_in.add(os.path.dirname(path))
                 file.close()
             except RedeError as error:
                 _drop(file)
                 self._report(request, error)
-        self._context.hash_cache.remember(
-            (path, hashed) for _, path, hashed in named if path not in self._known
-        )
-        for request, path, _ in named:
+        self._context.hash_cache.remember(known)
+        for request, path in named:
             self._report(request, Outcome(Path(path), already=False))
 
     def _is_content(self, request: DownloadRequest, path: str) -> bool:
         cache, check = self._context.hash_cache, self._check_cancelled
-        is_content = cache.is_content(Path(path), request.content, check)
-        if is_content:
-            self._known.add(path)
-        return is_content
+        return cache.is_content(Path(path), request.content, check)
 
     def _switch_to(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""

@@ -40,7 +40,7 @@ class SourceFinder:
         self._asked: Future[list[Address]] | None = None
         self._pause_s, self._due = 0.0, monotonic()  # the tracker is asked at once, then less often
         self._losses: Counter[Address] = Counter()
-        self._liars: set[Address] = set()
+        self._liars: dict[Address, int] = {}  # with a piece that was wrong
 
     def sources(self) -> list[Address]:
         """Return all that are known: the named ones first, the least often lost first."""
@@ -51,9 +51,13 @@ class SourceFinder:
         """Tell whether a source has not lied, and was not lost too often."""
         return source not in self._liars and self._losses[source] < MAX_LOSSES
 
-    def note_liar(self, source: Address) -> None:
-        """Never ask this source again: it sent bytes that are not the content's."""
-        self._liars.add(source)
+    def note_liar(self, source: Address, piece: int) -> None:
+        """Never ask this source again: it sent bytes for a piece that are not the content's."""
+        self._liars.setdefault(source, piece)
+
+    def lie_of(self, source: Address) -> int | None:
+        """Return a piece that this source sent wrong; None if there is none."""
+        return self._liars.get(source)
 
     def note_loss(self, source: Address, failure: RedeError) -> bool:
         """Count a failure against a source; tell whether it is one, which a liar's is not."""
@@ -158,13 +162,14 @@ class SourceFinder:
                 raise errors.ConnectionLostError("silent")
 
         content = self._request.content
-        head = connection.ask(Hashes(content.root), FileData, limit, note_pending)
-        if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
-            raise errors.ProtocolError("bad-length")
-        layer = bytes(connection.receive_exactly(head.bytes))
-        if merkle.root_of(layer, content.size) != content.root:
-            raise errors.VerificationError(self._request.name, source)
-        return layer
+        for again in (None, 0):  # the second time, it looks whether it has them right
+            head = connection.ask(Hashes(content.root, again), FileData, limit, note_pending)
+            if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
+                raise errors.ProtocolError("bad-length")
+            layer = bytes(connection.receive_exactly(head.bytes))
+            if merkle.root_of(layer, content.size) == content.root:
+                return layer
+        raise errors.VerificationError(self._request.name, source)
 
 
 def in_turns(sources: Iterable[Address]) -> list[Address]:

@@ -202,7 +202,7 @@ class Swarm:
             new = [index for index in right if self._picker.confirm(index, source)]
             self._fetched += merkle.bytes_in(new, self._request.content.size)
             if len(right) < len(verdicts):
-                self._finder.note_liar(source)
+                self._finder.note_liar(source, min(verdicts.keys() - right))
                 if not self._failed:
                     self._error = errors.VerificationError(self._request.name, source)
                 self._hang_ups.get(source, lambda: None)()  # it takes no lock

@@ -6,17 +6,27 @@ Owner: the peer, which must ``close`` them.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
+from rede_p2p.download import resolve
 from rede_p2p.download.download import Download
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES, SmallFiles
-from rede_p2p.errors import RedeError
+from rede_p2p.errors import (
+    ConnectionLostError,
+    InterruptedByUserError,
+    RedeError,
+    RefusedError,
+    VerificationError,
+)
 from rede_p2p.events import Event, Progress, TransferEnded
 from rede_p2p.upload.share_list import Share
+
+MAX_RENEWALS = 3  # of one file, while it changes again and again
 
 Results = list[tuple[DownloadRequest, "Outcome | RedeError"]]
 
@@ -75,15 +85,15 @@ class Transfer:
         try:
             small = [r for r in self._requests if r.content.size <= MAX_SMALL_FILE_BYTES]
             large = [r for r in self._requests if r.content.size > MAX_SMALL_FILE_BYTES]
+            doubtful: Results = []
             if len(small) > 1:
-                small_files = SmallFiles(small, self._context, self._report)
-                self._switch_to(small_files)
-                small_files.run()
-                self._switch_to(None)
+                doubtful = self._run_small(small)
             else:
                 large += small  # alone, it is worth the resuming that only a download does
             for request in large:
-                self._report(request, self._run_download(request))
+                self._run_newest(request)
+            for request, failure in doubtful:
+                self._run_newest(request, failure)
             self.results.set_result(self._done)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
             self.results.set_exception(error)
@@ -96,6 +106,77 @@ class Transfer:
                 path = str(outcome.path)
                 if state := self._context.hash_cache.state_as(request.content, path):
                     yield request.content.root, Share(request.name, path, state)
+
+    def _run_small(self, requests: list[DownloadRequest]) -> Results:
+        """Fetch small files together; return those that may have changed at their source.
+
+        The first that is lost with a connection may have ended it; the others are fetched again.
+        """
+        changed: Results = []
+        lost: Results = []
+
+        def report(request: DownloadRequest, outcome: Outcome | RedeError) -> None:
+            cause = _cause(outcome)
+            if isinstance(cause, ConnectionLostError) and cause.reason == "lost":
+                lost.append((request, outcome))
+            elif _may_be_news(outcome):
+                changed.append((request, outcome))
+            else:
+                self._report(request, outcome)
+
+        barren = 0  # rounds in which every file was lost
+        while requests:
+            lost.clear()
+            small_files = SmallFiles(requests, self._context, report)
+            self._switch_to(small_files)
+            small_files.run()
+            self._switch_to(None)
+            barren += len(lost) == len(requests)
+            if barren > MAX_RENEWALS:
+                for request, outcome in lost:
+                    self._report(request, outcome)
+                break
+            changed += lost[:1]
+            requests = [request for request, _ in lost[1:]]
+        return changed
+
+    def _run_newest(
+        self, request: DownloadRequest, failure: Outcome | RedeError | None = None
+    ) -> None:
+        """Fetch one file; where it has changed at its source, fetch what is there now.
+
+        If that fails too, the ``failure`` of an earlier attempt is reported.
+        """
+        outcome = self._run_download(request)
+        for _ in range(MAX_RENEWALS):
+            renewed = self._renew(request, outcome)
+            if renewed is None:
+                break
+            with self._lock:
+                self._size += renewed.content.size - request.content.size
+            request, outcome = renewed, self._run_download(renewed)
+        if failure is not None and isinstance(outcome, RedeError) and not self.cancelled:
+            outcome = failure
+        self._report(request, outcome)
+
+    def _renew(
+        self, request: DownloadRequest, outcome: Outcome | RedeError
+    ) -> DownloadRequest | None:
+        """Ask the sources of a file that failed what it is now; return None if that is no help."""
+        if not _may_be_news(outcome):
+            return None
+        sources, connect = request.sources, self._context.connect
+        with suppress(RedeError):
+            renewed = resolve.find(
+                request.name, sources, connect, lambda _: None, self._check_cancelled
+            )
+            refused = isinstance(_cause(outcome), RefusedError)
+            return renewed if refused or renewed.content != request.content else None
+        return None
+
+    def _check_cancelled(self) -> None:
+        if self.cancelled:
+            raise InterruptedByUserError
 
     def _run_download(self, request: DownloadRequest) -> Outcome | RedeError:
         try:
@@ -123,6 +204,24 @@ class Transfer:
             if isinstance(outcome, Outcome):
                 self._done_bytes += request.content.size
                 self._already += request.content.size if outcome.already else 0
+
+
+def _cause(outcome: Outcome | RedeError) -> object:
+    """Return the innermost cause of an error."""
+    cause: object = outcome
+    while (inner := getattr(cause, "cause", None)) is not None:
+        cause = inner
+    return cause
+
+
+def _may_be_news(outcome: Outcome | RedeError) -> bool:
+    """Tell whether a file failed because it is another at its source by now."""
+    match _cause(outcome):
+        case VerificationError() | ConnectionLostError("lost"):
+            return True
+        case RefusedError(code):
+            return code in ("changed", "not-here")
+    return False
 
 
 class Transfers:

@@ -89,10 +89,11 @@ class Get:
 
 @dataclass(frozen=True)
 class Hashes:
-    """Send the piece hashes of this content."""
+    """Send the piece hashes of this content; from piece ``again`` on, what you sent is wrong."""
 
     verb: ClassVar[str] = "hashes"
     root: fields.Root
+    again: fields.PieceIndex | None = None
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class RequestHandler:
         except NoSuchFileError as error:
             raise RefusedError("no-such-file") from error
         except DiskError as error:
+            if error.kind == "changed":
+                raise RefusedError("changed") from error
             raise RefusedError("unreadable") from error
 
     def leave(self) -> None:
@@ -101,6 +103,14 @@ class RequestHandler:
         seeded = self._find_seeded(request.root)
         content, path = seeded.content, str(seeded.path)
         layer = seeded.layer or self._hash_cache.layer(path, content)
+        if layer is not None and request.again is not None and seeded.state is not None:
+            if merkle.root_of(layer, content.size) != content.root:
+                layer = None
+            elif not seeded.holds(layer, request.again):
+                self._seeds.doubt(seeded)
+                self._hash_cache.forget(path)
+                self._hash_cache.want(path, content.size, soon=True)
+                raise RefusedError("not-here")
         if layer is None:  # the database has lost it: compute it again
             self._hash_cache.forget(path)
             share, root = self._shares.wait_hashed(seeded.name, self._report_hashing)

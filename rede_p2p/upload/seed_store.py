@@ -18,6 +18,8 @@ from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.upload.offer_picker import OfferPicker
 from rede_p2p.upload.share_list import Share, ShareList
 
+MAX_CHECKED_BYTES = 1024 * 1024  # read for one complaint, which costs no more than it does to serve
+
 
 @dataclass(eq=False)
 class SeededContent:
@@ -28,7 +30,7 @@ class SeededContent:
     path: Path
     state: FileState | None = None  # that the file must keep; None while it grows
     layer: bytes | None = None  # the piece layer (BEP 52), of a download
-    gone: bool = False  # a download that failed: another content may grow in its file
+    gone: bool = False  # a download that failed, or a file that holds other bytes by now
 
     def __post_init__(self) -> None:
         self._count = merkle.piece_count(self.content.size)
@@ -39,6 +41,15 @@ class SeededContent:
     def open(self) -> BinaryIO:
         """Open the file for one reader; raise DiskError."""
         return disk.open_regular(self.path)
+
+    def holds(self, layer: bytes, first: int) -> bool:
+        """Read some pieces from ``first`` on; tell whether they are right, or raise DiskError."""
+        piece, size = merkle.piece_length(self.content.size), self.content.size
+        pieces = range(self._count)[first : first + max(1, MAX_CHECKED_BYTES // piece)]
+        data = memoryview(bytearray(merkle.bytes_in(pieces, size)))
+        with self.open() as file:
+            data = data[: disk.read_into(file, first * piece, data)]
+        return all(merkle.compare(data, size, pieces, merkle.split(layer)))
 
     def add(self, pieces: Iterable[int]) -> None:
         """Offer more pieces, which are verified and written; from any thread."""
@@ -113,6 +124,14 @@ class SeedStore:
                     self._kept[root] = Share(seeded.name, str(path), state)
                     self._whole[root] = seeded
         self._changed()
+
+    def doubt(self, seeded: SeededContent) -> None:
+        """Offer a file no more of which a receiver found that it holds other bytes by now."""
+        root = seeded.content.root
+        with self._lock:
+            seeded.gone = True
+            self._whole.pop(root, None)
+            self._kept.pop(root, None)
 
     def keep(self, files: Iterable[tuple[bytes, Share]]) -> None:
         """Offer whole files, each given after its root."""

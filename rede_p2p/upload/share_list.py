@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
-from time import monotonic
+from time import monotonic, time_ns
 
 from rede_p2p.content import disk, safe_names
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.errors import NoSuchFileError, UnsafeNameError
+from rede_p2p.errors import DiskError, NoSuchFileError, UnsafeNameError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -67,6 +67,7 @@ class ShareList:
         self._changed: Callable[[], None] = lambda: None
         self._lock = Lock()  # guards the replacing of _view, and is held while the disk is read
         self._view = _View()
+        self._restless: set[str] = set()  # paths to hash once they are quiet
         self._stopped = Flag()
         self._thread = Thread(target=self._watch, name="share list")
         self._thread.start()
@@ -103,12 +104,21 @@ class ShareList:
         """Return the share of that name and its root, once it is hashed.
 
         Until then ``report`` is called every ``hash_report_s`` with the bytes hashed so far and the
-        bytes of the file. Raises NoSuchFileError, and DiskError if the file cannot be hashed.
+        bytes of the file, both 0 while it must first be quiet. Raises NoSuchFileError, and
+        DiskError if the file cannot be hashed, ``changed`` if it does not get quiet.
         """
+        patience = monotonic() + self._timeouts.max_quiet_wait_s
         while True:
             share = self.find(name)  # each time: the file may change while it waits for its turn
             if share is None:
                 raise NoSuchFileError(name, self._list_path.name)
+            known = self._hash_cache.known(share.path, share.state)
+            if known is None and (wait_s := self._quiet_in_s(share.state)):
+                pause_s = min(wait_s, self._timeouts.hash_report_s)
+                if monotonic() > patience or self._stopped.wait(pause_s):
+                    raise DiskError(share.path, "changed")
+                report(0, 0)
+                continue
             root = self._hash_cache.wait(share.path, share.state, self._timeouts.hash_report_s)
             if root is not None:
                 return share, root
@@ -125,11 +135,36 @@ class ShareList:
                     return share
         return None
 
+    def _quiet_in_s(self, state: FileState) -> float:
+        """Return in how many seconds a file is quiet if nobody writes it any more."""
+        age_s = (time_ns() - state.mtime_ns) / 1e9
+        return self._timeouts.quiet_s - age_s if 0 <= age_s < self._timeouts.quiet_s else 0.0
+
+    def _hash_if_quiet(self, share: Share) -> None:
+        """Have a file hashed, now or when nobody has written it for a while."""
+        if self._quiet_in_s(share.state):
+            self._restless.add(share.path)
+        else:
+            self._restless.discard(share.path)
+            self._hash_cache.want(share.path, share.state.size)
+
+    def _hash_quieted(self) -> None:
+        """Look again at the files that were not quiet."""
+        view = self._view
+        for path in tuple(self._restless):
+            share = _look_again(view.by_path.get(path))
+            if share is None:
+                self._restless.discard(path)
+            else:
+                view.by_path[path] = view.shares[share.name] = share  # which ``entries`` compares
+                self._hash_if_quiet(share)
+
     def _watch(self) -> None:
         """Post problems and start hashing even while no peer asks."""
         due = now = monotonic()
         while True:
             self._look(only_list=now < due)
+            self._hash_quieted()
             if now >= due:
                 due = now + max(self._timeouts.file_scan_s, SCAN_COST_FACTOR * (monotonic() - now))
             if self._stopped.wait(self._timeouts.list_poll_s):
@@ -155,7 +190,7 @@ class ShareList:
             self._post(MoreListProblems(str(self._list_path), more))
         for path, share in new.by_path.items():
             if self._hash_cache.known(path, share.state) is None and share != old.by_path.get(path):
-                self._hash_cache.want(path)
+                self._hash_if_quiet(share)
         return new
 
 

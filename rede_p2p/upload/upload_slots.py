@@ -147,7 +147,8 @@ class Upload:
 
         The file must be in ``state`` from the first byte to the last, unless that is None: the last
         byte leaves only after a second look, so that no receiver takes a mix of two contents for a
-        whole. Raises RefusedError or DiskError before the head has left, ConnectionLostError after.
+        whole. It may be renamed or removed meanwhile. Raises RefusedError or DiskError before the
+        head has left, ConnectionLostError after.
         """
         if not _is_in(state, file):
             raise RefusedError("changed")
@@ -161,7 +162,7 @@ class Upload:
             last = max(head.bytes - 1, 0)
             for offset, count in self._slots.chunks(last):
                 self._send_part(file, start + offset, count)
-            if not _is_in(state, file):
+            if not _is_in(state, file, named=True):
                 raise ConnectionLostError("changed")
             self._send_part(file, start + last, head.bytes - last)
 
@@ -176,7 +177,7 @@ class Upload:
         reply = self._small[: len(line) + head.bytes]
         reply[: len(line)] = line
         count = disk.read_into(file, start, reply[len(line) :])
-        if count != head.bytes or not _is_in(state, file):
+        if count != head.bytes or not _is_in(state, file, named=True):
             raise RefusedError("changed")
         self._connection.send_soon(reply)
 
@@ -184,5 +185,9 @@ class Upload:
         self._connection.reply(codec.Pending(place=place))
 
 
-def _is_in(state: FileState | None, file: BinaryIO) -> bool:
-    return state is None or disk.state_of_open(file) == state
+def _is_in(state: FileState | None, file: BinaryIO, *, named: bool = False) -> bool:
+    """Tell whether an open file is in that state, or would be had it not been ``named`` since."""
+    if state is None:
+        return True
+    now = disk.state_of_open(file)
+    return now == state or (named and now._replace(ctime_ns=state.ctime_ns) == state)

@@ -39,7 +39,7 @@ def test_it_has_no_name_until_it_is_published(made, path):
     state = made.state()
     assert made.publish(finals(str(path)), lambda final: False) == str(path)
     assert names_in(path.parent) == ["a.txt"]
-    assert disk.file_state(path) == state
+    assert disk.state_once_named(path, state) == disk.file_state(path)
     assert path.read_bytes() == b"whole"
 
 

@@ -26,13 +26,27 @@ def test_a_stamp_changes_with_every_state_of_a_file(tmp_path):
     path.write_bytes(b"longer")
     os.utime(path, ns=(2, 2))
     seen.add(disk.file_state(path))
+    path.write_bytes(b"LONGER")
+    os.utime(path, ns=(2, 2))  # an edit of the same size that sets the time back
+    seen.add(disk.file_state(path))
     twin = tmp_path / "b"
     twin.write_bytes(b"longer")
     os.utime(twin, ns=(2, 2))
     twin.replace(path)
     seen.add(disk.file_state(path))
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert disk.file_state(path) == disk.state_of_status(path.stat())
+
+
+def test_a_new_name_leaves_the_state_as_it_was_and_an_edit_does_not(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    before = disk.file_state(path)
+    path.rename(tmp_path / "b")
+    assert disk.state_once_named(tmp_path / "b", before) == disk.file_state(tmp_path / "b")
+    os.utime(tmp_path / "b", ns=(1, 1))
+    assert disk.state_once_named(tmp_path / "b", before) is None
+    assert disk.state_once_named(path, before) is None
 
 
 def test_a_stamp_follows_a_link_to_its_file(tmp_path):

@@ -1096,3 +1096,40 @@ def test_a_name_that_windows_cannot_hold_is_refused_before_a_byte_is_asked_for(
     assert name in (getattr(caught.value, "path", ""), getattr(caught.value, "name", ""))
     assert not folder.exists()
     assert not honest.asked
+
+
+def test_a_source_that_sends_a_wrong_piece_is_told_which(honest, fetch):
+    (wanted,) = honest.share({NAME: DATA})
+    at = 5 * merkle.piece_length(len(DATA))
+    honest.edit_unseen(NAME, DATA[:at] + bytes(len(DATA) - at))
+    with pytest.raises(VerificationError):
+        fetch(wanted)
+    told = [asked.again for asked in honest.asked if isinstance(asked, Hashes)]
+    assert told[0] is None
+    assert told[1] >= 5
+
+
+def test_hashes_that_are_not_the_root_are_asked_for_once_more(opened, fetch, folder):
+    answers = [bytes, bytearray]
+
+    def garble_once(connection, layer):
+        right = answers.pop() is bytes
+        connection.send(codec.encode_reply(FileData(len(layer))))
+        connection.send(layer if right else bytes(len(layer)))
+
+    (wanted,) = opened(about_hashes(garble_once)).share({NAME: DATA})
+    fetch(wanted)
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_what_was_downloaded_and_then_edited_is_not_said_to_be_here(honest, fetch, folder):
+    (wanted,) = honest.share({NAME: DATA})
+    path = fetch(wanted).path
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"edited")
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    again = fetch(wanted)
+    assert not again.already
+    assert again.path != path
+    assert again.path.read_bytes() == DATA

@@ -16,7 +16,6 @@ import sources
 from listening import SOON
 from processes import eventually
 from sources import (
-    LONG_AGO,
     connect,
     content_of,
     context_of,
@@ -168,8 +167,7 @@ def test_a_source_whose_bytes_are_wrong_is_asked_no_more_and_the_others_complete
 
     lie = together(3, note)
     liar, *honest = (sharing(lie) for _ in range(3))
-    liar.paths[NAME].write_bytes(bytes(len(DATA)))
-    os.utime(liar.paths[NAME], ns=(LONG_AGO, LONG_AGO))  # only the bytes tell
+    liar.edit_unseen(NAME, bytes(len(DATA)))  # only the bytes tell
     fetching(liar, *honest, **NOBODY_IS_LATE).run()
     assert arrived(folder)
     assert liar.asked_pieces()

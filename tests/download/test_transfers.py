@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import random
-from contextlib import closing
+from contextlib import closing, contextmanager
 from queue import Queue
 from threading import Event
 
@@ -11,17 +13,28 @@ import pytest
 import sources
 from listening import SOON
 from processes import eventually
-from sources import Gate, about_pieces, connect, found_in, refuses
+from sources import (
+    LONG_AGO,
+    Gate,
+    Source,
+    about_pieces,
+    connect,
+    content_of,
+    found_in,
+    refuses,
+    send_pieces,
+)
 
 from rede_p2p.content import disk
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.recheck import Recheck
-from rede_p2p.download import download
+from rede_p2p.download import download, resolve
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES
 from rede_p2p.download.transfers import Transfers
-from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError
+from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError, VerificationError
 from rede_p2p.events import Progress, TransferEnded
+from rede_p2p.protocol.messages import Pieces, Want
 from rede_p2p.upload.seed_store import SeedStore
 
 LARGE = random.Random(2).randbytes(2 * MAX_SMALL_FILE_BYTES)
@@ -204,3 +217,93 @@ def test_an_error_that_nobody_foresaw_reaches_who_waits(transfers, opened, monke
     transfer = transfers.start(opened().share({"a": b"a", "b": b"b"}), followed=True)
     with pytest.raises(ZeroDivisionError):
         transfer.results.result(SOON)
+
+
+# What is another content at its source by now.
+
+
+@contextmanager
+def mapped(path):
+    """Map a file into memory, and have it written through the map before it is hashed."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as view:
+        view[0] = view[0]
+        os.utime(path, ns=(LONG_AGO, LONG_AGO))
+        yield view
+
+
+def asked(source, name):
+    return resolve.find(name, [source.address], connect, lambda _: None)
+
+
+@pytest.mark.parametrize("data", [b"before it was edited", LARGE], ids=["small", "large"])
+def test_what_was_written_through_a_map_is_fetched_as_it_is_now(transfers, opened, folder, data):
+    one = opened()
+    one.share_unhashed("a.bin", data)
+    path = one.paths["a.bin"]
+    with mapped(path) as view:
+        wanted = asked(one, "a.bin")
+        before = disk.file_state(path)
+        view[-1] ^= 1
+        if disk.file_state(path) != before:
+            pytest.skip("this file system tells of every write through a map")
+        edited = bytes(view)
+        result = outcomes(transfers.start([wanted], followed=True))
+    assert result == {"a.bin": Outcome(folder / "a.bin", already=False)}
+    assert found_in(folder) == {"a.bin": edited}
+    assert asked(one, "a.bin").content == content_of(edited)
+
+
+def set_back(one, name, data):
+    one.paths[name].write_bytes(data)
+    os.utime(one.paths[name], ns=(LONG_AGO, LONG_AGO))
+
+
+@pytest.mark.parametrize("edit", [Source.edit_unseen, set_back], ids=["unseen", "time set back"])
+@pytest.mark.parametrize("names", [FILES, ["a.txt"], ["grande.bin"]], ids=["all", "small", "large"])
+def test_what_was_edited_after_it_was_asked_for_is_fetched_as_it_is_now(
+    transfers, opened, folder, edit, names
+):
+    one = opened()
+    wanted = [request for request in one.share(FILES) if request.name in names]
+    edited = {name: bytes(len(FILES[name])) for name in names}
+    for name in names:
+        edit(one, name, edited[name])
+    transfer = transfers.start(wanted, followed=True)
+    assert outcomes(transfer) == {name: Outcome(folder / name, already=False) for name in names}
+    assert found_in(folder) == edited
+    assert transfer.progress().have == transfer.progress().size == sum(map(len, edited.values()))
+
+
+def test_what_is_longer_now_is_fetched_whole(transfers, opened, folder):
+    one = opened()
+    wanted = one.share({"a.txt": b"before"})
+    set_back(one, "a.txt", b"it has grown")
+    transfer = transfers.start(wanted, followed=True)
+    outcomes(transfer)
+    assert found_in(folder) == {"a.txt": b"it has grown"}
+    assert transfer.progress().size == 12
+
+
+def test_a_source_that_only_lies_is_asked_for_news_and_then_given_up(transfers, opened, folder):
+    lie = about_pieces(lambda connection, body: send_pieces(connection, bytes(len(body))))
+    (error,) = outcomes(transfers.start(opened(lie).share({"x": LARGE}), followed=True)).values()
+    assert isinstance(error, VerificationError)
+    assert found_in(folder) == {}
+
+
+def test_one_small_file_that_ends_the_connection_does_not_end_the_others(transfers, opened, folder):
+    files = {str(number): bytes([number]) * 100 for number in range(50)}
+
+    def hang_up_on_one(source, connection, request):
+        if isinstance(request, Pieces) and request.root == content_of(files["7"]).root:
+            connection.send(b"")
+            connection.hang_up()
+            return True
+        return isinstance(request, Want) and hang_up_on_one(
+            source, connection, Pieces(request.root, 0, 1)
+        )
+
+    wanted = opened(hang_up_on_one).share(files)
+    result = outcomes(transfers.start(wanted, followed=True))
+    assert [name for name, one in result.items() if not isinstance(one, Outcome)] == ["7"]
+    assert found_in(folder).keys() == files.keys() - {"7"}

@@ -423,9 +423,9 @@ def test_what_one_peer_computed_another_one_of_the_same_person_knows_at_once(sta
     program.prints("meu: baixado")
     place = Path(home["XDG_CACHE_HOME"]) / "rede-p2p" / "roots.sqlite3"
     with closing(sqlite3.connect(place, timeout=0)) as other:
-        known = {os.fsdecode(path) for (path,) in other.execute("select path from root")}
+        known = {os.fsdecode(path) for (path,) in other.execute("select path from file")}
         assert known >= {str(tmp_path / "maior.bin"), str(tmp_path / "meu")}
-        other.execute("delete from root")  # it is not locked either
+        other.execute("delete from file")  # it is not locked either
         other.commit()
 
 

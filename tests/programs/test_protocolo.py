@@ -100,6 +100,8 @@ LIMITS = {
     "o maior corpo que não espera vaga": upload_slots.MAX_SMALL_BODY_BYTES,
     "entre duas `espera` na fila": DEFAULT.place_report_s,
     "entre duas `espera` do cálculo da raiz": DEFAULT.hash_report_s,
+    "sem mudar, antes de um arquivo ser anunciado": DEFAULT.quiet_s,
+    "para um arquivo pedido parar de mudar": DEFAULT.max_quiet_wait_s,
     "primeira pausa antes de voltar ao tracker": DEFAULT.first_rejoin_pause_s,
     "maior pausa antes de voltar ao tracker": DEFAULT.max_rejoin_pause_s,
     "antes de servir outro tracker da mesma máquina": DEFAULT.restart_grace_s,

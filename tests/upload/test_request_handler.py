@@ -12,11 +12,14 @@ from threading import Thread
 import pytest
 from lies import UNSAFE_NAMES
 from listening import SOON, listen, running
+from processes import eventually
+from sources import content_of
 
 from Peers import peer_connected
-from rede_p2p.content import merkle
+from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.content.merkle import HASH_BYTES, MIN_PIECE_BYTES
+from rede_p2p.content.hashing import Hashed
+from rede_p2p.content.merkle import HASH_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.net.connection import dial
@@ -274,7 +277,7 @@ def test_the_hashes_of_a_content_are_its_layer(buyer):
 
 def test_hashes_that_the_database_lost_are_computed_again(seller, buyer):
     buyer.ask(Stat("data"), FileInfo)
-    seller.hash_cache._execute("delete from root")
+    seller.hash_cache._execute("delete from file")
     assert body(buyer, Hashes(ROOT)) == LAYER
 
 
@@ -309,9 +312,7 @@ def test_a_content_that_is_not_here_is_refused(buyer):
 
 def test_a_content_of_this_machine_that_is_not_shared_is_not_here(seller, buyer):
     path = seller.file("secret.txt", b"secret")
-    status = path.stat()
-    state = (6, status.st_mtime_ns, status.st_ino)
-    root = seller.hash_cache.wait(str(path), state, SOON)
+    root = seller.hash_cache.wait(str(path), disk.file_state(path), SOON)
     assert root == merkle.layer_of(b"secret")
     assert refusal(buyer, Pieces(root, 0, 1)) == "not-here"
 
@@ -371,6 +372,63 @@ def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buye
         assert not any(view[:count:4096])
         left -= count
     assert buyer.ask(Quit(), Ok) == Ok()
+
+
+# Files that hold other bytes in the same state.
+
+
+def edit_unseen(seller, name, data, root):
+    """Write other bytes as through a map of the file: what was hashed seems to be there."""
+    path = seller.file(name, data)
+    seen = Hashed(disk.file_state(path), Content(root, len(data)), LAYER)
+    seller.hash_cache.remember([(str(path), seen)])
+
+
+def announced(seller, name):
+    return {entry.root for entry in seller.seeds.entries() if entry.name == name}
+
+
+def test_a_file_that_a_receiver_finds_wrong_is_hashed_again_and_announced_as_it_is(seller, buyer):
+    edited = DATA[: 4 * MIN_PIECE_BYTES] + bytes(MIN_PIECE_BYTES + 77)
+    buyer.ask(Stat("data"), FileInfo)
+    edit_unseen(seller, "data.bin", edited, ROOT)
+    assert body(buyer, Pieces(ROOT, 4, 1)) == bytes(MIN_PIECE_BYTES)  # it does not know
+    assert refusal(buyer, Hashes(ROOT, again=4)) == "not-here"
+    assert refusal(buyer, Pieces(ROOT, 4, 1)) == "not-here"
+    info = buyer.ask(Stat("data"), FileInfo)
+    assert info == FileInfo("data", len(edited), content_of(edited).root)
+    assert body(buyer, Pieces(info.root, 4, 1)) == bytes(MIN_PIECE_BYTES)
+    eventually(lambda: seller.shares.shares() and announced(seller, "data") == {info.root})
+
+
+def test_a_stranger_who_complains_of_right_pieces_makes_nobody_hash(seller, buyer):
+    buyer.ask(Stat("data"), FileInfo)
+    eventually(lambda: not seller.hash_cache.pending())
+    for again in (0, 5, 6, 65536):
+        assert body(buyer, Hashes(ROOT, again)) == LAYER
+        assert seller.hash_cache.pending() == 0
+    assert body(buyer, Pieces(ROOT, 5, 1)) == DATA[5 * MIN_PIECE_BYTES :]
+
+
+def test_hashes_that_the_database_has_wrong_are_computed_again(seller, buyer):
+    buyer.ask(Stat("data"), FileInfo)
+    seller.hash_cache._execute("update file set layer = zeroblob(192) where root = ?", ROOT)
+    assert body(buyer, Hashes(ROOT)) == bytes(len(LAYER))
+    assert body(buyer, Hashes(ROOT, again=0)) == LAYER
+
+
+def test_an_edit_of_the_same_size_that_sets_the_time_back_is_another_content(seller, buyer):
+    buyer.ask(Stat("data"), FileInfo)
+    seller.file("data.bin", bytes(len(DATA)))
+    assert refusal(buyer, Pieces(ROOT, 0, 1)) == "not-here"
+    assert buyer.ask(Stat("data"), FileInfo).root == content_of(bytes(len(DATA))).root
+
+
+def test_a_log_that_never_stops_growing_is_refused_in_words(tmp_path, host):
+    with selling(tmp_path, host, max_quiet_wait_s=0.0, hash_report_s=0.05) as seller:
+        (seller.folder / "small.txt").write_bytes(b"just now")
+        with dial(seller.address) as buyer:
+            assert refusal(buyer, Stat("small")) == "changed"
 
 
 # Conversations.

@@ -7,7 +7,7 @@ import random
 import pytest
 from sources import content_of
 
-from rede_p2p.content import disk
+from rede_p2p.content import disk, merkle
 from rede_p2p.content.bitfield import bits_of
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.upload.seed_store import SeedStore
@@ -120,5 +120,20 @@ def test_without_seeding_nothing_is_offered(tmp_path):
     entry = written(tmp_path / "a.bin")
     seeds.end(seeded, tmp_path / "a.bin", entry[1].state)
     seeds.keep([entry])
+    assert seeds.find(CONTENT.root) is None
+    assert seeds.offered() == {}
+
+
+def test_what_is_found_to_hold_other_bytes_is_offered_no_more(seeds, tmp_path):
+    path = tmp_path / "a.bin"
+    entry = written(path)
+    seeds.keep([entry])
+    seeded = seeds.find(CONTENT.root)
+    layer = merkle.layer_of(DATA)
+    assert all(seeded.holds(layer, first) for first in range(4))
+    path.write_bytes(DATA[:-1] + b"!")
+    assert not seeded.holds(layer, 3)
+    seeds.doubt(seeded)
+    assert seeded.gone
     assert seeds.find(CONTENT.root) is None
     assert seeds.offered() == {}

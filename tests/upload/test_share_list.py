@@ -10,8 +10,9 @@ import pytest
 from listening import SOON
 from processes import eventually
 
-from rede_p2p.content import merkle
+from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.errors import DiskError
 from rede_p2p.events import ListProblem, MoreListProblems
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import Timeouts
@@ -30,7 +31,8 @@ class Shared:
         self.hash_cache = HashCache(None)
         self.shares = None
 
-    def open(self, **timeouts):
+    def open(self, quiet_s=0.0, **timeouts):
+        timeouts["quiet_s"] = quiet_s
         self.shares = ShareList(self.list, self.hash_cache, self.posted.put, Timeouts(**timeouts))
         return self.shares
 
@@ -362,9 +364,7 @@ def test_a_content_that_is_known_but_not_listed_is_not_shared(shared):
     shared.file("a.txt")
     shared.write_list("a ./a.txt\n")
     shares = shared.open()
-    share = shares.find("a")
-    state = type(share.state)(4, path.stat().st_mtime_ns, path.stat().st_ino)
-    root = shared.hash_cache.wait(str(path), state, SOON)
+    root = shared.hash_cache.wait(str(path), disk.file_state(path), SOON)
     assert root == root_of(b"mine")
     assert shares.find_content(root) is None
 
@@ -379,3 +379,60 @@ def test_ten_thousand_shares_are_listed_and_found(shared):
     assert len(shares.shares()) == 10_000
     assert shares.find("m/09999").state.size == 0
     assert shares.find("m/10000") is None
+
+
+# Files that are still being written.
+
+
+def test_a_file_that_is_still_being_copied_is_announced_once_it_is_whole(shared, monkeypatch):
+    path = shared.file("a.bin", b"half")
+    began_ns, seconds, looks = path.stat().st_mtime_ns, [0], []
+
+    def clock():
+        looks.append(seconds[0])
+        return began_ns + seconds[0] * 10**9
+
+    monkeypatch.setattr(share_list, "time_ns", clock)
+    shared.write_list("a a.bin\n")
+    shares = shared.open(quiet_s=60.0, list_poll_s=0.02, file_scan_s=0.02)
+    for seconds[0] in (40, 80, 120):
+        with path.open("ab") as file:
+            file.write(b"more")
+        os.utime(path, ns=(began_ns + (seconds[0] - 1) * 10**9,) * 2)
+        eventually(lambda: looks.count(seconds[0]) > 3)
+        assert (shares.entries(), shared.hash_cache.pending()) == (set(), 0)
+    seconds[0] = 200
+    eventually(shares.entries)
+    assert shares.entries() == {FileEntry("a", 16, root_of(b"halfmoremoremore"))}
+
+
+def test_who_asks_for_a_file_that_just_changed_is_told_to_wait_and_then_its_root(shared):
+    path = shared.file("a.txt", b"now")
+    shared.write_list("a a.txt\n")
+    shares, reports = shared.open(quiet_s=0.5, hash_report_s=0.05), []
+    share, root = shares.wait_hashed("a", lambda done, size: reports.append((done, size)))
+    assert (share.path, root) == (str(path), root_of(b"now"))
+    assert reports
+    assert set(reports) == {(0, 0)}
+
+
+def test_who_asks_for_a_file_that_never_gets_quiet_is_told_so_and_never_hangs(shared):
+    path = shared.file("a.log", b"line\n")
+    shared.write_list("a a.log\n")
+    shares = shared.open(quiet_s=60.0, max_quiet_wait_s=0.3, hash_report_s=0.05)
+
+    def grow(_done, _size):
+        with path.open("ab") as file:
+            file.write(b"line\n")
+
+    with pytest.raises(DiskError) as caught:
+        shares.wait_hashed("a", grow)
+    assert caught.value.kind == "changed"
+
+
+def test_a_file_of_which_the_root_is_known_need_not_be_quiet(shared):
+    path = shared.file("a.txt", b"it came by a download")
+    shared.write_list("a a.txt\n")
+    shares = shared.open(quiet_s=60.0)
+    root = shared.hash_cache.wait(str(path), disk.file_state(path), SOON)
+    assert shares.wait_hashed("a", None)[1] == root
