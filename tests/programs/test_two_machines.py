@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from processes import Machine, machines, network
+from processes import Machine, eventually, machines, network
 
 pytestmark = pytest.mark.skipif(bool(machines()), reason=f"no network of its own: {machines()}")
 
@@ -107,6 +107,8 @@ def test_a_peer_on_the_trackers_machine_is_reached_from_each_of_its_two_networks
     tracker = here.start("Servidor.py", "9999")
     tracker.says("Ctrl-C encerra")
     own, port = start_peer(here, by, "9999", files={"a.bin": DATA})
+    asks = ("Peers.py", by, "9999", "--json", "-c", "buscar a.bin")
+    eventually(lambda: here.start(*asks).end().out)  # it is announced
     for programs, reached_at in ((there, FIRST), (elsewhere, "10.78.0.1")):
         peer, _ = start_peer(programs, reached_at, "9999", files={})
         peer.send("peers", f"ls {reached_at} {port}", f"get {reached_at} a.bin", "get a.bin")
