@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from hashlib import sha256
 
-import libtorrent
 import pytest
+from oracle import libtorrent, needs_libtorrent
 
 from rede_p2p.content import merkle
 from rede_p2p.content.merkle import BLOCK_BYTES, HASH_BYTES, MAX_PIECES, MIN_PIECE_BYTES
@@ -50,6 +50,7 @@ def test_a_hundred_sizes_are_tried():
     assert len(sizes()) >= 100
 
 
+@needs_libtorrent
 def test_root_and_layer_are_those_of_libtorrent(tmp_path):
     source = random.Random(1).randbytes(max(sizes()))
     for size in sizes():

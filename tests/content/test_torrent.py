@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-import libtorrent
 import pytest
+from oracle import libtorrent, needs_libtorrent
 from processes import eventually
 
 from rede_p2p.content import merkle, torrent
@@ -35,6 +35,7 @@ def described(name: str, data: bytes) -> bytes:
     return torrent.torrent_of(name, Content(merkle.root_of(layer, len(data)), len(data)), layer)
 
 
+@needs_libtorrent
 @pytest.mark.parametrize("size", SIZES)
 def test_libtorrent_loads_it_and_agrees_on_the_root(size):
     data = DATA[:size]
@@ -49,6 +50,7 @@ def test_libtorrent_loads_it_and_agrees_on_the_root(size):
     assert found.piece_length() == merkle.piece_length(size)
 
 
+@needs_libtorrent
 @pytest.mark.parametrize(
     ("name", "plain"), [("pasta/de/fotos.zip", "fotos.zip"), ("ação 🐍.txt", "ação 🐍.txt")]
 )
@@ -63,6 +65,7 @@ def test_an_empty_file_has_no_root_as_the_standard_wants():
     assert written.startswith(b"d4:infod9:file treed5:vaziod0:d6:lengthi0eee")
 
 
+@needs_libtorrent
 @pytest.mark.parametrize("size", SIZES)
 def test_libtorrent_finds_every_piece_of_the_file_right(tmp_path, host, size):
     (tmp_path / "dados.bin").write_bytes(DATA[:size])
@@ -72,6 +75,7 @@ def test_libtorrent_finds_every_piece_of_the_file_right(tmp_path, host, size):
     session.remove_torrent(handle)
 
 
+@needs_libtorrent
 def test_one_libtorrent_seeds_the_shared_file_and_another_fetches_the_same_bytes(tmp_path):
     shared, fetched = tmp_path / "shared" / "dados.bin", tmp_path / "fetched" / "dados.bin"
     shared.parent.mkdir()

@@ -6,8 +6,8 @@ import json
 import random
 import re
 
-import libtorrent
 import pytest
+from oracle import libtorrent, needs_libtorrent
 from processes import Liar, beside, converse, eventually, network
 from sources import content_of
 
@@ -129,6 +129,7 @@ def test_ls_alone_lists_the_network(rede):
     assert [fact["peers"] for fact in facts if fact["names"] == ["aula.iso"]] == [1]
 
 
+@needs_libtorrent
 def test_torrent_writes_what_libtorrent_loads_and_overwrites_nothing(net):
     net.tracker()
     script = "torrent 'pasta/aula.iso'"
