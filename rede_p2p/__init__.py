@@ -30,6 +30,8 @@ if importlib.util.find_spec("rich") is None:
             "Falta a biblioteca rich neste Python; ela está no ambiente do projeto. "
             "Na pasta do projeto, digite: %s %s" % (_python, _program)
         )
+    if os.name == "nt":  # whose shells do not agree on how to join commands
+        sys.exit("Falta a biblioteca rich. Dois cliques em Rede.bat preparam tudo e abrem o menu.")
     sys.exit(
         "Falta a biblioteca rich. Na pasta do projeto, digite: %s -m venv .venv && "
         "%s -m pip install -q -r requirements.txt && %s %s"

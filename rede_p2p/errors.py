@@ -158,9 +158,9 @@ class PortUnavailableError(RedeError):
 UnsafeKind = Literal["control", "dot", "drive", "empty", "long", "partial", "separator"]
 NameFault = Literal["name-character", "name-ending", "name-reserved"]  # kinds of a DiskError
 DiskKind = Literal[
-    "busy", "changed", "crowded", "denied", "full", "large", "link", "link-folder", "missing",
-    "name", "name-character", "name-ending", "name-long", "name-reserved", "not-file", "not-folder",
-    "other", "replaced", "stopped",
+    "busy", "changed", "crowded", "denied", "full", "in-use", "large", "link", "link-folder",
+    "missing", "name", "name-character", "name-ending", "name-long", "name-reserved", "not-file",
+    "not-folder", "other", "replaced", "stopped",
 ]  # fmt: skip
 
 

@@ -50,6 +50,7 @@ class Timeouts:
     download_stall_s: float = 15.0  # without one piece before a download gives up
     first_search_pause_s: float = 0.1  # between two questions to the tracker who has the content
     max_search_pause_s: float = 2.0  # the same; the pause doubles up to here
+    held_file_s: float = 2.0  # for another program to close a file that is to be renamed (Windows)
     min_endgame_wait_s: float = 0.1  # before a piece is asked of a second source
 
 

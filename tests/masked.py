@@ -7,6 +7,7 @@ own tools keep the real ones. As a program, it runs one of ours so: ``masked.py 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import pkgutil
 import runpy
@@ -40,25 +41,14 @@ def _give_up(*_: object) -> None:
     raise socket._GiveupOnSendfile  # type: ignore[attr-defined]
 
 
-def _windows_locks() -> ModuleType | None:
-    """Return a stand-in for ``msvcrt``: locks that belong to a handle, on one range of bytes."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        return None
-    if not hasattr(fcntl, "F_OFD_SETLK"):  # Linux has such locks
-        return None
+def _windows_lock(descriptor: int) -> None:
+    """Stand in for ``on_windows.lock``: it belongs to a handle, and is on a byte far away."""
+    import fcntl
 
-    def locking(descriptor: int, _mode: int, count: int) -> None:
-        start = os.lseek(descriptor, 0, os.SEEK_CUR)
-        assert start >= 2**40, "what is locked can be read by nobody else on Windows"
-        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, count, 0)
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
-
-    stand_in = ModuleType("msvcrt")
-    stand_in.LK_NBLCK = 2  # type: ignore[attr-defined]
-    stand_in.locking = locking  # type: ignore[attr-defined]
-    return stand_in
+    on_windows = importlib.import_module("rede_p2p.content.on_windows")
+    far = on_windows.LOCKED_OFFSET_BYTES
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, far, 1, 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
 
 
 def mask() -> None:
@@ -67,7 +57,7 @@ def mask() -> None:
     _import_all()  # with all that they import, which is to stay as it is
     for name in [name for name in sys.modules if _is_ours(name)]:
         del sys.modules[name]
-    hidden = {"os": _Os("os"), "msvcrt": _windows_locks(), **dict.fromkeys(ABSENT)}
+    hidden = {"os": _Os("os"), **dict.fromkeys(ABSENT)}
     kept = {name: sys.modules[name] for name in hidden if name in sys.modules}
     sys.modules.update(hidden)  # type: ignore[arg-type]  # None: it is not there
     try:
@@ -76,6 +66,8 @@ def mask() -> None:
         for name in hidden:
             del sys.modules[name]
         sys.modules.update(kept)
+    if importlib.util.find_spec("fcntl"):
+        importlib.import_module("rede_p2p.content.on_windows").lock = _windows_lock
     socket.socket._sendfile_use_sendfile = _give_up  # type: ignore[attr-defined]
 
 

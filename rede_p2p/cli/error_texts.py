@@ -5,6 +5,7 @@ with the Literals in ``errors``. A name in a sentence may be foreign text: ``ter
 """
 
 from rede_p2p import errors
+from rede_p2p.content.on_windows import short
 from rede_p2p.errors import LostReason, PortReason, ProtocolKind, RedeError, UsageKind
 
 USAGE: dict[UsageKind, str] = {
@@ -96,6 +97,7 @@ DISK: dict[str, str] = {
     "link-folder": "uma pasta desse caminho é um link, e ele não será seguido: {}",
     "busy": "já está sendo baixado, nesta janela ou em outra: {}",
     "replaced": "o arquivo parcial foi removido ou trocado enquanto crescia; repita o get: {}",
+    "in-use": "outro programa está com o arquivo aberto: feche-o e tente de novo: {}",
     "crowded": "o sistema não deixa abrir mais arquivos de uma vez: {}",
     "not-file": "não é um arquivo comum: {}",
     "changed": "o arquivo mudou enquanto era lido: {}",
@@ -172,7 +174,7 @@ def _result(error: RedeError) -> str:
         case errors.PortUnavailableError(address, reason):
             return PORT[reason].format(address)
         case errors.DiskError(path, kind, detail):
-            return DISK[kind].format(path, detail)
+            return DISK[kind].format(short(path), detail)
         case errors.IncompleteError(name, have, size, cause):
             stopped = f"{name} parou em {100 * have // max(size, 1)} %: {describe_error(cause)}"
             return f"{stopped}. O que chegou está guardado: repita o get para continuar"

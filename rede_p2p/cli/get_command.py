@@ -11,6 +11,7 @@ from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import failure
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
+from rede_p2p.content.on_windows import short
 from rede_p2p.download import resolve
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.transfers import Results, Transfer
@@ -188,7 +189,7 @@ def fact_of(name: str, content: Content | None, outcome: Outcome | RedeError) ->
         fact |= {"size": content.size, "root": content.root.hex()}
     if isinstance(outcome, RedeError):
         return fact | failure(outcome) | {"name": name}
-    return fact | {"path": str(outcome.path), "already": outcome.already}
+    return fact | {"path": short(str(outcome.path)), "already": outcome.already}
 
 
 def _sentence(fact: dict[str, Any]) -> str:

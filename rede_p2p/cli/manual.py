@@ -1,5 +1,7 @@
 """The help of the programs and of the menu, in Brazilian Portuguese."""
 
+import os
+
 from rede_p2p import __version__
 from rede_p2p.protocol.messages import PROTOCOL_VERSION
 
@@ -9,9 +11,12 @@ def version(program: str) -> str:
     return f"{program}, Rede P2P {__version__} (protocolo {PROTOCOL_VERSION})"
 
 
+ON_WINDOWS = "(no Windows, py no lugar de python3, ou dois cliques em Rede.bat)"
+_PYTHON = "py" if os.name == "nt" else "python3"
+
 USAGE = {
-    "Servidor.py": "uso: python3 Servidor.py [PORTA] [--ip ENDEREÇO] [--primeira-porta N]",
-    "Peers.py": "uso: python3 Peers.py [IP [PORTA]] [opções]   (veja --ajuda)",
+    "Servidor.py": f"uso: {_PYTHON} Servidor.py [PORTA] [--ip ENDEREÇO] [--primeira-porta N]",
+    "Peers.py": f"uso: {_PYTHON} Peers.py [IP [PORTA]] [opções]   (veja --ajuda)",
 }
 
 HELP = {
@@ -28,7 +33,7 @@ Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista 
 Ctrl-C encerra.
 
 Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP""",
-    "Peers.py": """uso: python3 Peers.py [IP [PORTA]] [opções]
+    "Peers.py": f"""uso: {_PYTHON} Peers.py [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
 máquina e, se não houver, abre um aqui mesmo.
@@ -38,6 +43,7 @@ máquina e, se não houver, abre um aqui mesmo.
   --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, ao lado de Peers.py)
   --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, ao lado de Peers.py)
   -c 'COMANDO; …'      executar, esperar o que ficou em segundo plano e sair; para no primeiro erro
+                       (no Windows, entre aspas duplas)
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
   --nao-semear         não servir a outros o que for baixado
   --servir             sem menu: só compartilhar, até Ctrl-C ou um sinal

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from threading import Thread
 
 from rede_p2p.cli import texts
+from rede_p2p.cli.manual import ON_WINDOWS
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.cli.tracker_program import Start, lines_to_type, run_program
+from rede_p2p.content import on_windows
 from rede_p2p.content.hash_cache import HashCache, default_database
 from rede_p2p.download.request import DownloadContext
 from rede_p2p.download.transfers import Transfers
@@ -116,7 +119,12 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
     client = _join(peer, chosen, terminal, stack)
     connect = partial(story.connect_to_peer, peer)
     context = DownloadContext(
-        chosen.folder, connect, peer.hash_cache, client.who_has, peer.seeds, peer.timeouts
+        Path(on_windows.long_path(chosen.folder)),
+        connect,
+        peer.hash_cache,
+        client.who_has,
+        peer.seeds,
+        peer.timeouts,
     )
     transfers = Transfers(context, terminal.post)
     stack.callback(transfers.close)
@@ -147,6 +155,7 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
     terminal.note("nenhum tracker nesta máquina: abri um aqui. Nas outras, digite:")
     for line in lines_to_type(tracker):
         terminal.note(f"    {line}")
+    terminal.note(ON_WINDOWS)
     return _client(peer, "127.0.0.1", tracker.port)
 
 

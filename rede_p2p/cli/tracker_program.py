@@ -32,6 +32,7 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
             for line in lines_to_type(tracker):
                 terminal.data(f"    {line}", None)
+            terminal.note(manual.ON_WINDOWS)
             terminal.note("Ctrl-C encerra.")
             while True:
                 terminal.show_events(timeout=0.5)

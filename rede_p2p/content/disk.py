@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
+from rede_p2p.content import on_windows
 from rede_p2p.errors import DiskError, DiskKind
 
 try:
@@ -21,9 +22,7 @@ except ModuleNotFoundError:  # not every Python has it
 _pwrite = getattr(os, "pwrite", None)  # Windows has none
 _OPEN_FILES = "/proc/self/fd"
 NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
-_MOUNTS, _FAT = "/proc/self/mountinfo", ("vfat", "msdos")
 _63_BITS = 2**63 - 1
-MAX_FAT_FILE_BYTES = 2**32 - 1
 DIRECT_ALIGNMENT_BYTES = 4096  # of the offset, length and memory of a direct write
 MIN_DIRECT_BYTES = 512 * 1024  # with less, waiting for the disk costs more than the cache
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # of renameat2(2)
@@ -97,14 +96,27 @@ class translate_os_errors:  # noqa: N801 - used as a function, many times for ea
         self, _kind: object, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError):
-            kind = _KINDS.get(error.errno or 0, "other")
+            kind = "in-use" if on_windows.is_busy(error) else _KINDS.get(error.errno or 0, "other")
             raise DiskError(str(self._path), kind, error.strerror or str(error)) from error
 
 
 def has_link(folder: Path | str, path: Path | str) -> bool:
-    """Tell whether a symbolic link stands between a folder and a path in it."""
-    inner = os.path.relpath(path, folder)
-    return Path(os.path.realpath(path)) != Path(os.path.realpath(folder), inner)
+    """Tell whether a link stands between a folder and a path in it, or is that path."""
+    part = Path(folder)
+    for name in Path(path).relative_to(folder).parts:
+        part /= name
+        if is_link(part):
+            return True
+    return False
+
+
+def is_link(path: Path | str) -> bool:
+    """Tell whether there is a symbolic link, or what Windows has beside it, at a path."""
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISLNK(status.st_mode) or on_windows.is_junction(status)
 
 
 def open_regular(path: Path | str) -> FileIO:
@@ -113,7 +125,7 @@ def open_regular(path: Path | str) -> FileIO:
     with translate_os_errors(path):
         if not hasattr(os, "O_NONBLOCK") and not stat.S_ISREG(Path(path).stat().st_mode):
             raise DiskError(str(path), "not-file")
-        descriptor = os.open(path, flags)
+        descriptor = on_windows.open_shared(path) if os.name == "nt" else os.open(path, flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)  # FileIO() would refuse a folder, and leave it open
             raise DiskError(str(path), "not-file")
@@ -232,12 +244,9 @@ def link_open(descriptor: int, path: str, final: Path | str) -> None:
 def rename_to_free(path: str, final: Path | str) -> None:
     """Rename a file to a name that must be free, where there are no hard links; raise OSError.
 
-    renameat2(2) refuses a taken name, as any rename does on Windows. On a disk that does not know
-    it, an empty file, which is made only where there is none, holds the name for the rename.
+    renameat2(2) refuses a taken name. On a disk that does not know it, an empty file, which is
+    made only where there is none, holds the name for the rename.
     """
-    if os.name == "nt":
-        os.rename(path, final)  # noqa: PTH104 - a path may be text
-        return
     with suppress(ImportError, AttributeError):  # a Python or a C library without them
         import ctypes  # takes long, and few disks need it
 
@@ -249,7 +258,7 @@ def rename_to_free(path: str, final: Path | str) -> None:
             raise OSError(error, os.strerror(error))
     os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     try:
-        os.rename(path, final)  # noqa: PTH104
+        os.rename(path, final)  # noqa: PTH104 - a path may be text
     except OSError:
         os.unlink(final)  # noqa: PTH108
         raise
@@ -277,19 +286,6 @@ def free_space(folder: Path) -> int:
         usage = shutil.disk_usage(nearest(folder))
     # Some network shares and FUSE file systems tell nothing, and say so by a disk of no bytes.
     return usage.free if usage.total else _63_BITS
-
-
-def holds_size(folder: Path, size: int) -> bool:
-    """Tell whether a file of so many bytes may be in a folder, as far as its disk is known."""
-    if size <= MAX_FAT_FILE_BYTES:
-        return True
-    with suppress(OSError, AttributeError):
-        device = nearest(folder).stat().st_dev
-        place = f" {os.major(device)}:{os.minor(device)} "
-        mounts = Path(_MOUNTS).read_text(errors="replace").splitlines()
-        kinds = (line.partition(" - ")[2].split() for line in mounts if place in line)
-        return not any(kind and kind[0] in _FAT for kind in kinds)
-    return True
 
 
 def nearest(folder: Path) -> Path:

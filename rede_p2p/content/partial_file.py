@@ -14,17 +14,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TypeVar
 
-from rede_p2p.content import disk, safe_names
+from rede_p2p.content import disk, on_windows, safe_names
 from rede_p2p.errors import DiskError
 
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
-try:
-    import msvcrt
-except ModuleNotFoundError:  # everywhere else
-    msvcrt = None  # type: ignore[assignment]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # a disk without flock(2)
@@ -94,7 +90,7 @@ class PartialFile:
             found.close()
             self.close()
         with disk.translate_os_errors(other):
-            os.replace(other, self.path)
+            on_windows.when_free(lambda: os.replace(other, self._name))
         self.close()
         if os.name == "nt":
             return PartialFile(self.path)
@@ -156,7 +152,7 @@ class PartialFile:
             self.file.close()
         if ours:
             with disk.translate_os_errors(self.path):
-                self.path.unlink(missing_ok=True)
+                on_windows.when_free(lambda: self.path.unlink(missing_ok=True))
 
     def _has_its_name(self) -> bool:
         """Tell whether its name still leads to the file that is open here."""
@@ -167,9 +163,10 @@ class PartialFile:
     def _move(self, final: Path | str) -> bool:
         """Move it to a name that is free; False if that is taken."""
         with disk.translate_os_errors(final), suppress(FileExistsError):
+            if os.name == "nt":
+                return on_windows.rename(self._name, os.fspath(final))
             try:
-                descriptor = -1 if os.name == "nt" else self.fileno()
-                disk.link_open(descriptor, self._name, final)  # refuses what exists
+                disk.link_open(self.fileno(), self._name, final)  # refuses what exists
             except FileExistsError:
                 raise
             except (OSError, NotImplementedError):  # a file system without hard links
@@ -226,10 +223,12 @@ def _open_locked(path: str) -> tuple[FileIO, list[object]]:
                 # Another program may have published it between our open and our lock.
                 ours, there = os.fstat(file.fileno()), _lstat(path)
                 if there is not None and os.path.samestat(ours, there):
-                    if ours.st_nlink <= 1 or os.name == "nt":
+                    if ours.st_nlink <= 1:
                         return file, claims
                     # A program died between the two halves of _move(): these bytes also have a
                     # final name, and nobody may write to them any more.
+                    if os.name == "nt":  # which removes no open file
+                        file.close()
                     os.unlink(path)
             except BaseException:
                 _close(file, claims)
@@ -238,7 +237,7 @@ def _open_locked(path: str) -> tuple[FileIO, list[object]]:
 
 
 def _open(path: str) -> FileIO:
-    if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
+    if not hasattr(os, "O_NOFOLLOW") and disk.is_link(path):
         raise DiskError(path, "link")
     try:
         return FileIO(os.open(path, _FLAGS, 0o666), "rb+")
@@ -252,15 +251,8 @@ def _lock(file: FileIO, path: str) -> None:
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        elif msvcrt is not None:
-            # A byte far beyond any content, yet within what ext4 and NTFS let one seek to: Windows
-            # locks forbid reading what they cover.
-            os.lseek(file.fileno(), 2**43, os.SEEK_SET)
-            try:
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError as error:  # whatever its errno: Wine leaves an older one there
-                raise DiskError(path, "busy") from error
-            os.lseek(file.fileno(), 0, os.SEEK_SET)
+        else:
+            on_windows.lock(file.fileno())
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):
             raise DiskError(path, "busy") from error

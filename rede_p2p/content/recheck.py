@@ -21,6 +21,7 @@ from rede_p2p.errors import DiskError
 SAMPLE_PIECES = 16  # of another partial file, to see whether it is of the same content
 RIGHT_TO_WRONG_RATIO = 8  # of those samples
 
+_OUT_OF_REACH = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # of Ctrl-C, on Windows
 _PROJECT = Path(__file__).resolve().parents[2]
 # It is given our own path: without it, it would not find the package everywhere that we do.
 _PROGRAM = f"""
@@ -73,6 +74,7 @@ class Recheck:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C is for us, who end it
+                    creationflags=_OUT_OF_REACH,
                 )
 
     def pieces(self, layer: bytes, count: int, file: BinaryIO) -> Iterator[Verdicts]:

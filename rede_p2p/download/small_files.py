@@ -70,7 +70,7 @@ class SmallFiles:
         """Report a file that is here already, or may not be written; tell whether it was."""
         try:
             name = safe_names.check_writable(request.name, self._context.folder)
-            for path in finals(self._prefix + name):
+            for path in finals(self._path(name)):
                 if not os.path.lexists(path):
                     return False
                 if self._is_content(request, path):
@@ -192,7 +192,7 @@ class SmallFiles:
 
     def _open_now(self, name: str) -> AnonymousFile | PartialFile:
         """Open a new file, or the partial one that an earlier ``get`` has left."""
-        path = self._prefix + name
+        path = self._path(name)
         folder, last = os.path.split(path)
         left = self._left_in.get(folder)
         if left is None:
@@ -204,6 +204,9 @@ class SmallFiles:
             if anonymous is not None:
                 return anonymous
         return PartialFile(path_of(path))
+
+    def _path(self, name: str) -> str:
+        return self._prefix + name.replace("/", os.sep)  # a long path of Windows takes no "/"
 
     def _publish_all(self) -> None:
         """Publish all that is written, once it is on the disk."""
@@ -228,7 +231,7 @@ class SmallFiles:
             is_same = functools.partial(self._is_content, request)
             try:
                 before = file.state()
-                path = file.publish(finals(self._prefix + request.name), is_same)
+                path = file.publish(finals(self._path(request.name)), is_same)
                 named.append((request, path))
                 state = disk.state_once_named(path, before)
                 if state is not None:  # else it is another's file, or edited already

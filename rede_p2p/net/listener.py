@@ -7,6 +7,7 @@ not ended; each is closed by its own thread.
 """
 
 import errno
+import os
 import selectors
 import socket
 from collections import Counter
@@ -32,6 +33,9 @@ _REASONS: dict[int, errors.PortReason] = {
     errno.EACCES: "denied",
     **dict.fromkeys((errno.EADDRNOTAVAIL, errno.ENODEV, socket.EAI_NONAME), "address"),
 }
+
+# On Windows "denied" is a port that the system keeps for itself, such as those of Hyper-V.
+NO_PORT_IS_PRIVILEGED = os.name == "nt"
 
 
 class Listener:
@@ -148,4 +152,6 @@ def _listening_socket(ip: str | None, port: int) -> socket.socket:
         return socket.create_server(("", port), backlog=BACKLOG)
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, "other")
+        if reason == "denied" and NO_PORT_IS_PRIVILEGED:
+            reason = "taken"
         raise errors.PortUnavailableError(Address(ip or "0.0.0.0", port), reason) from error

@@ -14,7 +14,7 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic, time_ns
 
-from rede_p2p.content import disk, safe_names
+from rede_p2p.content import disk, on_windows, safe_names
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.errors import DiskError, NoSuchFileError, UnsafeNameError
@@ -228,7 +228,7 @@ def _expand(list_path: Path, line: Line) -> Iterator[Share | ListProblem]:
     except UnsafeNameError as error:
         yield problem(f"name-{error.kind}", line.name)
         return
-    path = list_file.find(list_path.parent, line.path)
+    path = on_windows.long_path(list_file.find(list_path.parent, line.path))
     state = disk.file_state(path)
     if state is not None and os.access(path, os.R_OK):
         yield Share(line.name, path, state)
@@ -240,10 +240,15 @@ def _expand(list_path: Path, line: Line) -> Iterator[Share | ListProblem]:
         yield problem("missing" if state is None else "denied", line.path)
 
 
+def _is_apart(folder: str, inner: str) -> bool:
+    """Tell whether a folder is hidden or, as os.walk() does not see, another folder's junction."""
+    return inner.startswith(".") or disk.is_link(os.path.join(folder, inner))  # noqa: PTH118
+
+
 def _files_in(top: str, public: str) -> Iterator[Share]:
     """Yield the files in a folder, under ``public/…``, but for hidden entries and links."""
     for folder, inner, files in os.walk(top):
-        inner[:] = sorted(entry for entry in inner if not entry.startswith("."))
+        inner[:] = sorted(entry for entry in inner if not _is_apart(folder, entry))
         relative = os.path.relpath(folder, top).replace(os.sep, "/")
         prefix = public if relative == "." else f"{public}/{relative}"
         for entry in sorted(files):

@@ -12,6 +12,7 @@ from listening import SOON
 from processes import beside, eventually, private_port
 
 import Peers
+from rede_p2p.cli.manual import ON_WINDOWS
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.peer_program import Peer, Story, run_peer
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError
@@ -132,5 +133,5 @@ def test_where_no_tracker_is_found_one_is_opened_and_closed_at_the_end(rede, mon
         assert found[0].ip == "127.0.0.1" and found[0].port != taken.getsockname()[1]
     err = rede.capsys.readouterr().err
     assert err.startswith("nenhum tracker nesta máquina: abri um aqui. Nas outras, digite:\n")
-    assert f" {found[0].port}\nna rede, pelo tracker {found[0]}\n" in err
+    assert f" {found[0].port}\n{ON_WINDOWS}\nna rede, pelo tracker {found[0]}\n" in err
     eventually(lambda: names() <= before)  # the tracker's thread for it ends a moment later
