@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack, suppress
+from io import TextIOWrapper
 from queue import Empty, Queue
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -130,23 +131,28 @@ def _bar(name: str, now: Progress, rate: float, width: int) -> Table:
     return line
 
 
+def _set_encodings() -> None:
+    """Have pipes and files speak UTF-8 on every system; a terminal keeps what it can show.
+
+    A byte that is not UTF-8 is read as a lone surrogate, which ``shell.parse`` refuses in words. A
+    mark of UTF-8 (BOM) before the first line, as Windows' editors write, is skipped.
+    """
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            errors = "surrogateescape" if stream is sys.stdin else "backslashreplace"
+            piped = "utf-8-sig" if stream is sys.stdin else "utf-8"
+            stream.reconfigure(encoding=None if stream.isatty() else piped, errors=errors)
+
+
 class Terminal:
     """One terminal, or the two pipes in its place. Made and used by the main thread."""
 
     def __init__(self) -> None:
-        for stream in (sys.stdin, sys.stdout, sys.stderr):
-            reconfigure = getattr(stream, "reconfigure", None)
-            if reconfigure is not None:
-                if not stream.isatty():  # a terminal shows what it can; all else is UTF-8
-                    reconfigure(encoding="utf-8")
-                # A byte that is not UTF-8 is refused by shell.parse, in words.
-                reconfigure(errors="surrogateescape" if stream is sys.stdin else "backslashreplace")
+        _set_encodings()
         self._out = Console(highlight=False, markup=False, emoji=False)
         self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.as_json = False  # show data and errors as JSON objects, one a line
-        self._told: RedeError | InternalError | None = (
-            None  # the error whose objects ``tell`` wrote
-        )
+        self._told: RedeError | InternalError | None = None  # its objects are written
         self.serves_on = False  # also where what it says can no more be written
         self._draws = sys.stdout.isatty()
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()

@@ -1,13 +1,22 @@
-"""What the terminal shows, as far as it needs none: rates, and names with what it would obey."""
+"""What the terminal shows, as far as it needs none: rates, encodings, and what it would obey."""
 
 from __future__ import annotations
+
+import io
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rede_p2p.cli.shell import parse
-from rede_p2p.cli.terminal import RATE_WINDOW_S, Pace, escape_controls, unescape_controls
+from rede_p2p.cli.terminal import (
+    RATE_WINDOW_S,
+    Pace,
+    Terminal,
+    escape_controls,
+    unescape_controls,
+)
 from rede_p2p.content import safe_names
 
 
@@ -80,3 +89,38 @@ def test_every_safe_name_comes_back_from_the_screen(name):
 )
 def test_no_other_backslash_is_read_as_an_escape(typed):
     assert unescape_controls(typed) == typed
+
+
+class Console(io.TextIOWrapper):
+    """A terminal whose encoding lacks what is drawn."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_console_shows_what_its_encoding_has_and_draws_in_ascii(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", Console(shown, encoding="cp850", write_through=True))
+    Terminal().table(("Endereço IP",), [("ação 日",)], [])
+    text = shown.getvalue().decode("cp850")
+    assert "| Endereço IP" in text
+    assert "ação \\u65e5" in text
+    assert "+-" in text
+
+
+def test_what_comes_through_a_pipe_is_utf_8_whatever_the_system_prefers(monkeypatch):
+    typed = io.BytesIO(b"\xef\xbb\xbfget a\xc3\xa7\xc3\xa3o\r\nget \xe7\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(typed, encoding="cp1252"))
+    written = {}
+    for name in ("stdout", "stderr"):
+        written[name] = io.BytesIO()
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(written[name], encoding="cp1252"))
+    terminal = Terminal()
+    terminal.page("日")
+    terminal.note("é")
+    assert {name: stream.getvalue().decode() for name, stream in written.items()} == {
+        "stdout": "日\n",
+        "stderr": "é\n",
+    }
+    assert [terminal.ask(), terminal.ask()] == ["get ação\n", "get \udce7\n"]
