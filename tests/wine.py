@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
-from conftest import ROOT
-from processes import PATIENCE, Program, Programs
+from processes import PATIENCE, Program, Programs, network
 
 HOME = Path(os.environ.get("REDE_WINE", "/nowhere"))
+SERVER = "/usr/lib/wine/wineserver64"
 needs_wine = pytest.mark.skipif(
     not (HOME / "python").exists(), reason="no Windows here: .ci/wine PASTA, then REDE_WINE=PASTA"
 )
-SLOW = 2 * PATIENCE  # seconds: a program takes some of them to start
+SLOW = 4 * PATIENCE  # seconds: a program takes some of them to start
 
 
 def windows_path(path: Path) -> str:
@@ -25,7 +27,27 @@ def windows_path(path: Path) -> str:
 
 
 class WindowsPrograms(Programs):
-    """Programs of one network that run on Windows' Python."""
+    """Programs of one network that run on Windows' Python, in a Windows of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._prefix = folder / "prefix"
+        (self._prefix / "dosdevices").mkdir(parents=True)
+        (self._prefix / "dosdevices" / "c:").symlink_to(HOME / "prefix" / "drive_c")
+        (self._prefix / "dosdevices" / "z:").symlink_to("/")
+        for path in [*(HOME / "prefix").glob("*.reg"), HOME / "prefix" / ".update-timestamp"]:
+            shutil.copy(path, self._prefix)
+        # What keeps on running in a Windows is started here, so that it holds no program's pipes.
+        apart = {"env": self.environment(), "stdout": DEVNULL, "stderr": DEVNULL}
+        subprocess.run([SERVER, "-p"], check=True, **apart)
+        left = Path("/tmp", (self._prefix / "wineserver").read_text())
+        self._stack.callback(shutil.rmtree, left)
+        self._stack.callback(subprocess.run, [SERVER, "-w"], check=True, **apart)
+        self._stack.callback(subprocess.run, [SERVER, "-k"], check=True, **apart)
+        subprocess.run([HOME / "python", "-c", ""], stdin=DEVNULL, check=True, **apart)
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"WINEPREFIX": str(self._prefix)}
 
     def start(self, *words: str, environment: Mapping[str, str] | None = None) -> Program:
         words = tuple(windows_path(Path(w)) if w.startswith("/") else w for w in words)
@@ -34,40 +56,34 @@ class WindowsPrograms(Programs):
         self._stack.callback(program.close)
         return program
 
+    def python(self, program: str, *words: str) -> None:
+        """Run lines of Python, or fail with all that they write."""
+        ended = self.start("-c", program, *words).end(SLOW)
+        assert ended.status == 0, ended.out + ended.err
 
-def run_in_windows(program: str, *words: str, cwd: Path = ROOT) -> str:
-    """Run lines of Python there, in a folder; return what they print, or fail with all of it."""
-    done = subprocess.run(
-        [HOME / "python", "-B", "-c", program, *words],
-        input=b"", capture_output=True, cwd=cwd, timeout=SLOW, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
-    return done.stdout.decode()
-
-
-def run_batch(
-    path: Path, given: Sequence[bytes], environment: Mapping[str, str]
-) -> tuple[int, str]:
-    """Run a batch file as a double click does; return its status and what its window shows."""
-    done = subprocess.run(
-        [HOME / "cmd", "/c", windows_path(path)],
-        input=b"\r\n".join([*given, b""]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        cwd=path.parent, env={**os.environ, **environment}, timeout=4 * PATIENCE, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout.decode(errors="replace")
+    def batch(self, path: Path, *words: str, typed: str) -> tuple[int, str]:
+        """Run a batch file; return its status and what its window shows. pip is given wheels."""
+        wheels = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": windows_path(HOME / "wheels")}
+        done = subprocess.run(
+            [HOME / "cmd", "/c", path.name, *words],
+            input=typed.replace("\n", "\r\n").encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=path.parent,
+            env=self.environment() | wheels,
+            timeout=SLOW,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(errors="replace")
 
 
-def copy_of_the_project(folder: Path) -> Path:
-    """Copy what a person downloads, without what git ignores."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if not name.startswith("tests/"):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder
+@contextmanager
+def both_systems(folder: Path) -> Iterator[tuple[Programs, WindowsPrograms]]:
+    """Give starters of programs on Linux and on Windows, in one network, and end the programs."""
+    with network(folder) as linux:
+        windows = WindowsPrograms(folder)
+        windows.ip, windows.port = linux.ip, linux.port
+        try:
+            yield linux, windows
+        finally:
+            windows.close()
