@@ -9,6 +9,7 @@ from queue import Queue
 from types import SimpleNamespace
 
 import pytest
+from conftest import ROOT
 from listening import SOON
 
 from rede_p2p.content import disk, merkle, on_windows
@@ -89,6 +90,12 @@ def test_a_line_of_the_list_names_a_path_of_windows_as_it_is(tmp_path, line, pat
     with closing(cache), closing(ShareList(tmp_path / "lista.txt", cache, posted.put)):
         problem = posted.get(timeout=SOON)  # there is no such file here, and its path is told
     assert (problem.line, problem.kind, problem.text) == (3, "missing", path)
+
+
+def test_the_batch_file_is_as_every_windows_reads_it():
+    text = (ROOT / "Rede.bat").read_bytes()
+    assert text.isascii()
+    assert text.count(b"\r\n") == text.count(b"\n") > 20
 
 
 @pytest.mark.parametrize("privileged", [True, False])

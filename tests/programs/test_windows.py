@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 
 import pytest
+from conftest import ROOT
 from processes import beside, eventually, network
 from wine import SLOW, both_systems, needs_wine, windows_path
 
@@ -120,6 +122,23 @@ def test_a_name_typed_through_a_pipe_is_utf_8(rede, tmp_path):
     program.send("\ufeff" + f"get {linux.elsewhere} 'pasta/ação 1.txt'", "quit")
     assert program.end(SLOW).status == 0
     assert list(arrived(tmp_path)) == ["pasta/ação 1.txt"]
+
+
+def test_two_clicks_prepare_all_the_first_time_and_open_the_menu(rede, tmp_path):
+    linux, windows = rede
+    folder = tmp_path / "Área de trabalho" / "rede p2p"
+    ours = ("rede_p2p", "arquivos_compartilhaveis")
+    for name in ours:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Rede.bat", "Peers.py", "Servidor.py", "requirements.txt", "meus_arquivos.txt"):
+        shutil.copy(ROOT / name, folder)
+    words = (linux.ip, str(linux.port), "--ip", beside(linux.ip, 3))
+    for _ in ("the first time", "and again"):
+        status, shown = windows.batch(folder / "Rede.bat", *words, typed="peers\nquit\n")
+        assert (status, f"{beside(linux.ip, 3)}\t" in shown) == (0, True), shown
+    assert "Preparando" not in shown and "Press any key" not in shown
+    status, shown = windows.batch(folder / "Rede.bat", "--nada", typed="\n")
+    assert (status, "Press any key" in shown) == (2, True)  # the window stays, to be read
 
 
 DISK_FACTS = r"""
