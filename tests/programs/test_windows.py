@@ -101,7 +101,7 @@ def test_a_windows_download_that_was_killed_goes_on_where_it_was(rede, tmp_path)
     lista = listed(tmp_path / "lento", {"lento.bin": data})
     partial = downloads / "lento.bin.parte"
     words = windows.words("-c", f"get {slow} lento.bin", downloads=downloads)
-    with network(tmp_path) as source:
+    with network(tmp_path, linux.prefix) as source:
         source.ip, source.port = linux.ip, linux.port
         slow_one, _ = source.peer("--servir", "--limite", "8M", ip=slow, files=lista)
         first = windows.start(*words)
