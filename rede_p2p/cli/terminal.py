@@ -37,6 +37,7 @@ from rede_p2p.events import Event, InternalError, Progress
 if TYPE_CHECKING:  # Servidor.py starts without the package download
     from rede_p2p.download.transfers import Transfer
 
+MAX_DRAWN_ROWS = 1000  # of a table; what is longer is written as away from a terminal
 REFRESH_INTERVAL_S = 0.1  # seconds between two states of a bar
 IDLE_REFRESH_INTERVAL_S = 1.0  # seconds between two looks at a download without a bar
 RATE_WINDOW_S = 5.0  # seconds over which a rate is measured
@@ -54,7 +55,7 @@ _CTRL_Z = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 def escape_controls(text: str) -> str:
     """Replace what a terminal obeys (escapes, bidirectional marks, line ends) by ``\\xNN``."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     shown = {at for found in _JOINED.finditer(text) for at in range(*found.span())}
     return "".join(
@@ -211,10 +212,12 @@ class Terminal:
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], facts: Iterable[object]
     ) -> None:
         """Show rows of text, folded on a narrow terminal; with ``--json``, show ``facts``."""
+        if self.as_json:
+            self._pages(map(json.dumps, facts))
+            return
         cells = [[escape_controls(cell) for cell in line] for line in (columns, *rows)]
-        if self.as_json or not self._draws:
-            for line in map(json.dumps, facts) if self.as_json else map("\t".join, cells):
-                self.page(line)
+        if not self._draws or len(cells) > MAX_DRAWN_ROWS:
+            self._pages(map("\t".join, cells))
             return
         table = Table()
         for column, width in zip(columns, _widths(cells, self._out.width), strict=True):
@@ -233,6 +236,11 @@ class Terminal:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
         self._mind_loss()
+
+    def _pages(self, lines: Iterable[str]) -> None:
+        """Write any number of lines, at once: to flush each of very many takes a while."""
+        if text := "\n".join(lines):
+            self.page(text)
 
     def _mind_loss(self) -> None:
         """End a program whose answers nobody gets, unless it serves others.

@@ -39,8 +39,9 @@ def check(name: str) -> str:
     home folder, where ``.bashrc`` would be a program; the ending ``.parte`` because partial files
     have it; ``C:`` because Windows reads the rest as a path on that drive.
     """
-    plain = name.isascii() and name.isprintable()
-    if not plain and any(unicodedata.category(c) in _UNPRINTABLE or c in _BIDI for c in name):
+    if not name.isprintable() and any(
+        unicodedata.category(c) in _UNPRINTABLE or c in _BIDI for c in name
+    ):
         raise UnsafeNameError(name, "control")
     if len(name.encode()) > MAX_NAME_BYTES:
         raise UnsafeNameError(name, "long")

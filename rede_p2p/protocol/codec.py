@@ -66,11 +66,12 @@ class Hexadecimal:
 
     def __call__(self, value: object) -> bytes:
         """Accept or raise ValueError."""
-        if not isinstance(value, str) or not re.fullmatch("([0-9a-f]{2})*", value):
+        if not isinstance(value, str) or not 2 * self.least <= len(value) <= 2 * self.limit:
             raise ValueError(value)
-        if not self.least <= len(value) // 2 <= self.limit:
+        data = bytes.fromhex(value)
+        if data.hex() != value:  # fromhex takes blanks and capitals too
             raise ValueError(value)
-        return bytes.fromhex(value)
+        return data
 
 
 @dataclass(frozen=True)
