@@ -53,14 +53,15 @@ class FileState(NamedTuple):
     size: int  # bytes
     mtime_ns: int
     inode: int
-    ctime_ns: int  # of the last change of anything, a name included; of the making on Windows
+    ctime_ns: int  # of the last change of anything, a name included; 0 on Windows, which has none
 
 
 def state_of_status(status: os.stat_result) -> FileState:
     """Return the state in what stat(2) tells."""
     # Some file systems number, and some clocks count, beyond 63 bits, where SQLite ends.
-    times = (status.st_mtime_ns & _63_BITS, status.st_ctime_ns & _63_BITS)
-    return FileState(status.st_size, times[0], status.st_ino & _63_BITS, times[1])
+    ctime_ns = 0 if os.name == "nt" else status.st_ctime_ns & _63_BITS
+    mtime_ns, inode = status.st_mtime_ns & _63_BITS, status.st_ino & _63_BITS
+    return FileState(status.st_size, mtime_ns, inode, ctime_ns)
 
 
 def state_of_open(file: BinaryIO) -> FileState:

@@ -28,8 +28,12 @@ def hash_file(
 
     Raises DiskError, ``changed`` when the file did not stay the same, ``stopped`` when asked to.
     """
+    # The state is that of the path, which is what others ask about: a file system may tell another
+    # one of the open file.
+    state = disk.file_state(path)
     with disk.open_regular(path) as file, disk.translate_os_errors(path):
-        state = disk.state_of_open(file)
+        if state is None:
+            raise DiskError(str(path), "changed")  # it has just come
         piece = merkle.piece_length(state.size)
         view = memoryview(bytearray(max(READ_BYTES, piece)))
         hashes: list[bytes] = []
@@ -40,7 +44,7 @@ def hash_file(
                 raise DiskError(str(path), "changed")  # it is shorter now
             hashes += merkle.piece_hashes(view[:length], state.size)
             report(start + length)
-        if disk.state_of_open(file) != state:
+        if disk.file_state(path) != state:
             raise DiskError(str(path), "changed")
     layer = b"".join(hashes)
     return Hashed(state, Content(merkle.root_of(layer, state.size), state.size), layer)

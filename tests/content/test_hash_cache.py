@@ -6,7 +6,9 @@ import os
 import random
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from threading import Event, Thread
+from types import SimpleNamespace
 
 import pytest
 from listening import SOON
@@ -471,3 +473,28 @@ def test_what_somebody_waits_for_is_hashed_while_a_smaller_one_is_put_off(tmp_pa
     assert found.wait(asked, disk.file_state(asked), 0.01) is None
     eventually(lambda: found.progress(asked))
     assert found.progress(idle)
+
+
+def test_a_file_system_that_tells_of_an_open_file_another_time_keeps_nobody_waiting(
+    tmp_path, open_caches, monkeypatch
+):
+    """As Windows does: the time that it calls the last change is told by one of two calls."""
+    real = os.fstat
+
+    def fstat(descriptor):
+        found = real(descriptor)
+        return SimpleNamespace(
+            st_size=found.st_size, st_mtime_ns=found.st_mtime_ns, st_ino=found.st_ino,
+            st_ctime_ns=found.st_ctime_ns + 12_000_000, st_mode=found.st_mode,
+            st_dev=found.st_dev, st_nlink=found.st_nlink, st_blksize=4096,
+        )  # fmt: skip
+
+    path, looks = write(tmp_path / "a", b"one"), []
+    monkeypatch.setattr(os, "fstat", fstat)
+
+    def check():
+        looks.append(1)
+        assert len(looks) < 50, "it is looked at for ever"
+
+    layer, root = layer_and_root(b"one")
+    assert layer and open_caches().is_content(Path(path), Content(root, 3), check)
