@@ -62,7 +62,8 @@ def answer(
             here, holders = connection.local.ip, tracker.index.holders(request.root)
             reply_lines(connection, tracker.registry.as_reached(holders, registration, here))
         case messages.Search():
-            reply_lines(connection, tracker.index.search(request.text, exact=request.exact))
+            found = tracker.index.search(request.text, exact=request.exact)
+            reply_lines(connection, found, found.total)
         case messages.Ping() | messages.Quit():
             connection.reply(messages.Ok())
         case _:

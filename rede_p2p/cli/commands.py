@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import chain
 from time import monotonic
+from typing import Any
 
 from rede_p2p import errors
 from rede_p2p.cli import manual, options, texts
-from rede_p2p.cli.get_command import fact_of, get
+from rede_p2p.cli.get_command import fact_of, get, reporter
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
 from rede_p2p.content import safe_names, torrent
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
 from rede_p2p.errors import BadUsageError, RedeError
+from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import SearchResult
 
 MAX_SEEDS_NAMED = 10  # contents served beside the shares; of more, ``status`` shows the number
@@ -42,10 +44,11 @@ def ls(session: Session, command: Command) -> None:
     ip, port = options.parse_ip(words[0]), options.parse_port(words[1])
     # A peer connects only to the addresses of the tracker's list.
     address = next(chain(*listed(session, ip, port)))
-    ((_, files),) = resolve.list_all([address], session.context.connect)
-    rows = [(f.name, texts.size(f.size), texts.root(f.root)) for f in files]
-    facts = [{"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files]
+    ((_, files),) = resolve.list_all([address], session.context.connect, reporter(session))
+    rows = ((f.name, texts.size(f.size), texts.root(f.root)) for f in files)
+    facts = ({"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files)
     session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
+    _note_cut(session, files)
 
 
 def search(session: Session, command: Command) -> None:
@@ -54,7 +57,13 @@ def search(session: Session, command: Command) -> None:
     _show_found(session, session.client.search(command.words[0]))
 
 
-def _show_found(session: Session, found: list[SearchResult]) -> None:
+def _note_cut(session: Session, lines: Lines[Any]) -> None:
+    """Say that a list is not whole; below it, where it is seen."""
+    if lines.total > len(lines):
+        session.terminal.note(texts.cut(len(lines), lines.total))
+
+
+def _show_found(session: Session, found: Lines[SearchResult]) -> None:
     """Show each content in one row, with all of its names."""
     contents: dict[bytes, list[SearchResult]] = {}
     for result in sorted(found, key=lambda result: result.name):
@@ -66,6 +75,7 @@ def _show_found(session: Session, found: list[SearchResult]) -> None:
         facts.append({"names": names, "size": size, "peers": peers, "root": root.hex()})
     if rows:
         session.terminal.table(("Arquivos na rede", "Tamanho", "Peers", "Raiz"), rows, facts)
+        _note_cut(session, found)
     else:
         session.terminal.note("nada encontrado")
 

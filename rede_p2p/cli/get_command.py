@@ -28,10 +28,12 @@ def get(session: Session, command: Command) -> None:
     words, new_name = _take_new_name(command.words)
     address, names = _read(words)
     try:
-        requests, failed = _choose(session, address, names)
+        requests, failed, unlisted = _choose(session, address, names)
     except RedeError as none:
         session.terminal.tell(none, [fact_of(name, None, none) for name in names])
         raise
+    if unlisted:
+        session.terminal.note(texts.unlisted(unlisted))
     if new_name is not None:
         if len(requests) + len(failed) > 1:
             raise BadUsageError("como")
@@ -98,7 +100,7 @@ def _choose(
     """Find the files that the names of a ``get`` mean; raise RedeError where there are none."""
     if address is None:
         return _find_anywhere(session, names)
-    report = _hash_reporter(session)
+    report = reporter(session)
     while True:
         # Own files come last: a typed address means a file of another peer.
         groups = listed(session, *address)
@@ -144,14 +146,18 @@ def _holders(session: Session, content: Content) -> list[Address]:
     return []
 
 
-def _hash_reporter(session: Session) -> OnPending:
-    """Return a function that shows how much of a file a peer has hashed, at each tenth."""
-    shown = (-1, False)
+def reporter(session: Session) -> OnPending:
+    """Return a function that shows what a peer is busy with: its list, or each tenth of a hash."""
+    shown, reading = (-1, False), False
 
     def report(pending: Pending) -> None:
-        nonlocal shown
+        nonlocal shown, reading
         step = (10 * pending.done // max(pending.size, 1), pending.size > 0)
-        if step != shown:
+        if pending.files:
+            if not reading:
+                session.terminal.note(texts.READING)
+            reading = True
+        elif step != shown:
             shown = step
             session.terminal.post(Preparing(pending.done, pending.size))
             session.terminal.show_events()

@@ -32,6 +32,8 @@ _NETWORK: dict[type[Event], str] = {  # {0.peer} is a field of the event
     "minha porta é {0.port}",
 }
 
+READING = "o outro peer está lendo a lista dele, que é longa: espere"
+
 
 def count(number: int, one: str, many: str) -> str:
     """Return a number with its noun, ``one`` in the singular and ``many`` in the plural."""
@@ -89,6 +91,16 @@ def fetched(fresh: int, already: int) -> str:
     """Return how many files were downloaded, and how many this peer had already."""
     came = count(fresh, "baixado e verificado", "baixados e verificados")
     return f"{came}, {count(already, 'já estava aqui', 'já estavam aqui')}"
+
+
+def cut(shown: int, total: int) -> str:
+    """Return that a list has more than is shown of it."""
+    return f"mostrando {shown:,} de {total:,}; buscar <TEXTO> mostra menos".replace(",", ".")
+
+
+def unlisted(files: int) -> str:
+    """Return that some files are not in the list in which a pattern was looked for."""
+    return f"a lista do outro peer veio cortada: ele tem mais {count(files, 'arquivo', 'arquivos')}"
 
 
 def still_running(downloads: int) -> str:

@@ -17,7 +17,7 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.download.request import Connect, DownloadRequest
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection, OnPending
-from rede_p2p.protocol.codec import Pending
+from rede_p2p.protocol.codec import Lines, Pending
 from rede_p2p.protocol.messages import FileEntry, FileInfo, Ls, Stat
 
 PARALLEL_QUERIES = 8  # peers asked at the same time
@@ -31,6 +31,7 @@ class Selection(NamedTuple):
 
     requests: list[DownloadRequest]
     failed: list[tuple[str, RedeError]]
+    unlisted: int = 0  # files that the peers share beyond what their lists hold
 
 
 def select(
@@ -67,26 +68,20 @@ def find(
 ) -> DownloadRequest:
     """Ask the peers what they share under a name.
 
-    ``on_pending`` is called, in this thread, while a peer hashes the file; ``check`` now and then,
-    and may raise to give up. Raises NoSuchFileError
-    when those that answer do not have it, AmbiguousNameError when they share different contents,
-    PeerUnreachableError when none answers, UnsafeNameError.
+    ``on_pending`` is called, in this thread, while a peer reads its list or hashes the file;
+    ``check`` now and then, and may raise to give up. Raises NoSuchFileError when those that answer
+    do not have it, AmbiguousNameError when they share different contents, PeerUnreachableError
+    when none answers, UnsafeNameError.
     """
     safe_names.check(name)
-    heard: Queue[Pending] = Queue()
 
-    def ask(connection: Connection) -> Content:
-        found = connection.ask(Stat(name), FileInfo, on_pending=heard.put)
+    def ask(connection: Connection, report: OnPending) -> Content:
+        found = connection.ask(Stat(name), FileInfo, on_pending=report)
         return Content(found.root, found.size)
-
-    def pass_on() -> None:
-        check()
-        while not heard.empty():
-            on_pending(heard.get())
 
     sources: dict[Content, list[Address]] = {}
     failures: list[errors.PeerUnreachableError] = []
-    for peer, answer in _ask_all(peers, connect, ask, pass_on):
+    for peer, answer in _ask_all(peers, connect, ask, on_pending, check):
         if isinstance(answer, Content):
             sources.setdefault(answer, []).append(peer)
         elif answer.status != errors.NoSuchFileError.status:
@@ -104,7 +99,8 @@ def _match(
     patterns: Sequence[str], peers: Sequence[Address], connect: Connect, on_pending: OnPending
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
-    shared = _contents(peers, connect)
+    lists = list_all(peers, connect, on_pending)
+    shared = _contents(lists)
     meant: dict[str, None] = {}  # in order, each once
     failed: list[tuple[str, RedeError]] = []
     for pattern in patterns:
@@ -117,7 +113,8 @@ def _match(
         raise errors.BadUsageError("blanks", together)
     if failed and not meant:
         raise failed[0][1]
-    found = Selection([], failed)
+    unlisted = sum(files.total - len(files) for _, files in lists)
+    found = Selection([], failed, unlisted)
     for name in meant:
         _add(found, name, shared[name], lambda name: find(name, peers, connect, on_pending))
     if not found.requests and len(failed) == 1:
@@ -126,11 +123,11 @@ def _match(
 
 
 def _contents(
-    peers: Sequence[Address], connect: Connect
+    lists: Sequence[tuple[Address, Sequence[FileEntry]]],
 ) -> dict[str, dict[Content | None, list[Address]]]:
     """Return who shares what under each name; what is not hashed yet has no content."""
     shared: dict[str, dict[Content | None, list[Address]]] = {}
-    for peer, files in list_all(peers, connect):
+    for peer, files in lists:
         for file in files:
             content = None if file.root is None else Content(file.root, file.size)
             shared.setdefault(file.name, {}).setdefault(content, []).append(peer)
@@ -162,9 +159,15 @@ def agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest
     return DownloadRequest(name, content, tuple(sources))
 
 
-def list_all(peers: Sequence[Address], connect: Connect) -> list[tuple[Address, list[FileEntry]]]:
+def list_all(
+    peers: Sequence[Address], connect: Connect, on_pending: OnPending
+) -> list[tuple[Address, Lines[FileEntry]]]:
     """Ask every peer for its list; raise the first failure when none answers."""
-    answers = _ask_all(peers, connect, lambda connection: connection.ask_lines(Ls(), FileEntry))
+
+    def ask(connection: Connection, report: OnPending) -> Lines[FileEntry]:
+        return connection.ask_lines(Ls(), FileEntry, report)
+
+    answers = _ask_all(peers, connect, ask, on_pending)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
     if not lists:
         raise next(answer for _, answer in answers if isinstance(answer, RedeError))
@@ -188,13 +191,16 @@ def _places(peers: Sequence[Address]) -> str:
 def _ask_all(
     peers: Sequence[Address],
     connect: Connect,
-    ask: Callable[[Connection], Answer],
-    meanwhile: Callable[[], None] = lambda: None,
+    ask: Callable[[Connection, OnPending], Answer],
+    on_pending: OnPending,
+    check: Callable[[], None] = lambda: None,
 ) -> list[tuple[Address, Answer | errors.PeerUnreachableError]]:
-    """Ask every peer at once, doing ``meanwhile`` now and then until the last has answered.
+    """Ask every peer at once; ``on_pending`` hears, in this thread, what each says meanwhile.
 
-    An interruption hangs up on those that have not answered.
+    ``check`` is called now and then, and may raise to give up. An interruption hangs up on those
+    that have not answered.
     """
+    heard: Queue[Pending] = Queue()
     opened: list[Connection] = []  # by any of the threads: one append is atomic
     interrupted = Event()  # set before hanging up: a connection opened later hangs up itself
 
@@ -204,7 +210,7 @@ def _ask_all(
                 opened.append(connection)
                 if interrupted.is_set():
                     connection.hang_up()
-                return ask(connection)
+                return ask(connection, heard.put)
         except RedeError as error:
             return _of_peer(peer, error)
 
@@ -212,8 +218,8 @@ def _ask_all(
         futures = [pool.submit(ask_one, peer) for peer in peers]
         try:
             while wait(futures, POLL_INTERVAL_S).not_done:
-                meanwhile()
-            meanwhile()
+                _pass_on(heard, on_pending, check)
+            _pass_on(heard, on_pending, check)
             return [(peer, future.result()) for peer, future in zip(peers, futures, strict=True)]
         except BaseException:
             interrupted.set()
@@ -222,6 +228,12 @@ def _ask_all(
             for connection in opened:
                 connection.hang_up()
             raise
+
+
+def _pass_on(heard: Queue[Pending], on_pending: OnPending, check: Callable[[], None]) -> None:
+    check()
+    while not heard.empty():
+        on_pending(heard.get())
 
 
 def _of_peer(peer: Address, error: RedeError) -> errors.PeerUnreachableError:

@@ -158,7 +158,7 @@ class Connection:
 
         ``on_pending`` is given each "espera"; without progress for ``pending_s``, the peer is lost.
         """
-        place, done, since = 2**31, -1, 0.0
+        place, done, files, since = 2**31, -1, 0, 0.0
         while True:
             line = self.receive_line(timeout or self._timeouts.reply_s)
             if line is None:
@@ -166,8 +166,9 @@ class Connection:
             reply = codec.decode_reply(line, kind)
             if not isinstance(reply, codec.Pending):
                 return reply
-            if reply.place < place or reply.done > done:
+            if reply.place < place or reply.done > done or reply.files > files:
                 place, done = min(place, reply.place), max(done, reply.done)
+                files = max(files, reply.files)
                 since = time.monotonic()
             elif time.monotonic() - since > self._timeouts.pending_s:
                 raise ConnectionLostError("silent")
@@ -191,10 +192,11 @@ class Connection:
 
     def ask_lines(
         self, request: codec.Request, kind: type[Message], on_pending: OnPending | None = None
-    ) -> list[Message]:
+    ) -> codec.Lines[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, on_pending=on_pending)
-        return self.receive_lines(listing.bytes, listing.count, kind)
+        lines = self.receive_lines(listing.bytes, listing.count, kind)
+        return codec.Lines(lines, listing.total)
 
     def reply(self, message: object) -> None:
         """Send a reply without a body."""

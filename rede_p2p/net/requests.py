@@ -1,11 +1,12 @@
 """The side of a connection that answers: one request after another, and refusals in words."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rede_p2p.errors import ProtocolError, RedeError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
+from rede_p2p.protocol.fields import MAX_LISTING_BYTES, MAX_LISTING_LINES
 from rede_p2p.protocol.messages import Listing, Quit
 
 RequestType = TypeVar("RequestType")
@@ -63,7 +64,13 @@ def refuse(connection: Connection, error: RefusedError | ProtocolError, describe
     connection.reply(codec.Refusal(code, describe(error)))
 
 
-def reply_lines(connection: Connection, entries: Sequence[object]) -> None:
-    """Send a reply whose body is a listing."""
-    body = codec.encode_lines(entries)
-    connection.send(codec.encode_reply(Listing(len(body), len(entries))) + body)
+def reply_lines(connection: Connection, entries: Iterable[object], total: int = 0) -> None:
+    """Send a reply whose body is a listing, cut where it gets too long: there are ``total``."""
+    body, count = bytearray(), 0
+    for line in map(codec.encode_entry, entries):
+        if count == MAX_LISTING_LINES or len(body) + len(line) > MAX_LISTING_BYTES:
+            break
+        body += line
+        count += 1
+    head = Listing(len(body), count, total if total > count else 0)
+    connection.send(codec.encode_reply(head) + body)

@@ -122,12 +122,14 @@ class Refusal:
 class Pending:
     """After ``espera``: not yet, a line every second or two.
 
-    ``place`` is the asker's in a queue (1: the next); ``done`` of ``size`` bytes are prepared.
+    ``place`` is the asker's in a queue (1: the next); ``done`` of ``size`` bytes are prepared;
+    ``files`` were seen for a list, or were seen and written to it.
     """
 
     place: Annotated[int, Integer(0, 2**31)] = 0
     done: Annotated[int, Integer(0, 2**63 - 1)] = 0
     size: Annotated[int, Integer(0, 2**63 - 1)] = 0
+    files: Annotated[int, Integer(0, 2**63 - 1)] = 0
 
 
 class Request(Protocol):
@@ -142,6 +144,14 @@ Message = TypeVar("Message")
 RequestType = TypeVar("RequestType")
 
 
+class Lines(list[Message]):
+    """The lines of a listing; ``total`` is how many there are, of which these are the first."""
+
+    def __init__(self, lines: Iterable[Message], total: int = 0) -> None:
+        super().__init__(lines)
+        self.total = max(len(self), total)
+
+
 def encode_request(request: Request) -> bytes:
     """Return the request's line."""
     return _line(request.verb, request)
@@ -154,7 +164,12 @@ def encode_reply(reply: object) -> bytes:
 
 def encode_lines(entries: Iterable[object]) -> bytes:
     """Return a body of JSON lines."""
-    return b"".join(_json(entry) + b"\n" for entry in entries)
+    return b"".join(map(encode_entry, entries))
+
+
+def encode_entry(entry: object) -> bytes:
+    """Return one such line."""
+    return _json(entry) + b"\n"
 
 
 def decode_request(line: bytes, known: dict[str, type[RequestType]]) -> RequestType:

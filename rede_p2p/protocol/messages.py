@@ -211,10 +211,11 @@ class PortOffer:
 
 @dataclass(frozen=True)
 class Listing:
-    """``count`` JSON lines follow, in ``bytes`` bytes."""
+    """``count`` JSON lines follow, in ``bytes`` bytes; if they are not all, ``total`` says more."""
 
     bytes: fields.BodySize
     count: fields.Count
+    total: fields.Total = 0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from rede_p2p.net import discovery
 from rede_p2p.net.address import is_link_local, is_loopback
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.protocol import messages
+from rede_p2p.protocol.codec import Lines
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.announcer import Announcer
 from rede_p2p.tracker.joining import ask, refuse_pending, take_port
@@ -105,7 +106,7 @@ class TrackerClient:
         """Ask who else has a content, without waiting; the future may hold an error."""
         return self._hand(partial(self._ask_holders, content))
 
-    def search(self, text: str, *, exact: bool = False) -> list[messages.SearchResult]:
+    def search(self, text: str, *, exact: bool = False) -> Lines[messages.SearchResult]:
         """Ask which contents have a name like this; raise TrackerUnreachableError."""
         request = messages.Search(text, exact)
         return self.call(lambda c: c.ask_lines(request, messages.SearchResult, refuse_pending))

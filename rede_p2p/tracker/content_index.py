@@ -10,6 +10,7 @@ from threading import Lock
 
 from rede_p2p.content import safe_names
 from rede_p2p.errors import RefusedError
+from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry, SearchResult
 from rede_p2p.tracker.registry import Registration
 
@@ -77,7 +78,7 @@ class ContentIndex:
         with self._lock:
             return list(self._holders.get(root, ()))
 
-    def search(self, text: str, *, exact: bool) -> list[SearchResult]:
+    def search(self, text: str, *, exact: bool) -> Lines[SearchResult]:
         """List the contents with ``text`` in a name, whatever its case, or called exactly so.
 
         Names are compared by ``safe_names.normal_form``; exactly so, only if none is ``text``.
@@ -97,12 +98,15 @@ class ContentIndex:
             rows, complete = _those_that_fit(
                 (content, name) for name in names for content in self._names.get(name, ())
             )
+            total = 0
             if not complete:
+                total = sum(len(self._names.get(name, ())) for name in names)
                 rows, _ = _those_that_fit(self._least_announced_first(set(names)))
-            return [
+            found = [
                 SearchResult(name, size, root, len(self._holders[root]))
                 for (root, size), name in rows
             ]
+            return Lines(found, total)
 
     def _least_announced_first(self, meant: set[str]) -> Iterator[_Named]:
         yielded = set()

@@ -4,8 +4,9 @@ Names are looked up in the share list, roots in the seed store. A request that c
 RefusedError, which the thread of the connection puts into words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from time import monotonic
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
@@ -66,10 +67,10 @@ class RequestHandler:
     def _dispatch(self, request: PeerRequest) -> None:  # noqa: C901 - one branch a request
         match request:
             case messages.Ls():
-                shares = self._shares.shares()
-                reply_lines(self._connection, [self._shares.entry(share) for share in shares])
+                shares = self._shares.shares(self._connection.reply)
+                reply_lines(self._connection, self._entries(shares), len(shares))
             case messages.Stat():
-                share, root = self._shares.wait_hashed(request.name, self._report_hashing)
+                share, root = self._shares.wait_hashed(request.name, self._connection.reply)
                 self._connection.reply(messages.FileInfo(request.name, share.state.size, root))
             case messages.Get():
                 self._send_by_name(request)
@@ -86,8 +87,17 @@ class RequestHandler:
             case _:
                 messages.assert_never(request)
 
+    def _entries(self, shares: list[Share]) -> Iterator[messages.FileEntry]:
+        """Yield how each share is listed; very many take a while, and it is said how many are."""
+        said_at = monotonic()
+        for written, share in enumerate(shares):
+            if monotonic() - said_at >= self._timeouts.hash_report_s:
+                said_at = monotonic()
+                self._connection.reply(codec.Pending(files=len(shares) + written))
+            yield self._shares.entry(share)
+
     def _send_by_name(self, request: messages.Get) -> None:
-        share = self._shares.find(request.name)
+        share = self._shares.find(request.name, self._connection.reply)
         if share is None:
             raise RefusedError("no-such-file")
         size = share.state.size
@@ -113,7 +123,7 @@ class RequestHandler:
                 raise RefusedError("not-here")
         if layer is None:  # the database has lost it: compute it again
             self._hash_cache.forget(path)
-            share, root = self._shares.wait_hashed(seeded.name, self._report_hashing)
+            share, root = self._shares.wait_hashed(seeded.name, self._connection.reply)
             layer = self._hash_cache.layer(share.path, content)
             if root != content.root or layer is None:
                 raise RefusedError("not-here")
@@ -164,9 +174,6 @@ class RequestHandler:
         if self._session is not None:
             self._session.close()
             self._session = None
-
-    def _report_hashing(self, done: int, size: int) -> None:
-        self._connection.reply(codec.Pending(done=done, size=size))
 
     def _count_sent(self, name: str, key: bytes | str, size: int, length: int) -> None:
         """Count a file as served once all its bytes, or as many, have gone."""

@@ -1,17 +1,20 @@
 """What this peer shares: the lines ``name path`` of its list, and the files behind them.
 
 The list is read again when it changes; the files are looked at now and then, and when a peer asks
-for one. Paths leave this module only to be opened: on the wire there are only names. Owner: the
-peer, which must ``close`` it, and whose threads share it.
+for one. One thread reads the disk, and whoever asks waits for it: however many ask, and however
+slow the disk, it reads once. Paths leave this module only to be opened: on the wire there are only
+names. Owner: the peer, which must ``close`` it, and whose threads share it.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 from pathlib import Path
+from queue import Empty, Queue
 from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Thread
 from time import monotonic, time_ns
 
 from rede_p2p.content import disk, on_windows, safe_names
@@ -19,12 +22,15 @@ from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.errors import DiskError, NoSuchFileError, UnsafeNameError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
+from rede_p2p.net.connection import OnPending
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload import list_file
 from rede_p2p.upload.list_file import Line
 
 SCAN_COST_FACTOR = 50  # times what a scan of all files takes pass before the next one, at least
+ASKED_COST_FACTOR = 5  # the same where a peer asks: strangers cannot keep the disk busy
 MAX_PROBLEMS_REPORTED = 5  # lines named one by one; the others are only counted
 
 
@@ -42,12 +48,13 @@ class Share:
 class _View:
     """What one look at the disk found; replaced whole, so that readers need no lock."""
 
-    looked_at: float = float("-inf")  # on the monotonic clock
+    looked_at: float = -inf  # on the monotonic clock, when the look began
     list_state: FileState | None = None
     lines: tuple[Line | ListProblem, ...] = ()
     shares: dict[str, Share] = field(default_factory=dict)  # by name
     by_path: dict[str, Share] = field(default_factory=dict)
     problems: list[ListProblem] = field(default_factory=list)
+    cost_s: float = 0.0  # how long it took
 
 
 class ShareList:
@@ -65,8 +72,8 @@ class ShareList:
         self._timeouts = timeouts
         self._post = post
         self._changed: Callable[[], None] = lambda: None
-        self._lock = Lock()  # guards the replacing of _view, and is held while the disk is read
-        self._view = _View()
+        self._view = self._looking = _View()  # the last look, and the one that may be under way
+        self._asks: Queue[Flag] = Queue()  # each is set when the view is fresh
         self._restless: set[str] = set()  # paths to hash once they are quiet
         self._stopped = Flag()
         self._thread = Thread(target=self._watch, name="share list")
@@ -75,15 +82,19 @@ class ShareList:
     def close(self) -> None:
         """Stop watching the list, and wait for the thread."""
         self._stopped.set()
+        self._asks.put(Flag())
         self._thread.join()
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed``, in any thread, when another file is shared, or one was hashed."""
         self._changed = self._hash_cache.changed = changed
 
-    def shares(self) -> list[Share]:
-        """List what is shared now, in the order of the list."""
-        return list(self._look().shares.values())
+    def shares(self, report: OnPending = lambda _: None) -> list[Share]:
+        """List what is shared now, in the order of the list.
+
+        While the disk is read ``report`` is called every ``hash_report_s``, here as in ``find``.
+        """
+        return list(self._fresh(self._timeouts.list_poll_s, report).shares.values())
 
     def entry(self, share: Share) -> FileEntry:
         """Return how a share is listed; the root is None until the file is hashed."""
@@ -95,40 +106,41 @@ class ShareList:
         entries = map(self.entry, self._view.shares.values())
         return {entry for entry in entries if entry.root is not None}
 
-    def find(self, name: str) -> Share | None:
+    def find(self, name: str, report: OnPending = lambda _: None) -> Share | None:
         """Return the share of that name, in its present state."""
-        share = _look_again(self._look(only_list=True).shares.get(name))
-        return share or _look_again(self._look().shares.get(name))
+        share = _look_again(self._fresh(inf, report).shares.get(name))
+        max_age_s = self._timeouts.list_poll_s
+        return share or _look_again(self._fresh(max_age_s, report).shares.get(name))
 
-    def wait_hashed(self, name: str, report: Callable[[int, int], None]) -> tuple[Share, bytes]:
+    def wait_hashed(self, name: str, report: OnPending) -> tuple[Share, bytes]:
         """Return the share of that name and its root, once it is hashed.
 
         Until then ``report`` is called every ``hash_report_s`` with the bytes hashed so far and the
         bytes of the file, both 0 while it must first be quiet. Raises NoSuchFileError, and
         DiskError if the file cannot be hashed, ``changed`` if it does not get quiet.
         """
+        share = self.find(name, report)
         patience = monotonic() + self._timeouts.max_quiet_wait_s
-        while True:
-            share = self.find(name)  # each time: the file may change while it waits for its turn
-            if share is None:
-                raise NoSuchFileError(name, self._list_path.name)
+        while share is not None:
             known = self._hash_cache.known(share.path, share.state)
             if known is None and (wait_s := self._quiet_in_s(share.state)):
                 pause_s = min(wait_s, self._timeouts.hash_report_s)
                 if monotonic() > patience or self._stopped.wait(pause_s):
                     raise DiskError(share.path, "changed")
-                report(0, 0)
-                continue
-            root = self._hash_cache.wait(share.path, share.state, self._timeouts.hash_report_s)
-            if root is not None:
-                return share, root
-            report(self._hash_cache.progress(share.path), share.state.size)
+                report(Pending())
+            else:
+                root = self._hash_cache.wait(share.path, share.state, self._timeouts.hash_report_s)
+                if root is not None:
+                    return share, root
+                report(Pending(done=self._hash_cache.progress(share.path), size=share.state.size))
+            share = self.find(name, report)  # again: it may change while it waits for its turn
+        raise NoSuchFileError(name, self._list_path.name)
 
     def find_content(self, root: bytes) -> Share | None:
         """Return a share that is this content in its present state."""
         # A look at the list for each of many small files would cost as much as sending them.
         for look_at_list in (False, True):
-            view = self._look(only_list=True) if look_at_list else self._view
+            view = self._fresh(inf, None) if look_at_list else self._view
             for path in self._hash_cache.paths(root):
                 share = _look_again(view.by_path.get(path))
                 if share is not None and self._hash_cache.known(path, share.state) == root:
@@ -149,9 +161,11 @@ class ShareList:
             self._hash_cache.want(share.path, share.state.size)
 
     def _hash_quieted(self) -> None:
-        """Look again at the files that were not quiet."""
+        """Look again at the files that were not quiet, until somebody asks or the program ends."""
         view = self._view
         for path in tuple(self._restless):
+            if not self._asks.empty():
+                return
             share = _look_again(view.by_path.get(path))
             if share is None:
                 self._restless.discard(path)
@@ -159,26 +173,52 @@ class ShareList:
                 view.by_path[path] = view.shares[share.name] = share  # which ``entries`` compares
                 self._hash_if_quiet(share)
 
-    def _watch(self) -> None:
-        """Post problems and start hashing even while no peer asks."""
-        due = now = monotonic()
-        while True:
-            self._look(only_list=now < due)
-            self._hash_quieted()
-            if now >= due:
-                due = now + max(self._timeouts.file_scan_s, SCAN_COST_FACTOR * (monotonic() - now))
-            if self._stopped.wait(self._timeouts.list_poll_s):
-                return
-            now = monotonic()
+    def _fresh(self, max_age_s: float, report: OnPending | None) -> _View:
+        """Return a view of the list as it is, and of its files as they were not long ago.
 
-    def _look(self, *, only_list: bool = False) -> _View:
-        """Look at the list, and at the files too if the last look is old or the list changed."""
-        with self._lock:
-            old, state = self._view, disk.file_state(self._list_path)
-            young = only_list or monotonic() - old.looked_at < self._timeouts.list_poll_s
-            if state == old.list_state and young:
-                return old
-            new = self._view = _read_view(self._list_path, state, old)
+        Without ``report`` the last view is good enough after ``hash_report_s``.
+        """
+        if not self._is_fresh(max_age_s):
+            self._asks.put(looked := Flag())
+            while not looked.wait(self._timeouts.hash_report_s) and not self._stopped.is_set():
+                if report is None:
+                    break
+                report(Pending(files=1 + len(self._looking.shares)))  # with the one it is at
+        return self._view
+
+    def _is_fresh(self, max_age_s: float, cost_factor: int = ASKED_COST_FACTOR) -> bool:
+        view = self._view
+        if monotonic() - view.looked_at >= max(max_age_s, cost_factor * view.cost_s):
+            return False
+        return disk.file_state(self._list_path) == view.list_state
+
+    def _watch(self) -> None:
+        """Look when somebody asks; post problems and start hashing even while nobody does."""
+        times = self._timeouts
+        self._look()
+        while not self._stopped.is_set():
+            try:
+                ask = self._asks.get(timeout=times.list_poll_s)
+            except Empty:
+                if self._is_fresh(times.file_scan_s, SCAN_COST_FACTOR):
+                    self._hash_quieted()
+                else:
+                    self._look()
+            else:
+                if not self._is_fresh(times.list_poll_s):
+                    self._look()
+                ask.set()
+
+    def _look(self) -> None:
+        """Look at the list, and at all files."""
+        old, state = self._view, disk.file_state(self._list_path)
+        unchanged = state is not None and state == old.list_state
+        lines = old.lines if unchanged else list_file.read(self._list_path)
+        new = self._looking = _View(monotonic(), state, lines)
+        _fill(new, self._list_path, self._stopped)
+        if self._stopped.is_set():
+            return
+        self._view = new = replace(new, cost_s=monotonic() - new.looked_at)
         if new.shares != old.shares:
             self._changed()
         posted = set(old.problems)
@@ -189,9 +229,9 @@ class ShareList:
         if more > 0:
             self._post(MoreListProblems(str(self._list_path), more))
         for path, share in new.by_path.items():
-            if self._hash_cache.known(path, share.state) is None and share != old.by_path.get(path):
+            is_news = share != old.by_path.get(path) or path in self._restless
+            if is_news and self._hash_cache.known(path, share.state) is None:
                 self._hash_if_quiet(share)
-        return new
 
 
 def _look_again(share: Share | None) -> Share | None:
@@ -206,18 +246,18 @@ def _look_again(share: Share | None) -> Share | None:
     return replace(share, state=state)
 
 
-def _read_view(list_path: Path, state: FileState | None, old: _View) -> _View:
-    lines = old.lines if state == old.list_state and state else list_file.read(list_path)
-    view = _View(monotonic(), state, lines)
-    for entry in lines:
+def _fill(view: _View, list_path: Path, stopped: Flag) -> None:
+    """Find the files of every line, unless the program ends."""
+    for entry in view.lines:
         for share in [entry] if isinstance(entry, ListProblem) else _expand(list_path, entry):
+            if stopped.is_set():
+                return
             if isinstance(share, ListProblem):
                 view.problems.append(share)
             elif view.shares.setdefault(share.name, share) is not share:
                 view.problems.append(ListProblem(str(list_path), entry.line, "twice", share.name))
             else:
                 view.by_path.setdefault(share.path, share)  # of two names for one file, the first
-    return view
 
 
 def _expand(list_path: Path, line: Line) -> Iterator[Share | ListProblem]:

@@ -363,6 +363,7 @@ def test_one_who_says_wait_is_waited_for_and_heard(pair):
         b"espera\n",
         b'espera {"place": 1}\nespera {"place": 2}\n',
         b'espera {"done": 2}\nespera {"done": 1}\n',
+        b'espera {"files": 2}\nespera {"files": 1}\n',
         b'espera {"size": 1}\nespera {"size": 2}\n',
     ],
 )
@@ -384,11 +385,11 @@ def test_one_who_never_says_anything_better_is_given_up(said):
             staller.join()
 
 
-@pytest.mark.parametrize("field", ["place", "done"])
+@pytest.mark.parametrize("field", ["place", "done", "files"])
 def test_one_who_says_something_better_each_time_is_waited_for(field):
     said = [b'espera {"%s": %d}\n' % (field.encode(), n) for n in range(100, 200)]
     with connected(pending_s=0.0) as (bare, connection):  # each line is later than that
-        bare.sendall(b"".join(said if field == "done" else reversed(said)) + b"ok\n")
+        bare.sendall(b"".join(said if field != "place" else reversed(said)) + b"ok\n")
         assert connection.ask(Ls(), Ok) == Ok()
 
 

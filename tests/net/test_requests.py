@@ -10,7 +10,9 @@ import pytest
 from listening import SOON, connected, send_and_leave
 
 from rede_p2p.errors import ConnectionLostError, ProtocolError, RefusedError
-from rede_p2p.net.requests import refuse, requests, serve
+from rede_p2p.net import requests as net_requests
+from rede_p2p.net.connection import Connection
+from rede_p2p.net.requests import refuse, reply_lines, requests, serve
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import TO_PEER, TO_TRACKER, Announce, FileEntry, Ls, Ok, Quit, Stat
 
@@ -195,3 +197,21 @@ def test_a_connection_that_is_lost_while_answering_is_told_to_the_caller(pair):
         serve(connection, TO_PEER, lambda: SOON, answer, why)
     connection.hang_up()
     assert heard_by(bare) == b""
+
+
+# Listings.
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "come"), [("LINES", 25, 25), ("BYTES", 700, 23), ("LINES", 30, 30)]
+)
+def test_a_listing_is_cut_at_what_a_reply_may_hold_and_says_of_how_many(
+    pair, monkeypatch, limit, value, come
+):
+    bare, far = pair
+    monkeypatch.setattr(net_requests, f"MAX_LISTING_{limit}", value)
+    some = [FileEntry(f"{number:03}", 1000 + number) for number in range(30)]  # 30 bytes each
+    reply_lines(far, iter(some), 30)
+    lines = Connection(bare).ask_lines(Ls(), FileEntry)
+    assert lines == some[:come]
+    assert lines.total == 30

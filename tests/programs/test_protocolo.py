@@ -99,7 +99,7 @@ LIMITS = {
     "banda de cada vaga, por segundo, com `--limite`": upload_slots.MIN_RATE_BYTES_PER_S,
     "o maior corpo que não espera vaga": upload_slots.MAX_SMALL_BODY_BYTES,
     "entre duas `espera` na fila": DEFAULT.place_report_s,
-    "entre duas `espera` do cálculo da raiz": DEFAULT.hash_report_s,
+    "entre duas `espera` do cálculo da raiz, ou de uma lista": DEFAULT.hash_report_s,
     "sem mudar, antes de um arquivo ser anunciado": DEFAULT.quiet_s,
     "para um arquivo pedido parar de mudar": DEFAULT.max_quiet_wait_s,
     "primeira pausa antes de voltar ao tracker": DEFAULT.first_rejoin_pause_s,

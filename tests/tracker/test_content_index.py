@@ -141,7 +141,11 @@ def test_an_answer_has_an_end_even_if_all_contents_have_one_name(monkeypatch, ex
     monkeypatch.setattr(content_index, "MAX_SEARCH_LINES", 3)
     table = ContentIndex()
     table.announce(SEATS[0], [FileEntry("name", size, ROOTS[0]) for size in range(9)])
-    assert len(table.search("name", exact=exact)) == 3
+    found = table.search("name", exact=exact)
+    assert (len(found), found.total) == (3, 9)
+    table.withdraw(SEATS[0], [FileEntry("name", size, ROOTS[0]) for size in range(3, 9)])
+    found = table.search("name", exact=exact)
+    assert (len(found), found.total) == (3, 3)
 
 
 def test_an_answer_has_an_end_in_bytes_too(monkeypatch):

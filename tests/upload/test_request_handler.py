@@ -7,7 +7,8 @@ import random
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from queue import Queue
-from threading import Thread
+from threading import Event, Semaphore, Thread, current_thread
+from time import monotonic
 
 import pytest
 from lies import UNSAFE_NAMES
@@ -39,6 +40,7 @@ from rede_p2p.protocol.messages import (
     Stat,
 )
 from rede_p2p.timeouts import Timeouts
+from rede_p2p.upload import share_list
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.upload_slots import UploadSlots
@@ -205,6 +207,106 @@ def test_while_a_file_is_hashed_how_far_that_is_is_reported(tmp_path, host):
         with pytest.raises(EnoughError):
             buyer.ask(Stat("huge"), FileInfo, on_pending=hear)
     assert {(pending.place, pending.size) for pending in heard} == {(0, 2**36)}
+
+
+@contextmanager
+def slow_disk(monkeypatch, look):
+    """Have ``look`` called before each file of the folder "many" is found."""
+
+    def file_state(path, **how):
+        if "/many/" in str(path):
+            look()
+        return real(path, **how)
+
+    with monkeypatch.context() as patched:
+        real = share_list.disk.file_state
+        patched.setattr(share_list.disk, "file_state", file_state)
+        yield
+
+
+@pytest.mark.parametrize("request_", [Ls(), Stat("many/3"), Get("many/3"), Stat("nowhere")])
+def test_on_a_slow_disk_the_list_comes_after_reports_and_not_after_a_deadline(
+    tmp_path, host, monkeypatch, request_
+):
+    heard, more = [], Semaphore(0)
+
+    def hear(pending):
+        heard.append(pending.files)
+        more.release()
+
+    def wait_for_some_reports():
+        if current_thread().name == "share list":  # and not where one file is looked at again
+            for _ in range(5):
+                more.acquire(timeout=SOON)
+
+    with selling(tmp_path, host, hash_report_s=0.02) as seller:
+        for number in range(5):
+            seller.file(f"many/{number}", b"x")
+        with slow_disk(monkeypatch, wait_for_some_reports):
+            seller.share("many many\n")
+            with dial(
+                seller.address, timeouts=Timeouts(reply_s=0.4)
+            ) as buyer:  # five seconds in all
+                if request_ == Ls():
+                    assert len(buyer.ask_lines(request_, FileEntry, hear)) == 5
+                elif request_ == Stat("nowhere"):
+                    with pytest.raises(RefusedError):
+                        buyer.ask(request_, FileInfo, on_pending=hear)
+                else:
+                    kind = FileInfo if isinstance(request_, Stat) else FileData
+                    assert buyer.ask(request_, kind, on_pending=hear)
+    assert set(heard) >= {1, 2, 3, 4, 5}
+    assert 0 not in heard  # which would say that a file must first be quiet
+
+
+def test_while_a_look_is_slow_the_last_one_answers_unless_the_list_has_changed(
+    tmp_path, host, monkeypatch
+):
+    looking, goes_on = Event(), Event()
+
+    def block():
+        looking.set()
+        goes_on.wait(SOON)
+
+    monkeypatch.setattr(share_list, "SCAN_COST_FACTOR", 0)
+    with selling(tmp_path, host, list_poll_s=0.02, file_scan_s=0.02, hash_report_s=0.02) as seller:
+        seller.file("many/1", b"x")
+        seller.share("many many\nsmall small.txt\n")
+        with dial(seller.address) as buyer:
+            buyer.ask(Stat("small"), FileInfo)
+            with slow_disk(monkeypatch, block):
+                assert looking.wait(SOON)
+                assert buyer.ask(Stat("small"), FileInfo).size == 10
+                assert body(buyer, Get("small")) == SMALL
+                assert not goes_on.is_set()
+                seller.share("many many\n")
+                with pytest.raises(RefusedError, match="no-such-file"):
+                    buyer.ask(Stat("small"), FileInfo, on_pending=lambda _: goes_on.set())
+                assert goes_on.is_set()
+
+
+def test_a_list_that_takes_long_to_write_is_reported_too(tmp_path, host):
+    heard = []
+    with selling(tmp_path, host, hash_report_s=0.0) as seller, dial(seller.address) as buyer:
+        assert len(buyer.ask_lines(Ls(), FileEntry, heard.append)) == 5
+    assert [pending.files for pending in heard][-5:] == [5, 6, 7, 8, 9]
+
+
+def test_who_asks_again_and_again_has_no_disk_read_each_time(tmp_path, host, monkeypatch):
+    looks, never, began = [], Event(), monotonic()
+
+    def be_slow():
+        looks.append("a look")
+        never.wait(0.1)
+
+    with selling(tmp_path, host, list_poll_s=0.0) as seller:
+        seller.file("many/1", b"x")
+        seller.share("many many\n")
+        with slow_disk(monkeypatch, be_slow), dial(seller.address) as buyer:
+            for _ in range(20):
+                assert len(buyer.ask_lines(Ls(), FileEntry)) == 1
+                assert refusal(buyer, Stat("nowhere")) == "no-such-file"
+    assert len(looks) <= 2 + (monotonic() - began) / (share_list.ASKED_COST_FACTOR * 0.1)
 
 
 # Bytes by name.

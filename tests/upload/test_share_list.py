@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from queue import Queue
+from threading import Event, Thread, current_thread
 
 import pytest
 from listening import SOON
@@ -14,6 +15,7 @@ from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.errors import DiskError
 from rede_p2p.events import ListProblem, MoreListProblems
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import share_list
@@ -369,6 +371,28 @@ def test_a_content_that_is_known_but_not_listed_is_not_shared(shared):
     assert shares.find_content(root) is None
 
 
+def test_closing_does_not_wait_for_a_slow_disk(shared, monkeypatch):
+    looked, closing = [], Thread(target=lambda: shared.shares.close())
+
+    def file_state(path, **how):
+        if "/many/" in str(path):
+            looked.append(path)
+            if not closing.ident:
+                closing.start()
+            shared.shares._stopped.wait(SOON)
+        return real(path, **how)
+
+    real = share_list.disk.file_state
+    monkeypatch.setattr(share_list.disk, "file_state", file_state)
+    for number in range(100):
+        shared.file(f"many/{number}")
+    shared.write_list("")
+    shared.open()
+    shared.write_list("m ./many\n")
+    eventually(lambda: closing.ident and not closing.is_alive())
+    assert len(looked) == 1
+
+
 def test_ten_thousand_shares_are_listed_and_found(shared):
     folder = shared.folder / "many"
     folder.mkdir()
@@ -384,7 +408,10 @@ def test_ten_thousand_shares_are_listed_and_found(shared):
 # Files that are still being written.
 
 
-def test_a_file_that_is_still_being_copied_is_announced_once_it_is_whole(shared, monkeypatch):
+@pytest.mark.parametrize("file_scan_s", [0.0, 60.0], ids=["always scanned", "looked at alone"])
+def test_a_file_that_is_still_being_copied_is_announced_once_it_is_whole(
+    shared, monkeypatch, file_scan_s
+):
     path = shared.file("a.bin", b"half")
     began_ns, seconds, looks = path.stat().st_mtime_ns, [0], []
 
@@ -393,8 +420,9 @@ def test_a_file_that_is_still_being_copied_is_announced_once_it_is_whole(shared,
         return began_ns + seconds[0] * 10**9
 
     monkeypatch.setattr(share_list, "time_ns", clock)
+    monkeypatch.setattr(share_list, "SCAN_COST_FACTOR", 0)
     shared.write_list("a a.bin\n")
-    shares = shared.open(quiet_s=60.0, list_poll_s=0.02, file_scan_s=0.02)
+    shares = shared.open(quiet_s=60.0, list_poll_s=0.02, file_scan_s=file_scan_s)
     for seconds[0] in (40, 80, 120):
         with path.open("ab") as file:
             file.write(b"more")
@@ -410,10 +438,9 @@ def test_who_asks_for_a_file_that_just_changed_is_told_to_wait_and_then_its_root
     path = shared.file("a.txt", b"now")
     shared.write_list("a a.txt\n")
     shares, reports = shared.open(quiet_s=0.5, hash_report_s=0.05), []
-    share, root = shares.wait_hashed("a", lambda done, size: reports.append((done, size)))
+    share, root = shares.wait_hashed("a", reports.append)
     assert (share.path, root) == (str(path), root_of(b"now"))
-    assert reports
-    assert set(reports) == {(0, 0)}
+    assert set(reports) == {Pending()}
 
 
 def test_who_asks_for_a_file_that_never_gets_quiet_is_told_so_and_never_hangs(shared):
@@ -421,13 +448,27 @@ def test_who_asks_for_a_file_that_never_gets_quiet_is_told_so_and_never_hangs(sh
     shared.write_list("a a.log\n")
     shares = shared.open(quiet_s=60.0, max_quiet_wait_s=0.3, hash_report_s=0.05)
 
-    def grow(_done, _size):
+    def grow(_pending):
         with path.open("ab") as file:
             file.write(b"line\n")
 
     with pytest.raises(DiskError) as caught:
         shares.wait_hashed("a", grow)
     assert caught.value.kind == "changed"
+
+
+def test_the_time_that_a_slow_list_takes_is_not_that_of_a_file_to_get_quiet(shared, monkeypatch):
+    def file_state(path, **how):
+        if current_thread().name == "share list" and str(path).endswith("a.txt"):
+            Event().wait(0.4)
+        return real(path, **how)
+
+    real = share_list.disk.file_state
+    monkeypatch.setattr(share_list.disk, "file_state", file_state)
+    shared.write_list("a a.txt\n")
+    shared.file("a.txt", b"now")
+    shares = shared.open(quiet_s=0.5, max_quiet_wait_s=0.2, hash_report_s=0.02)
+    assert shares.wait_hashed("a", lambda _: None)[1] == root_of(b"now")
 
 
 def test_a_file_of_which_the_root_is_known_need_not_be_quiet(shared):
