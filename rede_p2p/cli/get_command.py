@@ -1,5 +1,6 @@
 """The command ``get``: finds what its words mean, follows the download, shows its result."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from rede_p2p.cli.terminal import failure
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.on_windows import short
-from rede_p2p.download import resolve
+from rede_p2p.download import folders, resolve
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.transfers import Results, Transfer
 from rede_p2p.errors import Address, BadUsageError, RedeError
@@ -28,12 +29,15 @@ def get(session: Session, command: Command) -> None:
     words, new_name = _take_new_name(command.words)
     address, names = _read(words)
     try:
-        requests, failed, unlisted = _choose(session, address, names)
+        requests, failed, unlisted, empty = _choose(session, address, names)
     except RedeError as none:
         session.terminal.tell(none, [fact_of(name, None, none) for name in names])
         raise
     if unlisted:
         session.terminal.note(texts.unlisted(unlisted))
+    failed += _make_folders(session, empty)
+    if not requests and not failed:
+        return
     if new_name is not None:
         if len(requests) + len(failed) > 1:
             raise BadUsageError("como")
@@ -47,6 +51,19 @@ def get(session: Session, command: Command) -> None:
     number, title = transfer.number, texts.title(transfer.names)
     hint = f"status, esperar, cancelar {number}"
     session.terminal.note(f"[{number}] {title} em segundo plano: {hint}")
+
+
+def _make_folders(session: Session, names: Sequence[str]) -> list[tuple[str, RedeError]]:
+    """Make the empty folders of a download; return those that could not be made, and why."""
+    failed: list[tuple[str, RedeError]] = []
+    for name in names:
+        try:
+            folders.make(session.context.folder, name)
+        except RedeError as error:
+            failed.append((name, error))
+    if names:
+        session.terminal.note(texts.empty_folders(len(names) - len(failed)))
+    return failed
 
 
 def _take_new_name(words: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:

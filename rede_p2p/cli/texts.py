@@ -18,6 +18,7 @@ LIST_LINE = {  # what is wrong with a line of the share list
     "no-path": "faltou o caminho depois do nome: {}",
     "missing": "não existe o arquivo {}",
     "denied": "sem permissão para ler {}",
+    "not-file": "não é um arquivo nem uma pasta: {}",
     "twice": "o nome {} já apareceu antes; vale o primeiro",
     "name-unsafe": "nome que não se pode compartilhar: {}",
 }
@@ -96,6 +97,11 @@ def fetched(fresh: int, already: int) -> str:
 def cut(shown: int, total: int) -> str:
     """Return that a list has more than is shown of it."""
     return f"mostrando {shown:,} de {total:,}; buscar <TEXTO> mostra menos".replace(",", ".")
+
+
+def empty_folders(made: int) -> str:
+    """Return how many empty folders of a download were made."""
+    return count(made, "pasta vazia", "pastas vazias")
 
 
 def unlisted(files: int) -> str:

@@ -32,6 +32,7 @@ class Selection(NamedTuple):
     requests: list[DownloadRequest]
     failed: list[tuple[str, RedeError]]
     unlisted: int = 0  # files that the peers share beyond what their lists hold
+    folders: Sequence[str] = ()  # the empty ones
 
 
 def select(
@@ -99,39 +100,48 @@ def _match(
     patterns: Sequence[str], peers: Sequence[Address], connect: Connect, on_pending: OnPending
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
-    lists = list_all(peers, connect, on_pending)
-    shared = _contents(lists)
+    lists = list_all(peers, connect, on_pending, folders=True)
+    shared, empty = _contents(lists)
     meant: dict[str, None] = {}  # in order, each once
+    folders: dict[str, None] = {}
     failed: list[tuple[str, RedeError]] = []
     for pattern in patterns:
-        names = _names(pattern, shared)
-        if not names:
+        names, empty_ones = _names(pattern, shared), _names(pattern, empty)
+        folders.update(dict.fromkeys(empty_ones))
+        if not names and not empty_ones:
             failed.append((pattern, errors.NoSuchFileError(pattern, _places(peers))))
         meant.update(dict.fromkeys(names))
     together = " ".join(patterns)
     if failed and len(patterns) > 1 and safe_names.matching(together, shared):
         raise errors.BadUsageError("blanks", together)
-    if failed and not meant:
+    if failed and not meant and not folders:
         raise failed[0][1]
     unlisted = sum(files.total - len(files) for _, files in lists)
-    found = Selection([], failed, unlisted)
+    found = Selection([], failed, unlisted, list(folders))
     for name in meant:
         _add(found, name, shared[name], lambda name: find(name, peers, connect, on_pending))
-    if not found.requests and len(failed) == 1:
+    if not found.requests and not folders and len(failed) == 1:
         raise failed[0][1]
     return found
 
 
 def _contents(
     lists: Sequence[tuple[Address, Sequence[FileEntry]]],
-) -> dict[str, dict[Content | None, list[Address]]]:
-    """Return who shares what under each name; what is not hashed yet has no content."""
+) -> tuple[dict[str, dict[Content | None, list[Address]]], dict[str, None]]:
+    """Return who shares what under each name, and the names of empty folders.
+
+    What is not hashed yet has no content.
+    """
     shared: dict[str, dict[Content | None, list[Address]]] = {}
+    folders: dict[str, None] = {}
     for peer, files in lists:
         for file in files:
+            if file.name.endswith("/"):
+                folders[file.name] = None
+                continue
             content = None if file.root is None else Content(file.root, file.size)
             shared.setdefault(file.name, {}).setdefault(content, []).append(peer)
-    return shared
+    return shared, folders
 
 
 def _add(
@@ -160,12 +170,15 @@ def agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest
 
 
 def list_all(
-    peers: Sequence[Address], connect: Connect, on_pending: OnPending
+    peers: Sequence[Address], connect: Connect, on_pending: OnPending, *, folders: bool = False
 ) -> list[tuple[Address, Lines[FileEntry]]]:
-    """Ask every peer for its list; raise the first failure when none answers."""
+    """Ask every peer for its list, with empty ``folders`` or without.
+
+    Raises the first failure when none answers.
+    """
 
     def ask(connection: Connection, report: OnPending) -> Lines[FileEntry]:
-        return connection.ask_lines(Ls(), FileEntry, report)
+        return connection.ask_lines(Ls(folders), FileEntry, report)
 
     answers = _ask_all(peers, connect, ask, on_pending)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]

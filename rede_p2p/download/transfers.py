@@ -24,7 +24,7 @@ from rede_p2p.errors import (
     VerificationError,
 )
 from rede_p2p.events import Event, Progress, TransferEnded
-from rede_p2p.upload.share_list import Share
+from rede_p2p.upload.shared_files import Share
 
 MAX_RENEWALS = 3  # of one file, while it changes again and again
 

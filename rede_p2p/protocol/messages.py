@@ -64,9 +64,10 @@ class LocateTracker:
 
 @dataclass(frozen=True)
 class Ls:
-    """What do you share?"""
+    """What do you share? With ``folders``, an empty folder is a line whose name ends with ``/``."""
 
     verb: ClassVar[str] = "ls"
+    folders: fields.Bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ RefusedError, which the thread of the connection puts into words.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from time import monotonic
 
 from rede_p2p.content import disk, merkle
@@ -18,7 +19,8 @@ from rede_p2p.protocol import codec, messages
 from rede_p2p.protocol.messages import FileData, PeerRequest
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload.seed_store import SeededContent, SeedStore
-from rede_p2p.upload.share_list import Share, ShareList
+from rede_p2p.upload.share_list import ShareList
+from rede_p2p.upload.shared_files import Share
 from rede_p2p.upload.upload_session import UploadSession
 from rede_p2p.upload.upload_slots import Upload, UploadSlots
 
@@ -68,7 +70,9 @@ class RequestHandler:
         match request:
             case messages.Ls():
                 shares = self._shares.shares(self._connection.reply)
-                reply_lines(self._connection, self._entries(shares), len(shares))
+                empty = self._shares.empty_folders() if request.folders else []
+                lines = chain(self._entries(shares), (messages.FileEntry(n, 0) for n in empty))
+                reply_lines(self._connection, lines, len(shares) + len(empty))
             case messages.Stat():
                 share, root = self._shares.wait_hashed(request.name, self._connection.reply)
                 self._connection.reply(messages.FileInfo(request.name, share.state.size, root))

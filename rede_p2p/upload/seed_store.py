@@ -16,7 +16,8 @@ from rede_p2p.content.disk import FileState
 from rede_p2p.content.merkle import Content
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.upload.offer_picker import OfferPicker
-from rede_p2p.upload.share_list import Share, ShareList
+from rede_p2p.upload.share_list import ShareList
+from rede_p2p.upload.shared_files import Share
 
 MAX_CHECKED_BYTES = 1024 * 1024  # read for one complaint, which costs no more than it does to serve
 

@@ -2,14 +2,12 @@
 
 The list is read again when it changes; the files are looked at now and then, and when a peer asks
 for one. One thread reads the disk, and whoever asks waits for it: however many ask, and however
-slow the disk, it reads once. Paths leave this module only to be opened: on the wire there are only
+slow the disk, it reads once. Paths leave this package only to be opened: on the wire there are only
 names. Owner: the peer, which must ``close`` it, and whose threads share it.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import inf
 from pathlib import Path
 from queue import Empty, Queue
@@ -17,31 +15,22 @@ from threading import Event as Flag
 from threading import Thread
 from time import monotonic, time_ns
 
-from rede_p2p.content import disk, on_windows, safe_names
+from rede_p2p.content import disk
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.errors import DiskError, NoSuchFileError, UnsafeNameError
+from rede_p2p.errors import DiskError, NoSuchFileError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
 from rede_p2p.net.connection import OnPending
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import DEFAULT, Timeouts
-from rede_p2p.upload import list_file
+from rede_p2p.upload import list_file, shared_files
 from rede_p2p.upload.list_file import Line
+from rede_p2p.upload.shared_files import Share
 
 SCAN_COST_FACTOR = 50  # times what a scan of all files takes pass before the next one, at least
 ASKED_COST_FACTOR = 5  # the same where a peer asks: strangers cannot keep the disk busy
 MAX_PROBLEMS_REPORTED = 5  # lines named one by one; the others are only counted
-
-
-@dataclass(frozen=True)
-class Share:
-    """One shared file: its public name, where it is, and its state when last looked at."""
-
-    name: str
-    path: str
-    state: FileState
-    folder: str | None = None  # the shared folder it is in, out of which no link is followed
 
 
 @dataclass(frozen=True)
@@ -53,6 +42,7 @@ class _View:
     lines: tuple[Line | ListProblem, ...] = ()
     shares: dict[str, Share] = field(default_factory=dict)  # by name
     by_path: dict[str, Share] = field(default_factory=dict)
+    empty_folders: list[str] = field(default_factory=list)  # public names that end with "/"
     problems: list[ListProblem] = field(default_factory=list)
     cost_s: float = 0.0  # how long it took
 
@@ -96,6 +86,10 @@ class ShareList:
         """
         return list(self._fresh(self._timeouts.list_poll_s, report).shares.values())
 
+    def empty_folders(self) -> list[str]:
+        """Return the names of the folders of the last look in which nothing is shared."""
+        return list(self._view.empty_folders)
+
     def entry(self, share: Share) -> FileEntry:
         """Return how a share is listed; the root is None until the file is hashed."""
         root = self._hash_cache.known(share.path, share.state)
@@ -108,9 +102,9 @@ class ShareList:
 
     def find(self, name: str, report: OnPending = lambda _: None) -> Share | None:
         """Return the share of that name, in its present state."""
-        share = _look_again(self._fresh(inf, report).shares.get(name))
+        share = shared_files.look_again(self._fresh(inf, report).shares.get(name))
         max_age_s = self._timeouts.list_poll_s
-        return share or _look_again(self._fresh(max_age_s, report).shares.get(name))
+        return share or shared_files.look_again(self._fresh(max_age_s, report).shares.get(name))
 
     def wait_hashed(self, name: str, report: OnPending) -> tuple[Share, bytes]:
         """Return the share of that name and its root, once it is hashed.
@@ -142,7 +136,7 @@ class ShareList:
         for look_at_list in (False, True):
             view = self._fresh(inf, None) if look_at_list else self._view
             for path in self._hash_cache.paths(root):
-                share = _look_again(view.by_path.get(path))
+                share = shared_files.look_again(view.by_path.get(path))
                 if share is not None and self._hash_cache.known(path, share.state) == root:
                     return share
         return None
@@ -166,7 +160,7 @@ class ShareList:
         for path in tuple(self._restless):
             if not self._asks.empty():
                 return
-            share = _look_again(view.by_path.get(path))
+            share = shared_files.look_again(view.by_path.get(path))
             if share is None:
                 self._restless.discard(path)
             else:
@@ -234,65 +228,19 @@ class ShareList:
                 self._hash_if_quiet(share)
 
 
-def _look_again(share: Share | None) -> Share | None:
-    """Return a share in its present state, or None where no file is any more."""
-    state = share and disk.file_state(share.path, links=share.folder is None)
-    if not share or not state:
-        return None
-    if state == share.state:
-        return share
-    if share.folder is not None and disk.has_link(share.folder, share.path):
-        return None
-    return replace(share, state=state)
-
-
 def _fill(view: _View, list_path: Path, stopped: Flag) -> None:
     """Find the files of every line, unless the program ends."""
     for entry in view.lines:
-        for share in [entry] if isinstance(entry, ListProblem) else _expand(list_path, entry):
+        for share in (
+            [entry] if isinstance(entry, ListProblem) else shared_files.find(list_path, entry)
+        ):
             if stopped.is_set():
                 return
             if isinstance(share, ListProblem):
                 view.problems.append(share)
+            elif isinstance(share, str):
+                view.empty_folders.append(share)
             elif view.shares.setdefault(share.name, share) is not share:
                 view.problems.append(ListProblem(str(list_path), entry.line, "twice", share.name))
             else:
                 view.by_path.setdefault(share.path, share)  # of two names for one file, the first
-
-
-def _expand(list_path: Path, line: Line) -> Iterator[Share | ListProblem]:
-    """Yield the share of a line, or one for each file in the folder that it names."""
-    problem = partial(ListProblem, str(list_path), line.line)
-    try:
-        safe_names.check(line.name)
-    except UnsafeNameError as error:
-        yield problem(f"name-{error.kind}", line.name)
-        return
-    path = on_windows.long_path(list_file.find(list_path.parent, line.path))
-    state = disk.file_state(path)
-    if state is not None and os.access(path, os.R_OK):
-        yield Share(line.name, path, state)
-    elif os.path.isdir(path):  # noqa: PTH112 - one of 10,000 lines
-        for share in _files_in(path, line.name):
-            is_safe = safe_names.is_safe(share.name)
-            yield share if is_safe else problem("name-unsafe", share.name)
-    else:
-        yield problem("missing" if state is None else "denied", line.path)
-
-
-def _is_apart(folder: str, inner: str) -> bool:
-    """Tell whether a folder is hidden or, as os.walk() does not see, another folder's junction."""
-    return inner.startswith(".") or disk.is_link(os.path.join(folder, inner))  # noqa: PTH118
-
-
-def _files_in(top: str, public: str) -> Iterator[Share]:
-    """Yield the files in a folder, under ``public/…``, but for hidden entries and links."""
-    for folder, inner, files in os.walk(top):
-        inner[:] = sorted(entry for entry in inner if not _is_apart(folder, entry))
-        relative = os.path.relpath(folder, top).replace(os.sep, "/")
-        prefix = public if relative == "." else f"{public}/{relative}"
-        for entry in sorted(files):
-            path = os.path.join(folder, entry)  # noqa: PTH118
-            state = disk.file_state(path, links=False)
-            if state is not None and not entry.startswith("."):
-                yield Share(f"{prefix}/{entry}", path, state, top)

@@ -201,3 +201,21 @@ def test_the_home_folder_is_meant_by_a_tilde_after_an_equals_sign(standing):
     environment = {**standing.environment(), "HOME": str(home)}
     assert standing.start(*words, environment=environment).end().status == 0
     assert set(arrived(home / "baixados")) == {"con", "meu.txt"}
+
+
+def test_an_empty_folder_inside_a_shared_one_arrives(tmp_path):
+    for folder in ("turma/vazia/dentro", "turma/cheia", "nada"):
+        (tmp_path / "fonte" / folder).mkdir(parents=True)
+    (tmp_path / "fonte" / "turma" / "cheia" / "a.txt").write_bytes(b"a")
+    (tmp_path / "fonte" / "lista.txt").write_text("turma turma\nnada nada\n")
+    with network(tmp_path) as net:
+        net.tracker()
+        net.peer("--servir", files=tmp_path / "fonte" / "lista.txt")
+        result = net.run(f"get {net.ip} turma nada")
+        assert result.status == 0, result
+        assert "2 pastas vazias" in result.err
+        assert (net.downloads / "turma" / "cheia" / "a.txt").read_bytes() == b"a"
+        assert (net.downloads / "turma" / "vazia" / "dentro").is_dir()
+        assert (net.downloads / "nada").is_dir()
+        alone = net.run(f"get {net.ip} nada")
+        assert (alone.status, alone.out) == (0, "")

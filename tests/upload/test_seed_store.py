@@ -11,7 +11,7 @@ from rede_p2p.content import disk, merkle
 from rede_p2p.content.bitfield import bits_of
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.upload.seed_store import SeedStore
-from rede_p2p.upload.share_list import Share
+from rede_p2p.upload.shared_files import Share
 
 DATA = random.Random(7).randbytes(3 * MIN_PIECE_BYTES + 1)
 CONTENT = content_of(DATA)

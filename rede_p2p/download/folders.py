@@ -1,0 +1,20 @@
+"""The empty folders of a download, which have no content to fetch."""
+
+import os
+from pathlib import Path
+
+from rede_p2p.content import disk, safe_names
+from rede_p2p.errors import DiskError
+
+
+def make(top: Path, name: str) -> None:
+    """Make a folder under a public name in the download folder; leave one that is there.
+
+    Raises UnsafeNameError, and DiskError: also where a link stands in its way, which is never
+    followed, or another entry has the name.
+    """
+    path = top / safe_names.check_writable(name.rstrip("/"), top).replace("/", os.sep)
+    with disk.translate_os_errors(path):
+        if disk.has_link(top, path):
+            raise DiskError(str(path), "link-folder")
+        path.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,91 @@
+"""The files behind one line of the share list: one, or all in a folder. No state."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rede_p2p.content import disk, on_windows, safe_names
+from rede_p2p.content.disk import FileState
+from rede_p2p.errors import UnsafeNameError
+from rede_p2p.events import ListProblem
+from rede_p2p.upload import list_file
+from rede_p2p.upload.list_file import Line
+
+
+@dataclass(frozen=True)
+class Share:
+    """One shared file: its public name, where it is, and its state when last looked at."""
+
+    name: str
+    path: str
+    state: FileState
+    folder: str | None = None  # the shared folder it is in, out of which no link is followed
+
+
+def find(list_path: Path, line: Line) -> Iterator[Share | ListProblem | str]:
+    """Yield the share of a line, or one for each file in the folder that it names.
+
+    An empty folder in it is yielded as its public name with ``/`` at the end.
+    """
+    problem = partial(ListProblem, str(list_path), line.line)
+    try:
+        safe_names.check(line.name)
+    except UnsafeNameError as error:
+        yield problem(f"name-{error.kind}", line.name)
+        return
+    path = on_windows.long_path(list_file.find(list_path.parent, line.path))
+    state = disk.file_state(path)
+    if state is not None and os.access(path, os.R_OK):
+        yield Share(line.name, path, state)
+    elif os.path.isdir(path):  # noqa: PTH112 - one of 10,000 lines
+        refused: list[OSError] = []
+        for found in _walk(path, line.name, refused):
+            name = found if isinstance(found, str) else found.name
+            is_safe = safe_names.is_safe(name.removesuffix("/"))
+            yield found if is_safe else problem("name-unsafe", name)
+        for refusal in refused:
+            yield problem("denied", str(refusal.filename))
+    elif state is not None:
+        yield problem("denied", line.path)
+    else:
+        yield problem("not-file" if os.path.exists(path) else "missing", line.path)  # noqa: PTH110
+
+
+def look_again(share: Share | None) -> Share | None:
+    """Return a share in its present state, or None where no file is any more."""
+    state = share and disk.file_state(share.path, links=share.folder is None)
+    if not share or not state:
+        return None
+    if state == share.state:
+        return share
+    if share.folder is not None and disk.has_link(share.folder, share.path):
+        return None
+    return replace(share, state=state)
+
+
+def _walk(top: str, public: str, refused: list[OSError]) -> Iterator[Share | str]:
+    """Yield the files and the empty folders in a folder, under ``public/…``.
+
+    Hidden entries, links, and what is neither a file nor a folder are left out. Folders that
+    cannot be read are added to ``refused``.
+    """
+    for folder, inner, files in os.walk(top, onerror=refused.append):
+        inner[:] = sorted(entry for entry in inner if not _is_apart(folder, entry))
+        relative = os.path.relpath(folder, top).replace(os.sep, "/")
+        prefix = public if relative == "." else f"{public}/{relative}"
+        is_empty = not inner
+        for entry in sorted(files):
+            path = os.path.join(folder, entry)  # noqa: PTH118
+            state = disk.file_state(path, links=False)
+            if state is not None and not entry.startswith("."):
+                is_empty = False
+                yield Share(f"{prefix}/{entry}", path, state, top)
+        if is_empty:
+            yield prefix + "/"
+
+
+def _is_apart(folder: str, inner: str) -> bool:
+    """Tell whether a folder is hidden or, as os.walk() does not see, another folder's junction."""
+    return inner.startswith(".") or disk.is_link(os.path.join(folder, inner))  # noqa: PTH118
