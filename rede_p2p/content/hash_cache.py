@@ -1,10 +1,9 @@
-"""The root of each file on this machine: computed once, in the background, and remembered.
+"""The roots of files: computed once, in the background, and remembered.
 
-A root is remembered by path and state, in memory and in an SQLite database that survives the
-program; losing the database costs time, never truth. One thread hashes, first the files that
-somebody waits for, and small ones before large. No state is proof of what a file holds: whoever
-finds other bytes has it hashed again. Invariant: ``_by_root`` is ``_known`` read backwards.
-Owner: whoever made the object, which must ``close`` it.
+A root is remembered by path and state, in memory and in an SQLite database; losing the database
+costs only time. One thread hashes: first the files that somebody waits for, then the others, small
+before large. The state can miss a change of bytes: whoever finds one calls ``forget``.
+Invariant: ``_by_root`` is the inverse of ``_known``. Whoever makes a HashCache must ``close`` it.
 """
 
 import os
@@ -25,18 +24,18 @@ from rede_p2p.content.hashing import Hashed, hash_file
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import DiskError, DiskKind
 
-TICK_NS = 100_000_000  # a file changed this recently may change again and keep its times
-SETTLE_NS = 2_500_000_000  # the same on a disk with coarse times: FAT counts in two seconds
-ROWS_PER_WRITE = 128  # one write costs as much as they do
+TICK_NS = 100_000_000  # an edit this soon after another may leave the times as they are
+SETTLE_NS = 2_500_000_000  # the same where times are coarse: on FAT, two seconds
+ROWS_PER_WRITE = 128  # a write costs about as much as this many rows
 
 _TABLE = """create table if not exists file (
     path blob primary key, size integer, mtime_ns integer, inode integer, ctime_ns integer,
     settled integer, root blob not null, layer blob not null) without rowid"""
-_OLD_TABLE = "drop table if exists root"  # of earlier versions, which knew no ctime
+_OLD_TABLE = "drop table if exists root"  # of earlier versions, without ctime
 
 
-class _Known(NamedTuple):
-    """What is known of a path; ``settled`` if every later edit gives the file another state."""
+class _Entry(NamedTuple):
+    """What is known of a path; ``settled`` if any later edit must change the state."""
 
     state: FileState
     root: bytes
@@ -44,13 +43,13 @@ class _Known(NamedTuple):
 
 
 class HashCache:
-    """What is known, what is being hashed, what waits to be."""
+    """The roots of files, known or being computed. Any thread may use a HashCache."""
 
     def __init__(self, database: Path | None) -> None:
         """Open the database; keep it in memory where the path is None or cannot be used."""
-        self.changed: Callable[[], None] = lambda: None  # called when a root is learned or doubted
+        self.changed: Callable[[], None] = lambda: None  # after a root is learned or forgotten
         self._lock = Condition(Lock())  # guards everything below but the database
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _Entry] = {}
         self._by_root: dict[bytes, set[str]] = {}
         self._queue = HashQueue()
         self._failed: dict[str, DiskKind] = {}
@@ -75,19 +74,19 @@ class HashCache:
         return found.root if found is not None and found.state == state else None
 
     def state_as(self, content: Content, path: str) -> FileState | None:
-        """Return the state of a file, if in it the file is known to be that content."""
+        """Return the state of a file, if a file in that state is known to be ``content``."""
         state = disk.file_state(path)
         return state if state and self.known(path, state) == content.root else None
 
     def paths(self, root: bytes) -> list[str]:
-        """List the paths where this content was seen."""
+        """List the paths whose last known root is this one."""
         with self._lock:
             return sorted(self._by_root.get(root, ()))
 
     def want(self, path: str, size: int, *, soon: bool = False) -> None:
-        """Have a file of so many bytes hashed: those that somebody waits for ``soon``, then others.
+        """Queue a file of ``size`` bytes; ``soon`` if somebody waits for its root.
 
-        Of either kind the smallest is first. A large one under way makes way for them, and goes on.
+        Files wanted soon go first, then small ones. They may suspend a large file under way.
         """
         with self._lock:
             self._failed.pop(path, None)
@@ -95,9 +94,9 @@ class HashCache:
                 self._lock.notify_all()
 
     def wait(self, path: str, state: FileState, timeout: float) -> bytes | None:
-        """Have a file hashed soon; return its root, or None if that takes over ``timeout`` seconds.
+        """Have a file hashed soon; return its root, or None after ``timeout`` seconds.
 
-        Raises DiskError when the file cannot be hashed, or will not be any more.
+        Raises DiskError if the file cannot be hashed, or once the cache is closed.
         """
         root = self.known(path, state)
         if root is not None:
@@ -114,21 +113,21 @@ class HashCache:
         return self.known(path, state)
 
     def is_content(self, path: Path, content: Content, check: Callable[[], None]) -> bool:
-        """Tell whether a file is that content, hashing it unless its state is proof.
+        """Tell whether a file is that content; hash it unless its known state is settled.
 
-        ``check`` is called now and then meanwhile, and may raise to give up.
+        ``check`` is called twice a second, and may raise to give up.
         """
         known = self._known.get(str(path))
         if known is not None and not known.settled:
             self.forget(str(path))
         while not self._stopped:
             check()
-            state = disk.file_state(path)  # each time: the file may change while it waits
+            state = disk.file_state(path)  # each time: the file may have changed
             if state is None or state.size != content.size:
                 return False
             try:
                 root = self.wait(str(path), state, timeout=0.5)
-            except DiskError:  # it cannot be read, or changes meanwhile
+            except DiskError:  # unreadable, changing, or the cache is closed
                 return False
             if root is not None:
                 return root == content.root
@@ -140,7 +139,7 @@ class HashCache:
         return job.done if job is not None else 0
 
     def pending(self) -> int:
-        """Return how many files wait to be hashed."""
+        """Return how many files are being hashed or wait to be."""
         with self._lock:
             return len(self._queue) + len(self._queue.jobs)
 
@@ -160,7 +159,7 @@ class HashCache:
         self.changed()
 
     def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
-        """Keep what is known of some paths, as after a download that verified every byte."""
+        """Store the roots of files that were hashed, or verified whole by a download."""
         known = list(files)
         for at in range(0, len(known), ROWS_PER_WRITE):
             rows = [_row(path, hashed) for path, hashed in known[at : at + ROWS_PER_WRITE]]
@@ -169,12 +168,12 @@ class HashCache:
         with self._lock:
             for path, hashed in known:
                 root = hashed.content.root
-                self._learn(path, _Known(hashed.state, root, _is_settled(hashed.state)))
+                self._learn(path, _Entry(hashed.state, root, _is_settled(hashed.state)))
             self._lock.notify_all()
         self.changed()
 
     def _execute(self, query: str, *values: object) -> Any:
-        """Run a query and return its first row; replace a database that fails by memory."""
+        """Run a query and return its first row; if the database fails, use one in memory."""
         with self._database_lock:
             try:
                 return self._database.execute(query, values).fetchone()
@@ -184,7 +183,7 @@ class HashCache:
                 self._database = _open(None)
                 return self._database.execute(query, values).fetchone()
 
-    def _learn(self, path: str, known: _Known) -> None:
+    def _learn(self, path: str, known: _Entry) -> None:
         if path in self._known:
             self._by_root[self._known[path].root].discard(path)
         self._known[path] = known
@@ -195,7 +194,7 @@ class HashCache:
             for path, *state, settled, root in self._database.execute(
                 "select path, size, mtime_ns, inode, ctime_ns, settled, root from file"
             ):
-                self._learn(os.fsdecode(path), _Known(FileState(*state), root, bool(settled)))
+                self._learn(os.fsdecode(path), _Entry(FileState(*state), root, bool(settled)))
 
     def _run(self) -> None:
         while not self._stopped:
@@ -204,7 +203,7 @@ class HashCache:
                 self._lock.wait_for(lambda: self._stopped or self._queue)
 
     def _hash_next(self, under_way: Job | None) -> bool:
-        """Hash the next file, if there is one that goes before that ``under_way``; tell if so."""
+        """Hash the next file, if one goes before ``under_way``; return whether one did."""
         with self._lock:
             begun = None if self._stopped else self._queue.begin(under_way)
         if begun is None:
@@ -228,7 +227,7 @@ class HashCache:
         return True
 
     def _let_settle(self, path: str) -> None:
-        """Wait until a file changed this very moment is old enough for its times to tell."""
+        """If a file has just changed, wait one tick, so that another edit changes its times."""
         state = disk.file_state(path)
         if state is not None and _age_ns(state) < TICK_NS:
             with self._lock:
@@ -236,23 +235,23 @@ class HashCache:
 
 
 def _age_ns(state: FileState) -> int:
-    """Return how long ago a file was changed; 0 where all its times are yet to come."""
+    """Return how long ago a file was changed; 0 if all its times are in the future."""
     ages = [time.time_ns() - at for at in (state.mtime_ns, state.ctime_ns)]
     return min((age for age in ages if age >= 0), default=0)
 
 
 def _is_settled(state: FileState) -> bool:
-    """Tell whether an edit after this moment gives the file another state.
+    """Tell whether any edit from now on must change the file's state.
 
-    It does once the tick of the last change is over. A file with fine times that was only renamed
-    or linked since its bytes came is settled too: the edit would have another modification time.
+    True once the last change is SETTLE_NS old. True also if times are finer than a second and the
+    file was renamed or linked after its last write: an edit would then set another mtime.
     """
     fine = state.ctime_ns % 1_000_000_000 != 0
     return _age_ns(state) >= SETTLE_NS or (fine and state.mtime_ns < state.ctime_ns)
 
 
 def default_database() -> Path | None:
-    """Return where this user's system keeps what can be computed again, or None without a home."""
+    """Return the database's path in this user's cache folder, or None without a home."""
     try:
         home = Path.home()
     except RuntimeError:
@@ -273,7 +272,7 @@ def _row(path: str, hashed: Hashed) -> tuple[object, ...]:
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
-    """Open or make the database; one that cannot be opened is replaced by one in memory."""
+    """Open or create the database; if that fails, use one in memory."""
     if path is not None:
         with suppress(sqlite3.Error, OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -284,7 +283,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
 def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
     try:
         # Each write is a short transaction of its own, because other peers of this user write here
-        # too. No write waits for the disk: what a power cut spoils can be computed again.
+        # too. No write waits for the disk: after a power cut, roots can be computed again.
         database.isolation_level = None
         database.execute("pragma synchronous = off")
         database.execute(_OLD_TABLE)

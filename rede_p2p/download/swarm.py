@@ -1,7 +1,7 @@
-"""The owner of one download: its sources, its pieces, its first error, its end.
+"""One download: its sources, its pieces, its error and its end.
 
-``run`` starts one thread for each source, which asks the swarm what to do next and reports what it
-did. One lock guards the piece picker and everything else here, and no I/O happens under it. The
+``run`` starts a thread for each source; the thread asks the swarm what to fetch and reports what
+came. One lock guards the piece picker and all other shared state; nothing blocks under it. The
 thread that calls ``run`` owns the swarm; any thread may ``cancel`` it.
 """
 
@@ -24,14 +24,14 @@ from rede_p2p.protocol.messages import Next, PieceOffer, Take
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.seed_store import SeededContent
 
-IN_FLIGHT_WINDOW_BYTES = 4 * 1024 * 1024  # asked of a source at once, until it has brought half
-ENDGAME_POLL_S = 0.1  # between two looks for late pieces when nothing is missing
+IN_FLIGHT_WINDOW_BYTES = 4 * 1024 * 1024  # most per request until a source has sent half of it
+ENDGAME_POLL_S = 0.1  # between two checks for late pieces
 
-FetchFrom = Callable[[Address], None]  # the body of a source's thread; raises RedeError
+FetchFrom = Callable[[Address], None]  # what a source's thread runs; raises RedeError
 
 
 class Swarm:
-    """One download among its sources."""
+    """The state that the threads of one download share."""
 
     def __init__(self, request: DownloadRequest, finder: SourceFinder, timeouts: Timeouts) -> None:
         self._request = request
@@ -39,22 +39,22 @@ class Swarm:
         self._timeouts = timeouts
         size = request.content.size
         self._window = max(1, IN_FLIGHT_WINDOW_BYTES // merkle.piece_length(size))  # pieces
-        self._threads: list[Thread] = []  # of sources; touched by the owner alone
-        self._changed = Condition(Lock())  # guards everything below, and what those objects hold
+        self._threads: list[Thread] = []  # of sources; only the owner uses the list
+        self._changed = Condition(Lock())  # guards all below; of the finder, losses and liars
         self._finder = finder
         count = merkle.piece_count(size)
         self._picker = PiecePicker(count, monotonic, timeouts.min_endgame_wait_s)
         self._at_work: set[Address] = set()
         self._hang_ups: dict[object, Callable[[], None]] = {}  # each wakes one waiting thread
         self._error: RedeError | None = None  # a disk error, else a bad hash, else the first one
-        self._failed = False  # the error is the disk's: no other source can help
+        self._disk_failed = False  # no other source can help
         self._cancelled = self._closed = False
-        self._moved_at = monotonic()  # when a piece or an "espera" last came
-        self._place = 0  # in the queue of the source that reported last
+        self._progress_at = monotonic()  # when a verdict or an "espera" last came
+        self._queue_place = 0  # ours, at the source that reported last
         self._fetched = self._kept = 0  # verified bytes: fetched now, and kept from before
 
     def cancel(self) -> None:
-        """End the download soon, from any thread."""
+        """Cancel the download; any thread may call this."""
         with self._changed:
             self._cancelled = True
             self._changed.notify_all()
@@ -63,13 +63,13 @@ class Swarm:
             hang_up()
 
     def progress(self) -> Progress:
-        """Return how far the download is; from any thread."""
+        """Return the progress so far; any thread may call this."""
         size, sources = self._request.content.size, len(self._at_work)
         with self._changed:
             rechecking = self._picker.any_doubtful
-            kept = 0 if rechecking else self._kept  # not known yet
+            kept = 0 if rechecking else self._kept  # unknown until rechecked
             have = self._fetched + kept
-            return Progress(have, size, kept, 0, 1, self._place, sources, 0, rechecking)
+            return Progress(have, size, kept, 0, 1, self._queue_place, sources, 0, rechecking)
 
     def check_cancelled(self) -> None:
         """Raise InterruptedByUserError once the download is cancelled."""
@@ -78,11 +78,11 @@ class Swarm:
 
     @contextmanager
     def hanging_up(self, key: object, hang_up: Callable[[], None]) -> Iterator[None]:
-        """Have ``hang_up`` called if the download ends before the block does, or has ended."""
+        """In this block, ``cancel`` and, for a source, the end of ``run`` call ``hang_up``."""
         with self._changed:
             self._hang_ups[key] = hang_up
-            is_over = self._closed or self._cancelled
-        if is_over:
+            has_ended = self._closed or self._cancelled
+        if has_ended:  # before this block
             hang_up()
         try:
             yield
@@ -93,11 +93,11 @@ class Swarm:
     def run(self, fetch_from: FetchFrom) -> None:
         """Run ``fetch_from`` in a thread for each source; return when all the threads have ended.
 
-        That is when every piece is here, when nobody is left to ask, or when the download stalls.
+        They end when every piece is here or no source is left, or on a stall, disk error or cancel.
         """
-        self._moved_at = monotonic()
+        self._progress_at = monotonic()
         try:
-            self._gather(fetch_from)
+            self._find_and_start(fetch_from)
         finally:
             with self._changed:
                 self._closed = True
@@ -111,65 +111,66 @@ class Swarm:
     def check_complete(self) -> None:
         """Return if every piece is here; else raise the cause.
 
-        InterruptedByUserError, DiskError, VerificationError, PeerUnreachableError, IncompleteError.
+        Raises InterruptedByUserError, DiskError, VerificationError, IncompleteError,
+        PeerUnreachableError or ConnectionLostError.
         """
         self.check_cancelled()
-        if self._picker.complete and not self._failed:
+        if self._picker.complete and not self._disk_failed:
             return
         error = self._error or ConnectionLostError("silent")
         have = self.progress().have
-        if self._failed or isinstance(error, errors.VerificationError) or not have:
+        if self._disk_failed or isinstance(error, errors.VerificationError) or not have:
             raise error
         raise errors.IncompleteError(self._request.name, have, self._request.content.size, error)
 
     def begin(self, seeded: SeededContent, doubtful: range) -> None:
-        """Offer pieces through ``seeded``; hold back the ``doubtful`` ones, not rechecked yet."""
+        """Offer pieces through ``seeded``; do not ask for ``doubtful`` ones until rechecked."""
         with self._changed:
             self._seeded = seeded
             self._picker.doubt(doubtful)
 
     def record_recheck(self, verdicts: Verdicts) -> bool:
-        """Take the verdicts on doubtful pieces; tell whether to go on rechecking."""
-        right = self._offer_right(verdicts)
+        """Record verdicts on doubtful pieces; return whether to continue the recheck."""
+        right = self._offer_verified(verdicts)
         with self._changed:
             self._kept += merkle.bytes_in(right, self._request.content.size)
-            self._moved_at = monotonic()
+            self._progress_at = monotonic()
             self._picker.recheck(verdicts)
             self._changed.notify_all()
-            return not (self._cancelled or self._failed)
+            return not (self._cancelled or self._disk_failed)
 
     def stalls_in_s(self) -> float:
         """Return the seconds until the download stalls; 0 once it failed or was cancelled."""
-        if self._cancelled or self._failed:
+        if self._cancelled or self._disk_failed:
             return 0.0
-        return self._moved_at + self._timeouts.download_stall_s - monotonic()
+        return self._progress_at + self._timeouts.download_stall_s - monotonic()
 
     def first_want(self) -> tuple[bytes, int]:
-        """Return the bitmap of missing pieces, and where the log of later changes begins."""
+        """Return the bitmap of missing pieces, and the position from which to read the news."""
         with self._changed:
             return self._picker.wanted()
 
     def take(
         self, source: Address, offer: PieceOffer, brought: int, since: int
     ) -> tuple[Take | None, int]:
-        """Reserve what is of use in an offer, within the source's in-flight window.
+        """Reserve useful pieces of an offer; return the request, or None, and the next ``since``.
 
-        One request asks for IN_FLIGHT_WINDOW_BYTES or, if more, twice the ``brought`` pieces: a
-        source that brings nothing keeps little from the others.
+        The limit is IN_FLIGHT_WINDOW_BYTES or, if more, twice the pieces that the source has
+        ``brought``, so that a source that brings nothing reserves little.
         """
         with self._changed:
             return self._picker.take(source, offer, max(self._window, 2 * brought), since)
 
     def ask_next(self, source: Address, offer: PieceOffer, since: int) -> tuple[Next | None, int]:
-        """Wait for an unreserved piece or, in the endgame, a late one; return the next request.
+        """Wait until a piece is missing or, in the endgame, late; return the next request.
 
-        None means that there is nothing left to ask of this source.
+        The request is None when nothing is left to ask of this source.
         """
         with self._changed:
             while not (self._closed or self._picker.complete or not self._finder.may_ask(source)):
-                none_missing = not self._picker.any_missing
-                late = self._picker.endgame(source)[:MAX_NEWS_INDEXES] if none_missing else []
-                if late or not none_missing:
+                missing = self._picker.any_missing
+                late = [] if missing else self._picker.endgame(source)[:MAX_NEWS_INDEXES]
+                if missing or late:
                     return self._picker.ask_next(offer, late, since)
                 self._changed.wait(ENDGAME_POLL_S)
             return None, since
@@ -188,40 +189,40 @@ class Swarm:
         return self._picker.is_here(index)
 
     def note_pending(self, source: Address, pieces: range, pending: Pending) -> None:
-        """Record that a source keeps us in its queue for these pieces."""
+        """Record that a source has queued our request for these pieces."""
         with self._changed:
-            self._place = pending.place
-            self._moved_at = monotonic()
+            self._queue_place = pending.place
+            self._progress_at = monotonic()
             self._picker.postpone(source, pieces)
 
     def record(self, source: Address, verdicts: Verdicts) -> None:
-        """Take verdicts on a source's pieces (right ones are written); hang up if one is wrong."""
-        right = self._offer_right(verdicts)
+        """Record a source's pieces, the right ones already written; hang up if one is wrong."""
+        right = self._offer_verified(verdicts)
         with self._changed:
-            self._place, self._moved_at = 0, monotonic()
+            self._queue_place, self._progress_at = 0, monotonic()
             new = [index for index in right if self._picker.confirm(index, source)]
             self._fetched += merkle.bytes_in(new, self._request.content.size)
             if len(right) < len(verdicts):
                 self._finder.note_liar(source, min(verdicts.keys() - right))
-                if not self._failed:
+                if not self._disk_failed:
                     self._error = errors.VerificationError(self._request.name, source)
-                self._hang_ups.get(source, lambda: None)()  # it takes no lock
+                self._hang_ups.get(source, lambda: None)()  # a hang-up takes no lock
             elif not self._picker.complete:
                 return
             self._changed.notify_all()
 
     def fail(self, error: RedeError) -> None:
-        """End the download with this disk error, unless it has failed already."""
+        """End the download with this disk error; an earlier disk error stays."""
         with self._changed:
-            if not self._failed:
-                self._failed, self._error = True, error
+            if not self._disk_failed:
+                self._disk_failed, self._error = True, error
             self._changed.notify_all()
 
-    def _gather(self, fetch_from: FetchFrom) -> None:
-        """Start sources, even those found later, until the end or until none is left."""
+    def _find_and_start(self, fetch_from: FetchFrom) -> None:
+        """Start sources as they are found, until the download is over or no source is left."""
         others_wait = False
 
-        def may_go_on() -> bool:
+        def should_wake() -> bool:
             if self._is_over() or (others_wait and len(self._at_work) < MAX_SOURCES):
                 return True
             return self._finder.is_answered(unless_asked=not self._at_work)
@@ -229,7 +230,7 @@ class Swarm:
         while True:
             others_wait = self._start_sources(fetch_from)
             with self._changed:
-                self._changed.wait_for(may_go_on, self._finder.pause_s())
+                self._changed.wait_for(should_wake, self._finder.pause_s())
                 if self._is_over() or self.stalls_in_s() < 0:
                     return
             answered = self._finder.update(self._wake, at_once=not self._at_work)
@@ -237,14 +238,14 @@ class Swarm:
                 return
 
     def _start_sources(self, fetch_from: FetchFrom) -> bool:
-        """Start as many sources as may be at work; tell whether more wait for a free place."""
+        """Start sources until MAX_SOURCES are at work; return whether others wait."""
         for source in self._startable():
             with self._changed:
                 if self._closed or len(self._at_work) >= MAX_SOURCES:
                     return True
                 self._at_work.add(source)
-            name, body = f"source {source.ip}:{source.port}", (source, fetch_from)
-            thread = Thread(target=self._run_source, args=body, name=name)
+            name, args = f"source {source.ip}:{source.port}", (source, fetch_from)
+            thread = Thread(target=self._run_source, args=args, name=name)
             try:
                 thread.start()
             except RuntimeError:  # the system has no thread left
@@ -265,9 +266,9 @@ class Swarm:
         except RedeError as error:
             if isinstance(error, DiskError) and error.kind != "crowded":
                 self.fail(error)
-            else:  # too many open files: the sources at work can go on
+            else:  # a lost source, or too many open files: other sources can go on
                 failure = error
-        except BaseException:  # a bug: the thread reports it, and nobody waits for this source
+        except BaseException:  # a bug: Python prints it, and the source counts as lost
             failure = PeerUnreachableError(source, ConnectionLostError("lost"))
             raise
         finally:
@@ -281,15 +282,15 @@ class Swarm:
                 self._error = self._error or failure
             self._changed.notify_all()
 
-    def _offer_right(self, verdicts: Verdicts) -> list[int]:
-        """Offer the verified pieces to others; return them."""
+    def _offer_verified(self, verdicts: Verdicts) -> list[int]:
+        """Offer the right pieces to other peers; return their indexes."""
         assert self._seeded is not None
         right = [index for index, is_right in verdicts.items() if is_right]
         self._seeded.add(right)
         return right
 
     def _is_over(self) -> bool:
-        return self._picker.complete or self._cancelled or self._failed
+        return self._picker.complete or self._cancelled or self._disk_failed
 
     def _wake(self) -> None:
         with self._changed:

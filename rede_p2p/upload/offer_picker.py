@@ -1,7 +1,7 @@
-"""Super-seeding (BEP 16): which pieces of one content to offer next to each of its requesters.
+"""Super-seeding (BEP 16): which pieces of one content each requester is offered next.
 
-The source chooses, because it alone knows what it has sent to everyone. It offers the piece that it
-has offered least often, so that a lone seed sends every piece once before any twice.
+The source chooses, because it alone knows what it has sent to all requesters. It offers the piece
+that it has offered least, so that a lone seed sends every piece once before any twice.
 
 An OfferPicker is a monitor: one lock guards it and its requesters, and any thread may call it.
 """
@@ -14,23 +14,23 @@ from threading import Condition, Lock
 
 from rede_p2p.content.bitfield import bits_of, pieces_from, run_in
 
-OTHER_PIECES_OFFERED = 3  # pieces named beside an offer of one piece
-HALF_PACE_LEAD = 0.015  # fraction of the pieces; so far ahead, a requester is served at half pace
-MIN_LEAD = 0.008  # fraction of the pieces; a smaller lead is chance
-MIN_LEAD_PIECES = 8  # the same, in pieces
-MAX_LEAD = 0.1  # fraction of the pieces; with a larger one the others are just slower
+OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
+HALF_PACE_LEAD = 0.015  # fraction of the pieces; a requester this far ahead gets half speed
+MIN_LEAD = 0.008  # fraction of the pieces; a smaller lead is noise
+MIN_LEAD_PIECES = 8  # the larger of the two minimums counts
+MAX_LEAD = 0.1  # fraction of the pieces; beyond it the others have slower links
 
 
 @dataclass(eq=False)
 class Requester:
-    """A peer that asks for a content; a Requester belongs to its OfferPicker."""
+    """A peer that downloads a content; the lock of its OfferPicker guards it."""
 
     machine: Hashable
     lacking: int  # bit i is set if it lacks piece i
     lacking_count: int
     arrival: Condition  # of a piece that it lacks
-    offered: range = range(0)  # the offer that it has not answered
-    others: tuple[int, ...] = ()  # pieces that it may take in place of those
+    offered: range = range(0)  # its last offer, until it answers
+    others: tuple[int, ...] = ()  # of which it may take one instead
 
 
 class OfferPicker:
@@ -40,35 +40,35 @@ class OfferPicker:
     """
 
     def __init__(self, count: int, here: int, chance: Callable[[], float] = random.random) -> None:
-        """Begin with the set ``here`` of a content of ``count`` pieces, none of them offered."""
+        """Begin with the pieces ``here``, of ``count``; ``chance`` draws a number from [0, 1)."""
         self._count = count
         self._chance = chance
         self._lock = Lock()  # guards everything below, and the requesters
         self._levels = [here, 0]  # the last one is always empty
         self._requesters: set[Requester] = set()
-        self._waiting: set[Requester] = set()  # those for which ``offer`` waits
+        self._waiting: set[Requester] = set()  # inside ``offer``, for a piece to arrive
 
     def enter(self, machine: Hashable, lacking: int) -> Requester:
-        """Begin to serve a requester on ``machine`` that lacks this set of pieces."""
+        """Add a requester on ``machine`` that lacks the pieces in ``lacking``."""
         requester = Requester(machine, lacking, lacking.bit_count(), Condition(self._lock))
         with self._lock:
             self._requesters.add(requester)
         return requester
 
     def leave(self, requester: Requester) -> None:
-        """Stop serving a requester; what it did not take counts as never offered.
+        """Remove a requester, and uncount the offer that it has not answered.
 
-        With no requester left, offer counts restart at zero, so that a lone downloader reads the
-        file in order.
+        With no requester left, all counts restart at zero, so that a lone downloader gets the file
+        in order.
         """
         with self._lock:
             self._settle(requester, range(0))
             self._requesters.discard(requester)
             if not self._requesters:
-                self._levels = [sum(self._levels), 0]  # no two levels share a bit
+                self._levels = [sum(self._levels), 0]  # a union: no two levels share a bit
 
     def add(self, pieces: Iterable[int]) -> None:
-        """Take in pieces that have arrived, and wake the requesters that wait for one of them."""
+        """Add pieces that have arrived, and wake the requesters that wait for one of them."""
         with self._lock:
             new = bits_of(pieces)
             for level in self._levels:
@@ -89,15 +89,15 @@ class OfferPicker:
                 requester.lacking_count = requester.lacking.bit_count()
 
     def handicap(self, requester: Requester) -> float:
-        """Return a requester's pause as a fraction, at most 1, of the time its last run took.
+        """Return how long a requester must pause, as a fraction (0 to 1) of its last run's time.
 
-        TCP shares a cable unevenly. The requester served most ends early, and the last one
-        can then go no faster than its own cable. So those ahead of the median must wait. A machine
-        counts once however often it asks, so that nobody slows the others down by asking often.
+        TCP shares a link unevenly. The fastest requester finishes early, and the slowest is then
+        limited by its own link. So a requester ahead of the median must wait. A machine with many
+        requesters counts once, so that it cannot shift the median.
         """
         with self._lock:
-            lacking = sorted({one.machine: one.lacking_count for one in self._requesters}.values())
-            lead = lacking[len(lacking) // 2] - requester.lacking_count
+            counts = sorted({one.machine: one.lacking_count for one in self._requesters}.values())
+            lead = counts[len(counts) // 2] - requester.lacking_count
         if not max(MIN_LEAD_PIECES, MIN_LEAD * self._count) < lead < MAX_LEAD * self._count:
             return 0.0
         return min(1.0, lead / self._count / HALF_PACE_LEAD)
@@ -105,11 +105,11 @@ class OfferPicker:
     def offer(
         self, requester: Requester, after: int, most: int, timeout_s: float = 0.0
     ) -> tuple[range, tuple[int, ...]]:
-        """Offer a run of at most ``most`` pieces that a requester lacks, instead of the last offer.
+        """Replace a requester's last offer by a run of at most ``most`` pieces that it lacks.
 
-        Where no such piece is here, one is waited for; the run is empty if none arrives. A run of
-        one piece comes with others to choose from: while the offer travels, another source may
-        have promised that piece. ``after`` is the piece after the last one sent.
+        If no such piece is here, wait for one; the run is empty if none arrives. A run of one
+        piece comes with alternatives, because another source may promise that piece first.
+        ``after`` is the piece that follows the last one sent.
         """
         with self._lock:
             self._settle(requester, range(0))
@@ -122,7 +122,7 @@ class OfferPicker:
             return requester.offered, requester.others
 
     def take(self, requester: Requester, taken: range) -> bool:
-        """Count only ``taken`` of the last offer as offered; tell whether it was in that offer."""
+        """Count only ``taken`` as offered; return False if the last offer did not contain it."""
         with self._lock:
             offered = requester.offered
             in_run = taken and taken[0] in offered and taken[-1] in offered
@@ -134,18 +134,18 @@ class OfferPicker:
     def _settle(self, requester: Requester, taken: range) -> None:
         """Count what was taken as offered, and the rest of the last offer as not offered."""
         if taken != requester.offered:
-            # Each loop leaves the level it moves to behind, so that no piece moves twice.
-            added, offered = bits_of(taken), bits_of(requester.offered)
+            # Each loop moves pieces to a level that it has passed, so that none moves twice.
+            counted, to_count = bits_of(requester.offered), bits_of(taken)
             for level in range(1, len(self._levels)):
-                self._move(self._levels[level] & offered & ~added, level, level - 1)
+                self._move(self._levels[level] & counted & ~to_count, level, level - 1)
             for level in reversed(range(len(self._levels) - 1)):
-                self._move(self._levels[level] & added & ~offered, level, level + 1)
+                self._move(self._levels[level] & to_count & ~counted, level, level + 1)
         requester.offered, requester.others = range(0), ()
 
     def _pick(self, requester: Requester, after: int, most: int) -> None:
-        """Choose among the pieces offered least: ``after`` if it is one, else at random.
+        """Offer a run of least-offered pieces, from ``after`` if it can, else from a random place.
 
-        Going on after the last piece sent makes long runs, and lets a file be read in order.
+        Continuing after the last piece sent makes runs long and lets a file be read in order.
         """
         level = 0
         while not (wanted := self._levels[level] & requester.lacking):
