@@ -309,6 +309,7 @@ class Liar:
         self._server = socket.create_server((ip, port))
         self.port: int = self._server.getsockname()[1]
         self._membership: socket.socket | None = None
+        self._left = Event()
         self._open: list[socket.socket] = []
         self._threads = [Thread(target=self._accept)]
         self._threads[0].start()
@@ -331,18 +332,21 @@ class Liar:
                     liar = cls(ip, answers, fatal, port)
                 except OSError:  # who had it has left the list, and not yet the port
                     talk.write(b'busy {"port": %d}\n' % port)
-            liar._membership = membership
             talk.write(b'ready {"port": %d}\n' % port)
             assert talk.readline() == b"ok\n"
+        liar._membership = membership
+        liar._threads.append(Thread(target=liar._stay))
+        liar._threads[-1].start()
         return liar
 
     def __enter__(self) -> Liar:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._left.set()
         self._server.shutdown(socket.SHUT_RDWR)
         self._threads[0].join(PATIENCE)
-        for sock in self._open:
+        for sock in [*self._open, *([self._membership] if self._membership else [])]:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -350,6 +354,13 @@ class Liar:
         for sock in (self._server, self._membership, *self._open):
             if sock is not None:
                 sock.close()
+
+    def _stay(self) -> None:
+        """Remain a member, however long the test takes: the tracker drops who is silent."""
+        with suppress(OSError):
+            while not self._left.wait(3.0):
+                self._membership.sendall(b"ping\n")
+                self._membership.recv(64)
 
     def _accept(self) -> None:
         with suppress(OSError):

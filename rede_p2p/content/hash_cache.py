@@ -152,7 +152,8 @@ class HashCache:
         return row[0] if row else None
 
     def forget(self, path: str) -> None:
-        """Make the next ``wait`` hash a file again."""
+        """Make the next ``wait`` hash a file again, also in the next program."""
+        self._execute("delete from file where path = ?", os.fsencode(path))
         with self._lock:
             if (known := self._known.pop(path, None)) is not None:
                 self._by_root[known.root].discard(path)

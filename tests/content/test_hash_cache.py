@@ -498,3 +498,13 @@ def test_a_file_system_that_tells_of_an_open_file_another_time_keeps_nobody_wait
 
     layer, root = layer_and_root(b"one")
     assert layer and open_caches().is_content(Path(path), Content(root, 3), check)
+
+
+def test_what_was_doubted_is_hashed_again_by_the_next_program_too(tmp_path, open_caches):
+    path, database = write(tmp_path / "a", b"one"), tmp_path / "roots.sqlite3"
+    first = open_caches(database)
+    state = disk.file_state(path)
+    assert first.wait(path, state, SOON)
+    first.forget(path)
+    first.close()
+    assert open_caches(database).known(path, state) is None
