@@ -65,7 +65,7 @@ def answer(
             found = tracker.index.search(request.text, exact=request.exact)
             reply_lines(connection, found, found.total)
         case messages.Ping() | messages.Quit():
-            connection.reply(messages.Ok())
+            connection.reply(tracker.acknowledge(request))
         case _:
             messages.assert_never(request)
 

@@ -116,6 +116,14 @@ class TrackerUnreachableError(RedeError):
 
 
 @dataclass(eq=False)
+class SeveralTrackersError(RedeError):
+    """Several trackers answered, and nobody is there to choose one."""
+
+    status = 3
+    choices: tuple[Address, ...]
+
+
+@dataclass(eq=False)
 class PeerUnreachableError(RedeError):
     """A peer of the list does not answer as one; ``cause`` says why."""
 

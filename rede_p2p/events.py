@@ -60,7 +60,7 @@ class TrackerBack:
 
 @dataclass(frozen=True)
 class TrackerMoved:
-    """Peer: the tracker is gone; another on its machine gave this peer the public ``port``."""
+    """Peer: the tracker is gone from where it was; the one here gave this peer the ``port``."""
 
     tracker: Address
     port: int

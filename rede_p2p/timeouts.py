@@ -23,6 +23,10 @@ class Timeouts:
     discovery_try_s: float = 0.4  # for one answer from the network
     local_discovery_try_s: float = 0.05  # for one answer from this machine, which takes under 1 ms
     take_over_interval_s: float = 5.0  # between two attempts to answer in place of a tracker gone
+    search_s: float = 0.4  # for a tracker anywhere on the network to answer
+    search_interval_s: float = 0.1  # between two questions of a search
+    search_several_s: float = 0.1  # for the others to answer too, after the first
+    max_opening_s: float = 3.0  # for trackers that open at once to agree on one
 
     # The tracker and its peers.
     stranger_silence_s: float = 60.0  # before a connection that is not listed is closed

@@ -420,6 +420,21 @@ class Machine:
         """Run ``ip`` on this machine."""
         subprocess.run([*self.prefix, "ip", *words], check=True, capture_output=True)
 
+    def tells(self, *words: str) -> str:
+        """Return what ``ip`` says of this machine."""
+        command = [*self.prefix, "ip", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    @property
+    def pid(self) -> str:
+        """The process that holds this network."""
+        return str(self._holder.pid)
+
+    def sets(self, name: str, value: int) -> None:
+        """Set a value of ``/proc/sys/net`` on this machine."""
+        words = ["sh", "-c", f"echo {value} > /proc/sys/net/{name}"]
+        subprocess.run([*self.prefix, *words], check=True, capture_output=True)
+
     def joined_to(self, other: Machine, own_ip: str, other_ip: str, name: str = "wire0") -> None:
         """Lay a cable to another machine; its end here has a name."""
         self.ip(
@@ -427,10 +442,15 @@ class Machine:
             "peer", "name", "wire0", "netns", str(other._holder.pid),
         )  # fmt: skip
         for machine, ip, end in ((self, own_ip, name), (other, other_ip, "wire0")):
-            length = 64 if ":" in ip else 24
-            unasked = ["nodad"] if ":" in ip else []  # the address serves at once
-            machine.ip("addr", "add", f"{ip}/{length}", "dev", end, *unasked)
-            machine.ip("link", "set", end, "up")
+            machine.has(ip, end)
+
+    def has(self, ip: str, end: str = "wire0") -> None:
+        """Give an address to the end of a cable, and turn that on."""
+        length = 64 if ":" in ip else 24
+        # An IPv6 address serves at once; an IPv4 one has its broadcast, as DHCP would give it.
+        options = ["nodad"] if ":" in ip else ["broadcast", "+"]
+        self.ip("addr", "add", f"{ip}/{length}", *options, "dev", end)
+        self.ip("link", "set", end, "up")
 
     def __enter__(self) -> Machine:
         return self

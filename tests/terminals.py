@@ -26,9 +26,11 @@ class Terminal:
         words: Sequence[str],
         environment: Mapping[str, str],
         columns: int = 100,
+        prefix: Sequence[str] = (),
     ) -> None:
+        command, *rest = [*prefix, sys.executable, "-W", "default", *RUNNER, *words]
         self._child = pexpect.spawn(
-            sys.executable, ["-W", "default", *RUNNER, *words], env=environment, cwd=ROOT,
+            command, rest, env=environment, cwd=ROOT,
             dimensions=(ROWS, columns), timeout=PATIENCE,
         )  # fmt: skip
         self._child.delaybeforesend = None

@@ -12,7 +12,14 @@ from conftest import ROOT
 ORDER = ("cli", "download", "upload", "tracker", "net", "protocol", "content", "")
 APART = {("tracker", "upload"), ("upload", "tracker"), ("download", "tracker")}
 BORDER = {
-    "socket": {"net/connection", "net/listener", "net/discovery", "net/address"},
+    "socket": {
+        "net/connection",
+        "net/listener",
+        "net/discovery",
+        "net/search",
+        "net/address",
+        "net/interfaces",
+    },
     "rich": {"cli/terminal", "cli/prompt"},
 }
 # Plain data, and what is seen only in whole programs (tests/programs/).

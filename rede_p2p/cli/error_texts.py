@@ -148,6 +148,10 @@ def _other_side(error: RedeError) -> str:
             return f"{address}: {describe_error(cause)}{hint}"
         case errors.TrackerUnreachableError(address, cause):
             return _no_tracker(address, cause)
+        case errors.SeveralTrackersError(choices):
+            places = ", ".join(map(str, choices))
+            hint = "diga qual: python3 Peers.py <IP> <PORTA>"
+            return f"há mais de um tracker nesta rede ({places}), e não escolho por você: {hint}"
         case errors.VerificationError(name, source):
             safe = "nada errado foi guardado; tente de outro peer"
             return f"{source} mandou bytes que não são de {name}: {safe}"

@@ -36,10 +36,10 @@ Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTE
     "Peers.py": f"""uso: {_PYTHON} Peers.py [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
-máquina e, se não houver, abre um aqui mesmo.
+máquina e na rede e, se não houver, abre um aqui mesmo.
 
   PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
-  --ip ENDEREÇO        endereço deste peer: sai por ele e escuta só nele
+  --ip ENDEREÇO        endereço deste peer: procura e sai por ele, e escuta só nele
   --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, ao lado de Peers.py)
   --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, ao lado de Peers.py)
   -c 'COMANDO; …'      executar, esperar o que ficou em segundo plano e sair; para no primeiro erro

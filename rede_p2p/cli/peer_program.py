@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -22,18 +22,27 @@ from rede_p2p.content import on_windows
 from rede_p2p.content.hash_cache import HashCache, default_database
 from rede_p2p.download.request import DownloadContext
 from rede_p2p.download.transfers import Transfers
-from rede_p2p.errors import Address, PortUnavailableError, TrackerUnreachableError
+from rede_p2p.errors import (
+    Address,
+    PortUnavailableError,
+    SeveralTrackersError,
+    TrackerUnreachableError,
+)
 from rede_p2p.events import Post
+from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
+from rede_p2p.net.discovery import LOCAL
 from rede_p2p.net.listener import Listener
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.client import TrackerClient
+from rede_p2p.tracker.finding import Finder
 from rede_p2p.tracker.service import Tracker
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.upload_slots import UploadSlots
 
 WAIT = "esperar"  # a script ends with this command: what it began in the background is its own
+MAX_FALSE_TRACKERS = 3  # that answer a search and cannot be joined: after them, only here
 MAX_CONNECTIONS = 512  # from other peers at once, half of them from one address
 
 
@@ -142,38 +151,68 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
 
 
 def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack) -> TrackerClient:
-    """Join the tracker of the options, else the one of this machine, else a new one here."""
+    """Join the tracker of the options, else the one of the network, else a new one here."""
     if chosen.own_ip is not None:  # reports a wrong address as such, before a connection uses it
         with Listener(chosen.own_ip, 0, 1, texts.refusal):
             pass
-    try:
-        return _client(peer, chosen.ip or "127.0.0.1", chosen.port)
-    except TrackerUnreachableError:
-        if chosen.ip is not None:
-            raise
-    tracker = stack.enter_context(_open_tracker(peer))
-    terminal.note("nenhum tracker nesta máquina: abri um aqui. Nas outras, digite:")
-    for line in lines_to_type(tracker):
+    if chosen.ip is not None:
+        return _client(peer, chosen.ip, chosen.port)
+    finder = Finder(partial(_open_tracker, peer), peer.own_ip, peer.timeouts)
+    avoid: set[Address] = set()  # where somebody answered a search, and is no tracker to join
+    while isinstance(found := finder.run(stack, avoid), list):
+        address = found[0] if len(found) == 1 else _choose(found, chosen, terminal)
+        is_here = is_loopback(address.ip)
+        try:
+            return _client(peer, address.ip, None if is_here else address.port, roams=not is_here)
+        except TrackerUnreachableError as error:
+            if not is_here:
+                terminal.note(texts.describe(error))
+            avoid.add(address)
+            if len(avoid) >= MAX_FALSE_TRACKERS:
+                finder = replace(finder, source=LOCAL)
+    terminal.note("nenhum tracker nesta rede: abri um aqui. Nas outras máquinas, digite:")
+    for line in lines_to_type(found):
         terminal.note(f"    {line}")
     terminal.note(ON_WINDOWS)
-    return _client(peer, "127.0.0.1", tracker.port)
+    terminal.note("se já há um em outra máquina, saia e digite o IP dela: python3 Peers.py <IP>")
+    return _client(peer, LOCAL, found.port)
 
 
-def _client(peer: Peer, ip: str, port: int | None) -> TrackerClient:
+def _choose(found: Sequence[Address], chosen: PeerOptions, terminal: Terminal) -> Address:
+    """Have the person choose a tracker; raise SeveralTrackersError where there is none to ask."""
+    if chosen.script is not None or not terminal.interactive:
+        raise SeveralTrackersError(tuple(found))
+    terminal.note("há mais de um tracker nesta rede. Digite o número do seu:")
+    numbers = [str(number) for number in range(1, len(found) + 1)]
+    for number, address in zip(numbers, found, strict=True):
+        terminal.note(f"    {number}  {address}")
+    while (line := terminal.ask()) is not None:
+        word = line.strip()
+        if word in numbers:
+            return found[numbers.index(word)]
+        terminal.note(f"digite um número de 1 a {len(found)}, ou Ctrl-D para sair")
+    raise SeveralTrackersError(tuple(found))
+
+
+def _client(peer: Peer, ip: str, port: int | None, *, roams: bool = False) -> TrackerClient:
     return TrackerClient(
-        ip, port, peer.own_ip, peer.open_port, peer.post, peer.seeds.entries, peer.timeouts
+        ip,
+        port,
+        peer.own_ip,
+        peer.open_port,
+        peer.post,
+        peer.seeds.entries,
+        peer.timeouts,
+        roams=roams,
     )
 
 
-def _open_tracker(peer: Peer) -> Tracker:
-    """Open a tracker in this program, on the well-known port or, where it is taken, any other."""
+def _open_tracker(peer: Peer, port: int) -> Tracker:
+    """Make a tracker of this program, which may yet give way to another."""
     # Imported by name, because no module of the package depends on a script.
     start: Start = importlib.import_module("Servidor").start
-    port, first_port = TrackerOptions.port, TrackerOptions.first_port
-    try:
-        return Tracker(None, port, first_port, start, peer.post, texts.refusal, peer.timeouts)
-    except PortUnavailableError:
-        return Tracker(None, 0, first_port, start, peer.post, texts.refusal, peer.timeouts)
+    first, post = TrackerOptions.first_port, peer.post
+    return Tracker(None, port, first, start, post, texts.refusal, peer.timeouts, opening=True)
 
 
 def _typed(session: Session) -> Iterator[str]:

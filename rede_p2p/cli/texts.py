@@ -29,8 +29,7 @@ _NETWORK: dict[type[Event], str] = {  # {0.peer} is a field of the event
     events.TrackerLost: "o tracker {0.tracker} não responde: tento de novo sozinho; "
     "até lá valem ls <IP> <PORTA> e get <IP> <NOME>",
     events.TrackerBack: "o tracker {0.tracker} voltou; minha porta é {0.port}",
-    events.TrackerMoved: "mudei para o tracker {0.tracker}, da mesma máquina; "
-    "minha porta é {0.port}",
+    events.TrackerMoved: "mudei para o tracker {0.tracker}; minha porta é {0.port}",
 }
 
 READING = "o outro peer está lendo a lista dele, que é longa: espere"

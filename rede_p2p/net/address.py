@@ -2,11 +2,10 @@
 
 import ipaddress
 import socket
-import sys
 from contextlib import suppress
 from typing import Any
 
-_SIOCGIFADDR = 0x8915  # netdevice(7): asks an interface for its IPv4 address
+from rede_p2p.net.interfaces import addresses_of_name, interfaces
 
 
 def raw_of(ip: str, port: int, beside: str = "") -> tuple[str, int]:
@@ -40,31 +39,10 @@ def own_addresses() -> list[str]:
     for family, beyond in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((beyond, 9))
-            found.append(_ip_of(probe.getsockname()))
-    found += _interface_addresses()
-    with suppress(OSError):
-        infos = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
-        found += [_ip_of(info[4]) for info in infos]
+            found.append(str(probe.getsockname()[0]).partition("%")[0])
+    found += [ip for one in interfaces() for ip in one.ips]
+    found += addresses_of_name()
     return [ip for ip in dict.fromkeys(found) if _is_public(ip)]
-
-
-def _ip_of(raw: tuple[Any, ...]) -> str:
-    return str(raw[0]).partition("%")[0]
-
-
-def _interface_addresses() -> list[str]:
-    """List the IPv4 address of each interface: on a cable without a router, nothing else tells."""
-    if sys.platform != "linux":
-        return []
-    import fcntl
-
-    found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            with suppress(OSError):  # an interface without an address
-                answer = fcntl.ioctl(probe, _SIOCGIFADDR, name.encode().ljust(256, b"\0"))
-                found.append(socket.inet_ntoa(answer[20:24]))
-    return found
 
 
 def _is_public(ip: str) -> bool:

@@ -46,17 +46,20 @@ class Peers:
 
 @dataclass(frozen=True)
 class Ping:
-    """I am still here."""
+    """I am still here. ``who``: say also which tracker you are."""
 
     verb: ClassVar[str] = "ping"
+    who: fields.Bool = False
 
 
 @dataclass(frozen=True)
 class LocateTracker:
-    """By UDP, to port 9450: on which TCP port is this machine's tracker?"""
+    """By UDP: your TCP port? ``search``: and your id? ``id`` is of the asker's own tracker."""
 
     verb: ClassVar[str] = "where"
     nonce: fields.Nonce
+    search: fields.Bool = False
+    id: fields.TrackerId = ""
 
 
 # Requests to a peer.
@@ -198,7 +201,9 @@ def assert_never(request: NoReturn) -> NoReturn:
 
 @dataclass(frozen=True)
 class Ok:
-    """Yes."""
+    """Yes. ``id`` tells a tracker from all others, where a ping asks ``who``."""
+
+    id: fields.TrackerId = ""
 
 
 @dataclass(frozen=True)
@@ -268,11 +273,13 @@ class FileData:
 
 @dataclass(frozen=True)
 class TrackerLocation:
-    """By UDP: the tracker of this machine listens on TCP ``port``."""
+    """By UDP: here is a tracker. ``id`` is told to a search; ``opening``, it may give way yet."""
 
     nonce: fields.Nonce
     port: fields.Port
     version: fields.Version
+    id: fields.TrackerId = ""
+    opening: fields.Bool = False
 
 
 @dataclass(frozen=True)

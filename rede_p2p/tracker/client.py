@@ -24,6 +24,7 @@ from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.net import discovery
 from rede_p2p.net.address import is_link_local, is_loopback
 from rede_p2p.net.connection import Connection, dial
+from rede_p2p.net.search import find_again
 from rede_p2p.protocol import messages
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -53,17 +54,22 @@ class TrackerClient:
         post: Callable[[Event], None],
         entries: Callable[[], set[messages.FileEntry]] = set,
         timeouts: Timeouts = DEFAULT,
+        *,
+        roams: bool = False,
     ) -> None:
         """Join the tracker at ``ip``, on ``port`` or on the one that it answers with by UDP.
 
         ``open_port`` listens on a public port and tells whether it could; ``entries`` are what is
-        announced. Raises TrackerUnreachableError, or what ``open_port`` raises.
+        announced. If it ``roams``, nobody chose the tracker: where it is long gone, the only one of
+        the network will do. Raises TrackerUnreachableError, or what ``open_port`` raises.
         """
         self._ip, self._wanted_port, self._source = ip, port, source
         self._open_port = open_port
         self._post = post
         self._entries = entries
         self._timeouts = timeouts
+        self._roams = roams
+        self._tracker_id = ""  # tells it apart from all others, once it said so
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
         self._roster = Roster((), 0.0)
         self._roster_at = monotonic()
@@ -74,7 +80,7 @@ class TrackerClient:
         self._joined = False  # at least once
         self.port = 0  # the public port
         self.tracker = Address(ip, self._find() or discovery.WELL_KNOWN_PORT)
-        joined = self._join(self.tracker.port)
+        joined = self._join(self.tracker)
         self._thread = Thread(target=self._run, args=(joined,), name="tracker client")
         self._thread.start()
 
@@ -157,9 +163,8 @@ class TrackerClient:
         """Ask for the port of the machine's tracker, if nobody named one."""
         return self._wanted_port or discovery.find(self._ip, self._source, self._timeouts)
 
-    def _join(self, port: int) -> Connection:
-        """Connect to the tracker on ``port``, take a public port, listen on it, be listed."""
-        address = Address(self._ip, port)
+    def _join(self, address: Address) -> Connection:
+        """Connect to a tracker, take a public port, listen on it, be listed."""
         connection = None
         try:
             timeout = self._timeouts.rejoin_dial_s if self._joined else self._timeouts.dial_s
@@ -169,6 +174,7 @@ class TrackerClient:
                 raise errors.ConnectionLostError("lost")
             self.port = take_port(connection, self.port or None, self._open_port)
             self._joined = True
+            self._ip = address.ip
             self._ask_roster(connection)
         except BaseException as error:
             if connection is not None:
@@ -196,6 +202,7 @@ class TrackerClient:
 
     def _stay(self, connection: Connection) -> None:
         """Announce, answer calls, and ping when there is nothing to say; return when leaving."""
+        self._tracker_id = ask(connection, messages.Ping(who=True), messages.Ok).id
         announcer = Announcer(partial(self._announce, connection))
         self._entries_changed = True  # this tracker knows nothing of us yet
         announce_at = monotonic()
@@ -258,14 +265,24 @@ class TrackerClient:
         return None
 
     def _come_back(self, *, long_gone: bool) -> Connection:
-        """Join where the tracker was; where it is long gone, any tracker of its machine."""
+        """Join where the tracker was, or where it went; where it is long gone, any that will do."""
         try:
-            return self._join(self.tracker.port)
+            return self._join(self.tracker)
         except RedeError:
-            found = self._find() if long_gone and not self._leaving else None
-            if found in (None, self.tracker.port):
+            found = self._elsewhere(long_gone=long_gone) if not self._leaving else None
+            if found in (None, self.tracker):
                 raise
             return self._join(found)
+
+    def _elsewhere(self, *, long_gone: bool) -> Address | None:
+        """Return where to try instead: the same tracker, another of its machine, the only one."""
+        port = self._find() if long_gone else None
+        if port not in (None, self.tracker.port):
+            return Address(self.tracker.ip, port)
+        if is_loopback(self.tracker.ip):
+            return None
+        any_one = long_gone and self._roams
+        return find_again(self._tracker_id, any_one, self._source, self._timeouts)
 
     def _refuse_calls(self, seconds: float) -> bool:
         """Refuse calls for some seconds; tell, at once when leaving, whether this peer leaves."""

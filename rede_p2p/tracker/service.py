@@ -17,6 +17,7 @@ from rede_p2p.net.requests import Describe
 from rede_p2p.protocol import messages
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.content_index import ContentIndex
+from rede_p2p.tracker.election import Election
 from rede_p2p.tracker.registry import Registration, Registry
 
 MAX_CONNECTIONS = 8192  # at once, half of them from one address
@@ -35,16 +36,20 @@ class Tracker:
         post: Callable[[Event], None],
         describe: Describe,
         timeouts: Timeouts = DEFAULT,
+        *,
+        opening: bool = False,
     ) -> None:
         """Listen on TCP ``port`` of ``ip`` (None: all addresses); raise PortUnavailableError.
 
         ``start`` accepts peers, in a thread of its own, until the listener is stopped. ``post`` is
-        told who comes and goes; ``describe`` puts a refusal into words.
+        told who comes and goes; ``describe`` puts a refusal into words. While ``opening`` it may
+        give way to another tracker, as its ``election`` says.
         """
         self.listener = Listener(ip, port, MAX_CONNECTIONS, describe, timeouts)
         self.describe = describe
         self.registry = Registry(first_port)
         self.index = ContentIndex()
+        self.election = Election(opening=opening)
         self._post = post
         self._timeouts = timeouts
         self._thread = Thread(target=start, args=(self,), name="tracker")
@@ -52,7 +57,8 @@ class Tracker:
 
     def __enter__(self) -> "Tracker":
         self._thread.start()
-        self._responder = Responder(self.listener.address.ip or None, self.port, self._timeouts)
+        ip, election = self.listener.address.ip or None, self.election
+        self._responder = Responder(ip, self.port, self._timeouts, election.id, election.hear)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -65,6 +71,11 @@ class Tracker:
     def port(self) -> int:
         """The TCP port on which peers find this tracker."""
         return self.listener.address.port
+
+    @property
+    def answers(self) -> bool:
+        """Whether this tracker, and no other of the machine, answers who searches for one."""
+        return self._responder is not None and self._responder.answers
 
     def addresses(self) -> list[str]:
         """List the addresses at which other machines may find it, the likeliest first."""
@@ -97,8 +108,14 @@ class Tracker:
         port = self.registry.offer(registration, wanted)
         return messages.PortOffer(port, registration.ip, messages.PROTOCOL_VERSION)
 
+    def acknowledge(self, request: messages.Ping | messages.Quit) -> messages.Ok:
+        """Return the answer to what needs none, with the id of this tracker where that is asked."""
+        asked = isinstance(request, messages.Ping) and request.who
+        return messages.Ok(self.election.id if asked else "")
+
     def confirm(self, registration: Registration, request: messages.Ready) -> None:
         """List a peer that listens on the port it was offered; raise RefusedError."""
+        self.election.open()  # a tracker that has a peer stays
         if self.registry.confirm(registration, request.port):
             self._post(PeerJoined(registration.address))
 

@@ -13,10 +13,10 @@ from processes import beside, eventually, private_port
 
 import Peers
 from rede_p2p.cli.manual import ON_WINDOWS
-from rede_p2p.cli.options import PeerOptions, TrackerOptions
+from rede_p2p.cli.options import PeerOptions
 from rede_p2p.cli.peer_program import Peer, Story, run_peer
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError
-from rede_p2p.net import discovery
+from rede_p2p.net import discovery, search
 from rede_p2p.net.connection import dial
 from rede_p2p.protocol.messages import Listing, Ls
 
@@ -121,8 +121,10 @@ def test_where_no_tracker_is_found_one_is_opened_and_closed_at_the_end(rede, mon
     before = names()
     # All addresses of the machine are listened on: at ports that no other test has.
     monkeypatch.setattr(discovery, "WELL_KNOWN_PORT", private_port())
-    with socket.create_server((beside(rede.host), 0)) as taken:
-        monkeypatch.setattr(TrackerOptions, "port", taken.getsockname()[1] if is_taken else 0)
+    monkeypatch.setattr(discovery, "interfaces", list)
+    monkeypatch.setattr(search, "interfaces", list)
+    well_known = discovery.WELL_KNOWN_PORT
+    with socket.create_server((beside(rede.host), well_known if is_taken else 0)):
         story = Story(
             lambda session, *_: found.append(session.client.tracker) or 0,
             Peers.listening,
@@ -130,8 +132,9 @@ def test_where_no_tracker_is_found_one_is_opened_and_closed_at_the_end(rede, mon
         )
         found = []
         assert run_peer(rede.words(), story) == 0
-        assert found[0].ip == "127.0.0.1" and found[0].port != taken.getsockname()[1]
+        assert found[0].ip == "127.0.0.1" and (found[0].port == well_known) is not is_taken
     err = rede.capsys.readouterr().err
-    assert err.startswith("nenhum tracker nesta máquina: abri um aqui. Nas outras, digite:\n")
-    assert f" {found[0].port}\n{ON_WINDOWS}\nna rede, pelo tracker {found[0]}\n" in err
+    assert err.startswith("nenhum tracker nesta rede: abri um aqui. Nas outras máquinas, digite:\n")
+    assert f" {found[0].port}\n{ON_WINDOWS}\nse já há um em outra máquina, " in err
+    assert f" python3 Peers.py <IP>\nna rede, pelo tracker {found[0]}\n" in err
     eventually(lambda: names() <= before)  # the tracker's thread for it ends a moment later

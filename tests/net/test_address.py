@@ -7,6 +7,7 @@ import socket
 
 from rede_p2p.net import address
 from rede_p2p.net.address import own_addresses
+from rede_p2p.net.interfaces import Interface
 
 
 def test_the_addresses_of_this_machine_are_of_use_to_others():
@@ -16,7 +17,8 @@ def test_the_addresses_of_this_machine_are_of_use_to_others():
 
 
 def of_interfaces(monkeypatch, *ips):
-    monkeypatch.setattr(address, "_interface_addresses", lambda: list(ips))
+    found = [Interface(f"eth{i}", i, (ip,)) for i, ip in enumerate(ips)]
+    monkeypatch.setattr(address, "interfaces", lambda: found)
 
 
 def test_an_address_found_twice_is_listed_once_and_one_of_no_use_never(monkeypatch):

@@ -113,6 +113,24 @@ def test_one_that_never_had_its_turn_ends_as_any_other(host, responder):
         assert find(host, timeouts=PATIENT) == 7001
 
 
+def test_who_searches_is_told_which_tracker_this_is_and_that_it_opens(host, asker):
+    heard = []
+
+    def opening(tracker_id):
+        heard.append(tracker_id)
+        return tracker_id == "rival"
+
+    with closing(Responder(host, 7001, tracker_id="me", opening=opening)) as responder:
+        assert responder.answers
+        for tracker_id in ("", "rival"):
+            question = LocateTracker("n", search=True, id=tracker_id)
+            asker.sendto(codec.encode_request(question), (host, WELL_KNOWN_PORT))
+            answer = codec.decode_reply(asker.recv(1000), TrackerLocation)
+            assert answer == TrackerLocation("n", 7001, PROTOCOL_VERSION, "me", bool(tracker_id))
+        assert ask(asker, host, "n") == TrackerLocation("n", 7001, PROTOCOL_VERSION)
+    assert heard == ["", "rival"]
+
+
 def test_a_closed_one_answers_no_more_and_its_place_is_free(host):
     for port in (7001, 7002):
         with closing(Responder(host, port)):

@@ -828,7 +828,7 @@ alone = pytest.mark.skipif(bool(machines()), reason=f"no network of its own: {ma
 def test_with_no_tracker_to_be_found_a_peer_opens_one_and_shares_the_samples(tmp_path):
     with Machine() as machine, network(tmp_path, machine.prefix) as programs:
         first = programs.start("Peers.py", "--pasta", str(tmp_path / "x"))
-        first.says("nenhum tracker nesta máquina: abri um aqui")
+        first.says("nenhum tracker nesta rede: abri um aqui")
         first.says(r"python3 Peers\.py .* 9450")
         port = int(first.says(r"minha porta pública é (\d+)")[1])
         assert port == 5455

@@ -110,6 +110,8 @@ LIMITS = {
     "perguntas `where`": discovery.DISCOVERY_TRIES,
     "espera por uma resposta a `where`": DEFAULT.discovery_try_s,
     "a mesma, na própria máquina": DEFAULT.local_discovery_try_s,
+    "uma busca na rede": DEFAULT.search_s,
+    "para trackers que abrem juntos ficarem em um": DEFAULT.max_opening_s,
     "um bloco da árvore": merkle.BLOCK_BYTES,
     "um resumo": merkle.HASH_BYTES,
     "a menor peça": merkle.MIN_PIECE_BYTES,

@@ -139,6 +139,8 @@ def test_a_link_local_address_of_the_tracker_has_its_zone_wherever_it_is_typed(t
             tracker.says("Ctrl-C encerra")
             _, port = start_peer(here, "[::1]:9600", files={"a.bin": DATA})
             zoned = f"{first}%wire0"
+            asks = ("Peers.py", "[::1]:9600", "--json", "-c", "buscar a.bin")
+            eventually(lambda: here.start(*asks).end().out)  # it is announced
             for typed in (zoned, f"[{zoned}]:9600"):  # the first asks for the port by UDP
                 peer, own = start_peer(there, typed, files={"b.bin": DATA[::-1]})
                 peer.send(

@@ -35,12 +35,13 @@ from rede_p2p.protocol.messages import (
     Ok,
     PeerEntry,
     Peers,
+    Ping,
     PortOffer,
     PortTaken,
     Ready,
 )
 from rede_p2p.timeouts import Timeouts
-from rede_p2p.tracker import joining
+from rede_p2p.tracker import client, joining
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.registry import FIRST_PORT, Registration
 
@@ -89,11 +90,12 @@ class World:
     def tracker(self, port=0, **timeouts):
         return tracker_at(self.host, port, self.seen.put, **timeouts)
 
-    def join(self, port, open_port=None, entries=set, **timeouts):
+    def join(self, port, open_port=None, entries=set, *, roams=False, **timeouts):
         open_port = open_port or self.public_port()
         joined = TrackerClient(
             *(self.host, port, self.peer_ip, open_port, self.told.put, entries),
             Timeouts(**timeouts),
+            roams=roams,
         )
         self.stack.callback(joined.close)
         return joined
@@ -310,6 +312,34 @@ def test_where_the_tracker_is_long_gone_another_of_its_machine_will_do(world):
         assert joined.roster().age == 0
 
 
+FAR = Address("10.0.0.9", 9450)  # where nobody of these tests is
+
+
+@pytest.mark.parametrize("roams", [False, True])
+def test_a_tracker_that_went_elsewhere_is_sought_by_its_id_and_joined_there(
+    world, monkeypatch, roams
+):
+    asked = []
+
+    def find_again(tracker_id, any_one, source, _timeouts):
+        asked.append((tracker_id, any_one, source))
+        return new.address
+
+    monkeypatch.setattr(client, "find_again", find_again)
+    monkeypatch.setattr(client, "is_loopback", lambda ip: ip == "127.0.0.1")
+    new = world.tracker()
+    new.address = Address(world.host, new.port)
+    with new:
+        with world.tracker() as tracker:
+            joined = world.join(tracker.port, roams=roams, restart_grace_s=0.0, **HURRY)
+            joined.search("")  # by then it knows the id
+            known = tracker.election.id
+        assert world.told.get(timeout=SOON) == TrackerLost(Address(world.host, tracker.port))
+        assert world.told.get(timeout=SOON) == TrackerMoved(new.address, FIRST_PORT)
+        assert asked[0] == (known, roams, world.peer_ip)
+        assert joined.roster().age == 0
+
+
 def ends_soon(joined):
     leaving = Thread(target=joined.close)
     leaving.start()
@@ -454,7 +484,7 @@ def waiting_for_ever(actor):
 
     def serve(connection):
         for request in requests(connection, TO_TRACKER, lambda: SOON, lambda error: "why"):
-            if isinstance(request, Join | Ready | Peers):
+            if isinstance(request, Join | Ready | Peers | Ping):
                 actor.answer(connection, request)
                 continue
             for place in count():
