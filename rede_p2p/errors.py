@@ -115,6 +115,18 @@ class TrackerUnreachableError(RedeError):
     cause: RedeError
 
 
+MachineReason = Literal["silent", "unknown"]
+
+
+@dataclass(eq=False)
+class UnknownMachineError(RedeError):
+    """The system tells no address for the name of a machine; ``reason`` says why."""
+
+    status = 2
+    name: str
+    reason: MachineReason
+
+
 @dataclass(eq=False)
 class SeveralTrackersError(RedeError):
     """Several trackers answered, and nobody is there to choose one."""

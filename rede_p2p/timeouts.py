@@ -19,7 +19,8 @@ class Timeouts:
     head_body_wait_s: float = 0.5  # for the body of a reply to arrive with its head
     accept_pause_s: float = 0.1  # before accepting again when no descriptor is left
 
-    # Finding a tracker by UDP.
+    # Finding a tracker by UDP, and a machine by its name.
+    name_s: float = 3.0  # for the system to tell the address of a name
     discovery_try_s: float = 0.4  # for one answer from the network
     local_discovery_try_s: float = 0.05  # for one answer from this machine, which takes under 1 ms
     take_over_interval_s: float = 5.0  # between two attempts to answer in place of a tracker gone

@@ -17,6 +17,7 @@ BORDER = {
         "net/listener",
         "net/discovery",
         "net/search",
+        "net/resolver",
         "net/address",
         "net/interfaces",
     },

@@ -41,9 +41,9 @@ def ls(session: Session, command: Command) -> None:
         return
     words = options.split_address(command.words[0]) + list(command.words[1:])
     expect(replace(command, words=tuple(words)), 2, "ls")
-    ip, port = options.parse_ip(words[0]), options.parse_port(words[1])
+    ips, port = options.parse_ips(words[0]), options.parse_port(words[1])
     # A peer connects only to the addresses of the tracker's list.
-    address = next(chain(*listed(session, ip, port)))
+    address = next(chain(*listed(session, ips, port)))
     ((_, files),) = resolve.list_all([address], session.context.connect, reporter(session))
     rows = ((f.name, texts.size(f.size), texts.root(f.root)) for f in files)
     facts = ({"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files)

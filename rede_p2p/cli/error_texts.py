@@ -6,12 +6,19 @@ with the Literals in ``errors``. A name in a sentence may be foreign text: ``ter
 
 from rede_p2p import errors
 from rede_p2p.content.on_windows import short
-from rede_p2p.errors import LostReason, PortReason, ProtocolKind, RedeError, UsageKind
+from rede_p2p.errors import (
+    LostReason,
+    MachineReason,
+    PortReason,
+    ProtocolKind,
+    RedeError,
+    UsageKind,
+)
 
 USAGE: dict[UsageKind, str] = {
     "port": "“{}” não é uma porta: use um número de 1 a 65535",
     "first-port": "a primeira porta precisa ser de 1024 a 65535, e não “{}”",
-    "ip": "“{}” não é um endereço IP: use a forma 192.168.0.10",
+    "ip": "“{}” não é um endereço IP nem o nome de uma máquina: use a forma 192.168.0.10",
     "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
     "too-many": "palavra a mais: “{}” (veja --ajuda)",
     "quotes": "faltou fechar as aspas em: {}",
@@ -50,6 +57,10 @@ LOST: dict[LostReason, str] = {
     "lost": "a conexão caiu",
     "changed": "o arquivo mudou enquanto era enviado",
     "no-port": "nenhuma das portas oferecidas está livre nesta máquina",
+}
+MACHINE: dict[MachineReason, str] = {
+    "unknown": "não há uma máquina com o nome “{}” nesta rede: confira o nome, ou use o IP dela",
+    "silent": "o sistema não disse a tempo o endereço de “{}”: use o IP da máquina",
 }
 REFUSED = {  # by the code on the wire; a later version may send others
     "full": "está lotado; tente de novo daqui a pouco",
@@ -119,6 +130,8 @@ def _request(error: RedeError) -> str:
         case errors.UnknownCommandError(word, suggestion):
             hint = f"você quis dizer {suggestion}?" if suggestion else "digite ajuda"
             return f"não conheço o comando “{word}”: {hint}"
+        case errors.UnknownMachineError(name, reason):
+            return MACHINE[reason].format(name)
         case errors.AmbiguousNameError(name, choices):
             places = ", ".join(map(str, choices))
             hint = f"escolha a porta com get <IP> <PORTA> {name}"

@@ -93,30 +93,38 @@ def _follow(session: Session, transfer: Transfer) -> bool:
     return transfer.results.done()  # one that ended before that line posted no event
 
 
-def _read(words: tuple[str, ...]) -> tuple[tuple[str, int | None] | None, list[str]]:
+Place = tuple[list[str], int | None]  # the IPs of a machine, and a port there
+
+
+def _read(words: tuple[str, ...]) -> tuple[Place | None, list[str]]:
     """Return the IP and the port that the words begin with, if they do, and the names.
 
     Raises BadUsageError where no name follows, or the address is a mistyped one.
     """
     word, *names = words
-    head, *rest = options.split_address(word)
+    head = options.split_address(word)[0]
     if not names and options.is_ip(head):
         raise BadUsageError("get")
     # What is made of the signs of an address alone is a mistyped one, and no name.
     signs = "0123456789abcdefABCDEF:.[]" if ":" in word else "0123456789."
     if not names or not (options.is_ip(head) or not word.strip(signs)):
         return None, list(dict.fromkeys(words))
+    return _place(words)
+
+
+def _place(words: Sequence[str]) -> tuple[Place, list[str]]:
+    """Read the words that begin with a machine; raise BadUsageError or UnknownMachineError."""
+    word, *names = words
+    head, *rest = options.split_address(word)
     if not rest and len(names) > 1 and names[0].isdigit():
         rest = [names.pop(0)]
-    return (options.parse_ip(head), options.parse_port(rest[0]) if rest else None), names
+    return (options.parse_ips(head), options.parse_port(rest[0]) if rest else None), names
 
 
-def _choose(
-    session: Session, address: tuple[str, int | None] | None, names: list[str]
-) -> resolve.Selection:
+def _choose(session: Session, address: Place | None, names: list[str]) -> resolve.Selection:
     """Find the files that the names of a ``get`` mean; raise RedeError where there are none."""
     if address is None:
-        return _find_anywhere(session, names)
+        return _find_beside(session, names)
     report = reporter(session)
     while True:
         # Own files come last: a typed address means a file of another peer.
@@ -127,6 +135,27 @@ def _choose(
             if any(error.address == (m.ip, m.port) for m in session.client.roster().members):
                 raise
             # It left after it was listed: the peers that are still there may have the file.
+
+
+def _find_beside(session: Session, names: list[str]) -> resolve.Selection:
+    """Find names in the whole network; where the first is no file, perhaps it is a machine.
+
+    So that no file is hidden by a machine of its name, and no name is asked of the system in vain.
+    """
+    none: RedeError | None = None
+    try:
+        found = _find_anywhere(session, names)
+        unknown = [name for name, e in found.failed if isinstance(e, errors.NoSuchFileError)]
+    except errors.NoSuchFileError as error:
+        none, unknown = error, [error.name]
+    if len(names) > 1 and names[0] in unknown:
+        with suppress(BadUsageError, errors.UnknownMachineError, errors.PeerNotListedError):
+            address, rest = _place(names)
+            listed(session, *address)
+            return _choose(session, address, rest)
+    if none is not None:
+        raise none
+    return found
 
 
 def _find_anywhere(session: Session, names: list[str]) -> resolve.Selection:

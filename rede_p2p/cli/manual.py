@@ -35,8 +35,8 @@ Ctrl-C encerra.
 Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP""",
     "Peers.py": f"""uso: {_PYTHON} Peers.py [IP [PORTA]] [opções]
 
-Entra na rede cujo tracker está na máquina IP e abre o menu. Sem IP, procura um tracker nesta
-máquina e na rede e, se não houver, abre um aqui mesmo.
+Entra na rede cujo tracker está na máquina IP, ou de um nome como prof-pc, e abre o menu. Sem IP,
+procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesmo.
 
   PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
   --ip ENDEREÇO        endereço deste peer: procura e sai por ele, e escuta só nele

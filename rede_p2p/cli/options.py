@@ -1,4 +1,6 @@
-"""The words of a command line → the options of the program. No I/O.
+"""The words of a command line → the options of the program.
+
+No I/O, but that the system is asked for the address of a machine's name.
 
 The words are split by getopt and not by argparse, whose messages are in English.
 """
@@ -13,7 +15,8 @@ from pathlib import Path
 from typing import Annotated, TypeVar, get_type_hints
 
 from rede_p2p.errors import BadUsageError
-from rede_p2p.net.discovery import WELL_KNOWN_PORT
+from rede_p2p.net.discovery import LOCAL, WELL_KNOWN_PORT
+from rede_p2p.net.resolver import addresses_of, may_be_name
 from rede_p2p.protocol.fields import LOWEST_PUBLIC_PORT
 from rede_p2p.tracker.registry import FIRST_PORT
 from rede_p2p.upload.upload_slots import MIN_RATE_BYTES_PER_S
@@ -34,17 +37,27 @@ def _parse_first_port(text: str) -> int:
     return int(text)
 
 
-def parse_ip(text: str) -> str:
-    """Read the literal address of one machine, or ``localhost``; raise BadUsageError."""
+def parse_ips(text: str) -> list[str]:
+    """Read the literal address of one machine, or ask for those of a name, the likeliest first.
+
+    Raises BadUsageError, or UnknownMachineError after ``name_s`` at most.
+    """
     if text.casefold() == "localhost":
-        return "127.0.0.1"
+        return [LOCAL]
     try:
         address = ipaddress.ip_address(re.sub(r"^\[(.*)\]$", r"\1", text))
     except ValueError:
+        if may_be_name(text):
+            return addresses_of(text)
         raise BadUsageError("ip", text) from None
     if address.is_unspecified or address.is_multicast:
         raise BadUsageError("ip", text)
-    return str(address)
+    return [str(address)]
+
+
+def parse_ip(text: str) -> str:
+    """Read the address of one machine, as ``parse_ips`` does."""
+    return parse_ips(text)[0]
 
 
 def split_address(word: str) -> list[str]:
@@ -54,9 +67,9 @@ def split_address(word: str) -> list[str]:
 
 
 def is_ip(text: str) -> bool:
-    """Tell whether ``parse_ip`` takes the text."""
+    """Tell whether the text is a literal address, or ``localhost``."""
     try:
-        return bool(parse_ip(text))
+        return text.casefold() == "localhost" or bool(not may_be_name(text) and parse_ips(text))
     except BadUsageError:
         return False
 

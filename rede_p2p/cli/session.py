@@ -1,5 +1,6 @@
 """What the commands act on, and how several of them begin."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rede_p2p.cli.shell import Command
@@ -30,14 +31,16 @@ def expect(command: Command, count: int, kind: UsageKind) -> None:
         raise BadUsageError(kind, " ".join(command.words))
 
 
-def listed(session: Session, ip: str, port: int | None) -> list[list[Address]]:
-    """Return where other peers with that IP listen, and where this one does.
+def listed(session: Session, ips: Sequence[str], port: int | None) -> list[list[Address]]:
+    """Return where other peers with one of the IPs listen, and where this one does.
 
     The zone of a link-local IP may be left out. A ``port`` that is not None selects the peer on it.
     Raises PeerNotListedError where the tracker lists nobody.
     """
     members = session.client.roster().members
-    found = [m for m in members if ip in (m.ip, m.ip.partition("%")[0]) and port in (None, m.port)]
+    found = [
+        m for m in members if {m.ip, m.ip.partition("%")[0]} & {*ips} and port in (None, m.port)
+    ]
     if not found:
-        raise PeerNotListedError(ip, port)
+        raise PeerNotListedError(ips[0], port)
     return [[Address(m.ip, m.port) for m in found if m.you is own] for own in (False, True)]

@@ -18,6 +18,7 @@ TABLES = {  # of the sentences of an error that has kinds
     errors.BadUsageError: error_texts.USAGE,
     errors.ProtocolError: error_texts.PROTOCOL,
     errors.ConnectionLostError: error_texts.LOST,
+    errors.UnknownMachineError: error_texts.MACHINE,
     errors.RefusedError: error_texts.REFUSED,
     errors.PortUnavailableError: error_texts.PORT,
     errors.UnsafeNameError: error_texts.UNSAFE,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rede_p2p.cli.options import PeerOptions, TrackerOptions, parse, parse_port
+from rede_p2p.cli import options
+from rede_p2p.cli.options import PeerOptions, TrackerOptions, is_ip, parse, parse_port
 from rede_p2p.errors import BadUsageError
 
 CWD = Path.cwd()
@@ -102,7 +103,7 @@ BAD_FOR_PEER = [
     ("10.0.0", "ip"),
     ("10.0.0.256", "ip"),
     ("010.0.0.7", "ip"),
-    ("laboratorio-3", "ip"),
+    ("laboratorio-3!", "ip"),
     ("--primeira-porta 7000", "option"),
     ("-c", "option"),
     ("--servir=sim", "option"),
@@ -149,6 +150,33 @@ def test_wrong_words_for_a_peer_are_said(words, kind):
 def test_a_script_is_one_word_of_the_shell():
     assert parse(PeerOptions, ["-c", "peers; quit"]).script == "peers; quit"
     assert parse(PeerOptions, ["-cpeers; quit"]).script == "peers; quit"
+
+
+WRITTEN = [  # what is typed, and what the system is asked for
+    ("prof-pc", "prof-pc"),
+    ("prof-pc:9999", "prof-pc"),
+    ("prof-pc.local 9999", "prof-pc.local"),
+    ("10.0.0.7 --ip prof-pc", "prof-pc"),
+]
+
+
+@pytest.mark.parametrize(("words", "name"), WRITTEN)
+def test_the_name_of_a_machine_is_asked_for_once(monkeypatch, words, name):
+    asked = []
+    monkeypatch.setattr(options, "addresses_of", lambda text: asked.append(text) or ["10.0.0.9"])
+    read = parse(PeerOptions, words.split())
+    assert "10.0.0.9" in (read.ip, read.own_ip)
+    assert asked == [name]
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "[::1]", "localhost", "LOCALHOST", "fe80::1%eth0"])
+def test_an_address_is_known_without_asking(text):
+    assert is_ip(text)
+
+
+@pytest.mark.parametrize("text", ["prof-pc", "a.txt", "*.png", "0.0.0.0", "10.0.0", ""])
+def test_what_may_be_a_name_is_no_address_and_nobody_is_asked(text):
+    assert not is_ip(text)
 
 
 @pytest.mark.parametrize("text", ["1", "80", "5455", "65535"])

@@ -31,12 +31,12 @@ def test_only_the_peers_that_the_tracker_lists_are_found_oneself_last(rede):
 
     def menu(session):
         own = Address(rede.host, session.client.port)
-        assert listed(session, other.ip, None) == [[other], []]
-        assert listed(session, other.ip, other.port) == [[other], []]
-        assert listed(session, own.ip, None) == [[], [own]]
+        assert listed(session, [other.ip], None) == [[other], []]
+        assert listed(session, [other.ip], other.port) == [[other], []]
+        assert listed(session, [own.ip], None) == [[], [own]]
         for ip, port in ((other.ip, own.port), ("192.0.2.1", None)):
             with pytest.raises(PeerNotListedError) as caught:
-                listed(session, ip, port)
+                listed(session, [ip], port)
             assert (caught.value.ip, caught.value.port) == (ip, port)
 
     assert rede.be(menu).status == 0

@@ -471,7 +471,7 @@ WRONG_LINES = [
     (["Servidor.py", "-1"], "opção desconhecida"),
     (["Servidor.py", "--ip", "192.0.2.77"], "192.0.2.77 não é um endereço desta máquina"),
     (["Servidor.py", "--primeira-porta", "80"], "primeira porta precisa ser"),
-    (["Peers.py", "servidor"], "“servidor” não é um endereço IP"),
+    (["Peers.py", "servidor!"], "“servidor!” não é um endereço IP"),
     (["Peers.py", "127.0.0.1", "70000"], "“70000” não é uma porta"),
     (["Peers.py", "127.0.0.1", "1", "2"], "palavra a mais"),
     (["Peers.py", "--ip", "[b]"], r"“\[b\]” não é um endereço IP"),

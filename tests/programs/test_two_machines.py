@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -164,6 +165,39 @@ def test_a_link_local_address_of_the_tracker_has_its_zone_wherever_it_is_typed(t
             nowhere = there.start(*words).end()
             assert nowhere.status == 3
             assert "o endereço não serve a partir desta máquina" in nowhere.err
+
+
+needs_root = pytest.mark.skipif(
+    getattr(os, "geteuid", lambda: 1)() != 0, reason="only root may give a machine its own hosts"
+)
+
+
+@needs_root
+def test_the_name_of_a_machine_stands_wherever_its_ip_does(two, tmp_path):
+    here, there, other = two
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{FIRST} prof-pc prof-pc.local\n{SECOND} aluno\n")
+    inside = ["unshare", "-m", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"]
+    there.prefix = [*other.prefix, *inside]
+    tracker = here.start("Servidor.py", "9999")
+    tracker.says("Ctrl-C encerra")
+    shared = {"a.bin": DATA, "aluno": b"a file, and a machine", "b": b"b"}
+    _, port = start_peer(here, FIRST, files=shared)
+    peer, _ = start_peer(there, "prof-pc", "--ip", "aluno", files={})
+    peer.send(f"ls prof-pc {port}", f"ls prof-pc.local:{port}", f"get PROF-PC {port} a.bin b")
+    for _ in range(2):
+        peer.prints(r"^a\.bin\t2,2 MiB")
+    peer.prints("a.bin\tbaixado e verificado.*\nb\tbaixado e verificado")
+    peer.send("get prof-pc a.bin", f"get prof-pc:{port} b", "get aluno b", "get b nada")
+    peer.prints("a.bin: já estava")
+    peer.prints("b: já estava")
+    peer.prints("b\tjá estava.*\naluno\tbaixado e verificado")  # a file comes before a machine
+    peer.prints("b\tjá estava.*\nnada\tninguém em toda a rede compartilha nada")
+    assert peer.end().status == 5
+    for words in (["prof-pd"], [FIRST, "--ip", "prof-pd"], [FIRST, "-c", "ls prof-pd 5455"]):
+        unknown = there.start("Peers.py", *words).end()
+        assert unknown.status == 2
+        assert "não há uma máquina com o nome “prof-pd” nesta rede" in unknown.err
 
 
 def test_ipv6_is_typed_as_one_word_or_two(tmp_path):
