@@ -13,11 +13,10 @@ from pathlib import Path
 from threading import Thread
 
 from rede_p2p.cli import texts
-from rede_p2p.cli.manual import ON_WINDOWS
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
-from rede_p2p.cli.tracker_program import Start, lines_to_type, run_program
+from rede_p2p.cli.tracker_program import Start, run_program, tell_what_to_type
 from rede_p2p.content import on_windows
 from rede_p2p.content.hash_cache import HashCache, default_database
 from rede_p2p.download.request import DownloadContext
@@ -171,9 +170,7 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
             if len(avoid) >= MAX_FALSE_TRACKERS:
                 finder = replace(finder, source=LOCAL)
     terminal.note("nenhum tracker nesta rede: abri um aqui. Nas outras máquinas, digite:")
-    for line in lines_to_type(found):
-        terminal.note(f"    {line}")
-    terminal.note(ON_WINDOWS)
+    tell_what_to_type(found, terminal, terminal.note)
     terminal.note("se já há um em outra máquina, saia e digite o IP dela: python3 Peers.py <IP>")
     return _client(peer, LOCAL, found.port)
 

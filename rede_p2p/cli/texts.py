@@ -9,6 +9,7 @@ from rede_p2p import events
 from rede_p2p.cli.error_texts import DISK, UNSAFE, describe_error
 from rede_p2p.errors import RedeError, RefusedError
 from rede_p2p.events import Event, Progress
+from rede_p2p.net.interfaces import Kind
 
 MAX_QUOTED_CHARS = 120  # characters of a bad line that are repeated
 
@@ -21,6 +22,13 @@ LIST_LINE = {  # what is wrong with a line of the share list
     "not-file": "não é um arquivo nem uma pasta: {}",
     "twice": "o nome {} já apareceu antes; vale o primeiro",
     "name-unsafe": "nome que não se pode compartilhar: {}",
+}
+
+NETWORKS: dict[Kind, str] = {  # what the network of an interface seems to be
+    "": "",
+    "container": "parece ser do docker",
+    "virtual": "parece ser de uma máquina virtual",
+    "vpn": "parece ser de uma VPN",
 }
 
 _NETWORK: dict[type[Event], str] = {  # {0.peer} is a field of the event

@@ -16,6 +16,7 @@ from rede_p2p.content import descriptors
 from rede_p2p.errors import BadUsageError, RedeError
 from rede_p2p.tracker.service import Tracker
 
+MAX_OTHER_LINES = 8  # for the addresses that are not the likeliest
 Start = Callable[[Tracker], None]  # the body of the thread that accepts peers
 
 
@@ -30,9 +31,7 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     try:
         with Tracker(ip, port, first_port, start, terminal.post, texts.refusal) as tracker:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
-            for line in lines_to_type(tracker):
-                terminal.data(f"    {line}", None)
-            terminal.note(manual.ON_WINDOWS)
+            tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
             terminal.note("Ctrl-C encerra.")
             while True:
                 terminal.show_events(timeout=0.5)
@@ -43,9 +42,31 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
         return 130
 
 
+def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str], None]) -> None:
+    """Tell what to type on the other machines: the likeliest line alone, then the others."""
+    likeliest, *others = lines_to_type(tracker)
+    show(f"    {likeliest}")
+    terminal.note(manual.ON_WINDOWS)
+    if others:
+        terminal.note("Se de lá não se chega a esse endereço, um destes:")
+    for line in others[:MAX_OTHER_LINES]:
+        show(f"    {line}")
+    if len(others) > MAX_OTHER_LINES:
+        more = texts.count(len(others) - MAX_OTHER_LINES, "endereço", "endereços")
+        terminal.note(f"    … e mais {more}")
+
+
 def lines_to_type(tracker: Tracker) -> list[str]:
-    """List what to type on the other machines, one line for each address of this one."""
-    return [f"python3 Peers.py {ip} {tracker.port}" for ip in tracker.addresses()]
+    """List what to type on the other machines, one line for each address of this one.
+
+    After the first, each tells its interface and what that seems to be.
+    """
+    lines: list[str] = []
+    for ip, interface, kind in tracker.addresses():
+        about = ", ".join(filter(None, (interface, texts.NETWORKS[kind])))
+        shown = f"   ({about})" if about and lines else ""
+        lines.append(f"python3 Peers.py {ip} {tracker.port}{shown}")
+    return lines
 
 
 def run_program(

@@ -3,9 +3,9 @@
 import ipaddress
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
-from rede_p2p.net.interfaces import addresses_of_name, interfaces
+from rede_p2p.net.interfaces import Kind, addresses_of_name, interfaces, kind_of
 
 
 def raw_of(ip: str, port: int, beside: str = "") -> tuple[str, int]:
@@ -28,21 +28,40 @@ def is_loopback(ip: str) -> bool:
     return ipaddress.ip_address(ip).is_loopback
 
 
-def own_addresses() -> list[str]:
+class OwnAddress(NamedTuple):
+    """An address of this machine, its interface ("" if unknown), and what that seems to be."""
+
+    ip: str
+    interface: str
+    kind: Kind
+
+
+def own_addresses() -> list[OwnAddress]:
     """List the addresses by which other machines may know this one, the likeliest first.
 
-    A UDP socket that is connected sends nothing, but tells which address the system would use to
-    leave this network; the interfaces and the machine's name tell of more. An empty list means that
-    no network was found.
+    That is one of a usual network and not of a container, a virtual machine or a VPN, though the
+    way out of this network lead by that; then one by which there is a way out; then one of IPv4. An
+    empty list means that no network was found.
+    """
+    names = {ip: one.name for one in interfaces() for ip in one.ips}
+    ways_out = _ways_out()
+    ips = dict.fromkeys([*ways_out, *names, *addresses_of_name()])
+    found = [OwnAddress(ip, names.get(ip, ""), kind_of(names.get(ip, ""), ip)) for ip in ips]
+    found = [one for one in found if _is_public(one.ip)]
+    return sorted(found, key=lambda one: (one.kind != "", ":" in one.ip, one.ip not in ways_out))
+
+
+def _ways_out() -> list[str]:
+    """List the addresses with which the system would leave this network.
+
+    A UDP socket that is connected sends nothing, but tells which address that is.
     """
     found = []
     for family, beyond in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((beyond, 9))
             found.append(str(probe.getsockname()[0]).partition("%")[0])
-    found += [ip for one in interfaces() for ip in one.ips]
-    found += addresses_of_name()
-    return [ip for ip in dict.fromkeys(found) if _is_public(ip)]
+    return found
 
 
 def _is_public(ip: str) -> bool:

@@ -1,14 +1,43 @@
 """The network interfaces of this machine, as far as the system tells without a library."""
 
+import ipaddress
+import re
 import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 # netdevice(7): requests for the IPv4 address of an interface, and for that of its broadcast.
 _REQUESTS = {"linux": (0x8915, 0x8919), "darwin": (0xC0206921, 0xC0206923)}
 _IPV6_TABLE = Path("/proc/net/if_inet6")
+
+Kind = Literal["", "container", "virtual", "vpn"]  # what a network seems to be, "" a usual one
+_KINDS: dict[Kind, re.Pattern[str]] = {  # by the names that the programs give to interfaces
+    "container": re.compile(
+        r"docker|br-[0-9a-f]{12}$|veth|podman|cni|flannel|cali|lxc|lxdbr|incus"
+    ),
+    "virtual": re.compile(r"virbr|vmnet|vboxnet|vnet|bridge1\d\d$"),
+    "vpn": re.compile(r"tun|tap|utun|wg|tailscale|zt|ppp|ipsec|nordlynx|proton|gpd|cscotun"),
+}
+_KINDS_BY_NET: dict[Kind, str] = {  # where the system names no interface: the usual networks
+    "container": "172.17.0.0/16",
+    "virtual": "192.168.56.0/24",
+    "vpn": "100.64.0.0/10",
+}
+
+
+def kind_of(name: str, ip: str) -> Kind:
+    """Tell what the network of an interface seems to be, by its name or else by its address."""
+    for kind, names in _KINDS.items():
+        if names.match(name):
+            return kind
+    address = ipaddress.ip_address(ip)
+    for kind, net in _KINDS_BY_NET.items():
+        if not name and address in ipaddress.ip_network(net):
+            return kind
+    return ""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from threading import Thread
 
 from rede_p2p.errors import RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
-from rede_p2p.net.address import own_addresses
+from rede_p2p.net.address import OwnAddress, own_addresses
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.discovery import Responder
+from rede_p2p.net.discovery import LOCAL, Responder
 from rede_p2p.net.listener import Listener
 from rede_p2p.net.requests import Describe
 from rede_p2p.protocol import messages
@@ -77,11 +77,11 @@ class Tracker:
         """Whether this tracker, and no other of the machine, answers who searches for one."""
         return self._responder is not None and self._responder.answers
 
-    def addresses(self) -> list[str]:
+    def addresses(self) -> list[OwnAddress]:
         """List the addresses at which other machines may find it, the likeliest first."""
         if self.listener.address.ip:
-            return [self.listener.address.ip]
-        return own_addresses() or ["127.0.0.1"]
+            return [OwnAddress(self.listener.address.ip, "", "")]
+        return own_addresses() or [OwnAddress(LOCAL, "", "")]
 
     # What Servidor.py tells, for one connection each, in its thread.
 

@@ -10,9 +10,15 @@ from listening import tracker_at
 import Servidor
 from rede_p2p.cli import error_texts, manual
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
-from rede_p2p.cli.tracker_program import lines_to_type, run_program, run_tracker
+from rede_p2p.cli.terminal import Terminal
+from rede_p2p.cli.tracker_program import (
+    lines_to_type,
+    run_program,
+    run_tracker,
+    tell_what_to_type,
+)
 from rede_p2p.errors import DiskError, InterruptedByUserError
-from rede_p2p.net.address import own_addresses
+from rede_p2p.net.address import OwnAddress, own_addresses
 
 pytest_plugins = ["sessions"]
 pytestmark = pytest.mark.usefixtures("hooks")
@@ -27,7 +33,24 @@ def test_what_to_type_elsewhere_is_told_for_each_address_where_all_are_listened_
     tracker = tracker_at(None)  # not begun: it would answer for the whole machine
     with tracker.listener:
         told = [line.split()[2] for line in lines_to_type(tracker)]
-    assert told == (own_addresses() or ["127.0.0.1"])
+    assert told == ([one.ip for one in own_addresses()] or ["127.0.0.1"])
+
+
+def test_the_likeliest_address_stands_alone_and_the_others_say_what_they_seem_to_be(
+    host, monkeypatch, capsys
+):
+    others = [OwnAddress(f"10.0.0.{number}", f"tun{number}", "vpn") for number in range(11)]
+    found = [OwnAddress("192.168.0.9", "eth0", ""), OwnAddress("172.17.0.1", "", "container")]
+    with tracker_at(host) as tracker:
+        monkeypatch.setattr(tracker, "addresses", lambda: [*found, *others])
+        shown = []
+        tell_what_to_type(tracker, Terminal(), shown.append)
+    typed = f"    python3 Peers.py {{}} {tracker.port}"
+    assert shown[0] == typed.format("192.168.0.9")
+    assert shown[1] == typed.format("172.17.0.1") + "   (parece ser do docker)"
+    assert shown[2] == typed.format("10.0.0.0") + "   (tun0, parece ser de uma VPN)"
+    assert len(shown) == 9
+    assert capsys.readouterr().err.endswith(" um destes:\n    … e mais 4 endereços\n")
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "--ajuda"])

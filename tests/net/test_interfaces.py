@@ -10,7 +10,7 @@ import pytest
 from processes import Machine, machines, network
 
 from rede_p2p.net import interfaces as module
-from rede_p2p.net.interfaces import Interface, addresses_of_name, interfaces
+from rede_p2p.net.interfaces import Interface, addresses_of_name, interfaces, kind_of
 
 alone = pytest.mark.skipif(bool(machines()), reason=f"no network of its own: {machines()}")
 
@@ -34,6 +34,35 @@ def test_each_interface_has_its_addresses_and_its_broadcast(tmp_path):
     assert {"10.77.0.1", "fd00::7"} <= set(found["cabo"]["ips"])
     assert found["cabo"]["ips"][0] == "10.77.0.1"
     assert found["cabo"]["broadcast"] == "10.77.0.255" and found["lo"]["broadcast"] is None
+
+
+KINDS = {
+    "": ["eth0", "enp3s0", "wlan0", "wlp2s0", "en0", "bond0", "br0", "bridge0", "wire0", "eno1"],
+    "container": ["docker0", "br-0123456789ab", "veth12ab", "podman1", "cni0", "lxdbr0"],
+    "virtual": ["virbr0", "vmnet8", "vboxnet0", "vnet3", "bridge100"],
+    "vpn": ["tun0", "tap0", "utun3", "wg0", "tailscale0", "ztabc", "ppp0", "nordlynx"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(k, name) for k, names in KINDS.items() for name in names]
+)
+def test_what_a_network_seems_to_be_is_told_by_the_name_of_its_interface(kind, name):
+    assert kind_of(name, "172.17.0.1") == kind
+
+
+@pytest.mark.parametrize(
+    ("ip", "kind"),
+    [
+        ("172.17.0.1", "container"),
+        ("192.168.56.1", "virtual"),
+        ("100.101.1.1", "vpn"),
+        ("192.168.0.9", ""),
+        ("fd00::7", ""),
+    ],
+)
+def test_where_no_interface_has_a_name_the_address_tells(ip, kind):
+    assert kind_of("", ip) == kind
 
 
 def test_where_the_system_names_no_interface_its_addresses_are_all_that_is_known(monkeypatch):

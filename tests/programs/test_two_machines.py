@@ -27,6 +27,7 @@ def two(tmp_path):
             network(folders[0], one.prefix) as here,
             network(folders[1], other.prefix) as there,
         ):
+            here.machine = one
             yield here, there, other
 
 
@@ -80,6 +81,24 @@ def test_the_line_to_type_names_the_address_of_a_network_that_leads_nowhere_else
     tracker = here.start("Servidor.py", "9999")
     tracker.says("Ctrl-C encerra")
     tracker.prints(rf"python3 Peers\.py {FIRST} 9999")
+
+
+@pytest.mark.parametrize("way_out", [None, "wg0", "docker0"])
+def test_the_address_of_the_cable_is_told_first_and_the_others_with_what_they_seem(two, way_out):
+    here, _, _ = two
+    machine = here.machine
+    for name, ip in (("docker0", "172.17.0.1"), ("wg0", "10.9.0.2"), ("enp9s0", "10.78.0.1")):
+        machine.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}x")
+        machine.has(ip, name)
+    if way_out:
+        machine.ip("route", "add", "default", "dev", way_out)
+    tracker = here.start("Servidor.py", "9999")
+    tracker.says("Ctrl-C encerra")
+    tracker.prints(rf"^    python3 Peers\.py ({FIRST}|10\.78\.0\.1) 9999\n")
+    tracker.prints(r"9999   \((wire0|enp9s0)\)$")
+    docker = "    python3 Peers.py 172.17.0.1 9999   (docker0, parece ser do docker)"
+    vpn = "    python3 Peers.py 10.9.0.2 9999   (wg0, parece ser de uma VPN)"
+    assert set(tracker.prints(r"\n(.*\n.*)\n")[1].split("\n")) == {docker, vpn}
 
 
 # IPv6, and a machine on two networks.

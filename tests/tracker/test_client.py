@@ -547,7 +547,7 @@ def test_leaving_while_a_tracker_does_not_let_us_in_again_has_an_end(world):
 
 
 def test_a_tracker_elsewhere_may_not_name_this_machines_own_services(world):
-    ips = [ip for ip in own_addresses() if "." in ip]
+    ips = [one.ip for one in own_addresses() if "." in one.ip]
     if not ips:
         pytest.skip("this machine is on no network")
     inside = "::ffff:127.0.0.1"
