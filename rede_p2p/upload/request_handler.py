@@ -43,6 +43,7 @@ class RequestHandler:
         self._hash_cache = hash_cache
         self._seeds = seeds
         self._upload = Upload(connection, slots)
+        self._tally = slots.tally
         self._session: UploadSession | None = None
         self._post = post
         self._timeouts = timeouts
@@ -109,7 +110,7 @@ class RequestHandler:
         if length < 0 or request.start + length > size:
             raise RefusedError("bad-range")
         root = self._shares.entry(share).root
-        self._send_range(share, FileData(length, size, root), request.start)
+        self._send_range(share, root, FileData(length, size, root), request.start)
         if length == size:
             self._count_sent(share.name, share.name, size, size)
 
@@ -141,12 +142,14 @@ class RequestHandler:
         if not 1 <= request.count <= merkle.piece_count(size) - request.first:
             raise RefusedError("bad-range")
         length = merkle.bytes_in(range(request.first, request.first + request.count), size)
-        self._send_range(share, FileData(length), request.first * merkle.piece_length(size))
+        start = request.first * merkle.piece_length(size)
+        self._send_range(share, request.root, FileData(length), start)
         self._count_sent(share.name, request.root, size, length)
 
-    def _send_range(self, share: Share, head: FileData, start: int) -> None:
+    def _send_range(self, share: Share, root: bytes | None, head: FileData, start: int) -> None:
         with disk.open_regular(share.path) as file:
             self._upload.send(file, share.name, share.state, head, start)
+        self._tally.add(root, self._connection.remote.ip, head.bytes)
 
     def _find_seeded(self, root: bytes) -> SeededContent:
         seeded = self._seeds.find(root)
@@ -172,6 +175,7 @@ class RequestHandler:
             self._connection.reply(session.choose(request))
         else:
             sent, seeded = session.give(request), session.seeded
+            self._tally.add(seeded.content.root, self._connection.remote.ip, sent)
             self._count_sent(seeded.name, seeded.content.root, seeded.content.size, sent)
 
     def _end_session(self) -> None:

@@ -20,6 +20,7 @@ from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import FileData, PieceData
 from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.upload.upload_tally import UploadTally
 
 MAX_UPLOADS = 32  # at once
 UNLIMITED_CHUNK_BYTES = 4 * 1024 * 1024  # handed to the kernel at once where there is no limit
@@ -47,6 +48,7 @@ class UploadSlots:
             slots = max(1, min(slots, limit // MIN_RATE_BYTES_PER_S))
         self._place_report_s = timeouts.place_report_s
         self._slots, self._slots_per_address = slots, max(1, slots // 2)
+        self.tally = UploadTally()
         self._closed = Event()
         self._lock = Condition(Lock())  # guards everything below
         self._queue: deque[Upload] = deque()

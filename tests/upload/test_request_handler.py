@@ -35,9 +35,13 @@ from rede_p2p.protocol.messages import (
     Ls,
     Ok,
     Peers,
+    PieceData,
+    PieceOffer,
     Pieces,
     Quit,
     Stat,
+    Take,
+    Want,
 )
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import share_list
@@ -637,3 +641,15 @@ def test_closing_wakes_whoever_is_served_or_waits(tmp_path, host):
             second.send(codec.encode_request(Get("large")))
         with pytest.raises(ConnectionLostError):
             second.receive_reply(FileData)
+
+
+def test_each_way_to_fetch_is_counted_for_its_content(seller, buyer):
+    root, size = buyer.ask(Stat("data"), FileInfo).root, len(DATA)
+    body(buyer, Get("data"))
+    body(buyer, Pieces(root, 0, merkle.piece_count(size)))
+    offer = buyer.ask(Want(root, b"\x80"), PieceOffer)
+    taken = buyer.ask(Take(offer.first, 1), PieceData)
+    buyer.receive_exactly(taken.bytes)
+    total = 2 * size + taken.bytes
+    eventually(lambda: seller.slots.tally.sent(root) == total)
+    assert seller.slots.tally.given() == (total, 1)
