@@ -28,9 +28,9 @@ class RedeError(Exception):
 # What the person typed.
 
 UsageKind = Literal[
-    "ajuda", "blanks", "buscar", "cancelar", "como", "encoding", "esperar", "first-port", "get",
-    "ip", "ls", "no-download", "option", "peers", "port", "quotes", "rate", "status", "too-many",
-    "torrent",
+    "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "encoding", "esperar",
+    "first-port", "get", "ip", "ls", "meus", "no-download", "option", "peers", "port", "quotes",
+    "rate", "remover", "status", "too-many", "torrent",
 ]  # fmt: skip
 
 
@@ -180,8 +180,9 @@ NameFault = Literal["name-character", "name-ending", "name-reserved"]  # kinds o
 DiskKind = Literal[
     "busy", "changed", "crowded", "denied", "full", "in-use", "large", "link", "link-folder",
     "missing", "name", "name-character", "name-ending", "name-long", "name-reserved", "not-file",
-    "not-folder", "other", "replaced", "stopped",
+    "not-folder", "not-list", "other", "replaced", "stopped",
 ]  # fmt: skip
+ShareKind = Literal["in-folder", "no-line", "taken", "unlisted"]
 
 
 @dataclass(eq=False)
@@ -230,6 +231,19 @@ class DiskError(RedeError):
     path: str
     kind: DiskKind
     detail: str = ""
+
+
+@dataclass(eq=False)
+class ShareListError(RedeError):
+    """The share list cannot be changed as asked; ``kind`` says what is wrong with ``text``."""
+
+    kind: ShareKind
+    text: str
+
+    @property
+    def status(self) -> int:  # type: ignore[override]
+        """What is not in the list is "no such file"; everything else is bad usage."""
+        return 5 if self.kind == "unlisted" else 2
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from rede_p2p import errors
-from rede_p2p.cli import manual, options, texts
+from rede_p2p.cli import manual, options, share_commands, texts
 from rede_p2p.cli.get_command import fact_of, get, reporter
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
@@ -176,6 +176,9 @@ COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "ls": ls,
     "get": get,
     "buscar": search,
+    "compartilhar": share_commands.share,
+    "remover": share_commands.remove,
+    "meus": share_commands.mine,
     "torrent": make_torrent,
     "status": status,
     "cancelar": cancel,

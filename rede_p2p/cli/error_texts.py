@@ -12,6 +12,7 @@ from rede_p2p.errors import (
     PortReason,
     ProtocolKind,
     RedeError,
+    ShareKind,
     UsageKind,
 )
 
@@ -30,6 +31,9 @@ USAGE: dict[UsageKind, str] = {
     "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
     "buscar": "use: buscar <TEXTO>",
     "torrent": "use: torrent <NOME>   (um dos seus arquivos)",
+    "compartilhar": "use: compartilhar <CAMINHO>   ou   compartilhar <CAMINHO> <NOME>",
+    "remover": "use: remover <NOME>   (os nomes estão em meus)",
+    "meus": "meus não leva mais nada; use: meus",
     "status": "status não leva mais nada; use: status",
     "cancelar": "use: cancelar <N>   (o número está em status)",
     "no-download": "não há download com o número “{}”: veja em status",
@@ -111,9 +115,17 @@ DISK: dict[str, str] = {
     "in-use": "outro programa está com o arquivo aberto: feche-o e tente de novo: {}",
     "crowded": "o sistema não deixa abrir mais arquivos de uma vez: {}",
     "not-file": "não é um arquivo comum: {}",
+    "not-list": "não parece uma lista (texto UTF-8, um arquivo por linha): {}",
     "changed": "o arquivo mudou enquanto era lido: {}",
     "stopped": "a leitura foi interrompida: {}",
     "other": "o disco recusou ({1}): {0}",
+}
+SHARE: dict[ShareKind, str] = {
+    "in-folder": "{} vem de uma pasta da lista: remova a pasta, ou tire dela o arquivo",
+    "no-line": "não cabe em uma linha da lista (quebra de linha, aspas, ou bytes que não são "
+    "UTF-8): {}",
+    "taken": "o nome {} já é de outro arquivo: use compartilhar <CAMINHO> <NOME>, ou antes remover",
+    "unlisted": "não há {} na lista: veja os nomes com meus",
 }
 
 
@@ -190,6 +202,8 @@ def _result(error: RedeError) -> str:
     match error:
         case errors.PortUnavailableError(address, reason):
             return PORT[reason].format(address)
+        case errors.ShareListError(kind, text):
+            return SHARE[kind].format(text)
         case errors.DiskError(path, kind, detail):
             return DISK[kind].format(short(path), detail)
         case errors.IncompleteError(name, have, size, cause):

@@ -1,11 +1,13 @@
 """A typed line → commands: words, quotes, aliases, the nearest known command. No I/O.
 
 The quoting is that of sh: blanks separate words, quotes and backslashes keep them together, ``;``
-ends a command, and ``&`` ends a command that runs in the background. What the terminal shows as
+ends a command, and ``&`` ends a command that runs in the background. On Windows a backslash is a
+part of a path. What the terminal shows as
 ``\\u200b`` may be typed so.
 """
 
 import difflib
+import os
 import shlex
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ ALIASES = {
     "baixar": "get",
     "search": "buscar", "procurar": "buscar",
     "pares": "peers",
+    "share": "compartilhar", "unshare": "remover",
     "jobs": "status", "cancel": "cancelar", "wait": "esperar",
 }  # fmt: skip
 
@@ -32,7 +35,7 @@ class Command:
     background: bool = False
 
 
-def parse(line: str, known: frozenset[str]) -> list[Command]:
+def parse(line: str, known: frozenset[str], *, windows: bool = os.name == "nt") -> list[Command]:
     """Return the commands of a line; raise BadUsageError, UnknownCommandError if not ``known``."""
     try:
         line.encode()
@@ -41,6 +44,7 @@ def parse(line: str, known: frozenset[str]) -> list[Command]:
     lexer = shlex.shlex(unescape_controls(line), posix=True, punctuation_chars=";&")
     lexer.whitespace_split = True
     lexer.commenters = ""
+    lexer.escape = "" if windows else "\\"
     try:
         words = list(lexer)
     except ValueError:

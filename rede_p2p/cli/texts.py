@@ -163,9 +163,6 @@ def _preparing(event: events.Preparing) -> str:
 
 
 def _list_problem(event: events.ListProblem) -> str:
-    if event.kind == "not-list":
-        wanted = "uma lista de arquivos (texto UTF-8, um arquivo por linha)"
-        return f"{event.path} não parece {wanted}; nada está sendo compartilhado"
     if not event.line:
         sentence = "não consegui ler {}" if event.kind == "other" else DISK[event.kind]
         reason = sentence.format(event.text, "")

@@ -35,20 +35,30 @@ class Line:
 def read(list_path: Path) -> tuple[Line | ListProblem, ...]:
     """Read the list at a path; a list that cannot be read is one problem, of line 0."""
     try:
-        with disk.open_regular(list_path) as file, disk.translate_os_errors(list_path):
-            data = file.read(MAX_LIST_BYTES + 1)
+        data = load(list_path)
     except DiskError as error:
         return (ListProblem(str(list_path), 0, error.kind, str(list_path)),)
-    if len(data) <= MAX_LIST_BYTES and data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        data = data.decode("utf-16", "replace").encode()  # as Windows' Notepad writes
-    if len(data) > MAX_LIST_BYTES or b"\0" in data:
-        return (ListProblem(str(list_path), 0, "not-list", str(list_path)),)
     return tuple(parse(str(list_path), data))
+
+
+def load(list_path: Path) -> bytes:
+    """Return the bytes of the list, as they are; raise DiskError, ``not-list`` if it is none."""
+    with disk.open_regular(list_path) as file, disk.translate_os_errors(list_path):
+        data = file.read(MAX_LIST_BYTES + 1)
+    if len(data) > MAX_LIST_BYTES or b"\0" in _utf8(data):
+        raise DiskError(str(list_path), "not-list")
+    return data
+
+
+def _utf8(data: bytes) -> bytes:
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace").encode()  # as Windows' Notepad writes
+    return data.removeprefix(BOM_UTF8)
 
 
 def parse(list_path: str, data: bytes) -> Iterator[Line | ListProblem]:
     """Read a list: ``name path`` a line, the name quoted if it has blanks, ``#`` for comments."""
-    for number, raw in enumerate(data.removeprefix(BOM_UTF8).splitlines(), start=1):
+    for number, raw in enumerate(_utf8(data).splitlines(), start=1):
         try:
             text = raw.decode().strip()
         except UnicodeDecodeError:

@@ -15,16 +15,16 @@ from threading import Event as Flag
 from threading import Thread
 from time import monotonic, time_ns
 
-from rede_p2p.content import disk
+from rede_p2p.content import disk, safe_names
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.errors import DiskError, NoSuchFileError
+from rede_p2p.errors import DiskError, NoSuchFileError, ShareListError
 from rede_p2p.events import Event, ListProblem, MoreListProblems
 from rede_p2p.net.connection import OnPending
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import DEFAULT, Timeouts
-from rede_p2p.upload import list_file, shared_files
+from rede_p2p.upload import list_editor, list_file, shared_files
 from rede_p2p.upload.list_file import Line
 from rede_p2p.upload.shared_files import Share
 
@@ -89,6 +89,30 @@ class ShareList:
     def empty_folders(self) -> list[str]:
         """Return the names of the folders of the last look in which nothing is shared."""
         return list(self._view.empty_folders)
+
+    def add(self, name: str, path: str) -> bool:
+        """Share the file or folder at an absolute path; return False if it was shared so before.
+
+        Raises what ``list_editor.add`` raises.
+        """
+        inner = self._fresh(inf, None).shares.get(name)
+        if inner is not None and inner.folder is not None:
+            raise ShareListError("taken", name)
+        added = list_editor.add(self._list_path, name, path, self._timeouts)
+        self._fresh(inf, None)
+        return added
+
+    def remove(self, name: str) -> list[str]:
+        """Share a name no more; return it as it was in the list. Raises ShareListError, DiskError.
+
+        A name that looks the same is meant where there is no such name.
+        """
+        removed = list_editor.remove(self._list_path, name, self._timeouts)
+        if not removed:
+            inner = safe_names.matching(name, self._fresh(inf, None).shares)
+            raise ShareListError("in-folder" if inner else "unlisted", name)
+        self._fresh(inf, None)
+        return removed
 
     def entry(self, share: Share) -> FileEntry:
         """Return how a share is listed; the root is None until the file is hashed."""

@@ -23,6 +23,7 @@ TABLES = {  # of the sentences of an error that has kinds
     errors.PortUnavailableError: error_texts.PORT,
     errors.UnsafeNameError: error_texts.UNSAFE,
     errors.DiskError: error_texts.DISK,
+    errors.ShareListError: error_texts.SHARE,
 }
 
 
@@ -107,6 +108,8 @@ def test_what_is_told_of_a_tracker_depends_on_who_answered_in_its_place():
         (errors.VerificationError("a", HERE), 6),
         (errors.IncompleteError("a", 1, 2, ConnectionLostError("lost")), 7),
         (errors.DiskError("a", "full"), 9),
+        (errors.ShareListError("unlisted", "a"), 5),
+        (errors.ShareListError("taken", "a"), 2),
         (errors.PortUnavailableError(HERE, "denied"), 9),
         (errors.PortUnavailableError(HERE, "taken"), 2),
         (errors.InterruptedByUserError(), 130),

@@ -62,6 +62,19 @@ def test_a_line_is_these_commands(line, commands):
 
 
 @pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (r"ls C:\Users\ana\a.txt", r"C:\Users\ana\a.txt"),
+        (r'ls "C:\x y\z"', r"C:\x y\z"),
+        (r'ls "\\servidor\x y"', r"\\servidor\x y"),
+        ("ls 'com \" aspas'", 'com " aspas'),
+    ],
+)
+def test_on_windows_a_backslash_is_a_part_of_a_path(line, word):
+    assert parse(line, KNOWN, windows=True) == [Command("ls", (word,))]
+
+
+@pytest.mark.parametrize(
     "line", ['get 1 "a', "get 1 'a", "get 1 a\\", "peers; get it's"], ids=shown
 )
 def test_a_quote_that_is_not_closed_is_said(line):

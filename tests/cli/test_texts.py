@@ -16,13 +16,12 @@ from rede_p2p.cli.error_texts import DISK, UNSAFE, describe_error
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.protocol import codec
 
-OF_A_LIST = {"not-list", *DISK}
 OF_A_LINE = {*texts.LIST_LINE, *(f"name-{kind}" for kind in UNSAFE)}
 
 
 @pytest.mark.parametrize(
     ("line", "kind"),
-    [*((0, kind) for kind in sorted(OF_A_LIST)), *((3, kind) for kind in sorted(OF_A_LINE))],
+    [*((0, kind) for kind in sorted(DISK)), *((3, kind) for kind in sorted(OF_A_LINE))],
 )
 def test_every_problem_of_a_list_and_of_its_lines_has_a_sentence(line, kind):
     assert is_a_sentence(texts.describe(events.ListProblem("lista.txt", line, kind, FOREIGN)))
@@ -30,7 +29,7 @@ def test_every_problem_of_a_list_and_of_its_lines_has_a_sentence(line, kind):
 
 def test_what_is_said_of_a_line_is_what_is_found_in_one():
     made = "".join(line for line in CODE.splitlines() if re.search(r"(\bp|P)roblem\(", line))
-    assert {*re.findall(r'"([a-z-]+)"', made)} == {*texts.LIST_LINE, "not-list"}
+    assert {*re.findall(r'"([a-z-]+)"', made)} == {*texts.LIST_LINE}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from processes import eventually
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
-from rede_p2p.errors import DiskError
+from rede_p2p.errors import DiskError, ShareListError
 from rede_p2p.events import ListProblem, MoreListProblems
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileEntry
@@ -478,3 +478,24 @@ def test_a_file_of_which_the_root_is_known_need_not_be_quiet(shared):
     shares = shared.open(quiet_s=60.0)
     root = shared.hash_cache.wait(str(path), disk.file_state(path), SOON)
     assert shares.wait_hashed("a", None)[1] == root
+
+
+def test_what_is_added_or_removed_is_seen_at_once(shared):
+    shared.open()
+    (shared.folder / "pasta").mkdir()
+    for name in ("a.txt", "pasta/b.txt"):
+        (shared.folder / name).write_bytes(b"a")
+    assert shared.shares.add("a.txt", str(shared.folder / "a.txt"))
+    assert shared.shares.add("pasta", str(shared.folder / "pasta"))
+    assert not shared.shares.add("pasta", str(shared.folder / "pasta"))
+    assert [share.name for share in shared.shares.shares()] == ["a.txt", "pasta/b.txt"]
+    for act, kind in (
+        (lambda: shared.shares.add("pasta/b.txt", str(shared.folder / "a.txt")), "taken"),
+        (lambda: shared.shares.remove("pasta/b.txt"), "in-folder"),
+        (lambda: shared.shares.remove("nada"), "unlisted"),
+    ):
+        with pytest.raises(ShareListError) as caught:
+            act()
+        assert caught.value.kind == kind
+    assert shared.shares.remove("pasta") == ["pasta"]
+    assert [share.name for share in shared.shares.shares()] == ["a.txt"]
