@@ -25,12 +25,19 @@ class RedeError(Exception):
     status: ClassVar[int] = 1
 
 
+def innermost(error: object) -> object:
+    """Return the innermost cause of an error."""
+    while (inner := getattr(error, "cause", None)) is not None:
+        error = inner
+    return error
+
+
 # What the person typed.
 
 UsageKind = Literal[
     "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "encoding", "esperar",
-    "first-port", "get", "ip", "ls", "meus", "no-download", "option", "peers", "port", "quotes",
-    "rate", "remover", "status", "too-many", "torrent",
+    "first-port", "get", "ip", "ls", "meus", "no-download", "option", "peers", "placar", "port",
+    "quotes", "rate", "remover", "status", "too-many", "torrent",
 ]  # fmt: skip
 
 

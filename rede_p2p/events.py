@@ -3,7 +3,7 @@
 ``cli.texts`` has the sentence for each event.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rede_p2p.errors import Address, RedeError
@@ -27,6 +27,26 @@ class Progress:
     def came(self) -> int:
         """How many bytes were received since the transfer began."""
         return max(self.have - self.kept - self.already, 0)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a transfer brought, and from whom."""
+
+    names: tuple[str, ...]
+    brought: Mapping[Address, int]  # verified bytes, by source
+    named: frozenset[Address]  # the sources that the person named; empty where it was anybody
+    seconds: float  # to the last final name
+
+    @property
+    def size(self) -> int:
+        """How many bytes came in all."""
+        return sum(self.brought.values())
+
+    @property
+    def from_others(self) -> dict[Address, int]:
+        """What came from peers that the person did not name; nothing where nobody was named."""
+        return {s: n for s, n in self.brought.items() if self.named and s not in self.named}
 
 
 @dataclass(frozen=True)
@@ -94,6 +114,7 @@ class TransferEnded:
     number: int
     names: tuple[str, ...]
     failures: tuple[RedeError, ...]
+    summary: Summary
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from conftest import ROOT
 
 from rede_p2p import errors
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RedeError, RefusedError
+from rede_p2p.events import Summary
 
 HERE = Address("10.0.0.7", 5455)
 FOREIGN = "a{0}{x}{ %s [/] \\ “é”.txt"  # what format() or rich would trip over
@@ -47,6 +48,7 @@ SAMPLES = {  # of each type of field
     tuple[Address, ...]: ((HERE,), (HERE, Address("::1", 5456))),
     RedeError: CAUSES,
     tuple[RedeError, ...]: ((), CAUSES[:1], CAUSES),
+    Summary: (Summary((FOREIGN,), {HERE: 2**30}, frozenset(), 1.0),),
     BaseException: (ZeroDivisionError("x"),),
 }
 

@@ -71,7 +71,7 @@ class Result:
     @property
     def complaints(self) -> list[str]:
         """The lines on stderr, but for those that say that all is well."""
-        fine = re.compile(r"na rede, pelo tracker |minha porta pública é |uso: ")
+        fine = re.compile(r"na rede, pelo tracker |minha porta pública é |uso: |[\d,]+ \wiB em ")
         return [line for line in self.err.splitlines() if not fine.match(line)]
 
 

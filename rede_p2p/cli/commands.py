@@ -125,6 +125,24 @@ def status(session: Session, command: Command) -> None:
         session.terminal.note("nada em andamento")
 
 
+def score(session: Session, command: Command) -> None:
+    """Show what the last downloads brought, and from whom, and what this peer gave."""
+    expect(command, 0, "placar")
+    rows, facts = [], []
+    for one in session.transfers.summaries():
+        title, took = texts.title(one.names), texts.duration(one.seconds)
+        rate = texts.speed(one.size, one.seconds)
+        rows.append((f"↓ {title}", texts.size(one.size), took, rate, texts.came_from(one)))
+        fact = {"title": title, "received": one.size, "seconds": round(one.seconds, 3)}
+        others = sum(one.from_others.values())
+        facts.append(fact | {"sources": len(one.brought), "from_others": others})
+    given = session.slots.tally.given()
+    to = f"a {texts.count(given.peers, 'endereço', 'endereços')}" if given.peers else ""
+    rows.append(("↑ enviado desde o início", texts.size(given.sent), "", "", to))
+    facts.append({"sent": given.sent, "to": given.peers})
+    session.terminal.table(("O quê", "Quanto", "Tempo", "Taxa", "Com quem"), rows, facts)
+
+
 def cancel(session: Session, command: Command) -> None:
     """Cancel a download; its verified bytes stay on the disk."""
     expect(command, 1, "cancelar")
@@ -181,6 +199,7 @@ COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "meus": share_commands.mine,
     "torrent": make_torrent,
     "status": status,
+    "placar": score,
     "cancelar": cancel,
     "esperar": wait,
     "ajuda": show_help,

@@ -35,6 +35,7 @@ USAGE: dict[UsageKind, str] = {
     "remover": "use: remover <NOME>   (os nomes estão em meus)",
     "meus": "meus não leva mais nada; use: meus",
     "status": "status não leva mais nada; use: status",
+    "placar": "placar não leva mais nada; use: placar",
     "cancelar": "use: cancelar <N>   (o número está em status)",
     "no-download": "não há download com o número “{}”: veja em status",
     "esperar": "esperar não leva mais nada; use: esperar",

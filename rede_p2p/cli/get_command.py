@@ -15,7 +15,7 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.content.on_windows import short
 from rede_p2p.download import folders, resolve
 from rede_p2p.download.request import Outcome
-from rede_p2p.download.transfers import Results, Transfer
+from rede_p2p.download.transfers import Transfer
 from rede_p2p.errors import Address, BadUsageError, RedeError
 from rede_p2p.events import Preparing
 from rede_p2p.net.connection import OnPending
@@ -42,9 +42,11 @@ def get(session: Session, command: Command) -> None:
         if len(requests) + len(failed) > 1:
             raise BadUsageError("como")
         requests = [replace(requests[0], name=safe_names.check(new_name))]
-    transfer = session.transfers.start(requests, failed, followed=not command.background)
+    transfer = session.transfers.start(
+        requests, failed, followed=not command.background, named=address is not None
+    )
     if not command.background and _follow(session, transfer):
-        _show(session, transfer.results.result(), failed)
+        _show(session, transfer, failed)
         return
     for _, error in failed:
         session.terminal.complain(error)
@@ -211,8 +213,9 @@ def reporter(session: Session) -> OnPending:
     return report
 
 
-def _show(session: Session, results: Results, failed: list[tuple[str, RedeError]]) -> None:
+def _show(session: Session, transfer: Transfer, failed: list[tuple[str, RedeError]]) -> None:
     """Show the results of a download; raise its error, or PartlyFailedError."""
+    results, brought = transfer.results.result(), texts.summary(transfer.summary())
     facts = [fact_of(request.name, request.content, outcome) for request, outcome in results]
     facts += [fact_of(name, None, error) for name, error in failed]
     failures = [error for _, error in results if isinstance(error, RedeError)]
@@ -222,12 +225,15 @@ def _show(session: Session, results: Results, failed: list[tuple[str, RedeError]
             session.terminal.tell(failures[0], facts)
             raise failures[0]
         session.terminal.data(f"{facts[0]['name']}: {_sentence(facts[0])}", facts[0])
+        if brought:
+            session.terminal.note(brought)
         return
     shown = [fact for fact in facts if len(results) <= MAX_RESULT_ROWS or "error" in fact]
     rows = [(fact["name"], _sentence(fact)) for fact in shown]
     session.terminal.table(("Arquivo", "Resultado"), rows, facts)
     already = sum(fact.get("already", False) for fact in facts)
-    session.terminal.note(texts.fetched(len(facts) - already - len(failures), already))
+    told = [texts.fetched(len(facts) - already - len(failures), already), brought]
+    session.terminal.note("; ".join(filter(None, told)))
     if failures:
         error = errors.PartlyFailedError(len(failures), len(facts), failures[0])
         session.terminal.tell(error, [])  # the table has told it

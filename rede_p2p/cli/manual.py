@@ -72,6 +72,7 @@ COMMANDS = (
     ("get … --como <NOME>", "gravar com outro nome", "get a.txt --como b.txt"),
     ("get … &", "baixar em segundo plano (ou Ctrl-Z)", "get 127.0.0.1 aula.iso &"),
     ("status", "o que está em andamento", "status"),
+    ("placar", "o que veio, de quem, e o que já enviei", "placar"),
     ("cancelar <N>", "encerrar o download N", "cancelar 1"),
     ("esperar", "esperar os downloads acabarem", "esperar"),
     ("ajuda", "esta tabela", "ajuda"),

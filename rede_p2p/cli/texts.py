@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from rede_p2p import events
 from rede_p2p.cli.error_texts import DISK, UNSAFE, describe_error
 from rede_p2p.errors import RedeError, RefusedError
-from rede_p2p.events import Event, Progress
+from rede_p2p.events import Event, Progress, Summary
 from rede_p2p.net.interfaces import Kind
 
+MIN_TOLD_BYTES = 1024 * 1024  # of which a rate and the sources are told at the end
 MAX_QUOTED_CHARS = 120  # characters of a bad line that are repeated
 
 LIST_LINE = {  # what is wrong with a line of the share list
@@ -66,6 +67,36 @@ def root(digest: bytes | None) -> str:
 def speed(length: float, seconds: float) -> str:
     """Return the rate of a number of bytes in some seconds."""
     return f"{size(length / max(seconds, 0.001))}/s"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with its units, the smallest of use."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s".replace(".", ",")
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"
+
+
+def came_from(summary: Summary) -> str:
+    """Return how much the peers brought that the person did not name, or how many brought it."""
+    others = summary.from_others
+    if others:
+        percent = 100 * sum(others.values()) // summary.size
+        share = f"{percent} %" if percent else "menos de 1 %"
+        return f"{share} de {count(len(others), 'outro peer', 'outros peers')}"
+    return f"de {len(summary.brought)} peers" if len(summary.brought) > 1 else ""
+
+
+def summary(brought: Summary) -> str:
+    """Return what a transfer brought, in what time, and from whom; "" where that is not much."""
+    if brought.size < MIN_TOLD_BYTES:
+        return ""
+    rate = speed(brought.size, brought.seconds)
+    whom = came_from(brought)
+    return f"{size(brought.size)} em {duration(brought.seconds)}, {rate}{whom and '; '}{whom}"
 
 
 def waiting(now: Progress) -> str:
@@ -147,7 +178,8 @@ def _transfer_ended(event: events.TransferEnded) -> str:
     name, many = title(event.names), len(event.names) > 1
     if not event.failures:
         done = "baixados e verificados" if many else "baixado e verificado"
-        return f"[{event.number}] {name}: {done}"
+        told = summary(event.summary)
+        return f"[{event.number}] {name}: {done}{told and '; '}{told}"
     reason = describe_error(event.failures[0])
     if many:
         failed = count(len(event.failures), "falhou", "falharam")

@@ -41,6 +41,7 @@ class Download:
         self._target = context.folder / safe_names.check_writable(request.name, context.folder)
         self._finder = SourceFinder(request, context.who_has, context.timeouts)
         self._swarm = Swarm(request, self._finder, context.timeouts)
+        self.brought = self._swarm.brought  # to be read once ``run`` has returned
 
     def cancel(self) -> None:
         """Make ``run`` end soon, with InterruptedByUserError; what has arrived stays."""

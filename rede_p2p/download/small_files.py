@@ -7,7 +7,7 @@ wait for the disk: other threads flush a group, several files at once, while the
 
 import functools
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +47,9 @@ class SmallFiles:
         self._queue = FlushQueue()
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
         self._named_in: set[str] = set()  # folders with new names
+        self.brought: Counter[Address] = (
+            Counter()
+        )  # bytes of right files, by source; ``run`` writes it
         self._lock = Lock()  # guards _connection and _cancelled
         self._connection: Connection | None = None
         self._cancelled = False
@@ -118,6 +121,8 @@ class SmallFiles:
                     request = ahead.popleft()
                     if error is not None:
                         failed.append((request, error))
+                    else:
+                        self.brought[source] += request.content.size
         except RedeError as lost:
             cause: RedeError = lost
             if isinstance(lost, errors.ConnectionLostError | errors.ProtocolError):

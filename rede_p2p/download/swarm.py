@@ -5,6 +5,7 @@ came. One lock guards the piece picker and all other shared state; nothing block
 thread that calls ``run`` owns the swarm; any thread may ``cancel`` it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition, Lock, Thread
@@ -51,7 +52,8 @@ class Swarm:
         self._cancelled = self._closed = False
         self._progress_at = monotonic()  # when a verdict or an "espera" last came
         self._queue_place = 0  # ours, at the source that reported last
-        self._fetched = self._kept = 0  # verified bytes: fetched now, and kept from before
+        self.brought: Counter[Address] = Counter()  # verified bytes fetched now, by source
+        self._kept = 0  # verified bytes kept from before
 
     def cancel(self) -> None:
         """Cancel the download; any thread may call this."""
@@ -68,7 +70,7 @@ class Swarm:
         with self._changed:
             rechecking = self._picker.any_doubtful
             kept = 0 if rechecking else self._kept  # unknown until rechecked
-            have = self._fetched + kept
+            have = self.brought.total() + kept
             return Progress(have, size, kept, 0, 1, self._queue_place, sources, 0, rechecking)
 
     def check_cancelled(self) -> None:
@@ -201,7 +203,7 @@ class Swarm:
         with self._changed:
             self._queue_place, self._progress_at = 0, monotonic()
             new = [index for index in right if self._picker.confirm(index, source)]
-            self._fetched += merkle.bytes_in(new, self._request.content.size)
+            self.brought[source] += merkle.bytes_in(new, self._request.content.size)
             if len(right) < len(verdicts):
                 self._finder.note_liar(source, min(verdicts.keys() - right))
                 if not self._disk_failed:

@@ -4,6 +4,7 @@ The small files of a transfer travel together (``small_files``); each large one 
 Owner: the peer, which must ``close`` them.
 """
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -17,16 +18,18 @@ from rede_p2p.download.download import Download
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES, SmallFiles
 from rede_p2p.errors import (
+    Address,
     ConnectionLostError,
     InterruptedByUserError,
     RedeError,
     RefusedError,
-    VerificationError,
+    innermost,
 )
-from rede_p2p.events import Event, Progress, TransferEnded
+from rede_p2p.events import Event, Progress, Summary, TransferEnded
 from rede_p2p.upload.shared_files import Share
 
 MAX_RENEWALS = 3  # of one file, while it changes again and again
+MAX_SUMMARIES = 10  # of ended transfers that are kept
 
 Results = list[tuple[DownloadRequest, "Outcome | RedeError"]]
 
@@ -40,6 +43,7 @@ class Transfer:
         requests: Sequence[DownloadRequest],
         context: DownloadContext,
         failed: Sequence[tuple[str, RedeError]] = (),
+        named: frozenset[Address] = frozenset(),
     ) -> None:
         self.number = number
         self.names = tuple(request.name for request in requests)
@@ -50,9 +54,12 @@ class Transfer:
         self._requests = requests
         self._size = sum(request.content.size for request in requests)
         self._context = context
+        self._named = named  # the peers that the person asked for it; empty where it was anybody
+        self._took_s = 0.0
         self._lock = Lock()  # guards everything below
         self._done: Results = []
         self._done_bytes = self._kept = self._already = 0
+        self._brought: Counter[Address] = Counter()
         self._running: Download | SmallFiles | None = None
         self.cancelled = False
 
@@ -80,6 +87,10 @@ class Transfer:
             already=already,
         )
 
+    def summary(self) -> Summary:
+        """Return what came and from whom, once it has ended."""
+        return Summary(self.names, dict(self._brought), self._named, self._took_s)
+
     def run(self) -> None:
         """Fetch everything in this transfer's thread, set the results, and offer the files."""
         try:
@@ -94,6 +105,7 @@ class Transfer:
                 self._run_newest(request)
             for request, failure in doubtful:
                 self._run_newest(request, failure)
+            self._took_s = monotonic() - self.began
             self.results.set_result(self._done)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
             self.results.set_exception(error)
@@ -116,10 +128,10 @@ class Transfer:
         lost: Results = []
 
         def report(request: DownloadRequest, outcome: Outcome | RedeError) -> None:
-            cause = _cause(outcome)
+            cause = innermost(outcome)
             if isinstance(cause, ConnectionLostError) and cause.reason == "lost":
                 lost.append((request, outcome))
-            elif _may_be_news(outcome):
+            elif resolve.may_be_news(outcome):
                 changed.append((request, outcome))
             else:
                 self._report(request, outcome)
@@ -163,14 +175,14 @@ class Transfer:
         self, request: DownloadRequest, outcome: Outcome | RedeError
     ) -> DownloadRequest | None:
         """Ask the sources of a file that failed what it is now; return None if that is no help."""
-        if not _may_be_news(outcome):
+        if not resolve.may_be_news(outcome):
             return None
         sources, connect = request.sources, self._context.connect
         with suppress(RedeError):
             renewed = resolve.find(
                 request.name, sources, connect, lambda _: None, self._check_cancelled
             )
-            refused = isinstance(_cause(outcome), RefusedError)
+            refused = isinstance(innermost(outcome), RefusedError)
             return renewed if refused or renewed.content != request.content else None
         return None
 
@@ -193,6 +205,8 @@ class Transfer:
         with self._lock:
             if isinstance(self._running, Download):
                 self._kept += self._running.progress().kept
+            if self._running is not None:
+                self._brought += self._running.brought
             self._running = running
             cancelled = self.cancelled
         if cancelled and running is not None:
@@ -206,24 +220,6 @@ class Transfer:
                 self._already += request.content.size if outcome.already else 0
 
 
-def _cause(outcome: Outcome | RedeError) -> object:
-    """Return the innermost cause of an error."""
-    cause: object = outcome
-    while (inner := getattr(cause, "cause", None)) is not None:
-        cause = inner
-    return cause
-
-
-def _may_be_news(outcome: Outcome | RedeError) -> bool:
-    """Tell whether a file failed because it is another at its source by now."""
-    match _cause(outcome):
-        case VerificationError() | ConnectionLostError("lost"):
-            return True
-        case RefusedError(code):
-            return code in ("changed", "not-here")
-    return False
-
-
 class Transfers:
     """All the transfers of a peer."""
 
@@ -231,9 +227,10 @@ class Transfers:
         self.context = context
         self._post = post
         self._next = 1
-        # Both are used by the main thread only.
+        # All are used by the main thread only.
         self._running: dict[Transfer, Thread] = {}
         self._ended: list[Transfer] = []  # in the background, and not taken since
+        self._summaries: deque[Summary] = deque(maxlen=MAX_SUMMARIES)
 
     def start(
         self,
@@ -241,10 +238,15 @@ class Transfers:
         failed: Sequence[tuple[str, RedeError]] = (),
         *,
         followed: bool,
+        named: bool = False,
     ) -> Transfer:
-        """Begin a transfer in a thread of its own, which posts its end if nobody follows it."""
+        """Begin a transfer in a thread of its own, which posts its end if nobody follows it.
+
+        ``named`` tells that the sources of the requests are the peers that the person named.
+        """
         self._reap()
-        transfer = Transfer(self._next, requests, self.context, failed)
+        sources = frozenset(source for request in requests for source in request.sources if named)
+        transfer = Transfer(self._next, requests, self.context, failed, sources)
         if followed:  # set before it begins, because it may end at once
             transfer.followed.set()
         self._next += 1
@@ -257,6 +259,11 @@ class Transfers:
         """List those that have not ended."""
         self._reap()
         return list(self._running)
+
+    def summaries(self) -> list[Summary]:
+        """Return what the last transfers brought, those that brought something, in their order."""
+        self._reap()
+        return list(self._summaries)
 
     def take_ended(self) -> list[Transfer]:
         """List those that ended in the background since the last call, not the cancelled ones."""
@@ -277,6 +284,8 @@ class Transfers:
             if transfer.results.done():
                 thread.join()
                 del self._running[transfer]
+                if (summary := transfer.summary()).brought:
+                    self._summaries.append(summary)
                 if not transfer.followed.is_set():
                     self._ended.append(transfer)
 
@@ -285,4 +294,4 @@ class Transfers:
         if not transfer.followed.is_set():
             results = transfer.results.result()
             failures = tuple(error for _, error in results if isinstance(error, RedeError))
-            self._post(TransferEnded(transfer.number, transfer.names, failures))
+            self._post(TransferEnded(transfer.number, transfer.names, failures, transfer.summary()))

@@ -36,6 +36,7 @@ def do(session, line):
         ("buscar", "buscar", ""),
         ("torrent a b", "torrent", ""),
         ("status x", "status", ""),
+        ("placar x", "placar", "x"),
         ("cancelar", "cancelar", ""),
         ("cancelar 7", "no-download", "7"),
         ("esperar x", "esperar", ""),
@@ -107,6 +108,24 @@ def test_a_download_in_the_background_is_shown_cancelled_and_awaited(rede, capsy
         assert rede.be(menu).status == 0
     finally:
         gate.open.set()
+
+
+def test_what_came_and_what_was_given_is_shown(rede):
+    source = rede.source({"a.txt": b"abcd"})
+
+    def menu(session):
+        do(session, "placar")
+        do(session, f"get {source.address.ip} a.txt")
+        session.slots.tally.add(b"r", source.address.ip, 2048)
+        session.terminal.as_json = True
+        do(session, "placar")
+
+    _, given, _, brought, sent = rede.be(menu).out.splitlines()
+    assert given == "↑ enviado desde o início\t0 B\t\t\t"
+    fact = json.loads(brought)
+    assert fact.pop("seconds") >= 0
+    assert fact == {"title": "a.txt", "received": 4, "sources": 1, "from_others": 0}
+    assert json.loads(sent) == {"sent": 2048, "to": 1}
 
 
 def test_help_is_of_every_command_or_of_one(rede):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from processes import eventually
@@ -10,6 +11,7 @@ from processes import eventually
 from rede_p2p.cli.error_texts import USAGE
 from rede_p2p.cli.get_command import MAX_RESULT_ROWS, get
 from rede_p2p.cli.shell import Command
+from rede_p2p.cli.texts import MIN_TOLD_BYTES
 from rede_p2p.errors import BadUsageError, NoSuchFileError
 
 FILES = {"foto [v2].png": b"png" * 1000, "a.txt": b"a", "pasta/b.txt": b"b"}
@@ -45,6 +47,19 @@ def test_one_file_is_told_with_its_place_and_then_as_already_there(rede):
     assert (again.status, again.out) == (0, f"foto [v2].png: já estava em {path}\n")
     fact = json.loads(rede.run(f'get {ip} "foto [v2].png"', "--json").out)
     assert (fact["size"], fact["path"], fact["already"]) == (3000, str(path), True)
+
+
+def test_of_a_large_file_the_end_tells_its_time_and_its_rate(rede):
+    source = rede.source({"a.bin": bytes(3 * MIN_TOLD_BYTES), "b.txt": b"b"})
+    told = r"3,0 MiB em \d+,\d s, [\d,]+ [KM]iB/s"
+    result = rede.run(f"get {source.address.ip} a.bin")
+    assert re.fullmatch(told, result.err.splitlines()[-1])
+    (rede.downloads / "a.bin").unlink()
+    result = rede.run(f"get {source.address.ip} a.bin b.txt")
+    two = "2 baixados e verificados, 0 já estavam aqui; "
+    assert re.fullmatch(two + told, result.err.splitlines()[-1])
+    again = rede.run(f"get {source.address.ip} a.bin")
+    assert " MiB/s" not in again.err
 
 
 def test_of_several_files_the_missing_one_is_told_beside_the_others(rede):

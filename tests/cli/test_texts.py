@@ -67,23 +67,70 @@ def test_every_other_event_has_a_sentence(kind):
 def test_every_event_is_tried():
     declared = {kind for _, kind in inspect.getmembers(events, inspect.isclass)}
     posted = {kind for kind in declared if kind.__module__ == events.__name__}
-    assert posted - {*EVENTS} == {events.Progress}  # shown as a bar
+    assert posted - {*EVENTS} == {events.Progress, events.Summary}  # shown otherwise
 
 
 STOPPED = errors.IncompleteError("a.bin", 1, 2, ConnectionLostError("lost"))
 FULL = errors.DiskError("a.bin.parte", "full")
 ONE = ("a.bin",)
+MIB = 2**20
+OTHERS = [errors.Address("10.0.0.8", 5455), errors.Address("10.0.0.8", 5456)]
+
+
+def brought(*counts, named=frozenset({HERE}), seconds=38.0):
+    """Make a summary of what the named peer and others have brought."""
+    from_each = zip([HERE, *OTHERS], counts, strict=False)
+    return events.Summary(ONE, {s: count for s, count in from_each if count}, named, seconds)
+
+
+def ended(number, names, failures, summary=brought()):  # noqa: B008 - it is frozen
+    return events.TransferEnded(number, names, failures, summary)
+
+
+@pytest.mark.parametrize(
+    ("summary", "said"),
+    [
+        (brought(4096 * MIB), "4,0 GiB em 38 s, 107,8 MiB/s"),
+        (brought(29 * MIB, 71 * MIB), "100,0 MiB em 38 s, 2,6 MiB/s; 71 % de 1 outro peer"),
+        (brought(0, MIB, MIB), "2,0 MiB em 38 s, 53,9 KiB/s; 100 % de 2 outros peers"),
+        (brought(999 * MIB, 1), "999,0 MiB em 38 s, 26,3 MiB/s; menos de 1 % de 1 outro peer"),
+        (brought(MIB, MIB, named=frozenset()), "2,0 MiB em 38 s, 53,9 KiB/s; de 2 peers"),
+        (brought(MIB, named=frozenset()), "1,0 MiB em 38 s, 26,9 KiB/s"),
+        (brought(MIB - 1), ""),  # of a small file nobody wants to know
+        (brought(), ""),
+    ],
+)
+def test_what_the_others_gave_is_told_at_the_end(summary, said):
+    assert texts.summary(summary) == said
+    assert texts.describe(ended(1, ONE, (), summary)) == (
+        f"[1] a.bin: baixado e verificado; {said}".removesuffix("; ")
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.04, "0,0 s"),
+        (9.94, "9,9 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min 0 s"),
+        (125, "2 min 5 s"),
+        (7260, "2 h 1 min"),
+    ],
+)
+def test_a_time_is_told_with_its_units(seconds, said):
+    assert texts.duration(seconds) == said
 
 
 @pytest.mark.parametrize(
     ("fact", "said"),
     [
-        (events.TransferEnded(1, ONE, ()), "[1] a.bin: baixado e verificado"),
-        (events.TransferEnded(5, ONE * 10, ()), "[5] 10 arquivos: baixados e verificados"),
-        (events.TransferEnded(1, ONE, (STOPPED,)), "[1] a.bin parou em 50 %: "),
-        (events.TransferEnded(1, ONE, (FULL,)), "[1] a.bin: não há espaço no disco"),
-        (events.TransferEnded(1, ONE * 3, (FULL,)), "[1] 3 arquivos: 1 falhou; não há"),
-        (events.TransferEnded(1, ONE * 3, (FULL, FULL)), "[1] 3 arquivos: 2 falharam; "),
+        (ended(1, ONE, ()), "[1] a.bin: baixado e verificado"),
+        (ended(5, ONE * 10, ()), "[5] 10 arquivos: baixados e verificados"),
+        (ended(1, ONE, (STOPPED,)), "[1] a.bin parou em 50 %: "),
+        (ended(1, ONE, (FULL,)), "[1] a.bin: não há espaço no disco"),
+        (ended(1, ONE * 3, (FULL,)), "[1] 3 arquivos: 1 falhou; não há"),
+        (ended(1, ONE * 3, (FULL, FULL)), "[1] 3 arquivos: 2 falharam; "),
         (errors.PartlyFailedError(1, 3, FULL), "1 de 3 não veio: não há espaço"),
         (errors.PartlyFailedError(2, 3, FULL), "2 de 3 não vieram; o primeiro: não há espaço"),
         (errors.DiskError("a.bin", "busy"), "já está sendo baixado, nesta janela ou em outra"),

@@ -6,6 +6,7 @@ import mmap
 import os
 import random
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from queue import Queue
 from threading import Event
 
@@ -31,7 +32,7 @@ from rede_p2p.content.recheck import Recheck
 from rede_p2p.download import download, resolve
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES
-from rede_p2p.download.transfers import Transfers
+from rede_p2p.download.transfers import MAX_SUMMARIES, Transfer, Transfers
 from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError, VerificationError
 from rede_p2p.events import Progress, TransferEnded
 from rede_p2p.protocol.messages import Pieces, Want
@@ -105,12 +106,45 @@ def test_each_has_a_number_and_those_that_ended_are_listed_no_more(transfers, op
 def test_one_that_nobody_follows_posts_its_end(transfers, opened, posted):
     one = opened()
     transfers.start(one.share(FILES), followed=False)
-    assert posted.get(timeout=SOON) == TransferEnded(1, tuple(FILES), ())
+    ended = posted.get(timeout=SOON)
+    assert ended == TransferEnded(1, tuple(FILES), (), ended.summary)
+    assert ended.summary.brought == {one.address: sum(map(len, FILES.values()))}
     one.lie = refuses("not-here")
     transfers.start(one.share({"x": LARGE[1:]}), followed=False)
     ended = posted.get(timeout=SOON)
     assert (ended.number, ended.names) == (2, ("x",))
     assert [type(error) for error in ended.failures] == [PeerUnreachableError]
+
+
+def test_what_each_source_brought_is_counted_and_the_last_ones_are_kept(transfers, opened, folder):
+    one = opened()
+    wanted = one.share(FILES)
+    size = sum(map(len, FILES.values()))
+    outcomes(transfers.start(wanted, followed=True, named=True))
+    outcomes(transfers.start(wanted, followed=True))  # all is here: nothing comes
+    (first,) = transfers.summaries()
+    assert (first.names, first.brought, first.size) == (tuple(FILES), {one.address: size}, size)
+    assert first.seconds > 0
+    assert first.from_others == {}
+    for number in range(MAX_SUMMARIES):
+        new = one.share({f"{number}.txt": b"%d" % number})
+        outcomes(transfers.start(new, followed=True))
+    names = [summary.names for summary in transfers.summaries()]
+    assert names == [(f"{number}.txt",) for number in range(MAX_SUMMARIES)]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_what_came_from_peers_that_nobody_named_is_told_apart(context, opened, is_named):
+    named, other = opened(), opened()
+    wanted = named.share(FILES)
+    other.share(FILES)
+    named.lie = refuses("not-here")
+    both = [replace(request, sources=(named.address, other.address)) for request in wanted]
+    transfer = Transfer(1, both, context(), (), frozenset({named.address} if is_named else ()))
+    transfer.run()
+    brought = {named.address: 1001, other.address: len(LARGE)}  # it gives whole files
+    assert transfer.summary().brought == brought
+    assert transfer.summary().from_others == ({other.address: len(LARGE)} if is_named else {})
 
 
 def test_one_that_is_followed_posts_nothing(transfers, opened, posted):

@@ -69,6 +69,22 @@ def net(tmp_path):
         yield programs
 
 
+def test_the_end_of_a_get_tells_how_much_came_from_others_than_the_named_peer(net):
+    net.tracker()
+    data = random.Random(6).randbytes(4 * 2**20)
+    _, slow = net.peer("--servir", "--limite", "1M", files={"aula.iso": data})
+    peer_at(net, 1, "--servir", files={"outro.iso": data})
+    eventually(lambda: len(holders(net, content_of(data).root.hex())) == 2)
+    result = net.run(f"get {net.ip} {slow} aula.iso; placar", ip=beside(net.ip, 2))
+    assert result.status == 0, result
+    told = r"^4,0 MiB em [\d,]+ s, [\d,]+ MiB/s; (\d+ % de 1 outro peer)$"
+    others = re.search(told, result.err, re.MULTILINE)[1]
+    shown = [line.split("\t") for line in result.out.splitlines()]
+    assert [row[0] for row in shown[1:]] == ["O quê", "↓ aula.iso", "↑ enviado desde o início"]
+    assert (shown[2][1], shown[2][4]) == ("4,0 MiB", others)
+    assert int(others.split()[0]) >= 50
+
+
 # Finding.
 
 
