@@ -10,8 +10,9 @@ from time import monotonic
 from typing import Any
 
 from rede_p2p import errors
-from rede_p2p.cli import manual, options, share_commands, texts
+from rede_p2p.cli import listing, manual, options, share_commands, texts
 from rede_p2p.cli.get_command import fact_of, get, reporter
+from rede_p2p.cli.listing import View
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
 from rede_p2p.content import safe_names, torrent
@@ -35,26 +36,34 @@ def peers(session: Session, command: Command) -> None:
 
 
 def ls(session: Session, command: Command) -> None:
-    """Show what one peer shares or, without words, the whole network."""
-    if not command.words:
-        _show_found(session, session.client.search(""))
+    """Show what one peer shares or, without an address, the whole network."""
+    words, view = listing.read(command.words)
+    if not words or listing.is_mask(words[0]):
+        found = session.client.search("")
+        names = listing.chosen(words, {result.name for result in found}, "")
+        _show_found(session, [result for result in found if result.name in names], view)
+        _note_cut(session, found)
         return
-    words = options.split_address(command.words[0]) + list(command.words[1:])
-    expect(replace(command, words=tuple(words)), 2, "ls")
+    words[:1] = options.split_address(words[0])
+    expect(replace(command, words=tuple(words[:2])), 2, "ls")
     ips, port = options.parse_ips(words[0]), options.parse_port(words[1])
     # A peer connects only to the addresses of the tracker's list.
     address = next(chain(*listed(session, ips, port)))
-    ((_, files),) = resolve.list_all([address], session.context.connect, reporter(session))
-    rows = ((f.name, texts.size(f.size), texts.root(f.root)) for f in files)
+    ((_, lines),) = resolve.list_all([address], session.context.connect, reporter(session))
+    names = listing.chosen(words[2:], {f.name for f in lines}, str(address))
+    files = view.order([f for f in lines if f.name in names], lambda f: f.size)
+    rows = ((f.name, view.size(f.size), view.root(f.root)) for f in files)
     facts = ({"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files)
     session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
-    _note_cut(session, files)
+    _note_cut(session, lines)
 
 
 def search(session: Session, command: Command) -> None:
     """Show the contents of the network that have a text in a name."""
     expect(command, 1, "buscar")
-    _show_found(session, session.client.search(command.words[0]))
+    found = session.client.search(command.words[0])
+    _show_found(session, found)
+    _note_cut(session, found)
 
 
 def _note_cut(session: Session, lines: Lines[Any]) -> None:
@@ -63,19 +72,18 @@ def _note_cut(session: Session, lines: Lines[Any]) -> None:
         session.terminal.note(texts.cut(len(lines), lines.total))
 
 
-def _show_found(session: Session, found: Lines[SearchResult]) -> None:
+def _show_found(session: Session, found: list[SearchResult], view: View = View()) -> None:  # noqa: B008
     """Show each content in one row, with all of its names."""
     contents: dict[bytes, list[SearchResult]] = {}
     for result in sorted(found, key=lambda result: result.name):
         contents.setdefault(result.root, []).append(result)
     rows, facts = [], []
-    for root, same in contents.items():
+    for root, same in view.order([*contents.items()], lambda content: content[1][0].size):
         names, size, peers = [result.name for result in same], same[0].size, same[0].peers
-        rows.append((", ".join(names), texts.size(size), str(peers), texts.root(root)))
+        rows.append((", ".join(names), view.size(size), str(peers), view.root(root)))
         facts.append({"names": names, "size": size, "peers": peers, "root": root.hex()})
     if rows:
         session.terminal.table(("Arquivos na rede", "Tamanho", "Peers", "Raiz"), rows, facts)
-        _note_cut(session, found)
     else:
         session.terminal.note("nada encontrado")
 

@@ -64,6 +64,8 @@ COMMANDS = (
     ("get <IP> <NOME> <NOME> …", "vários: nomes, padrões, pastas", "get 127.0.0.1 '*.png' fotos/"),
     ("get <NOME>", "de quem tiver, na rede toda", "get aula.iso"),
     ("ls", "o que há na rede toda", "ls"),
+    ("ls <IP> <PORTA> <MÁSCARA>", "só o que combina", "ls 127.0.0.1 5455 '*.pdf'"),
+    ("ls … -S -l", "os maiores antes; bytes e raiz inteiros", "ls -S -l"),
     ("buscar <TEXTO>", "procurar na rede toda", "buscar aula"),
     ("compartilhar <CAMINHO> [NOME]", "dar um arquivo ou uma pasta", "compartilhar ~/aula.pdf"),
     ("remover <NOME>", "não compartilhar mais um nome", "remover aula.pdf"),

@@ -106,7 +106,7 @@ def _match(
     folders: dict[str, None] = {}
     failed: list[tuple[str, RedeError]] = []
     for pattern in patterns:
-        names, empty_ones = _names(pattern, shared), _names(pattern, empty)
+        names, empty_ones = names_meant(pattern, shared), names_meant(pattern, empty)
         folders.update(dict.fromkeys(empty_ones))
         if not names and not empty_ones:
             failed.append((pattern, errors.NoSuchFileError(pattern, _places(peers))))
@@ -197,7 +197,7 @@ def list_all(
     return lists
 
 
-def _names(pattern: str, shared: Collection[str]) -> list[str]:
+def names_meant(pattern: str, shared: Collection[str]) -> list[str]:
     """Return the shared names that a pattern means: itself, a folder's, or those it matches."""
     if found := safe_names.matching(pattern, shared):
         return found

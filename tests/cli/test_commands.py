@@ -65,6 +65,33 @@ def test_a_peer_that_the_tracker_does_not_list_is_not_connected_to(rede):
     assert [line.split("\t")[:2] for line in result.out.splitlines()[1:]] == [["a.txt", "1 B"]]
 
 
+def test_of_a_list_is_shown_what_is_asked_for_in_that_order(rede):
+    source = rede.source({"a.pdf": b"a" * 9, "b.txt": b"b", "c.pdf": b"c" * 2000})
+    at = f"{source.address.ip} {source.address.port}"
+
+    def shown(words):
+        result = rede.run(f"ls {words}")
+        return [line.split("\t")[:2] for line in result.out.splitlines()[1:]]
+
+    assert shown(f"{at} '*.pdf'") == [["a.pdf", "9 B"], ["c.pdf", "2,0 KiB"]]
+    assert shown(f"{at} -S") == [["c.pdf", "2,0 KiB"], ["a.pdf", "9 B"], ["b.txt", "1 B"]]
+    assert shown(f"-l {at} c.pdf") == [["c.pdf", "2000"]]
+    assert shown(f"{source.address.ip}:{source.address.port} b*") == [["b.txt", "1 B"]]
+    missing = rede.run(f"ls {at} '*.zip'")
+    assert (missing.status, missing.out) == (5, "")
+
+
+def test_the_whole_network_is_shown_by_mask_and_size_too(rede, capsys):
+    def look(session):
+        eventually(lambda: len(session.client.search("")) == 3)
+        do(session, "ls '*.pdf' -S -l")
+
+    result = rede.be(look, files={"a.pdf": b"a", "b.pdf": b"bb", "c.txt": b"ccc"})
+    assert [line.split("\t")[:2] for line in result.out.splitlines()[1:]] == [
+        ["b.pdf", "2"], ["a.pdf", "1"],
+    ]  # fmt: skip
+
+
 def test_the_names_of_one_content_are_one_row(rede):
     def look(session):
         session.terminal.as_json = True

@@ -1,0 +1,60 @@
+"""What the words of ``ls`` choose and how it is shown: masks, ``-l`` and ``-S``. No I/O."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rede_p2p.cli import texts
+from rede_p2p.download import resolve
+from rede_p2p.errors import BadUsageError, NoSuchFileError
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class View:
+    """How a list is shown: ``exact`` with all digits, ``largest_first`` or as it came."""
+
+    exact: bool = False
+    largest_first: bool = False
+
+    def size(self, length: int) -> str:
+        """Return a number of bytes, with its unit or exactly."""
+        return str(length) if self.exact else texts.size(length)
+
+    def root(self, digest: bytes | None) -> str:
+        """Return a root, short or whole."""
+        return digest.hex() if self.exact and digest else texts.root(digest)
+
+    def order(self, rows: Sequence[Row], size: Callable[[Row], int]) -> list[Row]:
+        """Return the rows in the order in which they are shown."""
+        return sorted(rows, key=lambda row: -size(row)) if self.largest_first else list(rows)
+
+
+def read(words: Sequence[str]) -> tuple[list[str], View]:
+    """Split the words of an ``ls`` from its options; raise BadUsageError."""
+    options = [word for word in words if word.startswith("-")]
+    letters = {letter for word in options for letter in word[1:] or "-"}
+    if not letters <= {"l", "S"}:
+        raise BadUsageError("ls", " ".join(options))
+    rest = [word for word in words if not word.startswith("-")]
+    return rest, View("l" in letters, "S" in letters)
+
+
+def is_mask(word: str) -> bool:
+    """Tell whether a word means names of files, and no peer."""
+    return any(mark in word for mark in "*?")
+
+
+def chosen(masks: Sequence[str], names: Collection[str], where: str) -> set[str]:
+    """Return the names that the masks mean, as in ``get``: all of them where there is no mask.
+
+    Raises NoSuchFileError for a mask that means none.
+    """
+    if not masks:
+        return set(names)
+    found = {mask: resolve.names_meant(mask, names) for mask in masks}
+    for mask, meant in found.items():
+        if not meant:
+            raise NoSuchFileError(mask, where)
+    return {name for meant in found.values() for name in meant}
