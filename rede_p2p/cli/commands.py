@@ -146,9 +146,9 @@ def score(session: Session, command: Command) -> None:
         facts.append(fact | {"sources": len(one.brought), "from_others": others})
     given = session.slots.tally.given()
     to = f"a {texts.count(given.peers, 'endereço', 'endereços')}" if given.peers else ""
-    rows.append(("↑ enviado desde o início", texts.size(given.sent), "", "", to))
+    rows.append(("↑ enviado", texts.size(given.sent), "", "", to))
     facts.append({"sent": given.sent, "to": given.peers})
-    session.terminal.table(("O quê", "Quanto", "Tempo", "Taxa", "Com quem"), rows, facts)
+    session.terminal.table(("Arquivo", "Quanto", "Tempo", "Taxa", "Com quem"), rows, facts)
 
 
 def cancel(session: Session, command: Command) -> None:

@@ -148,7 +148,7 @@ def test_what_came_and_what_was_given_is_shown(rede):
         do(session, "placar")
 
     _, given, _, brought, sent = rede.be(menu).out.splitlines()
-    assert given == "↑ enviado desde o início\t0 B\t\t\t"
+    assert given == "↑ enviado\t0 B\t\t\t"
     fact = json.loads(brought)
     assert fact.pop("seconds") >= 0
     assert fact == {"title": "a.txt", "received": 4, "sources": 1, "from_others": 0}

@@ -80,7 +80,7 @@ def test_the_end_of_a_get_tells_how_much_came_from_others_than_the_named_peer(ne
     told = r"^4,0 MiB em [\d,]+ s, [\d,]+ MiB/s; (\d+ % de 1 outro peer)$"
     others = re.search(told, result.err, re.MULTILINE)[1]
     shown = [line.split("\t") for line in result.out.splitlines()]
-    assert [row[0] for row in shown[1:]] == ["O quê", "↓ aula.iso", "↑ enviado desde o início"]
+    assert [row[0] for row in shown[1:]] == ["Arquivo", "↓ aula.iso", "↑ enviado"]
     assert (shown[2][1], shown[2][4]) == ("4,0 MiB", others)
     assert int(others.split()[0]) >= 50
 
