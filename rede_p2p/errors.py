@@ -25,13 +25,6 @@ class RedeError(Exception):
     status: ClassVar[int] = 1
 
 
-def innermost(error: object) -> object:
-    """Return the innermost cause of an error."""
-    while (inner := getattr(error, "cause", None)) is not None:
-        error = inner
-    return error
-
-
 # What the person typed.
 
 UsageKind = Literal[

@@ -22,7 +22,14 @@ from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.source import Source
 from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.download.swarm import Swarm
-from rede_p2p.errors import Address, DiskError, RedeError
+from rede_p2p.errors import (
+    Address,
+    ConnectionLostError,
+    DiskError,
+    RedeError,
+    RefusedError,
+    VerificationError,
+)
 from rede_p2p.events import Progress
 from rede_p2p.protocol.messages import FileData, Hashes
 
@@ -207,3 +214,21 @@ class Download:
         if state is not None:  # else it is another's file, or edited already
             self._context.hash_cache.remember([(str(path), Hashed(state, self._content, layer))])
         return path
+
+
+def innermost(outcome: Outcome | RedeError) -> object:
+    """Return the innermost cause of an error."""
+    cause: object = outcome
+    while (inner := getattr(cause, "cause", None)) is not None:
+        cause = inner
+    return cause
+
+
+def may_be_news(outcome: Outcome | RedeError) -> bool:
+    """Tell whether a file failed because it is another at its source by now."""
+    match innermost(outcome):
+        case VerificationError() | ConnectionLostError("lost"):
+            return True
+        case RefusedError(code):
+            return code in ("changed", "not-here")
+    return False

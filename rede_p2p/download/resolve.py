@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from rede_p2p import errors
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
-from rede_p2p.download.request import Connect, DownloadRequest, Outcome
+from rede_p2p.download.request import Connect, DownloadRequest
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection, OnPending
 from rede_p2p.protocol.codec import Lines, Pending
@@ -167,16 +167,6 @@ def agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest
         raise errors.AmbiguousNameError(name, tuple(dict.fromkeys(peers)))
     ((content, sources),) = contents.items()
     return DownloadRequest(name, content, tuple(sources))
-
-
-def may_be_news(outcome: Outcome | RedeError) -> bool:
-    """Tell whether a file failed because it is another at its source by now."""
-    match errors.innermost(outcome):
-        case errors.VerificationError() | errors.ConnectionLostError("lost"):
-            return True
-        case errors.RefusedError(code):
-            return code in ("changed", "not-here")
-    return False
 
 
 def list_all(

@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from time import monotonic
 
 from rede_p2p.download import resolve
-from rede_p2p.download.download import Download
+from rede_p2p.download.download import Download, innermost, may_be_news
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES, SmallFiles
 from rede_p2p.errors import (
@@ -23,7 +23,6 @@ from rede_p2p.errors import (
     InterruptedByUserError,
     RedeError,
     RefusedError,
-    innermost,
 )
 from rede_p2p.events import Event, Progress, Summary, TransferEnded
 from rede_p2p.upload.shared_files import Share
@@ -131,7 +130,7 @@ class Transfer:
             cause = innermost(outcome)
             if isinstance(cause, ConnectionLostError) and cause.reason == "lost":
                 lost.append((request, outcome))
-            elif resolve.may_be_news(outcome):
+            elif may_be_news(outcome):
                 changed.append((request, outcome))
             else:
                 self._report(request, outcome)
@@ -175,7 +174,7 @@ class Transfer:
         self, request: DownloadRequest, outcome: Outcome | RedeError
     ) -> DownloadRequest | None:
         """Ask the sources of a file that failed what it is now; return None if that is no help."""
-        if not resolve.may_be_news(outcome):
+        if not may_be_news(outcome):
             return None
         sources, connect = request.sources, self._context.connect
         with suppress(RedeError):

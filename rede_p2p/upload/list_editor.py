@@ -2,7 +2,8 @@
 
 Comments, order, encoding and line ends of all other lines stay, byte by byte. The new list grows in
 the partial file beside the old one, is flushed, and takes its place by one rename: a crash leaves
-the one or the other. The lock on the partial file keeps out other programs that rewrite the list.
+the one or the other. A locked file beside them keeps out other programs that rewrite the list: the
+partial file cannot, because Windows renames no open file.
 """
 
 import os
@@ -123,7 +124,18 @@ def _is_same(path: str, other: str) -> bool:
 def _rewrite(list_path: Path, change: Change, timeouts: Timeouts) -> bool:
     """Change the list on the disk; return False where the change makes no difference."""
     target = Path(on_windows.long_path(os.path.realpath(list_path)))  # a link stays one
-    with _partial_of(target, timeouts) as partial:
+    with _lock(target, timeouts) as lock:
+        try:
+            return _rewrite_locked(target, change)
+        finally:
+            if os.name == "nt":
+                lock.close()  # Windows removes no open file; elsewhere the lock stays
+            with suppress(OSError):  # another program waits for it, and removes it
+                lock.path.unlink()
+
+
+def _rewrite_locked(target: Path, change: Change) -> bool:
+    with PartialFile(path_of(target)) as partial:
         try:
             for _ in range(MAX_ATTEMPTS):
                 before = _status(target)
@@ -157,12 +169,17 @@ def _changed(target: Path, old: bytes, change: Change) -> bytes:
     return mark + "".join(change(_LINES.findall(text), lines)).encode(codec, errors)
 
 
-def _partial_of(target: Path, timeouts: Timeouts) -> PartialFile:
-    """Open the file in which the new list grows, once no other program does."""
+def lock_path(target: Path) -> Path:
+    """Return the file that a program locks while it rewrites the list."""
+    return path_of(target.with_name(f"{target.name}~"))
+
+
+def _lock(target: Path, timeouts: Timeouts) -> PartialFile:
+    """Open and lock that file, once no other program has; raise DiskError about the list."""
     end, pause = monotonic() + timeouts.list_edit_s, Event()
     while True:
         try:
-            return PartialFile(path_of(target))
+            return PartialFile(lock_path(target))
         except DiskError as error:
             if error.kind != "busy":
                 raise DiskError(str(target), error.kind, error.detail) from error
@@ -191,7 +208,7 @@ def _fill(partial: PartialFile, data: bytes, before: os.stat_result | None) -> N
 
 def _replace(partial: PartialFile, target: Path) -> None:
     if os.name == "nt":
-        partial.close()  # Windows renames no open file; elsewhere the lock stays
+        partial.close()
     with disk.translate_os_errors(target):
         on_windows.when_free(lambda: partial.path.replace(target))
     disk.sync_folder(target.parent)

@@ -42,6 +42,11 @@ def meant(lista):
     return [(line.name, list_file.find(lista.parent, line.path)) for line in lines]
 
 
+def alone(lista):
+    """Tell whether nothing lies beside a list but what its tests put there."""
+    return not [path for path in lista.parent.iterdir() if path.name.endswith(".parte")]
+
+
 def add(lista, name, path="a.txt"):
     return list_editor.add(lista, name, str(lista.parent / path))
 
@@ -130,7 +135,7 @@ def test_a_linked_list_stays_a_link_and_keeps_its_permissions(lista, tmp_path):
 def test_a_list_that_is_not_there_yet_is_made(lista):
     assert add(lista, "a.txt")
     assert meant(lista) == [("a.txt", f"{lista.parent}/./a.txt")]
-    assert not path_of(lista).exists()
+    assert alone(lista)
 
 
 # How a line is written.
@@ -192,7 +197,7 @@ def test_a_taken_name_is_refused_and_the_same_file_is_no_news(lista):
     with pytest.raises(UnsafeNameError):
         add(lista, "../a")
     assert lista.read_bytes() == old
-    assert not path_of(lista).exists()
+    assert alone(lista)
 
 
 # The path that was typed.
@@ -253,7 +258,7 @@ def test_what_is_no_list_is_never_rewritten(lista, data):
 
 
 def test_a_list_that_another_program_rewrites_for_ever_is_told(lista):
-    with PartialFile(path_of(lista)), pytest.raises(DiskError) as caught:
+    with PartialFile(list_editor.lock_path(lista)), pytest.raises(DiskError) as caught:
         list_editor.add(lista, "a.txt", str(lista.parent / "a.txt"), HASTY)
     assert (caught.value.kind, caught.value.path) == ("in-use", str(lista))
 
@@ -290,7 +295,7 @@ def test_of_a_full_disk_nothing_is_left(lista, monkeypatch, step):
     with pytest.raises(DiskError):
         add(lista, "a.txt")
     assert lista.read_bytes() == b"b ./b\n"
-    assert not path_of(lista).exists()
+    assert alone(lista)
 
 
 def test_the_new_list_is_on_the_disk_before_it_takes_the_place_of_the_old(lista, monkeypatch):
@@ -329,5 +334,6 @@ def test_of_many_programs_at_once_each_adds_its_line(lista):
 
     with ThreadPoolExecutor(4) as pool:
         assert [*pool.map(run, range(4))] == [0] * 4
+    assert alone(lista)
     names = [name for name, _ in meant(lista)]
     assert sorted(names) == sorted(f"{program}-{n}" for program in range(4) for n in range(5))
