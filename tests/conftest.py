@@ -34,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 _hosts = itertools.count(random.randrange(2**20))
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many workers run the tests: more than cores, because most tests wait."""
+    return max(3, os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a thread running or a descriptor open."""

@@ -310,7 +310,8 @@ def test_who_asks_again_and_again_has_no_disk_read_each_time(tmp_path, host, mon
             for _ in range(20):
                 assert len(buyer.ask_lines(Ls(), FileEntry)) == 1
                 assert refusal(buyer, Stat("nowhere")) == "no-such-file"
-    assert len(looks) <= 2 + (monotonic() - began) / (share_list.ASKED_COST_FACTOR * 0.1)
+    # Without a bound they would be 40. One look and the next may begin close to each other.
+    assert len(looks) <= 5 + (monotonic() - began) / (share_list.ASKED_COST_FACTOR * 0.1)
 
 
 # Bytes by name.
