@@ -186,6 +186,12 @@ class Programs:
         self._stack.callback(program.close)
         return program
 
+    def start_script(self, text: str) -> Program:
+        """Start a program of a test's own, which may import the project."""
+        path = self.folder / f"programa{next(self._count)}.py"
+        path.write_text(text, encoding="utf-8")
+        return self.start(str(path), environment={**self.environment(), "PYTHONPATH": str(ROOT)})
+
     def environment(self) -> dict[str, str]:
         """Return the environment of one more program, which has a home and a cache of its own."""
         home = self.folder / f"home{next(self._count)}"

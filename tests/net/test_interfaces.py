@@ -29,7 +29,9 @@ def test_each_interface_has_its_addresses_and_its_broadcast(tmp_path):
         machine.has("10.77.0.1", "cabo")
         machine.has("fd00::7", "cabo")
         says = "from rede_p2p.net.interfaces import *; print([vars(one) for one in interfaces()])"
-        found = {one["name"]: one for one in ast.literal_eval(programs.start("-c", says).end().out)}
+        found = {
+            one["name"]: one for one in ast.literal_eval(programs.start_script(says).end().out)
+        }
     assert set(found) == {"lo", "cabo"}
     assert {"10.77.0.1", "fd00::7"} <= set(found["cabo"]["ips"])
     assert found["cabo"]["ips"][0] == "10.77.0.1"

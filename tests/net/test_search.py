@@ -36,7 +36,7 @@ print(*(f"{{one.address}} {{bool(one.id)}} {{one.opening}}" for one in found))
 
 def searched(programs, source=None, ways=()):
     """Search from a machine, by all ways or by some of them; return what was found."""
-    return programs.start("-c", SEARCH.format(source=source, ways=ways)).end().out.strip()
+    return programs.start_script(SEARCH.format(source=source, ways=ways)).end().out.strip()
 
 
 @pytest.fixture

@@ -156,6 +156,7 @@ def test_of_several_a_person_chooses_and_a_script_takes_none(room):
         opened.shows("digite um número de 1 a 2")
         opened.press("2\r")
         opened.shows(f"na rede, pelo tracker {SECOND}:9999")
+        opened.prompts()
         opened.press("\x04")
         assert opened.end() == 0
     with in_a_terminal(elsewhere) as opened:
@@ -198,7 +199,7 @@ def test_a_tracker_whose_machine_got_another_address_is_found_by_those_that_lost
 def test_who_answers_and_is_no_tracker_is_told_and_one_is_opened(room):
     made = room(2)
     here, there = made.programs
-    liar = here.start("-c", LIAR)
+    liar = here.start_script(LIAR)
     liar.prints("listening")
     peer = start(there)
     peer.says(rf"não encontrei o tracker em {FIRST}:7: não há ninguém nessa porta")
