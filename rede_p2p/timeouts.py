@@ -37,6 +37,7 @@ class Timeouts:
     max_rejoin_pause_s: float = 8.0  # between two such attempts; the pause doubles up to here
     restart_grace_s: float = 3.0  # before another tracker of the machine is as good
     rejoin_dial_s: float = 2.0  # for the connection of such an attempt; closing waits for it
+    joining_s: float = 15.0  # for a tracker to offer a port that this machine can have
     leave_s: float = 1.5  # for a tracker to answer ``quit``
     announce_interval_s: float = 0.2  # between two announcements, however often files change
 

@@ -41,7 +41,8 @@ def get(session: Session, command: Command) -> None:
     if new_name is not None:
         if len(requests) + len(failed) > 1:
             raise BadUsageError("como")
-        requests = [replace(requests[0], name=safe_names.check(new_name))]
+        shared_as = requests[0].name
+        requests = [replace(requests[0], name=safe_names.check(new_name), shared_as=shared_as)]
     transfer = session.transfers.start(
         requests, failed, followed=not command.background, named=address is not None
     )

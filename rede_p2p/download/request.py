@@ -19,11 +19,15 @@ WhoHas = Callable[[Content], "Future[list[Address]]"]
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """A file to fetch: the name that it gets, its content, and the peers known to have it."""
+    """A file to fetch: the name that it gets, its content, and the peers known to have it.
+
+    ``shared_as`` is the name that they share it under, where it gets another one.
+    """
 
     name: str
     content: Content
     sources: tuple[Address, ...]
+    shared_as: str = ""
 
 
 class DownloadContext(NamedTuple):

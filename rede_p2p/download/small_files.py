@@ -83,13 +83,21 @@ class SmallFiles:
             self._report(request, error)
         return True
 
+    def _no_room(self, wanted: list[DownloadRequest]) -> errors.DiskError | None:
+        """Return why the disk has no room for these files, or None where it has."""
+        needed = sum(request.content.size for request in wanted) + SPARE_DISK_BYTES
+        try:
+            if disk.free_space(self._context.folder) >= needed:
+                return None
+        except errors.DiskError as error:
+            return error
+        return errors.DiskError(str(self._context.folder), "full")
+
     def _fetch(self, left: list[DownloadRequest]) -> None:
         """Ask each file's first source, then its second, and so on, if the disk has room."""
-        needed = sum(request.content.size for request in left) + SPARE_DISK_BYTES
-        if disk.free_space(self._context.folder) < needed:
-            full = errors.DiskError(str(self._context.folder), "full")
+        if (no_room := self._no_room(left)) is not None:
             while left:
-                self._report(left.pop(), full)
+                self._report(left.pop(), no_room)
         turn = 0
         while left:
             by_source: dict[Address, list[DownloadRequest]] = {}

@@ -178,9 +178,9 @@ class Transfer:
             return None
         sources, connect = request.sources, self._context.connect
         with suppress(RedeError):
-            renewed = resolve.find(
-                request.name, sources, connect, lambda _: None, self._check_cancelled
-            )
+            name = request.shared_as or request.name
+            renewed = resolve.find(name, sources, connect, lambda _: None, self._check_cancelled)
+            renewed = replace(renewed, name=request.name, shared_as=request.shared_as)
             refused = isinstance(innermost(outcome), RefusedError)
             return renewed if refused or renewed.content != request.content else None
         return None

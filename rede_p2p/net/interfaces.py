@@ -55,8 +55,9 @@ def interfaces() -> list[Interface]:
     if sys.platform not in _REQUESTS:
         return [Interface("", 0, (ip,)) for ip in addresses_of_name()]
     of_ipv6 = _ipv6_addresses()
-    found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    found: list[Interface] = []
+    # Without a descriptor left there is none to be seen now.
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for index, name in socket.if_nameindex():
             ip, broadcast = (_ask(probe, request, name) for request in _REQUESTS[sys.platform])
             ips = (*([ip] if ip else []), *of_ipv6.get(name, ()))

@@ -46,7 +46,7 @@ def search(
     nonce = secrets.token_hex(8)
     question = codec.encode_request(LocateTracker(nonce, search=True, id=own_id))
     found: dict[str, Found] = {}
-    with ExitStack() as stack:
+    with suppress(OSError), ExitStack() as stack:  # one without a descriptor left finds nobody
         selector = stack.enter_context(selectors.DefaultSelector())
         targets = _targets(source, stack)
         for sock, _ in targets:
@@ -136,10 +136,12 @@ def _hear(sock: Any, nonce: str, own_id: str, found: dict[str, Found]) -> None:
         key = location.id or str(address)
         if (own_id and location.id == own_id) or (key not in found and len(found) >= MAX_FOUND):
             return
-        before = found.get(key)
-        if before is not None and _order(before.address) < _order(address):
-            address = before.address
-        found[key] = Found(address, location.id, location.opening)
+        opening, before = location.opening, found.get(key)
+        if before is not None:  # who answers later takes nothing from who answered first
+            opening = opening and before.opening
+            if _order(before.address) <= _order(address):
+                address = before.address
+        found[key] = Found(address, location.id, opening)
 
 
 def _order(address: Address) -> tuple[bool, bool]:

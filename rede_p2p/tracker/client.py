@@ -172,7 +172,7 @@ class TrackerClient:
             self._connection = connection
             if self._closed:
                 raise errors.ConnectionLostError("lost")
-            self.port = take_port(connection, self.port or None, self._open_port)
+            self.port = take_port(connection, self.port or None, self._open_port, self._timeouts)
             self._joined = True
             self._ip = address.ip
             self._ask_roster(connection)
@@ -183,6 +183,7 @@ class TrackerClient:
                 raise errors.TrackerUnreachableError(address, error) from error
             raise
         self.tracker = address
+        self._wanted_port = self._wanted_port and address.port
         return connection
 
     def _run(self, connection: Connection | None) -> None:
@@ -255,7 +256,7 @@ class TrackerClient:
         pause = self._timeouts.first_rejoin_pause_s
         while not self._refuse_calls(pause * random.uniform(0.7, 1.3)):
             pause = min(pause * 2, self._timeouts.max_rejoin_pause_s)
-            with suppress(RedeError):
+            with suppress(RedeError, OSError):
                 grace_s = self._timeouts.restart_grace_s
                 connection = self._come_back(long_gone=monotonic() - gone > grace_s)
                 self._here = True

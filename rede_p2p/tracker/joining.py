@@ -1,16 +1,23 @@
 """Joining a tracker: the exchange that gives this peer a public port and puts it on the list."""
 
 from collections.abc import Callable
+from time import monotonic
 from typing import NoReturn, TypeVar
 
 from rede_p2p.errors import ConnectionLostError, ProtocolError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec, messages
+from rede_p2p.timeouts import DEFAULT, Timeouts
 
 Message = TypeVar("Message")
 
 
-def take_port(connection: Connection, wanted: int | None, open_port: Callable[[int], bool]) -> int:
+def take_port(
+    connection: Connection,
+    wanted: int | None,
+    open_port: Callable[[int], bool],
+    timeouts: Timeouts = DEFAULT,
+) -> int:
     """Join; listen on the first offered port that ``open_port`` can have; return it.
 
     Raises RefusedError, ProtocolError, ConnectionLostError, or what ``open_port`` raises.
@@ -18,10 +25,13 @@ def take_port(connection: Connection, wanted: int | None, open_port: Callable[[i
     offer = ask(connection, messages.Join(messages.PROTOCOL_VERSION, wanted), messages.PortOffer)
     if offer.version != messages.PROTOCOL_VERSION:
         raise RefusedError("version")
+    end = monotonic() + timeouts.joining_s
     for _ in range(messages.MAX_PORT_OFFERS):
         if open_port(offer.port):
             ask(connection, messages.Ready(offer.port), messages.Ok)
             return offer.port
+        if monotonic() > end:
+            break
         offer = ask(connection, messages.PortTaken(offer.port), messages.PortOffer)
     raise ConnectionLostError("no-port")
 

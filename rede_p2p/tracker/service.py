@@ -56,9 +56,13 @@ class Tracker:
         self._responder: Responder | None = None
 
     def __enter__(self) -> "Tracker":
-        self._thread.start()
         ip, election = self.listener.address.ip or None, self.election
-        self._responder = Responder(ip, self.port, self._timeouts, election.id, election.hear)
+        self._thread.start()
+        try:
+            self._responder = Responder(ip, self.port, self._timeouts, election.id, election.hear)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:

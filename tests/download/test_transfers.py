@@ -341,3 +341,14 @@ def test_one_small_file_that_ends_the_connection_does_not_end_the_others(transfe
     result = outcomes(transfers.start(wanted, followed=True))
     assert [name for name, one in result.items() if not isinstance(one, Outcome)] == ["7"]
     assert found_in(folder).keys() == files.keys() - {"7"}
+
+
+def test_a_file_under_another_name_is_renewed_by_the_name_that_its_source_shares(
+    transfers, opened, folder
+):
+    one = opened()
+    (wanted, _) = one.share({"relatorio.txt": b"before", "a.txt": b"something else"})
+    set_back(one, "relatorio.txt", b"after!")
+    renamed = replace(wanted, name="a.txt", shared_as=wanted.name)
+    outcomes(transfers.start([renamed], followed=True))
+    assert found_in(folder) == {"a.txt": b"after!"}
