@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from processes import network
+from processes import eventually, network
 
 FILES = {
     ":smile:.dat": b"smile",
@@ -30,7 +30,14 @@ def rede(tmp_path_factory):
     with network(tmp_path_factory.mktemp("nomes")) as programs:
         programs.tracker()
         programs.peer("--servir", files=FILES)
+        eventually(lambda: names_of(programs) == set(FILES))  # all of them are announced
         yield programs
+
+
+def names_of(programs):
+    """Return the names that the whole network has."""
+    listed = programs.run("ls", "--json").out.splitlines()
+    return {name for line in listed for name in json.loads(line)["names"]}
 
 
 @pytest.fixture
@@ -87,8 +94,7 @@ def test_names_with_colons_are_no_addresses(standing):
 
 
 def test_what_ls_shows_is_copied_back_letter_by_letter(standing):
-    listed = standing.run("ls", "--json").out.splitlines()
-    assert {name for line in listed for name in json.loads(line)["names"]} == set(FILES)
+    assert names_of(standing) == set(FILES)
     shown = [line.split("\t")[0] for line in standing.run("ls").out.splitlines()[1:]]
     assert len(shown) == len(FILES)
     script = "; ".join(f'get "{name}"' for name in shown)
