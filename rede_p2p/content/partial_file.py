@@ -279,11 +279,14 @@ def _is_folded(path: str) -> bool:
 
 
 def _close(file: FileIO, claims: Sequence[object] = ()) -> None:
-    """Close it, and let other downloads of this process claim it."""
-    file.close()
+    """Let other downloads of this process claim it, and close it.
+
+    In this order: the system may give the number of a file that is gone to the next one at once.
+    """
     for claim in claims:
         if _claimed.get(claim) is file:
             del _claimed[claim]
+    file.close()
 
 
 def _lstat(path: str) -> os.stat_result | None:

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+from io import FileIO
 from threading import Barrier, Thread
 
 import pytest
@@ -264,6 +265,23 @@ def test_a_second_one_is_kept_out_until_the_first_is_closed(tmp_path):
         assert (caught.value.path, caught.value.kind) == (str(path), "busy")
     with PartialFile(path) as opened:
         assert opened.size() == 5
+
+
+def test_one_that_gets_the_inode_of_a_file_just_closed_is_opened(tmp_path, monkeypatch):
+    path, other, sizes = tmp_path / "a.parte", tmp_path / "b.parte", []
+
+    class Reused(FileIO):
+        def close(self):
+            super().close()
+            if path.exists():
+                path.rename(other)  # which is another file of the same inode by now
+                with PartialFile(other) as opened:
+                    sizes.append(opened.size())
+
+    monkeypatch.setattr(partial_file, "FileIO", Reused)
+    with begun(path):
+        pass
+    assert sizes == [5]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
