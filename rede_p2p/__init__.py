@@ -4,6 +4,7 @@ The two things without which nothing runs are looked for here, before any other 
 their absence is a sentence and not a traceback. This file must be readable by any Python 3.
 """
 
+import gc
 import importlib.util
 import os
 import sys
@@ -37,3 +38,5 @@ if importlib.util.find_spec("rich") is None:
         "%s -m pip install -q -r requirements.txt && %s %s"
         % (sys.executable, _python, _python, _program)
     )
+
+gc.disable()  # while modules are imported, which make no garbage; ``run_program`` enables it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import random
@@ -23,6 +24,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    import rede_p2p  # which leaves it disabled
+
+    assert rede_p2p
+    gc.enable()
     if config.getoption(MASK):
         import masked
         import processes

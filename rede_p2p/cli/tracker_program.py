@@ -81,6 +81,7 @@ def run_program(
     terminal.as_json = "--json" in words  # also where the other words are wrong
     terminal.catch_bugs_and_signals()
     gc.freeze()  # imported modules stay: the garbage collector need not visit them
+    gc.enable()
     descriptors.raise_limit()
     try:
         chosen = options.parse(kind, words)
