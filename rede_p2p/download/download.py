@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
-from rede_p2p.content import disk, fat, merkle, safe_names
+from rede_p2p.content import disk, file_systems, merkle, safe_names
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.content.recheck import Recheck, is_partly
@@ -138,7 +138,8 @@ class Download:
         return path
 
     def _check_space(self, partial: PartialFile) -> None:
-        if self._content.size > fat.MAX_FILE_BYTES and fat.is_fat(self._target.parent):
+        too_large = self._content.size > file_systems.MAX_FAT_FILE_BYTES
+        if too_large and file_systems.is_fat(self._target.parent):
             raise DiskError(str(self._target), "large")
         needed = self._content.size - partial.allocated()
         if needed > 0 and disk.free_space(self._target.parent) < needed + SPARE_DISK_BYTES:

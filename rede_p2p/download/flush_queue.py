@@ -1,7 +1,7 @@
 """Files that are written and await the disk, flushed by the group while others arrive.
 
-Each file is flushed by itself, several at once. One flush of the whole machine would also wait for
-what other programs write, and would report no error. Owner: one thread, by ``with``.
+A group is flushed at one go where ``group_flush`` can, else each file by itself, several at once.
+Owner: one thread, by ``with``.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
-from rede_p2p.content import descriptors, disk
+from rede_p2p.content import descriptors, disk, group_flush
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download.request import DownloadRequest
@@ -61,12 +61,17 @@ class FlushQueue:
 
     def flush(self) -> None:
         """Begin to make durable what was added."""
+        if not self._group:
+            return
         files = [written.file for written in self._group]
-        parts = filter(None, (files[first::FLUSH_THREADS] for first in range(FLUSH_THREADS)))
-        if files:
-            flushed = [self._threads.submit(_flush_all, part) for part in parts]
-            self._flushing.append((self._group, flushed))
-            self._group, self._group_bytes = [], 0
+        awaiting = self._group_bytes * (1 + MAX_UNFLUSHED_GROUPS)
+        if len(files) > 1 and group_flush.is_worth_it(awaiting):
+            flushed = [self._threads.submit(_flush_together, files)]
+        else:
+            parts = filter(None, (files[first::FLUSH_THREADS] for first in range(FLUSH_THREADS)))
+            flushed = [self._threads.submit(_flush_each, part) for part in parts]
+        self._flushing.append((self._group, flushed))
+        self._group, self._group_bytes = [], 0
 
     def take(self, but: int) -> Iterator[tuple[list[Written], DiskError | None]]:
         """Yield each group that was flushed, with the error of that, until ``but`` are left.
@@ -88,7 +93,12 @@ class FlushQueue:
             self._flushing.popleft()
 
 
-def _flush_all(files: Sequence[AnonymousFile | PartialFile]) -> None:
+def _flush_together(files: Sequence[AnonymousFile | PartialFile]) -> None:
+    if not group_flush.flush(file.fileno() for file in files):
+        _flush_each(files)
+
+
+def _flush_each(files: Sequence[AnonymousFile | PartialFile]) -> None:
     for file in files:
         disk.begin_flush(file.fileno())
     for file in files:

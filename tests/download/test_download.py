@@ -34,7 +34,7 @@ from sources import (
     source,
 )
 
-from rede_p2p.content import disk, fat, merkle, recheck, safe_names
+from rede_p2p.content import disk, file_systems, merkle, recheck, safe_names
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import BLOCK_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.content.partial_file import PartialFile
@@ -958,14 +958,14 @@ def test_a_disk_that_takes_no_more_on_the_way_is_one_error_and_it_goes_on_when_i
 def test_a_file_too_large_for_fat_is_refused_before_a_byte_is_fetched(
     honest, fetch, folder, monkeypatch
 ):
-    monkeypatch.setattr(fat, "MAX_FILE_BYTES", len(DATA) - 1)
-    monkeypatch.setattr(fat, "is_fat", lambda _: True)
+    monkeypatch.setattr(file_systems, "MAX_FAT_FILE_BYTES", len(DATA) - 1)
+    monkeypatch.setattr(file_systems, "is_fat", lambda _: True)
     (wanted,) = honest.share({NAME: DATA})
     with pytest.raises(DiskError, match="large"):
         fetch(wanted)
     assert not honest.asked_pieces()
     assert not found_in(folder)
-    monkeypatch.setattr(fat, "is_fat", lambda _: False)
+    monkeypatch.setattr(file_systems, "is_fat", lambda _: False)
     fetch(wanted)
     assert found_in(folder) == {NAME: DATA}
 

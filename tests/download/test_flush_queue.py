@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rede_p2p.content import descriptors, disk
+from rede_p2p.content import descriptors, disk, group_flush
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download import flush_queue
 from rede_p2p.download.flush_queue import FlushQueue, Written
@@ -17,6 +17,7 @@ from rede_p2p.errors import DiskError
 def written(tmp_path, monkeypatch):
     """Return how to write one more file, of groups of three."""
     monkeypatch.setattr(flush_queue, "FILES_PER_FLUSH", 3)
+    monkeypatch.setattr(group_flush, "is_worth_it", lambda _: False)
 
     def write(name):
         return Written(None, PartialFile(tmp_path / name), b"")
@@ -85,3 +86,20 @@ def test_with_few_descriptors_a_group_is_small(written, monkeypatch):
     monkeypatch.setattr(descriptors, "limit", lambda: 32)
     with FlushQueue() as queue:
         assert [queue.add(written(name), 1) for name in "abc"] == [False, True, False]
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_a_group_is_flushed_at_one_go_or_else_each_of_its_files(written, monkeypatch, flushed):
+    together, alone = [], []
+    monkeypatch.setattr(group_flush, "is_worth_it", lambda _: True)
+    monkeypatch.setattr(group_flush, "flush", lambda files: together.append(list(files)) or flushed)
+    monkeypatch.setattr(os, "fsync", alone.append)
+    files = [written(name) for name in "abc"]
+    with FlushQueue() as queue:
+        numbers = [one.file.fileno() for one in files]
+        for one in files:
+            queue.add(one, 1)
+        assert [error for _, error in queue.take(0)] == [None]
+        close(files)
+    assert together == [numbers]
+    assert alone == ([] if flushed else numbers)

@@ -15,7 +15,7 @@ from listening import SOON
 from processes import network
 from sources import about_pieces, connect, found_in
 
-from rede_p2p.content import anonymous_file, disk, safe_names
+from rede_p2p.content import anonymous_file, disk, group_flush, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import PartialFile
@@ -443,6 +443,7 @@ def test_a_flush_that_fails_is_reported_for_its_group_and_nothing_gets_its_name(
         raise DiskError(str(folder), "full")
 
     with monkeypatch.context() as patched:
+        patched.setattr(group_flush, "flush", lambda _: False)
         patched.setattr(AnonymousFile, "flush", fail)
         patched.setattr(PartialFile, "flush", fail)
         reported = run(honest.share(FEW))
@@ -453,11 +454,16 @@ def test_a_flush_that_fails_is_reported_for_its_group_and_nothing_gets_its_name(
 
 
 @pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("together", [True, False])
 def test_each_file_is_flushed_before_it_has_its_name_and_the_whole_machine_never(
-    honest, run, folder, monkeypatch
+    honest, run, folder, monkeypatch, together
 ):
     flushed, unflushed = set(), []
     fsync = os.fsync
+
+    def note_all(descriptors):
+        flushed.update(os.fstat(descriptor).st_ino for descriptor in descriptors)
+        return True
 
     def note(descriptor):
         flushed.add(os.fstat(descriptor).st_ino)
@@ -470,6 +476,8 @@ def test_each_file_is_flushed_before_it_has_its_name_and_the_whole_machine_never
     def never():
         raise AssertionError("other programs' bytes are not ours to wait for")
 
+    monkeypatch.setattr(group_flush, "is_worth_it", lambda _: together)
+    monkeypatch.setattr(group_flush, "flush", note_all)
     monkeypatch.setattr(os, "fsync", note)
     monkeypatch.setattr(os, "sync", never, raising=False)
     for kind in (AnonymousFile, PartialFile):
@@ -511,10 +519,11 @@ def test_a_disk_without_hard_links_gets_them_all(honest, run, folder, monkeypatc
 
 @pytest.mark.usefixtures("small_groups")
 def test_an_error_that_nobody_foresaw_ends_the_batch_and_is_raised(honest, run, monkeypatch):
-    def fail(descriptor):
+    def fail(descriptors):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(disk, "begin_flush", fail)
+    monkeypatch.setattr(group_flush, "is_worth_it", lambda _: True)
+    monkeypatch.setattr(group_flush, "flush", fail)
     with pytest.raises(ZeroDivisionError):
         run(honest.share(FILES))
 
