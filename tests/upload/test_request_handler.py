@@ -604,7 +604,7 @@ def test_who_finds_every_slot_taken_is_told_its_place_and_served_in_its_turn(tmp
         for place, waiting in enumerate((second, third), start=1):
             waiting.send(codec.encode_request(Get("data")))
             assert said(waiting) == codec.Pending(place=place)
-        first.hang_up()
+        first.close()
         for waiting in (second, third):
             heard = []
             reply = waiting.receive_reply(FileData, on_pending=heard.append)
@@ -625,10 +625,10 @@ def test_a_buyer_who_gives_up_in_the_queue_leaves_its_place(tmp_path, host):
         for place, waiting in enumerate((second, third), start=1):
             waiting.send(codec.encode_request(Get("data")))
             assert said(waiting) == codec.Pending(place=place)
-        second.hang_up()
+        second.close()
         while said(third) != codec.Pending(place=1):
             continue
-        first.hang_up()
+        first.close()
         assert third.receive_reply(FileData).bytes == len(DATA)
 
 
