@@ -171,6 +171,7 @@ class Programs:
     def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
         self.folder = folder
         self.prefix = list(prefix)  # words before every command, such as ``nsenter …``
+        self.runner: list[str] = []  # words between Python and a program, where RUNNER is empty
         self.ip = private_address()
         self.port = private_port()
         self._stack = ExitStack()
@@ -181,10 +182,16 @@ class Programs:
 
     def start(self, *words: str, environment: Mapping[str, str] | None = None) -> Program:
         """Start any program of the project: ``Servidor.py …`` or ``Peers.py …``."""
-        command = [*self.prefix, sys.executable, "-W", "default", *RUNNER, *words]
+        runner = RUNNER or self.runner
+        command = [*self.prefix, sys.executable, "-W", "default", *runner, *words]
         program = Program(command, environment or self.environment())
         self._stack.callback(program.close)
         return program
+
+    def hurry(self, **seconds: float) -> None:
+        """Give the programs that start from now on other deadlines (``Timeouts``)."""
+        shorter = [f"{name}={value}" for name, value in seconds.items()]
+        self.runner = [str(ROOT / "tests" / "hurried.py"), *shorter]
 
     def start_script(self, text: str) -> Program:
         """Start a program of a test's own, which may import the project."""

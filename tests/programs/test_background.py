@@ -180,6 +180,7 @@ def test_a_lie_about_one_of_several_is_told_and_the_others_arrive(net, fetch):
         "ls": ok({"bytes": len(body), "count": len(names)}, body),
         "pieces": ok({"bytes": 4}, good),
     }
+    net.hurry(reply_s=1.0)
     with Liar.listed(net, answers) as liar:
         result = fetch(f"get {liar.ip} {liar.port} '*'")
     assert result.status in (5, 6)

@@ -63,6 +63,7 @@ def test_a_log_that_never_stops_growing_is_told_in_a_sentence_and_the_others_com
 
     growing = Thread(target=grow)
     growing.start()
+    net.hurry(quiet_s=0.5, max_quiet_wait_s=2.0)
     try:
         serving(net)
         result = get(net, net.ip, "fotos")

@@ -180,6 +180,8 @@ def test_with_an_address_of_its_own_a_peer_searches_there_alone(room):
 def test_a_tracker_whose_machine_got_another_address_is_found_by_those_that_lost_it(room):
     made = room(3)
     here, there, elsewhere = made.programs
+    for programs in made.programs:
+        programs.hurry(heartbeat_s=0.5, reply_s=2.0, member_silence_s=3.0)
     here.start("Servidor.py", "9450").says("Ctrl-C encerra")
     by_itself = start(there, "--servir", files={"a.txt": b"a"})
     typed = start(elsewhere, FIRST, "9450", "--servir", files={"b.txt": b"b"})

@@ -73,8 +73,10 @@ def test_a_pattern_looked_for_in_a_list_that_is_cut_is_said(net):
     row = b'{"name": "foto0.jpg", "size": 5, "root": "%s"}\n' % (b"0" * 64)
     refusals = dict.fromkeys(("want", "pieces"), b'erro {"code": "not-here"}\n')
     answers = {"ls": ok({"bytes": len(row), "count": 1, "total": 3}, row), **refusals}
+    net.hurry(reply_s=1.0)
     with Liar.listed(net, answers, fatal=["pieces", "want"]) as liar:
         result = net.run(f"get {liar.ip} {liar.port} '*0.jpg'", ip=beside(net.ip))
+    net.runner = []
     assert "a lista do outro peer veio cortada: ele tem mais 2 arquivos" in result.err
 
 

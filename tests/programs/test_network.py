@@ -285,6 +285,7 @@ def test_status_counts_what_is_passed_on_where_it_is_much(net, count):
 
 
 def test_the_index_is_whole_again_after_the_tracker_was_killed(net):
+    net.hurry(max_rejoin_pause_s=0.25, restart_grace_s=0.5)
     tracker = net.tracker()
     _, seed_port = net.peer("--servir", files={"aula.iso": DATA, "a.txt": b"a"})
     second, second_port = peer_at(net, 1, files={"b.txt": b"b"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from listening import tracker_at
@@ -51,10 +52,10 @@ def finds(monkeypatch):
     """Give a function that finds or opens while the network answers so."""
     with ExitStack() as stack:
 
-        def run(*found, source=None, avoid=(), open_tracker=None):
+        def run(*found, source=None, avoid=(), open_tracker=None, timeouts=QUICK):
             network = Network(*found)
             monkeypatch.setattr(finding, "search", network.search)
-            result = Finder(open_tracker or opened, source, QUICK).run(stack, avoid)
+            result = Finder(open_tracker or opened, source, timeouts).run(stack, avoid)
             return result, network
 
         yield run
@@ -142,9 +143,9 @@ def test_a_program_that_has_the_port_is_tried_as_a_tracker_and_then_avoided(find
 def test_where_a_program_that_never_answers_has_the_udp_port_one_is_opened_all_the_same(finds):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("", discovery.WELL_KNOWN_PORT))
-        quick = Timeouts(local_discovery_try_s=0.01)
+        quick = replace(QUICK, local_discovery_try_s=0.01)
         assert discovery.locate(LOCAL, timeouts=quick, search=True) is None
-        tracker, _ = finds([])
+        tracker, _ = finds([], timeouts=quick)
         assert tracker.port == discovery.WELL_KNOWN_PORT and not tracker.answers
 
 
