@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
+from time import monotonic
 
 import pytest
 from oracle import libtorrent, needs_libtorrent
 from processes import Liar, beside, converse, eventually, network
-from sources import content_of
+from sources import content_of, found_in
 
 from rede_p2p.cli import commands
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
@@ -299,6 +300,41 @@ def test_the_index_is_whole_again_after_the_tracker_was_killed(net):
         lambda: sorted(line["name"] for line in known(net)) == ["a.txt", "aula.iso", "b.txt"]
     )
     eventually(lambda: holders(net) == {seed_port, second_port})
+
+
+def listed_by(peer):
+    """Return the ports that ``peers`` shows in a menu."""
+    peer.send("peers", "ajuda quit")
+    shown = peer.prints(r"Porta.*\n((?:.*\n)*?).*sair da rede")[1]
+    return {int(port) for port in re.findall(r"^127\S+\t(\d+)", shown, re.MULTILINE)}
+
+
+def test_20_peers_agree_again_and_no_download_notices_when_the_tracker_was_killed(net):
+    data = random.Random(7).randbytes(6 * 2**20)
+    tracker = net.tracker()
+    _, port = net.peer("--servir", "--limite", "1M", files={"aula.iso": data})  # for 6 s or more
+    members = [
+        net.peer(files={}, downloads=net.folder / f"baixados {number}") for number in range(19)
+    ]
+    ports = {port, *(port for _, port in members)}
+    for peer, _ in members:
+        eventually(lambda peer=peer: listed_by(peer) == ports)
+    getters = dict(enumerate(peer for peer, _ in members[:5]))
+    for peer in getters.values():
+        peer.send(f"get {net.ip} {port} aula.iso &")
+    under_way = [net.folder / f"baixados {number}" / "aula.iso.parte" for number in getters]
+    eventually(lambda: all(path.exists() and path.stat().st_size for path in under_way))
+    tracker.kill()
+    net.tracker()
+    began = monotonic()
+    for peer, _ in members:
+        eventually(lambda peer=peer: listed_by(peer) == ports)
+    assert monotonic() - began < 10
+    for number, peer in getters.items():
+        result = peer.end()
+        assert result.status == 0, result
+        assert "aula.iso: baixado e verificado" in result.out + result.err
+        assert found_in(net.folder / f"baixados {number}") == {"aula.iso": data}
 
 
 def test_what_is_shared_later_is_found_and_what_is_gone_is_not(net):
