@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import random
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     assert rede_p2p
     gc.enable()
+    # Who runs the tests in the background may ignore Ctrl-C, which our programs would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption(MASK):
         import masked
         import processes
