@@ -25,9 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    import ctypes
+
     import rede_p2p  # which leaves it disabled
 
-    assert rede_p2p
+    assert rede_p2p and ctypes  # libffi keeps a descriptor once ctypes is imported
     gc.enable()
     # Who runs the tests in the background may ignore Ctrl-C, which our programs would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
