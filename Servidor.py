@@ -35,6 +35,7 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
             partial(tracker.silence_s, registration),
             partial(answer, tracker, registration, connection),
             tracker.describe,
+            partial(tracker.attend_browser, connection),
         )
     finally:
         tracker.leave(registration)

@@ -17,6 +17,7 @@ class Timeouts:
     pending_s: float = 600.0  # for "espera" to report progress, in place or in bytes
     stall_s: float = 15.0  # for a body or a send to progress
     head_body_wait_s: float = 0.5  # for the body of a reply to arrive with its head
+    web_idle_s: float = 15.0  # before a browser's connection that asks nothing is closed
     accept_pause_s: float = 0.1  # before accepting again when no descriptor is left
 
     # Finding a tracker by UDP, and a machine by its name.

@@ -15,7 +15,7 @@ from rede_p2p.net.connection import Connection
 from rede_p2p.net.listener import Listener
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker.registry import FIRST_PORT
-from rede_p2p.tracker.service import Tracker
+from rede_p2p.tracker.service import Page, Tracker
 
 SOON = 20.0  # seconds; a bound on what takes milliseconds
 
@@ -26,10 +26,15 @@ def listen(ip: str | None, port: int = 0, slots: int = 10, **timeouts: float) ->
 
 
 def tracker_at(
-    ip: str, port: int = 0, post: Callable[[Event], None] = lambda _: None, **timeouts: float
+    ip: str,
+    port: int = 0,
+    post: Callable[[Event], None] = lambda _: None,
+    page: Page | None = None,
+    **timeouts: float,
 ) -> Tracker:
     """Return a real tracker, to be used by ``with``."""
-    return Tracker(ip, port, FIRST_PORT, Servidor.start, post, texts.refusal, Timeouts(**timeouts))
+    words = (ip, port, FIRST_PORT, Servidor.start, post, texts.refusal, Timeouts(**timeouts))
+    return Tracker(*words, page=page)
 
 
 @contextmanager

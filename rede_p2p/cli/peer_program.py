@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from rede_p2p.cli import texts
+from rede_p2p.cli import texts, tracker_page
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
@@ -209,7 +209,10 @@ def _open_tracker(peer: Peer, port: int) -> Tracker:
     # Imported by name, because no module of the package depends on a script.
     start: Start = importlib.import_module("Servidor").start
     first, post = TrackerOptions.first_port, peer.post
-    return Tracker(None, port, first, start, post, texts.refusal, peer.timeouts, opening=True)
+    page = tracker_page.answer
+    return Tracker(
+        None, port, first, start, post, texts.refusal, peer.timeouts, opening=True, page=page
+    )
 
 
 def _typed(session: Session) -> Iterator[str]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rede_p2p.cli import manual, options, streams, texts
+from rede_p2p.cli import manual, options, streams, texts, tracker_page
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
@@ -29,7 +29,9 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     terminal.serves_on = True
     ip, port, first_port = chosen.ip, chosen.port, chosen.first_port
     try:
-        with Tracker(ip, port, first_port, start, terminal.post, texts.refusal) as tracker:
+        with Tracker(
+            ip, port, first_port, start, terminal.post, texts.refusal, page=tracker_page.answer
+        ) as tracker:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
             terminal.note("Ctrl-C encerra.")

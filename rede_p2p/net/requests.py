@@ -19,13 +19,15 @@ def serve(
     silence_s: Callable[[], float],
     answer: Callable[[RequestType], None],
     describe: Describe,
+    web: Callable[[bytes], None] | None = None,
 ) -> None:
     """Answer every request until the other side leaves; raise ConnectionLostError.
 
+    A conversation that begins with a line of HTTP is handed with it to ``web``, if that is given.
     ``answer`` raises RefusedError where the answer is no, and ProtocolError when the body of a
     request is ill-formed: that ends the conversation, as nobody knows where the next one begins.
     """
-    for request in requests(connection, known, silence_s, describe):
+    for request in requests(connection, known, silence_s, describe, web):
         try:
             answer(request)
         except (RefusedError, ProtocolError) as error:
@@ -39,6 +41,7 @@ def requests(
     known: dict[str, type[RequestType]],
     silence_s: Callable[[], float],
     describe: Describe,
+    web: Callable[[bytes], None] | None = None,
 ) -> Iterator[RequestType]:
     """Yield each request, awaited for ``silence_s()`` seconds; refuse the ill-formed ones."""
     request: RequestType | None = None
@@ -49,12 +52,15 @@ def requests(
                 return
             request = codec.decode_request(line, known)
         except ProtocolError as error:
-            if error.kind == "http":  # a browser, which gets no word
+            if error.kind == "http":  # which gets none of our words
+                if web is not None and line is not None:
+                    web(line)
                 return
             refuse(connection, error, describe)
             if error.kind in ("noise", "long-line"):  # what follows cannot be understood
                 return
         else:
+            web = None  # only a first line may be HTTP's
             yield request
 
 

@@ -5,7 +5,9 @@ Servidor.py, whose functions the threads run.
 """
 
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from rede_p2p.errors import RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
@@ -20,6 +22,11 @@ from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.election import Election
 from rede_p2p.tracker.registry import Registration, Registry
 
+if TYPE_CHECKING:
+    from rede_p2p.net.web import Reply
+    from rede_p2p.protocol.http import HttpRequest
+
+Page = Callable[["Tracker", Connection, "HttpRequest", "Reply"], None]
 MAX_CONNECTIONS = 8192  # at once, half of them from one address
 SKIP_BYTES = 256 * 1024  # of a body that nobody reads, received at once
 
@@ -38,12 +45,13 @@ class Tracker:
         timeouts: Timeouts = DEFAULT,
         *,
         opening: bool = False,
+        page: "Page | None" = None,
     ) -> None:
         """Listen on TCP ``port`` of ``ip`` (None: all addresses); raise PortUnavailableError.
 
         ``start`` accepts peers, in a thread of its own, until the listener is stopped. ``post`` is
         told who comes and goes; ``describe`` puts a refusal into words. While ``opening`` it may
-        give way to another tracker, as its ``election`` says.
+        give way to another tracker, as its ``election`` says. ``page`` answers browsers.
         """
         self.listener = Listener(ip, port, MAX_CONNECTIONS, describe, timeouts)
         self.describe = describe
@@ -51,6 +59,7 @@ class Tracker:
         self.index = ContentIndex()
         self.election = Election(opening=opening)
         self._post = post
+        self._page = page
         self._timeouts = timeouts
         self._thread = Thread(target=start, args=(self,), name="tracker")
         self._responder: Responder | None = None
@@ -122,6 +131,13 @@ class Tracker:
         self.election.open()  # a tracker that has a peer stays
         if self.registry.confirm(registration, request.port):
             self._post(PeerJoined(registration.address))
+
+    def attend_browser(self, connection: Connection, line: bytes) -> None:
+        """Answer a browser, whose first line this is; raise ConnectionLostError."""
+        if self._page is not None:
+            from rede_p2p.net.web import serve_web  # most trackers never meet a browser
+
+            serve_web(connection, line, partial(self._page, self, connection), self._timeouts)
 
     def leave(self, registration: Registration) -> None:
         """Take a peer off the list, with all that it announced."""
