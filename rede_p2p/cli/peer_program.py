@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from rede_p2p.cli import texts, tracker_page
+from rede_p2p.cli import texts
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
-from rede_p2p.cli.tracker_program import Start, run_program, tell_what_to_type
+from rede_p2p.cli.tracker_program import Start, answer_browser, run_program, tell_what_to_type
 from rede_p2p.content import on_windows
 from rede_p2p.content.hash_cache import HashCache, default_database
 from rede_p2p.download.request import DownloadContext
@@ -209,10 +209,8 @@ def _open_tracker(peer: Peer, port: int) -> Tracker:
     # Imported by name, because no module of the package depends on a script.
     start: Start = importlib.import_module("Servidor").start
     first, post = TrackerOptions.first_port, peer.post
-    page = tracker_page.answer
-    return Tracker(
-        None, port, first, start, post, texts.refusal, peer.timeouts, opening=True, page=page
-    )
+    page, words = answer_browser, (port, first, start, post, texts.refusal, peer.timeouts)
+    return Tracker(None, *words, opening=True, page=page)
 
 
 def _typed(session: Session) -> Iterator[str]:

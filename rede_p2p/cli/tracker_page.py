@@ -1,19 +1,15 @@
-"""What the tracker answers to a browser: the routes, each one function."""
+"""What the tracker answers to a browser: the routes, each one function.
 
-from typing import TYPE_CHECKING
+Imported only once there is a browser.
+"""
 
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol.http import HttpError
+from rede_p2p.net.web import Reply
+from rede_p2p.protocol.http import HttpError, HttpRequest
 from rede_p2p.tracker.service import Page, Tracker
 
-if TYPE_CHECKING:  # imported only once there is a browser
-    from rede_p2p.net.web import Reply
-    from rede_p2p.protocol.http import HttpRequest
 
-
-def answer(
-    tracker: Tracker, connection: Connection, request: "HttpRequest", reply: "Reply"
-) -> None:
+def answer(tracker: Tracker, connection: Connection, request: HttpRequest, reply: Reply) -> None:
     """Answer one request; raise HttpError where the answer is no."""
     route = _ROUTES.get(request.path)
     if route is None:

@@ -8,13 +8,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from rede_p2p.cli import manual, options, streams, texts, tracker_page
+from rede_p2p.cli import manual, options, streams, texts
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
 from rede_p2p.errors import BadUsageError, RedeError
+from rede_p2p.net.connection import Connection
 from rede_p2p.tracker.service import Tracker
+
+if TYPE_CHECKING:
+    from rede_p2p.net.web import Reply
+    from rede_p2p.protocol.http import HttpRequest
 
 MAX_OTHER_LINES = 8  # for the addresses that are not the likeliest
 Start = Callable[[Tracker], None]  # the body of the thread that accepts peers
@@ -30,7 +36,7 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     ip, port, first_port = chosen.ip, chosen.port, chosen.first_port
     try:
         with Tracker(
-            ip, port, first_port, start, terminal.post, texts.refusal, page=tracker_page.answer
+            ip, port, first_port, start, terminal.post, texts.refusal, page=answer_browser
         ) as tracker:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
@@ -42,6 +48,15 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
         if isinstance(ending, SystemExit):
             raise
         return 130
+
+
+def answer_browser(
+    tracker: Tracker, connection: Connection, request: "HttpRequest", reply: "Reply"
+) -> None:
+    """Answer one request of a browser, as ``tracker_page`` does; raise HttpError."""
+    from rede_p2p.cli import tracker_page  # most trackers never meet a browser
+
+    tracker_page.answer(tracker, connection, request, reply)
 
 
 def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str], None]) -> None:
