@@ -41,7 +41,7 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
         tracker.leave(registration)
 
 
-def answer(
+def answer(  # noqa: C901 - one branch a request
     tracker: Tracker,
     registration: Registration,
     connection: Connection,
@@ -65,6 +65,8 @@ def answer(
         case messages.Search():
             found = tracker.index.search(request.text, exact=request.exact)
             reply_lines(connection, found, found.total)
+        case messages.Reach():
+            connection.reply(tracker.call_back(registration, connection.local.ip))
         case messages.Ping() | messages.Quit():
             connection.reply(tracker.acknowledge(request))
         case _:

@@ -40,6 +40,8 @@ class Timeouts:
     rejoin_dial_s: float = 2.0  # for the connection of such an attempt; closing waits for it
     joining_s: float = 15.0  # for a tracker to offer a port that this machine can have
     leave_s: float = 1.5  # for a tracker to answer ``quit``
+    call_back_s: float = 1.5  # for a peer that the tracker calls back to accept, and to answer
+    call_back_interval_s: float = 5.0  # between two such calls to one IP address
     announce_interval_s: float = 0.2  # between two announcements, however often files change
 
     # What a peer serves.

@@ -72,6 +72,7 @@ REFUSED = {  # by the code on the wire; a later version may send others
     "version": "fala outra versão do protocolo; atualize os dois programas",
     "no-port": "não tem mais portas para oferecer",
     "join-first": "só quem entrou na rede anuncia: comece com join e ready",
+    "too-soon": "acaba de responder a isso; tente de novo daqui a alguns segundos",
     "too-much": "não guarda mais nomes de um mesmo peer: os que passam disso ninguém acha",
     "not-offered": "isso não foi oferecido a você",
     "no-such-file": "não compartilha esse arquivo",

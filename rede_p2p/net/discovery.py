@@ -18,7 +18,8 @@ from rede_p2p.errors import RedeError
 from rede_p2p.net.address import is_loopback, raw_of
 from rede_p2p.net.interfaces import interfaces
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import BY_UDP, PROTOCOL_VERSION, LocateTracker, TrackerLocation
+from rede_p2p.protocol.datagrams import BY_UDP, LocateTracker, TrackerLocation
+from rede_p2p.protocol.messages import PROTOCOL_VERSION
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
 WELL_KNOWN_PORT = 9450

@@ -18,7 +18,7 @@ from rede_p2p.net.address import is_link_local, is_loopback, raw_of
 from rede_p2p.net.discovery import GROUP_4, GROUP_6, MAX_DATAGRAM_BYTES
 from rede_p2p.net.interfaces import Interface, interfaces
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import LocateTracker, TrackerLocation
+from rede_p2p.protocol.datagrams import LocateTracker, TrackerLocation
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
 MAX_FOUND = 32  # trackers of one search; whoever lies about more is not heard

@@ -1,4 +1,4 @@
-"""Every message of tracker and peers, one class each (docs/PROTOCOLO.md)."""
+"""Every message of tracker and peers by TCP, one class each (docs/PROTOCOLO.md)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn, get_args
@@ -53,13 +53,10 @@ class Ping:
 
 
 @dataclass(frozen=True)
-class LocateTracker:
-    """By UDP: your TCP port? ``search``: and your id? ``id`` is of the asker's own tracker."""
+class Reach:
+    """Can you connect to the port on which you list me?"""
 
-    verb: ClassVar[str] = "where"
-    nonce: fields.Nonce
-    search: fields.Bool = False
-    id: fields.TrackerId = ""
+    verb: ClassVar[str] = "reach"
 
 
 # Requests to a peer.
@@ -182,13 +179,12 @@ class Quit:
 
 
 TrackerRequest = (
-    Join | PortTaken | Ready | Peers | Ping | Announce | Withdraw | Find | Search | Quit
+    Join | PortTaken | Ready | Peers | Ping | Announce | Withdraw | Find | Search | Reach | Quit
 )
 PeerRequest = Ls | Stat | Get | Hashes | Pieces | Want | Take | Next | Quit
 
 TO_TRACKER: dict[str, type[TrackerRequest]] = {k.verb: k for k in get_args(TrackerRequest)}
 TO_PEER: dict[str, type[PeerRequest]] = {k.verb: k for k in get_args(PeerRequest)}
-BY_UDP: dict[str, type[LocateTracker]] = {LocateTracker.verb: LocateTracker}
 
 
 def assert_never(request: NoReturn) -> NoReturn:
@@ -204,6 +200,13 @@ class Ok:
     """Yes. ``id`` tells a tracker from all others, where a ping asks ``who``."""
 
     id: fields.TrackerId = ""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Whether a peer answers on its public port: ``reason`` says why not, "" where it does."""
+
+    reason: fields.Reason = ""
 
 
 @dataclass(frozen=True)
@@ -269,17 +272,6 @@ class FileData:
     bytes: fields.Size
     size: fields.Size | None = None
     root: fields.Root | None = None
-
-
-@dataclass(frozen=True)
-class TrackerLocation:
-    """By UDP: here is a tracker. ``id`` is told to a search; ``opening``, it may give way yet."""
-
-    nonce: fields.Nonce
-    port: fields.Port
-    version: fields.Version
-    id: fields.TrackerId = ""
-    opening: fields.Bool = False
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from rede_p2p.errors import RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
-from rede_p2p.net.address import OwnAddress, own_addresses
+from rede_p2p.net.address import OwnAddress, is_loopback, own_addresses
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.discovery import LOCAL, Responder
 from rede_p2p.net.listener import Listener
 from rede_p2p.net.requests import Describe
 from rede_p2p.protocol import messages
 from rede_p2p.timeouts import DEFAULT, Timeouts
+from rede_p2p.tracker.call_back import CallBack
 from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.election import Election
 from rede_p2p.tracker.registry import Registration, Registry
@@ -58,6 +59,7 @@ class Tracker:
         self.registry = Registry(first_port)
         self.index = ContentIndex()
         self.election = Election(opening=opening)
+        self._calls = CallBack(timeouts)
         self._post = post
         self._page = page
         self._timeouts = timeouts
@@ -138,6 +140,17 @@ class Tracker:
             from rede_p2p.net.web import serve_web  # most trackers never meet a browser
 
             serve_web(connection, line, partial(self._page, self, connection), self._timeouts)
+
+    def call_back(self, registration: Registration, source: str) -> messages.Reached:
+        """Call a peer where it is listed, to tell it whether that works; raise RefusedError.
+
+        A peer of this machine (``here``) is not called: that would tell nothing about the others.
+        """
+        if not registration.listed:
+            raise RefusedError("join-first")
+        if registration.here or is_loopback(registration.ip):
+            return messages.Reached("here")
+        return messages.Reached(self._calls.reach(registration.address, source))
 
     def leave(self, registration: Registration) -> None:
         """Take a peer off the list, with all that it announced."""

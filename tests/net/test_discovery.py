@@ -11,7 +11,8 @@ import pytest
 from rede_p2p.net import discovery
 from rede_p2p.net.discovery import WELL_KNOWN_PORT, Responder, find
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import BY_UDP, PROTOCOL_VERSION, LocateTracker, TrackerLocation
+from rede_p2p.protocol.datagrams import BY_UDP, LocateTracker, TrackerLocation
+from rede_p2p.protocol.messages import PROTOCOL_VERSION
 from rede_p2p.timeouts import Timeouts
 
 SOON = 10.0  # seconds; a bound on what takes milliseconds

@@ -15,7 +15,8 @@ from rede_p2p.net import search as module
 from rede_p2p.net.discovery import GROUP_4, GROUP_6
 from rede_p2p.net.search import Found, find_again, search
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import BY_UDP, PROTOCOL_VERSION, TrackerLocation
+from rede_p2p.protocol.datagrams import BY_UDP, TrackerLocation
+from rede_p2p.protocol.messages import PROTOCOL_VERSION
 from rede_p2p.timeouts import Timeouts
 
 alone = pytest.mark.skipif(bool(machines()), reason=f"no network of its own: {machines()}")

@@ -29,8 +29,9 @@ from rede_p2p.content import merkle, safe_names
 from rede_p2p.download import small_files, source_finder
 from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
 from rede_p2p.net import connection, discovery, requests
-from rede_p2p.protocol import codec, fields, messages
-from rede_p2p.protocol.messages import BY_UDP, TO_PEER, TO_TRACKER
+from rede_p2p.protocol import codec, datagrams, fields, messages
+from rede_p2p.protocol.datagrams import BY_UDP
+from rede_p2p.protocol.messages import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker import announcer, content_index, registry, service
 from rede_p2p.upload import offer_picker, upload_session, upload_slots
@@ -46,12 +47,13 @@ PORTS = {
 
 # What follows a request: its reply, and the lines of the body of either.
 ANSWERS: dict[type, tuple[type, type | None]] = {
-    messages.LocateTracker: (messages.TrackerLocation, None),
+    datagrams.LocateTracker: (datagrams.TrackerLocation, None),
     messages.Join: (messages.PortOffer, None),
     messages.PortTaken: (messages.PortOffer, None),
     messages.Ready: (messages.Ok, None),
     messages.Peers: (messages.Listing, messages.PeerEntry),
     messages.Ping: (messages.Ok, None),
+    messages.Reach: (messages.Reached, None),
     messages.Announce: (messages.Ok, messages.FileEntry),
     messages.Withdraw: (messages.Ok, messages.FileEntry),
     messages.Find: (messages.Listing, messages.PeerEntry),
@@ -102,6 +104,8 @@ LIMITS = {
     "entre duas `espera` do cálculo da raiz, ou de uma lista": DEFAULT.hash_report_s,
     "sem mudar, antes de um arquivo ser anunciado": DEFAULT.quiet_s,
     "para um arquivo pedido parar de mudar": DEFAULT.max_quiet_wait_s,
+    "para a porta de um peer aceitar o tracker, e para responder": DEFAULT.call_back_s,
+    "entre dois `reach` de um endereço": DEFAULT.call_back_interval_s,
     "primeira pausa antes de voltar ao tracker": DEFAULT.first_rejoin_pause_s,
     "maior pausa antes de voltar ao tracker": DEFAULT.max_rejoin_pause_s,
     "antes de servir outro tracker da mesma máquina": DEFAULT.restart_grace_s,
@@ -509,8 +513,9 @@ def test_every_message_names_its_fields():
 def all_kinds() -> set[type]:
     return {codec.Refusal, codec.Pending} | {
         kind
-        for kind in vars(messages).values()
-        if dataclasses.is_dataclass(kind) and kind.__module__ == messages.__name__
+        for module in (messages, datagrams)
+        for kind in vars(module).values()
+        if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
     }
 
 

@@ -15,9 +15,9 @@ from rede_p2p.content import merkle, safe_names
 from rede_p2p.errors import ProtocolError, RefusedError
 from rede_p2p.protocol import codec, fields
 from rede_p2p.protocol.codec import Pending
+from rede_p2p.protocol.datagrams import BY_UDP, LocateTracker, TrackerLocation
 from rede_p2p.protocol.fields import MAX_NEWS_INDEXES
 from rede_p2p.protocol.messages import (
-    BY_UDP,
     TO_PEER,
     TO_TRACKER,
     Announce,
@@ -29,7 +29,6 @@ from rede_p2p.protocol.messages import (
     Hashes,
     Join,
     Listing,
-    LocateTracker,
     Ls,
     Next,
     Ok,
@@ -42,12 +41,13 @@ from rede_p2p.protocol.messages import (
     PortOffer,
     PortTaken,
     Quit,
+    Reach,
+    Reached,
     Ready,
     Search,
     SearchResult,
     Stat,
     Take,
-    TrackerLocation,
     Want,
     Withdraw,
 )
@@ -56,6 +56,7 @@ from rede_p2p.tracker import announcer
 REQUESTS = {**TO_TRACKER, **TO_PEER, **BY_UDP}
 REPLIES = (
     Ok,
+    Reached,
     PortOffer,
     Listing,
     FileInfo,
@@ -107,8 +108,11 @@ CASES = [
     (Find(ROOT), b'find {"root": "' + HEX + b'"}\n'),
     (Search(""), b'search {"text": ""}\n'),
     (Search("é.txt", True), 'search {"text": "é.txt", "exact": true}\n'.encode()),
+    (Reach(), b"reach\n"),
     (Quit(), b"quit\n"),
     (Ok(), b"ok\n"),
+    (Reached(), b"ok\n"),
+    (Reached("silent"), b'ok {"reason": "silent"}\n'),
     (PortOffer(5455, "10.0.0.7", 1), b'ok {"port": 5455, "ip": "10.0.0.7", "version": 1}\n'),
     (PortOffer(5455, "2001:db8::7", 1), b'ok {"port": 5455, "ip": "2001:db8::7", "version": 1}\n'),
     (Listing(0, 0), b'ok {"bytes": 0, "count": 0}\n'),

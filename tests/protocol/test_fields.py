@@ -34,6 +34,7 @@ READ = [
     (fields.Name, "x" * 1024, "x" * 1024),
     (fields.Name, "é" * 512, "é" * 512),
     (fields.Nonce, "0" * 32, "0" * 32),
+    (fields.Reason, "x" * 64, "x" * 64),
     (fields.Root, HEX, ROOT),
     (fields.Bitmap, "", b""),
     (fields.Bitmap, "f001", b"\xf0\x01"),
@@ -66,6 +67,7 @@ UNREAD = [
     *((fields.AnnouncedSize, value) for value in (*NO_INTEGERS, -1, 5_242_881)),
     *((fields.Name, value) for value in (*NO_TEXTS, "x" * 1025, "é" * 513)),
     *((fields.Nonce, value) for value in (*NO_TEXTS, "0" * 33)),
+    *((fields.Reason, value) for value in (*NO_TEXTS, "x" * 65)),
     *(
         (fields.Root, value)
         for value in (

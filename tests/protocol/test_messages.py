@@ -14,7 +14,8 @@ import Servidor
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import messages
-from rede_p2p.protocol.messages import BY_UDP, TO_PEER, TO_TRACKER, LocateTracker, Quit
+from rede_p2p.protocol.datagrams import LocateTracker
+from rede_p2p.protocol.messages import TO_PEER, TO_TRACKER, Quit
 from rede_p2p.tracker.registry import Registration
 from rede_p2p.upload.request_handler import RequestHandler
 from rede_p2p.upload.seed_store import SeedStore
@@ -60,7 +61,7 @@ def test_every_request_has_a_verb_of_its_own():
 
 
 def test_every_request_is_known_to_one_side_under_its_verb_and_goodbye_to_both():
-    tables = (TO_TRACKER, TO_PEER, BY_UDP)
+    tables = (TO_TRACKER, TO_PEER)
     known = [(verb, kind) for table in tables for verb, kind in table.items()]
     assert all(kind.verb == verb for verb, kind in known)
     assert sorted(verb for verb, _ in known) == sorted(
