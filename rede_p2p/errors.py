@@ -28,9 +28,9 @@ class RedeError(Exception):
 # What the person typed.
 
 UsageKind = Literal[
-    "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "encoding", "esperar",
-    "first-port", "get", "ip", "ls", "meus", "no-download", "option", "peers", "placar", "port",
-    "quotes", "rate", "remover", "status", "too-many", "torrent",
+    "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "encoding",
+    "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "option", "peers", "placar",
+    "port", "quotes", "rate", "remover", "status", "too-many", "torrent",
 ]  # fmt: skip
 
 

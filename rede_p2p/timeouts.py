@@ -63,5 +63,12 @@ class Timeouts:
     held_file_s: float = 2.0  # for another program to close a file that is to be renamed (Windows)
     min_endgame_wait_s: float = 0.1  # before a piece is asked of a second source
 
+    # What ``diagnostico`` looks at.
+    look_s: float = 1.0  # for the disk, or for the system to list its addresses
+    probe_s: float = 3.5  # for a tracker to accept: longer than a system looks for a machine
+    probe_peer_s: float = 1.5  # for a peer to accept, and for anybody to answer
+    rate_s: float = 0.5  # in which a rate is measured
+    rates_s: float = 2.0  # in which the rates of all peers are
+
 
 DEFAULT = Timeouts()

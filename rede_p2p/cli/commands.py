@@ -197,6 +197,14 @@ def show_help(session: Session, command: Command) -> None:
     session.terminal.table(("Comando", "O que faz", "Exemplo"), rows, facts)
 
 
+def diagnose(session: Session, command: Command) -> None:
+    """Show what is between this peer and the others."""
+    from rede_p2p.cli import diagnosis  # here, because the start of the program is short
+
+    expect(command, 0, "diagnostico")
+    diagnosis.diagnose(session)
+
+
 COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "peers": peers,
     "ls": ls,
@@ -210,5 +218,6 @@ COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "placar": score,
     "cancelar": cancel,
     "esperar": wait,
+    "diagnostico": diagnose,
     "ajuda": show_help,
 }

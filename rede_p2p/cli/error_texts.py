@@ -5,6 +5,7 @@ with the Literals in ``errors``. A name in a sentence may be foreign text: ``ter
 """
 
 from rede_p2p import errors
+from rede_p2p.cli import manual
 from rede_p2p.content.on_windows import short
 from rede_p2p.errors import (
     LostReason,
@@ -31,6 +32,7 @@ USAGE: dict[UsageKind, str] = {
     "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
     "buscar": "use: buscar <TEXTO>",
     "torrent": "use: torrent <NOME>   (um dos seus arquivos)",
+    "diagnostico": "diagnostico não leva mais nada; use: diagnostico",
     "compartilhar": "use: compartilhar <CAMINHO>   ou   compartilhar <CAMINHO> <NOME>",
     "remover": "use: remover <NOME>   (os nomes estão em meus)",
     "meus": "meus não leva mais nada; use: meus",
@@ -195,7 +197,8 @@ def _no_tracker(address: errors.Address, cause: RedeError) -> str:
             return f"em {address} há um peer, não o tracker: use a porta do tracker"
         case errors.RefusedError():
             return f"o tracker {address} não aceitou: {reason}"
-    hint = "Confira o IP e se o Servidor.py está rodando lá (e o firewall)"
+    line = f"{manual.typed('Peers.py')} {address.ip} {address.port} -c diagnostico"
+    hint = f"Confira o IP e se o Servidor.py está rodando lá; para saber a causa: {line}"
     return f"não encontrei o tracker em {address}: {reason}. {hint}"
 
 

@@ -11,6 +11,11 @@ def version(program: str) -> str:
     return f"{program}, Rede P2P {__version__} (protocolo {PROTOCOL_VERSION})"
 
 
+def typed(program: str) -> str:
+    """Return what is typed to start the program in the file ``program``."""
+    return f"{_PYTHON} {program}"
+
+
 ON_WINDOWS = "(no Windows, py no lugar de python3, ou dois cliques em Rede.bat)"
 _PYTHON = "py" if os.name == "nt" else "python3"
 
@@ -78,6 +83,7 @@ COMMANDS = (
     ("placar", "o que veio, e o que já enviei", "placar"),
     ("cancelar <N>", "encerrar o download N", "cancelar 1"),
     ("esperar", "esperar os downloads acabarem", "esperar"),
+    ("diagnostico", "por que não se chega aos outros", "diagnostico"),
     ("ajuda", "esta tabela", "ajuda"),
     ("quit", "sair da rede", "quit"),
 )

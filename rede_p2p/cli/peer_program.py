@@ -6,13 +6,13 @@ Peers.py has the functions that the threads run.
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from rede_p2p.cli import texts
+from rede_p2p.cli import shell, texts
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
@@ -24,6 +24,7 @@ from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import (
     Address,
     PortUnavailableError,
+    RedeError,
     SeveralTrackersError,
     TrackerUnreachableError,
 )
@@ -110,6 +111,11 @@ def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
     terminal.serves_on = chosen.serve or typed
     try:
         with ExitStack() as stack:
+            if _only_diagnoses(chosen.script):
+                from rede_p2p.cli import diagnosis  # here, because the start is short
+
+                join = partial(_start, story, chosen, terminal, stack)
+                return diagnosis.run_alone(chosen, terminal, join)
             session = _start(story, chosen, terminal, stack)
             while chosen.serve:
                 terminal.show_events(timeout=0.5)
@@ -118,6 +124,14 @@ def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
             return story.menu(session, _typed(session), terminal.interactive)
     finally:
         terminal.show_events()
+
+
+def _only_diagnoses(script: str | None) -> bool:
+    """Tell whether ``-c`` asks for ``diagnostico`` alone, which needs no tracker."""
+    name = "diagnostico"
+    with suppress(RedeError):
+        return shell.parse(script or "", frozenset({name})) == [shell.Command(name, ())]
+    return False
 
 
 def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitStack) -> Session:
@@ -146,7 +160,7 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
     elif chosen.script is None and terminal.interactive:
         hint = "; digite ajuda para ver os comandos"
     terminal.note(f"minha porta pública é {client.port}{hint}")
-    return Session(terminal, client, context, transfers, peer.shares, peer.slots)
+    return Session(terminal, client, context, transfers, peer.shares, peer.slots, peer.own_ip)
 
 
 def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack) -> TrackerClient:

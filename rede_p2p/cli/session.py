@@ -23,6 +23,7 @@ class Session:
     transfers: Transfers
     shares: ShareList
     slots: UploadSlots
+    own_ip: str | None = None  # the only address of this machine to use
 
 
 def expect(command: Command, count: int, kind: UsageKind) -> None:

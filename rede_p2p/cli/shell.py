@@ -22,6 +22,7 @@ ALIASES = {
     "search": "buscar", "procurar": "buscar",
     "pares": "peers",
     "share": "compartilhar", "unshare": "remover",
+    "diagnóstico": "diagnostico", "diagnose": "diagnostico", "doctor": "diagnostico",
     "jobs": "status", "cancel": "cancelar", "wait": "esperar",
 }  # fmt: skip
 

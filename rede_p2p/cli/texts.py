@@ -6,7 +6,7 @@ A name in a sentence may be foreign text: ``terminal`` escapes it.
 from collections.abc import Sequence
 
 from rede_p2p import events
-from rede_p2p.cli.error_texts import DISK, UNSAFE, describe_error
+from rede_p2p.cli.error_texts import DISK, LOST, UNSAFE, describe_error
 from rede_p2p.errors import RedeError, RefusedError
 from rede_p2p.events import Event, Progress, Summary
 from rede_p2p.net.interfaces import Kind
@@ -78,6 +78,21 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {left} s" if minutes else f"{left} s"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a short time."""
+    return f"{1000 * seconds:.1f} ms".replace(".", ",")
+
+
+def unreached(reason: str) -> str:
+    """Return why a tracker could not call this peer back; "" where it could."""
+    if not reason:
+        return ""
+    if reason == "stranger":
+        return "respondeu outro programa"
+    # A later tracker may have other reasons.
+    return next((told for known, told in LOST.items() if known == reason), "não foi alcançada")
 
 
 def came_from(summary: Summary) -> str:

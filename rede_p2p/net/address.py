@@ -52,16 +52,20 @@ def own_addresses() -> list[OwnAddress]:
 
 
 def _ways_out() -> list[str]:
-    """List the addresses with which the system would leave this network.
+    """List the addresses with which the system would leave this network."""
+    return list(filter(None, map(way_to, ("192.0.2.1", "2001:db8::1"))))
+
+
+def way_to(ip: str) -> str | None:
+    """Return the address of this machine from which it would reach ``ip``, None without a way.
 
     A UDP socket that is connected sends nothing, but tells which address that is.
     """
-    found = []
-    for family, beyond in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((beyond, 9))
-            found.append(str(probe.getsockname()[0]).partition("%")[0])
-    return found
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(raw_of(ip, 9))
+        return str(probe.getsockname()[0]).partition("%")[0]
+    return None
 
 
 def _is_public(ip: str) -> bool:

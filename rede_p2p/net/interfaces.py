@@ -12,6 +12,8 @@ from typing import Literal
 # netdevice(7): requests for the IPv4 address of an interface, and for that of its broadcast.
 _REQUESTS = {"linux": (0x8915, 0x8919), "darwin": (0xC0206921, 0xC0206923)}
 _IPV6_TABLE = Path("/proc/net/if_inet6")
+_ARP_TABLE = Path("/proc/net/arp")
+_ARP_COMPLETE = 2  # ATF_COM of if_arp.h
 
 Kind = Literal["", "container", "virtual", "vpn"]  # what a network seems to be, "" a usual one
 _KINDS: dict[Kind, re.Pattern[str]] = {  # by the names that the programs give to interfaces
@@ -64,6 +66,19 @@ def interfaces() -> list[Interface]:
             if ips:
                 found.append(Interface(name, index, ips, broadcast))
     return found
+
+
+def answers_on_the_link(ip: str) -> bool | None:
+    """Tell whether a machine that was just spoken to is there, None where the system tells nothing.
+
+    A firewall may be silent, but no machine hides from the question for its hardware address (ARP).
+    """
+    with suppress(OSError, ValueError, IndexError):
+        for line in _ARP_TABLE.read_text().splitlines()[1:]:
+            at, _, flags = line.split()[:3]
+            if at == ip:
+                return bool(int(flags, 16) & _ARP_COMPLETE)
+    return None
 
 
 def addresses_of_name() -> list[str]:

@@ -40,6 +40,7 @@ def do(session, line):
         ("cancelar", "cancelar", ""),
         ("cancelar 7", "no-download", "7"),
         ("esperar x", "esperar", ""),
+        ("diagnostico x", "diagnostico", "x"),
         ("ajuda xyz", "ajuda", "xyz"),
     ],
 )

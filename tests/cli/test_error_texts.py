@@ -90,7 +90,7 @@ def test_what_is_told_of_a_tracker_depends_on_who_answered_in_its_place():
     )
     assert told(RefusedError("unknown-verb")).startswith("em 10.0.0.7:5455 há um peer, não o")
     assert told(RefusedError("full")).startswith("o tracker 10.0.0.7:5455 não aceitou: está lotado")
-    assert told(ConnectionLostError("refused")).endswith("(e o firewall)")
+    assert told(ConnectionLostError("refused")).endswith(" 10.0.0.7 5455 -c diagnostico")
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,11 @@ def test_a_number_of_bytes_is_said_in_portuguese(count, said):
 def test_a_root_is_said_short_and_a_missing_one_in_words():
     assert texts.root(bytes(range(32))) == "000102030405"
     assert texts.root(None) == "calculando…"
+
+
+def test_why_a_peer_is_not_reached_has_words_for_what_a_later_tracker_may_say():
+    assert texts.unreached("") == ""
+    assert texts.unreached("silent") == "não respondeu a tempo"
+    assert texts.unreached("stranger") == "respondeu outro programa"
+    assert texts.unreached("a-reason-of-tomorrow") == "não foi alcançada"
+    assert texts.milliseconds(0.01234) == "12,3 ms"

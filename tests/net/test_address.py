@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from rede_p2p.net import address
-from rede_p2p.net.address import OwnAddress, own_addresses
+from rede_p2p.net.address import OwnAddress, own_addresses, way_to
 from rede_p2p.net.interfaces import Interface
 
 
@@ -89,3 +89,9 @@ def test_where_no_way_leads_out_the_system_tells_none_and_the_interfaces_still_d
     assert ips() == ["10.255.0.7"]
     monkeypatch.setattr(address, "interfaces", list)
     assert ips() == []
+
+
+def test_the_way_to_an_address_begins_at_one_of_this_machine():
+    assert way_to("127.0.0.1") == "127.0.0.1"
+    assert way_to("::ffff:0:0:0") is None or way_to("::1") == "::1"
+    assert way_to("fe80::1%nada") is None

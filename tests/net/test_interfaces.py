@@ -80,3 +80,22 @@ def test_a_machine_whose_name_nobody_knows_has_no_address_by_it(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert addresses_of_name() == []
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("10.0.0.9 0x1 0x2 02:00:00:00:00:01 * eth0", True),
+        ("10.0.0.9 0x1 0x0 00:00:00:00:00:00 * eth0", False),
+        ("10.0.0.8 0x1 0x2 02:00:00:00:00:01 * eth0", None),
+        ("x", None),
+        (None, None),
+    ],
+)
+def test_whether_a_machine_is_on_the_link_is_what_the_system_tells(
+    tmp_path, monkeypatch, table, told
+):
+    if table is not None:
+        (tmp_path / "arp").write_text(f"IP address HW type Flags …\n{table}\n", encoding="utf-8")
+    monkeypatch.setattr(module, "_ARP_TABLE", tmp_path / "arp")
+    assert module.answers_on_the_link("10.0.0.9") is told
