@@ -63,6 +63,11 @@ class Timeouts:
     held_file_s: float = 2.0  # for another program to close a file that is to be renamed (Windows)
     min_endgame_wait_s: float = 0.1  # before a piece is asked of a second source
 
+    # Keeping the machine awake.
+    awake_interval_s: float = 5.0  # between two looks at whether anything is sent or received
+    awake_idle_s: float = 30.0  # without either before the machine may sleep again
+    awake_end_s: float = 2.0  # for the program that holds the sleep off to end
+
     # What ``diagnostico`` looks at.
     look_s: float = 1.0  # for the disk, or for the system to list its addresses
     probe_s: float = 3.5  # for a tracker to accept: longer than a system looks for a machine

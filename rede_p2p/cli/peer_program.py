@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 from rede_p2p.cli import shell, texts
+from rede_p2p.cli.awake import Awake, moves
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
@@ -150,6 +151,7 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
     )
     transfers = Transfers(context, terminal.post)
     stack.callback(transfers.close)
+    stack.callback(Awake(moves(transfers, peer.slots), peer.timeouts).close)
     # The client ends first, so that no transfer waits for the answer of a silent tracker.
     stack.callback(client.close)
     peer.seeds.watch(client.entries_changed)

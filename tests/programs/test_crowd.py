@@ -90,6 +90,7 @@ def test_200_gets_by_8_peers_at_once_are_exact_and_leave_nothing_behind(tmp_path
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
     with network(tmp_path) as programs:
+        programs.hurry(awake_interval_s=0.5, awake_idle_s=0.5)  # whose pipe is a descriptor
         programs.tracker()
         members = crowd(programs, random.Random(seed))
         answers(members, "peers")
