@@ -30,7 +30,7 @@ class RedeError(Exception):
 UsageKind = Literal[
     "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "encoding",
     "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "option", "peers", "placar",
-    "port", "quotes", "rate", "remover", "status", "too-many", "torrent",
+    "port", "quotes", "rate", "remover", "saida", "status", "too-many", "torrent",
 ]  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any
 
 from rede_p2p import errors
-from rede_p2p.cli import listing, manual, options, share_commands, texts
-from rede_p2p.cli.get_command import fact_of, get, reporter
+from rede_p2p.cli import get_to_output, listing, manual, options, share_commands, texts
+from rede_p2p.cli.get_command import fact_of, reporter
 from rede_p2p.cli.listing import View
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
@@ -54,7 +54,10 @@ def ls(session: Session, command: Command) -> None:
     files = view.order([f for f in lines if f.name in names], lambda f: f.size)
     rows = ((f.name, view.size(f.size), view.root(f.root)) for f in files)
     facts = ({"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files)
-    session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
+    if view.bare:
+        session.terminal.names((f.name for f in files), facts)
+    else:
+        session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
     _note_cut(session, lines)
 
 
@@ -77,15 +80,18 @@ def _show_found(session: Session, found: list[SearchResult], view: View = View()
     contents: dict[bytes, list[SearchResult]] = {}
     for result in sorted(found, key=lambda result: result.name):
         contents.setdefault(result.root, []).append(result)
-    rows, facts = [], []
+    rows, facts, every = [], [], []
     for root, same in view.order([*contents.items()], lambda content: content[1][0].size):
         names, size, peers = [result.name for result in same], same[0].size, same[0].peers
+        every += names
         rows.append((", ".join(names), view.size(size), str(peers), view.root(root)))
         facts.append({"names": names, "size": size, "peers": peers, "root": root.hex()})
-    if rows:
-        session.terminal.table(("Arquivos na rede", "Tamanho", "Peers", "Raiz"), rows, facts)
-    else:
+    if not rows:
         session.terminal.note("nada encontrado")
+    elif view.bare:
+        session.terminal.names(dict.fromkeys(every), facts)
+    else:
+        session.terminal.table(("Arquivos na rede", "Tamanho", "Peers", "Raiz"), rows, facts)
 
 
 def make_torrent(session: Session, command: Command) -> None:
@@ -208,7 +214,7 @@ def diagnose(session: Session, command: Command) -> None:
 COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "peers": peers,
     "ls": ls,
-    "get": get,
+    "get": get_to_output.get,
     "buscar": search,
     "compartilhar": share_commands.share,
     "remover": share_commands.remove,

@@ -26,9 +26,11 @@ USAGE: dict[UsageKind, str] = {
     "quotes": "faltou fechar as aspas em: {}",
     "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",
     "peers": "peers não leva mais nada; use: peers",
-    "ls": "use: ls <IP> <PORTA> [MÁSCARA] [-l] [-S]   (os endereços estão em peers)   ou só   ls",
+    "ls": "use: ls <IP> <PORTA> [MÁSCARA] [-l] [-S] [-1]   (veja em peers)   ou só   ls",
     "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <NOME>",
     "como": "--como dá outro nome a um só arquivo; use: get <IP> <NOME> --como <NOME NOVO>",
+    "saida": "- põe um só arquivo na saída padrão, que não é um terminal, nem com --json ou &; "
+    "use: … -q -c 'get <IP> <NOME> -' > <ARQUIVO>",
     "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
     "buscar": "use: buscar <TEXTO>",
     "torrent": "use: torrent <NOME>   (um dos seus arquivos)",

@@ -1,6 +1,6 @@
 """The command ``get``: finds what its words mean, follows the download, shows its result."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -21,11 +21,17 @@ from rede_p2p.events import Preparing
 from rede_p2p.net.connection import OnPending
 from rede_p2p.protocol.codec import Pending
 
+Failures = list[tuple[str, RedeError]]
+Show = Callable[[Session, Transfer, Failures], None]
+
 MAX_RESULT_ROWS = 50  # of more results, the table has only the failures
 
 
-def get(session: Session, command: Command) -> None:
-    """Download files; raise the error of the file, or PartlyFailedError where there are several."""
+def get(session: Session, command: Command, show: Show | None = None) -> None:
+    """Download files; raise the error of the file, or PartlyFailedError where there are several.
+
+    ``show``, if given, has the result of a download that must be of one file.
+    """
     words, new_name = _take_new_name(command.words)
     address, names = _read(words)
     try:
@@ -33,21 +39,21 @@ def get(session: Session, command: Command) -> None:
     except RedeError as none:
         session.terminal.tell(none, [fact_of(name, None, none) for name in names])
         raise
+    if (show or new_name) and len(requests) + len(failed) != 1:
+        raise BadUsageError("saida" if show else "como")
     if unlisted:
         session.terminal.note(texts.unlisted(unlisted))
     failed += _make_folders(session, empty)
     if not requests and not failed:
         return
-    if new_name is not None:
-        if len(requests) + len(failed) > 1:
-            raise BadUsageError("como")
+    if new_name is not None and requests:
         shared_as = requests[0].name
         requests = [replace(requests[0], name=safe_names.check(new_name), shared_as=shared_as)]
     transfer = session.transfers.start(
         requests, failed, followed=not command.background, named=address is not None
     )
     if not command.background and _follow(session, transfer):
-        _show(session, transfer, failed)
+        (show or _show)(session, transfer, failed)
         return
     for _, error in failed:
         session.terminal.complain(error)
@@ -56,9 +62,9 @@ def get(session: Session, command: Command) -> None:
     session.terminal.note(f"[{number}] {title} em segundo plano: {hint}")
 
 
-def _make_folders(session: Session, names: Sequence[str]) -> list[tuple[str, RedeError]]:
+def _make_folders(session: Session, names: Sequence[str]) -> Failures:
     """Make the empty folders of a download; return those that could not be made, and why."""
-    failed: list[tuple[str, RedeError]] = []
+    failed: Failures = []
     for name in names:
         try:
             folders.make(session.context.folder, name)
@@ -214,7 +220,7 @@ def reporter(session: Session) -> OnPending:
     return report
 
 
-def _show(session: Session, transfer: Transfer, failed: list[tuple[str, RedeError]]) -> None:
+def _show(session: Session, transfer: Transfer, failed: Failures) -> None:
     """Show the results of a download; raise its error, or PartlyFailedError."""
     results, brought = transfer.results.result(), texts.summary(transfer.summary())
     facts = [fact_of(request.name, request.content, outcome) for request, outcome in results]

@@ -1,4 +1,4 @@
-"""What the words of ``ls`` choose and how it is shown: masks, ``-l`` and ``-S``. No I/O."""
+"""What the words of ``ls`` choose and how it is shown: masks, ``-l``, ``-S``, ``-1``. No I/O."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,14 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class View:
-    """How a list is shown: ``exact`` with all digits, ``largest_first`` or as it came."""
+    """How a list is shown: ``exact`` with all digits, ``largest_first`` or as it came.
+
+    ``bare``: the names alone.
+    """
 
     exact: bool = False
     largest_first: bool = False
+    bare: bool = False
 
     def size(self, length: int) -> str:
         """Return a number of bytes, with its unit or exactly."""
@@ -35,10 +39,10 @@ def read(words: Sequence[str]) -> tuple[list[str], View]:
     """Split the words of an ``ls`` from its options; raise BadUsageError."""
     options = [word for word in words if word.startswith("-")]
     letters = {letter for word in options for letter in word[1:] or "-"}
-    if not letters <= {"l", "S"}:
+    if not letters <= {"l", "S", "1"}:
         raise BadUsageError("ls", " ".join(options))
     rest = [word for word in words if not word.startswith("-")]
-    return rest, View("l" in letters, "S" in letters)
+    return rest, View("l" in letters, "S" in letters, "1" in letters)
 
 
 def is_mask(word: str) -> bool:

@@ -52,6 +52,7 @@ procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesm
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
   --nao-semear         não servir a outros o que for baixado
   --servir             sem menu: só compartilhar, até Ctrl-C ou um sinal
+  -q                   só erros na saída de erros; nem avisos, nem a barra
   --json               um objeto JSON por linha, em vez de tabelas
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
@@ -70,7 +71,7 @@ COMMANDS = (
     ("get <NOME>", "de quem tiver, na rede toda", "get aula.iso"),
     ("ls", "o que há na rede toda", "ls"),
     ("ls <IP> <PORTA> <MÁSCARA>", "só o que combina", "ls 127.0.0.1 5455 '*.pdf'"),
-    ("ls … -S -l", "-S: maiores antes; -l: exato", "ls -S -l"),
+    ("ls … -S -l -1", "-S: maiores antes; -l: exato; -1: só nomes", "ls -1"),
     ("buscar <TEXTO>", "procurar na rede toda", "buscar aula"),
     ("compartilhar <CAMINHO>", "dar um arquivo ou uma pasta", "compartilhar ~/aula.pdf"),
     ("compartilhar … <NOME>", "o mesmo, com outro nome", "compartilhar ~/a1.pdf aula.pdf"),
@@ -78,6 +79,7 @@ COMMANDS = (
     ("meus", "o que dou, e se já está pronto", "meus"),
     ("torrent <NOME>", "gravar o .torrent de um arquivo meu", "torrent a.txt"),
     ("get … --como <NOME>", "gravar com outro nome", "get a.txt --como b.txt"),
+    ("get <IP> <NOME> -", "à saída padrão, para outro programa", "get 127.0.0.1 a.txt -"),
     ("get … &", "baixar em segundo plano (ou Ctrl-Z)", "get 127.0.0.1 aula.iso &"),
     ("status", "o que está em andamento", "status"),
     ("placar", "o que veio, e o que já enviei", "placar"),

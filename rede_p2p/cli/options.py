@@ -114,6 +114,7 @@ class PeerOptions:
     script: Annotated[str | None, "c", str] = None
     serve: Annotated[bool, "servir", None] = False
     json: Annotated[bool, "json", None] = False
+    quiet: Annotated[bool, "q", None] = False
     limit: Annotated[int | None, "limite", _parse_rate] = None  # bytes a second
     seeds: Annotated[bool, "nao-semear", None] = True
     help: Annotated[bool, "ajuda", None] = False
@@ -129,9 +130,9 @@ def parse(kind: type[Options], words: Sequence[str]) -> Options:
     table = [(field, *hint.__metadata__) for field, hint in hints.items()]
     by_place = [(field, read) for field, name, read in table if not name]
     by_name = {name: (field, read) for field, name, read in table if name}
-    long = [f"{name}=" if read else name for name, (_, read) in by_name.items() if name != "c"]
+    long = [f"{name}=" if read else name for name, (_, read) in by_name.items() if len(name) > 1]
     try:
-        given, rest = getopt.gnu_getopt(list(words), "hc:", ["help", *long])
+        given, rest = getopt.gnu_getopt(list(words), "hqc:", ["help", *long])
     except getopt.GetoptError as error:
         raise BadUsageError("option", error.opt) from None
     if len(by_place) > len(rest) == 1:

@@ -110,6 +110,7 @@ def run_peer(words: Sequence[str], story: Story) -> int:
 def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
     typed = chosen.script is None and sys.stdin.isatty()
     terminal.serves_on = chosen.serve or typed
+    terminal.quiet = chosen.quiet
     try:
         with ExitStack() as stack:
             if _only_diagnoses(chosen.script):
@@ -193,7 +194,7 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
 
 def _choose(found: Sequence[Address], chosen: PeerOptions, terminal: Terminal) -> Address:
     """Have the person choose a tracker; raise SeveralTrackersError where there is none to ask."""
-    if chosen.script is not None or not terminal.interactive:
+    if chosen.script is not None or chosen.quiet or not terminal.interactive:
         raise SeveralTrackersError(tuple(found))
     terminal.note("há mais de um tracker nesta rede. Digite o número do seu:")
     numbers = [str(number) for number in range(1, len(found) + 1)]

@@ -11,7 +11,7 @@ import os
 import shlex
 from dataclasses import dataclass
 
-from rede_p2p.cli.terminal import unescape_controls
+from rede_p2p.cli.escapes import unescape_controls
 from rede_p2p.errors import BadUsageError, UnknownCommandError
 
 ALIASES = {

@@ -6,11 +6,9 @@ to stderr. Away from a terminal there is no colour, no bar, no prompt and no fol
 """
 
 import json
-import re
 import signal
 import sys
 import threading
-import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
@@ -28,9 +26,11 @@ from rich.table import Table
 from rich.text import Text
 
 from rede_p2p.cli import streams
+from rede_p2p.cli.escapes import escape_controls
 from rede_p2p.cli.prompt import Prompt, end, end_on_signals
-from rede_p2p.cli.texts import describe, title, under_way
+from rede_p2p.cli.texts import describe, is_trouble, title, under_way
 from rede_p2p.content import disk
+from rede_p2p.content.safe_names import is_safe
 from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, InternalError, Progress
 
@@ -43,41 +43,7 @@ IDLE_REFRESH_INTERVAL_S = 1.0  # seconds between two looks at a download without
 RATE_WINDOW_S = 5.0  # seconds over which a rate is measured
 BAR_COLUMNS = range(10, 41)  # columns that a bar may have; with fewer, there is no bar
 MIN_NAME_COLUMNS = 12  # columns that the name has beside the figures of a bar
-_CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-# Joiners between letters that are not ASCII, as in a family emoji or in Persian, and the tags after
-# the black flag that make the flag of a region (UTS 51). All that they change is the letters' look.
-_JOINED = re.compile(
-    "(?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|(?<=\U0001f3f4)[\U000e0020-\U000e007f]+"
-)
-_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 _CTRL_Z = getattr(signal, "SIGTSTP", None)  # Windows has none
-
-
-def escape_controls(text: str) -> str:
-    """Replace what a terminal obeys (escapes, bidirectional marks, line ends) by ``\\xNN``."""
-    if text.isprintable():
-        return text
-    shown = {at for found in _JOINED.finditer(text) for at in range(*found.span())}
-    return "".join(
-        c.encode("unicode_escape").decode()
-        if unicodedata.category(c) in _CONTROL_CATEGORIES and at not in shown
-        else c
-        for at, c in enumerate(text)
-    )
-
-
-def unescape_controls(line: str) -> str:
-    """Undo ``escape_controls`` for what a name may have, so that a name can be typed as shown.
-
-    No name has a backslash, so none is meant in another way.
-    """
-
-    def read(found: re.Match[str]) -> str:
-        code = int(found[1] or found[2] or found[3], 16)
-        is_format = code < 0x110000 and unicodedata.category(chr(code)) in ("Cf", "Co")
-        return chr(code) if is_format else found[0]
-
-    return _ESCAPE.sub(read, line)
 
 
 def _widths(lines: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -153,9 +119,10 @@ class Terminal:
         self._out = Console(highlight=False, markup=False, emoji=False)
         self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.as_json = False  # show data and errors as JSON objects, one a line
+        self.quiet = False  # show errors alone of what is not data
         self._told: RedeError | InternalError | None = None  # its objects are written
         self.serves_on = False  # also where what it says can no more be written
-        self._draws = sys.stdout.isatty()
+        self.draws = sys.stdout.isatty()  # and data is shown in colour, in tables
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._events: Queue[Event] = Queue()
         colours = self._err.is_terminal and not self._err.no_color
@@ -177,17 +144,23 @@ class Terminal:
     def show_events(self, timeout: float = 0.0) -> None:
         """Show the queued events; wait ``timeout`` seconds for the first."""
         for line in self._take_events(timeout):
-            self.note(line)
+            self._say(line)
 
     def _take_events(self, timeout: float = 0.0) -> Iterator[str]:
         """Take each event from the queue, as a line; wait ``timeout`` seconds for the first."""
         with suppress(Empty):
             while True:
-                yield escape_controls(describe(self._events.get(timeout=timeout)))
+                event = self._events.get(timeout=timeout)
                 timeout = 0.0
+                if not self.quiet or is_trouble(event):
+                    yield escape_controls(describe(event))
 
-    def note(self, text: str, style: str = "dim") -> None:
-        """Write one line that is not data, to stderr."""
+    def note(self, text: str) -> None:
+        """Write one line that is neither data nor an error, to stderr, unless ``quiet``."""
+        if not self.quiet:
+            self._say(text)
+
+    def _say(self, text: str, style: str = "dim") -> None:
         clean = escape_controls(text)
         if self._err.is_terminal:
             self._err.print(Text(clean, style), soft_wrap=True)
@@ -197,7 +170,7 @@ class Terminal:
 
     def complain(self, error: RedeError | InternalError) -> None:
         """Write the sentence of an error, to stderr, and with ``--json`` its object, to stdout."""
-        self.note(describe(error), "red")
+        self._say(describe(error), "red")
         if error is not self._told:
             self.tell(error, [failure(error)])
 
@@ -216,7 +189,7 @@ class Terminal:
             self._pages(map(json.dumps, facts))
             return
         cells = [[escape_controls(cell) for cell in line] for line in (columns, *rows)]
-        if not self._draws or len(cells) > MAX_DRAWN_ROWS:
+        if not self.draws or len(cells) > MAX_DRAWN_ROWS:
             self._pages(map("\t".join, cells))
             return
         table = Table()
@@ -225,6 +198,19 @@ class Terminal:
         for row in cells[1:]:
             table.add_row(*map(Text, row))
         self._out.print(table)
+        self._mind_loss()
+
+    def names(self, names: Iterable[str], facts: Iterable[object]) -> None:
+        """Show names, one a line; away from a terminal a safe one goes as it is, for programs."""
+        if self.as_json:
+            self._pages(map(json.dumps, facts))
+        else:
+            self._pages(n if is_safe(n) and not self.draws else escape_controls(n) for n in names)
+
+    def raw(self, data: bytes | memoryview) -> None:
+        """Write bytes to stdout, which is no terminal, at once."""
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
         self._mind_loss()
 
     def data(self, text: str, fact: object) -> None:
@@ -263,7 +249,7 @@ class Terminal:
         pace = Pace(now.came, monotonic())
         kept_shown = done = False
         with ExitStack() as stack:
-            if self._draws and self._err.is_terminal and not self.as_json:
+            if self.draws and self._err.is_terminal and not (self.as_json or self.quiet):
                 # On the console of the notes, which then stand above the bar.
                 live = Live(console=self._err, auto_refresh=False, transient=True)
                 stack.enter_context(live)

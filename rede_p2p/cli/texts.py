@@ -189,6 +189,13 @@ def describe(fact: RedeError | Event) -> str:
             return _NETWORK[type(fact)].format(fact)
 
 
+def is_trouble(event: Event) -> bool:
+    """Tell whether an event is of an error, which is told also where notes are not."""
+    if isinstance(event, events.TransferEnded):
+        return bool(event.failures)
+    return isinstance(event, events.ListProblem | events.MoreListProblems | events.InternalError)
+
+
 def _transfer_ended(event: events.TransferEnded) -> str:
     name, many = title(event.names), len(event.names) > 1
     if not event.failures:

@@ -93,6 +93,25 @@ def test_the_whole_network_is_shown_by_mask_and_size_too(rede, capsys):
     ]  # fmt: skip
 
 
+def test_names_alone_go_one_a_line_as_they_are(rede, capsys):
+    names = ["a b.txt", "\u200d\ufeffzwj.txt", "ç.pdf"]
+    source = rede.source(dict.fromkeys(names, b"mesmo"))
+    at = f"{source.address.ip} {source.address.port}"
+    assert sorted(rede.run(f"ls {at} -1").out.splitlines()) == sorted(names)
+    assert rede.run(f"ls {at} -1 '*.pdf'").out == "ç.pdf\n"
+    assert '"size": 5' in rede.run(f"ls {at} -1 ç.pdf", "--json").out
+
+    def look(session):
+        eventually(lambda: len(session.client.search("")) == 3)
+        do(session, "ls -1")
+        session.terminal.draws = True
+        do(session, f"ls {at} -1 *zwj*")
+
+    # A name is one line, also where it is of two contents.
+    *bare, shown = rede.be(look, files=dict.fromkeys(names, b"outro")).out.splitlines()
+    assert sorted(bare) == sorted(names) and shown == "\\u200d\\ufeffzwj.txt"
+
+
 def test_the_names_of_one_content_are_one_row(rede):
     def look(session):
         session.terminal.as_json = True

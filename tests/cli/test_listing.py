@@ -19,6 +19,8 @@ NAMES = ["b.pdf", "a.txt", "fotos/1.png", "fotos/2.PNG", "a\u0303.pdf"]
         (("-l", "10.0.0.7", "-S"), ["10.0.0.7"], View(exact=True, largest_first=True)),
         (("-lS",), [], View(exact=True, largest_first=True)),
         (("-S", "*"), ["*"], View(largest_first=True)),
+        (("-1", "*"), ["*"], View(bare=True)),
+        (("10.0.0.7", "-1S"), ["10.0.0.7"], View(largest_first=True, bare=True)),
     ],
 )
 def test_options_stand_anywhere_and_the_other_words_stay(words, rest, view):
