@@ -80,5 +80,10 @@ def connect_to_peer(peer: Peer, address: Address) -> Connection:
         raise PeerUnreachableError(address, error) from error
 
 
+def main() -> int:
+    """Run a peer with the words that were typed; return the exit status."""
+    return run_peer(sys.argv[1:], Story(menu, listening, connect_to_peer))
+
+
 if __name__ == "__main__":
-    sys.exit(run_peer(sys.argv[1:], Story(menu, listening, connect_to_peer)))
+    sys.exit(main())

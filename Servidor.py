@@ -73,5 +73,10 @@ def answer(  # noqa: C901 - one branch a request
             messages.assert_never(request)
 
 
+def main() -> int:
+    """Run the tracker with the words that were typed; return the exit status."""
+    return run_tracker(sys.argv[1:], start)
+
+
 if __name__ == "__main__":
-    sys.exit(run_tracker(sys.argv[1:], start))
+    sys.exit(main())

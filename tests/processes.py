@@ -78,13 +78,15 @@ class Result:
 class Program:
     """One process with pipes; ``close`` ends it whatever it does."""
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: Sequence[str], environment: Mapping[str, str], cwd: Path = ROOT
+    ) -> None:
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=ROOT,
+            cwd=cwd,
             env=dict(environment),
         )
         self._written = Condition()  # guards the three below

@@ -16,8 +16,9 @@ from pathlib import Path
 from time import monotonic, strftime, time
 
 from rede_p2p import __version__
-from rede_p2p.cli import manual, texts
+from rede_p2p.cli import texts
 from rede_p2p.cli.advice import Facts, advise, cause_of, lines_to_open, status_of
+from rede_p2p.cli.installation import typed
 from rede_p2p.cli.options import PeerOptions
 from rede_p2p.cli.probe import Probe, hurried, measure, probe, within
 from rede_p2p.cli.session import Session
@@ -74,7 +75,7 @@ class Diagnosis:
         for system, line in lines_to_open(cause, facts):
             fact = {"system": system, "command": line}
             self._terminal.data(f"para abrir a porta, {system}: {line}", fact)
-        programs = manual.typed("Peers.py"), manual.typed("Servidor.py")
+        programs = typed("Peers.py"), typed("Servidor.py")
         advice, status = advise(cause, facts, *programs), status_of(cause, facts)
         end = {"advice": advice, "cause": cause, "status": status}
         self._terminal.data(f"conselho: {advice}", end)

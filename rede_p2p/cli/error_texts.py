@@ -5,7 +5,7 @@ with the Literals in ``errors``. A name in a sentence may be foreign text: ``ter
 """
 
 from rede_p2p import errors
-from rede_p2p.cli import manual
+from rede_p2p.cli.installation import typed
 from rede_p2p.content.on_windows import short
 from rede_p2p.errors import (
     LostReason,
@@ -181,7 +181,7 @@ def _other_side(error: RedeError) -> str:
             return _no_tracker(address, cause)
         case errors.SeveralTrackersError(choices):
             places = ", ".join(map(str, choices))
-            hint = "diga qual: python3 Peers.py <IP> <PORTA>"
+            hint = f"diga qual: {typed('Peers.py')} <IP> <PORTA>"
             return f"há mais de um tracker nesta rede ({places}), e não escolho por você: {hint}"
         case errors.VerificationError(name, source):
             safe = "nada errado foi guardado; tente de outro peer"
@@ -199,8 +199,8 @@ def _no_tracker(address: errors.Address, cause: RedeError) -> str:
             return f"em {address} há um peer, não o tracker: use a porta do tracker"
         case errors.RefusedError():
             return f"o tracker {address} não aceitou: {reason}"
-    line = f"{manual.typed('Peers.py')} {address.ip} {address.port} -c diagnostico"
-    hint = f"Confira o IP e se o Servidor.py está rodando lá; para saber a causa: {line}"
+    line = f"{typed('Peers.py')} {address.ip} {address.port} -c diagnostico"
+    hint = f"Confira o IP e se o tracker está aberto lá; para saber a causa: {line}"
     return f"não encontrei o tracker em {address}: {reason}. {hint}"
 
 

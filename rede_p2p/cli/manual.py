@@ -1,27 +1,22 @@
 """The help of the programs and of the menu, in Brazilian Portuguese."""
 
-import os
-
 from rede_p2p import __version__
+from rede_p2p.cli import installation
+from rede_p2p.cli.installation import typed
 from rede_p2p.protocol.messages import PROTOCOL_VERSION
 
 
 def version(program: str) -> str:
     """Return the version of the program in the file ``program``."""
-    return f"{program}, Rede P2P {__version__} (protocolo {PROTOCOL_VERSION})"
-
-
-def typed(program: str) -> str:
-    """Return what is typed to start the program in the file ``program``."""
-    return f"{_PYTHON} {program}"
+    return f"{typed(program).split()[-1]}, Rede P2P {__version__} (protocolo {PROTOCOL_VERSION})"
 
 
 ON_WINDOWS = "(no Windows, py no lugar de python3, ou dois cliques em Rede.bat)"
-_PYTHON = "py" if os.name == "nt" else "python3"
+_PLACE = "na pasta atual" if installation.is_installed() else "ao lado de Peers.py"
 
 USAGE = {
-    "Servidor.py": f"uso: {_PYTHON} Servidor.py [PORTA] [--ip ENDEREÇO] [--primeira-porta N]",
-    "Peers.py": f"uso: {_PYTHON} Peers.py [IP [PORTA]] [opções]   (veja --ajuda)",
+    "Servidor.py": f"uso: {typed('Servidor.py')} [PORTA] [--ip ENDEREÇO] [--primeira-porta N]",
+    "Peers.py": f"uso: {typed('Peers.py')} [IP [PORTA]] [opções]   (veja --ajuda)",
 }
 
 HELP = {
@@ -38,15 +33,15 @@ Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista 
 Ctrl-C encerra.
 
 Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP""",
-    "Peers.py": f"""uso: {_PYTHON} Peers.py [IP [PORTA]] [opções]
+    "Peers.py": f"""uso: {typed("Peers.py")} [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP, ou de um nome como prof-pc, e abre o menu. Sem IP,
 procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesmo.
 
   PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
   --ip ENDEREÇO        endereço deste peer: procura e sai por ele, e escuta só nele
-  --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, ao lado de Peers.py)
-  --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, ao lado de Peers.py)
+  --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, {_PLACE})
+  --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, {_PLACE})
   -c 'COMANDO; …'      executar, esperar o que ficou em segundo plano e sair; para no primeiro erro
                        (no Windows, entre aspas duplas)
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)

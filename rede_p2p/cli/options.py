@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar, get_type_hints
 
+from rede_p2p.cli import installation
 from rede_p2p.errors import BadUsageError
 from rede_p2p.net.discovery import LOCAL, WELL_KNOWN_PORT
 from rede_p2p.net.resolver import addresses_of, may_be_name
@@ -21,7 +22,7 @@ from rede_p2p.protocol.fields import LOWEST_PUBLIC_PORT
 from rede_p2p.tracker.registry import FIRST_PORT
 from rede_p2p.upload.upload_slots import MIN_RATE_BYTES_PER_S
 
-PROJECT = Path(__file__).resolve().parents[2]
+FOLDER = installation.folder()
 
 
 def parse_port(text: str) -> int:
@@ -109,8 +110,8 @@ class PeerOptions:
     ip: Annotated[str | None, "", parse_ip] = None
     port: Annotated[int | None, "", parse_port] = None
     own_ip: Annotated[str | None, "ip", parse_ip] = None
-    share_list: Annotated[Path, "arquivos", _parse_path] = PROJECT / "meus_arquivos.txt"
-    folder: Annotated[Path, "pasta", _parse_path] = PROJECT / "arquivos_baixados"
+    share_list: Annotated[Path, "arquivos", _parse_path] = FOLDER / "meus_arquivos.txt"
+    folder: Annotated[Path, "pasta", _parse_path] = FOLDER / "arquivos_baixados"
     script: Annotated[str | None, "c", str] = None
     serve: Annotated[bool, "servir", None] = False
     json: Annotated[bool, "json", None] = False

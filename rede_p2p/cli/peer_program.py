@@ -14,6 +14,7 @@ from threading import Thread
 
 from rede_p2p.cli import shell, texts
 from rede_p2p.cli.awake import Awake, moves
+from rede_p2p.cli.installation import typed
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
@@ -188,7 +189,8 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
                 finder = replace(finder, source=LOCAL)
     terminal.note("nenhum tracker nesta rede: abri um aqui. Nas outras máquinas, digite:")
     tell_what_to_type(found, terminal, terminal.note)
-    terminal.note("se já há um em outra máquina, saia e digite o IP dela: python3 Peers.py <IP>")
+    line = f"{typed('Peers.py')} <IP>"
+    terminal.note(f"se já há um em outra máquina, saia e digite o IP dela: {line}")
     return _client(peer, LOCAL, found.port)
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rede_p2p.cli import manual, options, streams, texts
+from rede_p2p.cli.installation import is_started_by_its_command, typed_elsewhere
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
@@ -63,7 +64,8 @@ def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str]
     """Tell what to type on the other machines: the likeliest line alone, then the others."""
     likeliest, *others = lines_to_type(tracker)
     show(f"    {likeliest}")
-    terminal.note(manual.ON_WINDOWS)
+    if not is_started_by_its_command():
+        terminal.note(manual.ON_WINDOWS)
     if others:
         terminal.note("Se de lá não se chega a esse endereço, um destes:")
     for line in others[:MAX_OTHER_LINES]:
@@ -82,7 +84,7 @@ def lines_to_type(tracker: Tracker) -> list[str]:
     for ip, interface, kind in tracker.addresses():
         about = ", ".join(filter(None, (interface, texts.NETWORKS[kind])))
         shown = f"   ({about})" if about and lines else ""
-        lines.append(f"python3 Peers.py {ip} {tracker.port}{shown}")
+        lines.append(f"{typed_elsewhere('Peers.py')} {ip} {tracker.port}{shown}")
     return lines
 
 

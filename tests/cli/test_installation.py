@@ -1,0 +1,52 @@
+"""How the programs are named and where their files live; installed: tests/programs/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from rede_p2p.cli import installation
+from rede_p2p.cli.installation import folder, is_started_by_its_command, typed, typed_elsewhere
+
+
+def test_the_files_of_the_project_live_in_its_folder():
+    assert folder() == ROOT and not installation.is_installed()
+
+
+@pytest.mark.parametrize("name", ["site-packages", "dist-packages"])
+def test_those_of_an_installed_program_live_where_it_runs(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert folder(tmp_path / "lib" / name) == tmp_path
+
+
+def test_where_that_folder_was_removed_nothing_raises(tmp_path, monkeypatch):
+    def gone():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    assert folder(tmp_path / "site-packages") == Path()
+
+
+@pytest.mark.parametrize(
+    ("started", "by_command"),
+    [
+        ("/home/a/.local/bin/rede-peers", True),
+        ("rede-servidor", True),
+        ("rede-peers.exe", True),
+        ("rede-servidor-script.py", True),
+        ("Peers.py", False),
+        ("/opt/rede-p2p/Servidor.py", False),
+        ("", False),
+    ],
+)
+def test_a_program_knows_by_what_it_was_started(started, by_command):
+    assert is_started_by_its_command(started) == by_command
+
+
+def test_what_is_typed_is_what_was_typed(monkeypatch):
+    assert typed_elsewhere("Peers.py") == "python3 Peers.py"
+    assert typed("Servidor.py") == f"{installation.PYTHON} Servidor.py"
+    monkeypatch.setattr(installation, "is_started_by_its_command", lambda: True)
+    assert (typed("Peers.py"), typed_elsewhere("Servidor.py")) == ("rede-peers", "rede-servidor")
