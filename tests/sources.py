@@ -144,10 +144,11 @@ class Source:
         if host:
             self._listen(host, 0)
 
-    def join(self, ip: str, port: int, own_ip: str) -> None:
-        """Be listed by a real tracker."""
+    def join(self, ip: str, port: int, own_ip: str, name: str = "") -> None:
+        """Be listed by a real tracker, under a name."""
         client = TrackerClient(
-            ip, port, own_ip, lambda offered: self._listen(own_ip, offered), self._posted.put
+            *(ip, port, own_ip, lambda offered: self._listen(own_ip, offered), self._posted.put),
+            name=name,
         )
         self._stack.enter_context(closing(client))
 

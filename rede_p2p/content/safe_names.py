@@ -18,6 +18,7 @@ from rede_p2p.errors import DiskError, NameFault, UnsafeKind, UnsafeNameError
 
 MAX_PART_BYTES = 255  # bytes of UTF-8 in one part: what ext4, APFS and NTFS take
 MAX_NAME_BYTES = 1024  # bytes of UTF-8 in all, for a name inside a shared folder
+MAX_PEER_NAME_BYTES = 64
 PARTIAL_SUFFIX = ".parte"
 
 _DRIVE = re.compile("[a-z]:", re.IGNORECASE)
@@ -29,6 +30,10 @@ _RESERVED = re.compile(
 # "gpj.exe".
 _BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# What reads like an address, or cannot be typed where one may stand: a colon begins a port, ``-``
+# an option, and the others make a mask.
+_NO_PEER_NAME = re.compile(r"[:*?]|^-|\d\.\d+\.\d+\.\d|^localhost$")
+_NUMBER = re.compile(r"0x[\da-f]*|\d*")
 
 
 def check(name: str) -> str:
@@ -39,9 +44,7 @@ def check(name: str) -> str:
     home folder, where ``.bashrc`` would be a program; the ending ``.parte`` because partial files
     have it; ``C:`` because Windows reads the rest as a path on that drive.
     """
-    if not name.isprintable() and any(
-        unicodedata.category(c) in _UNPRINTABLE or c in _BIDI for c in name
-    ):
+    if has_controls(name):
         raise UnsafeNameError(name, "control")
     if len(name.encode()) > MAX_NAME_BYTES:
         raise UnsafeNameError(name, "long")
@@ -50,6 +53,13 @@ def check(name: str) -> str:
         if kind:
             raise UnsafeNameError(name, kind)
     return name
+
+
+def has_controls(text: str) -> bool:
+    """Tell whether a text has control or bidirectional characters, the same on every Python."""
+    return not text.isprintable() and any(
+        unicodedata.category(c) in _UNPRINTABLE or c in _BIDI for c in text
+    )
 
 
 def _fault(part: str) -> UnsafeKind | None:
@@ -120,6 +130,20 @@ def matching(typed: str, names: Collection[str]) -> list[str]:
         return [typed]
     form = normal_form(typed)
     return [name for name in names if normal_form(name) == form]
+
+
+def peer_name(text: str) -> str:
+    """Return what a peer or a tracker is called, or "" for what cannot be the name of one.
+
+    The name has one form for all that look the same. It has a letter, so that none reads like an
+    address, a port or the number of a row, in whatever digits.
+    """
+    name = "" if len(text) > MAX_NAME_BYTES or has_controls(text) else normal_form(text)
+    if len(name.encode()) > MAX_PEER_NAME_BYTES or not any(map(str.isalpha, name)):
+        return ""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    numbers = all(map(_NUMBER.fullmatch, plain.split(".")))
+    return "" if numbers or _NO_PEER_NAME.search(plain) else name
 
 
 def is_safe(name: str) -> bool:

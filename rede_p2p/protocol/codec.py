@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
 
+from rede_p2p.content.safe_names import peer_name
 from rede_p2p.errors import ProtocolError, RefusedError
 
 MAX_LINE_BYTES = 64 * 1024  # LF included
@@ -101,6 +102,11 @@ def read_ip(value: object) -> str:
     if address.is_unspecified or address.is_multicast or "%" in value:
         raise ValueError(value)
     return str(address)
+
+
+def read_peer_name(value: object) -> str:
+    """Read what somebody is called; what cannot be a name is none, and spoils no message."""
+    return peer_name(value) if isinstance(value, str) else ""
 
 
 def read_bool(value: object) -> bool:

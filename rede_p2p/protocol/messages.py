@@ -8,17 +8,17 @@ from rede_p2p.protocol import fields
 PROTOCOL_VERSION = 1  # a tracker refuses a peer that says another
 MAX_PORT_OFFERS = 512  # ports that a peer may find taken: neither side keeps the other for ever
 
-
 # Requests to the tracker.
 
 
 @dataclass(frozen=True)
 class Join:
-    """I want in. ``port`` is the one I had before, if I can have it again."""
+    """I want in, under this name. ``port`` is the one I had before, if I can have it again."""
 
     verb: ClassVar[str] = "join"
     version: fields.Version
     port: fields.PublicPort | None = None
+    name: fields.PeerName = ""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,6 @@ TrackerRequest = (
     Join | PortTaken | Ready | Peers | Ping | Announce | Withdraw | Find | Search | Reach | Quit
 )
 PeerRequest = Ls | Stat | Get | Hashes | Pieces | Want | Take | Next | Quit
-
 TO_TRACKER: dict[str, type[TrackerRequest]] = {k.verb: k for k in get_args(TrackerRequest)}
 TO_PEER: dict[str, type[PeerRequest]] = {k.verb: k for k in get_args(PeerRequest)}
 
@@ -276,11 +275,12 @@ class FileData:
 
 @dataclass(frozen=True)
 class PeerEntry:
-    """A line of ``peers``; ``you`` marks the one who asked."""
+    """A line of ``peers``; ``you`` marks the one who asked; ``name`` is as it joined."""
 
     ip: fields.Ip
     port: fields.PublicPort
     you: fields.Bool = False
+    name: fields.PeerName = ""
 
 
 @dataclass(frozen=True)

@@ -55,18 +55,18 @@ class TrackerClient:
         entries: Callable[[], set[messages.FileEntry]] = set,
         timeouts: Timeouts = DEFAULT,
         *,
+        name: str = "",
         roams: bool = False,
     ) -> None:
         """Join the tracker at ``ip``, on ``port`` or on the one that it answers with by UDP.
 
         ``open_port`` listens on a public port and tells whether it could; ``entries`` are what is
-        announced. If it ``roams``, nobody chose the tracker: where it is long gone, the only one of
-        the network will do. Raises TrackerUnreachableError, or what ``open_port`` raises.
+        announced, under ``name``. If it ``roams``, nobody chose the tracker: where it is long gone,
+        the only one of the network will do. Raises TrackerUnreachableError, or as ``open_port``.
         """
         self._ip, self._wanted_port, self._source = ip, port, source
         self._open_port = open_port
-        self._post = post
-        self._entries = entries
+        self._post, self._entries, self._name = post, entries, name
         self._timeouts = timeouts
         self._roams = roams
         self._tracker_id = ""  # tells it apart from all others, once it said so
@@ -172,7 +172,8 @@ class TrackerClient:
             self._connection = connection
             if self._closed:
                 raise errors.ConnectionLostError("lost")
-            self.port = take_port(connection, self.port or None, self._open_port, self._timeouts)
+            wanted, timeouts = self.port or None, self._timeouts
+            self.port = take_port(connection, wanted, self._open_port, timeouts, self._name)
             self._joined = True
             self._ip = address.ip
             self._ask_roster(connection)

@@ -17,12 +17,14 @@ def take_port(
     wanted: int | None,
     open_port: Callable[[int], bool],
     timeouts: Timeouts = DEFAULT,
+    name: str = "",
 ) -> int:
-    """Join; listen on the first offered port that ``open_port`` can have; return it.
+    """Join under a name; listen on the first offered port that ``open_port`` can have; return it.
 
     Raises RefusedError, ProtocolError, ConnectionLostError, or what ``open_port`` raises.
     """
-    offer = ask(connection, messages.Join(messages.PROTOCOL_VERSION, wanted), messages.PortOffer)
+    join = messages.Join(messages.PROTOCOL_VERSION, wanted, name)
+    offer = ask(connection, join, messages.PortOffer)
     if offer.version != messages.PROTOCOL_VERSION:
         raise RefusedError("version")
     end = monotonic() + timeouts.joining_s

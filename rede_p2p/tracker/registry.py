@@ -23,6 +23,7 @@ CACHED_ADDRESSES = 16_384  # twice the connections of a tracker
 class Registration:
     """One peer's place. ``ip`` is the address that the tracker observed, never a claimed one.
 
+    ``name`` is the one that it claims, which several may have.
     ``here``: it came by one of this machine's own addresses, to the same one.
     """
 
@@ -30,6 +31,7 @@ class Registration:
     here: bool = False
     port: int = 0
     listed: bool = False
+    name: str = ""
     refused: set[int] = field(default_factory=set)  # ports taken on the peer's machine
 
     @property
@@ -110,7 +112,9 @@ class Registry:
         by_loopback = _is_loopback(asker.ip)
         beside = by_loopback or asker.here
         with self._lock:
-            listed = [(one, one.port, one is asker) for one in registrations if one.listed]
+            listed = [
+                (one, one.port, one is asker, one.name) for one in registrations if one.listed
+            ]
         return [
             PeerEntry(
                 reached_at
@@ -118,8 +122,9 @@ class Registry:
                 else one.ip,
                 port,
                 you,
+                name,
             )
-            for one, port, you in listed
+            for one, port, you, name in listed
         ]
 
     def _release(self, registration: Registration) -> None:

@@ -120,6 +120,8 @@ class Tracker:
         else:
             wanted = request.port
         self.leave(registration)
+        if isinstance(request, messages.Join):
+            registration.name = request.name
         port = self.registry.offer(registration, wanted)
         return messages.PortOffer(port, registration.ip, messages.PROTOCOL_VERSION)
 

@@ -277,3 +277,41 @@ def test_a_real_fat_disk_refuses_the_names_that_windows_refuses(fat):
         assert (caught.value.kind, caught.value.detail) == (kind, text)
     assert safe_names.check_writable("ação.txt", fat) == "ação.txt"
     assert list(fat.iterdir()) == []
+
+
+# Names of peers.
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("ana", "ana"),
+        ("  João\u00a0 da  Silva ", "João da Silva"),
+        ("joa\u0303o", "joão"),
+        ("e\u0301" * 32, "é" * 32),  # 64 bytes once composed
+        ("prof-pc.local", "prof-pc.local"),
+        ("3f2a9c1b7d5e", "3f2a9c1b7d5e"),
+        ("v1.2.3", "v1.2.3"),
+        ("五", "五"),
+        ("a;b & 'c'", "a;b & 'c'"),
+    ],
+)
+def test_what_a_peer_may_be_called_has_one_form(text, name):
+    assert safe_names.peer_name(text) == name
+    assert safe_names.peer_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "  ", "x" * 65, "é" * 33, "a" * 10**6, "-", "...", "👩"),
+        *("a\0", "a\n", "\x1b[2Ja", "a\x9b", "a\u2028", "\u202eana", "a\u2066b", "\ud800a"),
+        *("7", "007", "٣", "⑦", "²", "Ⅳ", "#2", "5455", "1 2"),  # rows and ports
+        *("10.0.0.7", "10.0.0", "10.", "１０.0.0.7", "10.0.0.7%eth0", "a 10.0.0.7", "0x7f.1"),
+        *("fe80::1", "fe80：：1", "[::1]", "::", "a:5455", "localhost", "LocalHost", "ｌocalhost"),
+        *("-l", "--como", "－l", "a*", "a?", "＊a"),  # options and masks
+    ],
+    ids=ascii,
+)
+def test_what_reads_like_something_else_is_no_name_of_a_peer(text):
+    assert safe_names.peer_name(text) == ""

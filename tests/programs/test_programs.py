@@ -253,7 +253,7 @@ def test_json_gives_one_object_a_line(standing, tmp_path):
     result = standing.run(script, "--json", downloads=tmp_path)
     facts = [json.loads(line) for line in result.out.splitlines()]
     assert result.status == 0 and not result.complaints
-    assert {"ip": standing.ip, "port": standing.port_a, "you": False} in facts
+    assert {"ip": standing.ip, "port": standing.port_a, "you": False, "name": ""} in facts
     assert [fact["name"] for fact in facts if "root" in fact and "path" not in fact] == list(A)
     first, second = (fact for fact in facts if "path" in fact)
     assert first == {

@@ -90,11 +90,12 @@ class World:
     def tracker(self, port=0, **timeouts):
         return tracker_at(self.host, port, self.seen.put, **timeouts)
 
-    def join(self, port, open_port=None, entries=set, *, roams=False, **timeouts):
+    def join(self, port, open_port=None, entries=set, *, name="", roams=False, **timeouts):
         open_port = open_port or self.public_port()
         joined = TrackerClient(
             *(self.host, port, self.peer_ip, open_port, self.told.put, entries),
             Timeouts(**timeouts),
+            name=name,
             roams=roams,
         )
         self.stack.callback(joined.close)
@@ -113,6 +114,17 @@ def world(host):
 
 
 # A real tracker.
+
+
+def test_a_name_is_listed_and_told_again_to_a_tracker_that_is_back(world):
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port, name="ana", first_rejoin_pause_s=0.01)
+        assert [member.name for member in joined.roster().members] == ["ana"]
+    assert isinstance(world.told.get(timeout=SOON), TrackerLost)
+    with world.tracker(tracker.port):
+        assert isinstance(world.told.get(timeout=SOON), TrackerBack)
+        assert [member.name for member in joined.roster().members] == ["ana"]
+        joined.close()
 
 
 def test_joining_gives_a_port_and_a_place_in_the_list(world):

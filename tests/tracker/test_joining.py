@@ -25,7 +25,7 @@ def pair():
         yield both
 
 
-def take(pair, answers, wanted=None, taken=()):
+def take(pair, answers, wanted=None, taken=(), name=""):
     """Take a port from a tracker that says this; return it, what was asked, and what was tried."""
     bare, connection = pair
     bare.sendall(answers)
@@ -36,7 +36,7 @@ def take(pair, answers, wanted=None, taken=()):
         return port not in taken
 
     try:
-        return take_port(connection, wanted, open_port), tried
+        return take_port(connection, wanted, open_port, name=name), tried
     finally:
         connection.hang_up()
 
@@ -49,6 +49,14 @@ def asked_of(bare):
 def test_the_offered_port_is_listened_on_and_then_confirmed(pair):
     assert take(pair, OFFER % 5455 + b"ok\n") == (5455, [5455])
     assert asked_of(pair[0]) == b'join {"version": 1}\nready {"port": 5455}\n'
+
+
+def test_a_name_is_told_once_when_a_peer_joins(pair):
+    answers = OFFER % 5455 + OFFER % 5456 + b"ok\n"
+    assert take(pair, answers, taken={5455}, name="ana") == (5456, [5455, 5456])
+    assert asked_of(pair[0]) == (
+        b'join {"version": 1, "name": "ana"}\nbusy {"port": 5455}\nready {"port": 5456}\n'
+    )
 
 
 def test_the_port_that_this_peer_had_is_asked_for(pair):

@@ -56,6 +56,16 @@ def test_only_a_confirmed_peer_is_listed():
     assert registry.members(asker, "10.0.0.1") == []
 
 
+def test_names_are_listed_and_two_may_have_the_same():
+    registry, asker = Registry(), Registration("10.0.0.9")
+    seats = [seated(registry, ip) for ip in ("10.0.0.7", "10.0.0.8")]
+    assert [one.name for one in registry.members(asker, "10.0.0.1")] == ["", ""]
+    for seat in seats:
+        seat.name = "ana"
+    assert [one.name for one in registry.members(asker, "10.0.0.1")] == ["ana", "ana"]
+    assert [one.name for one in registry.as_reached(seats, asker, "10.0.0.1")] == ["ana", "ana"]
+
+
 @pytest.mark.parametrize("port", [1024, FIRST_PORT + 1, LAST_PORT])
 def test_a_port_that_was_not_offered_is_not_confirmed(port):
     registry, seat = Registry(), Registration("10.0.0.7")
