@@ -29,8 +29,9 @@ class RedeError(Exception):
 
 UsageKind = Literal[
     "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "encoding",
-    "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "option", "peers", "placar",
-    "port", "quotes", "rate", "remover", "saida", "status", "too-many", "torrent",
+    "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "no-row", "nome", "option",
+    "peers", "placar", "port", "quotes", "rate", "remover", "saida", "status", "too-many",
+    "torrent",
 ]  # fmt: skip
 
 
@@ -59,6 +60,24 @@ class AmbiguousNameError(RedeError):
     status = 2
     name: str
     choices: tuple[Address, ...]
+
+
+@dataclass(eq=False)
+class AmbiguousPeerError(RedeError):
+    """Several peers are called so."""
+
+    status = 2
+    peer: str
+    choices: tuple[Address, ...]
+
+
+@dataclass(eq=False)
+class UnknownPeerError(RedeError):
+    """No peer is called so; ``suggestion`` is the nearest name, or empty."""
+
+    status = 2
+    peer: str
+    suggestion: str
 
 
 # What the other side did. The first three know no address: whoever dialled adds it.
@@ -187,11 +206,15 @@ ShareKind = Literal["in-folder", "no-line", "taken", "unlisted"]
 
 @dataclass(eq=False)
 class NoSuchFileError(RedeError):
-    """None of the peers asked shares that name; ``where`` names them, empty for all peers."""
+    """None of the peers asked shares that name; ``where`` names them, empty for all peers.
+
+    ``near`` is the name of a peer that may have been meant, or empty.
+    """
 
     status = 5
     name: str
     where: str
+    near: str = ""
 
 
 @dataclass(eq=False)

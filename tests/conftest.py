@@ -81,6 +81,12 @@ def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give peers no name of themselves: that of the machine would be another on each."""
+    monkeypatch.setenv("REDE_NOME", "")
+
+
 @pytest.fixture
 def host() -> str:
     """Return a loopback address that no other test uses, so that its ports are all free."""

@@ -202,7 +202,10 @@ class Programs:
         return self.start(str(path), environment={**self.environment(), "PYTHONPATH": str(ROOT)})
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of one more program, which has a home and a cache of its own."""
+        """Return the environment of one more program, with a home and a cache of its own.
+
+        Peers have no name: that of the machine would be another on each.
+        """
         home = self.folder / f"home{next(self._count)}"
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -210,6 +213,7 @@ class Programs:
             "TERM": "xterm-256color",
             "HOME": str(home),
             "XDG_CACHE_HOME": str(home / "cache"),
+            "REDE_NOME": "",
         }
 
     def tracker(self, *words: str, first_port: int | None = None) -> Program:

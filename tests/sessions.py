@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ class Rede:
     port: int  # the tracker's
     stack: ExitStack
     capsys: pytest.CaptureFixture[str]
+    count: Iterator[int] = field(default_factory=count)
 
     @property
     def downloads(self) -> Path:
@@ -77,11 +79,10 @@ class Rede:
         assert "erro interno" not in result.err
         return result
 
-    def source(self, files: Mapping[str, bytes]) -> Source:
-        """Have one more peer, which shares these."""
-        ip = beside(self.host)
-        found = Source(self.folder / "fonte", "", self.stack)
-        found.join(self.host, self.port, ip)
+    def source(self, files: Mapping[str, bytes], name: str = "", steps: int = 1) -> Source:
+        """Have one more peer, which shares these; on the address some ``steps`` after this one."""
+        found = Source(self.folder / f"fonte{next(self.count)}", "", self.stack)
+        found.join(self.host, self.port, beside(self.host, steps), name)
         found.share(files)
         return found
 

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from rede_p2p import errors
-from rede_p2p.cli import get_to_output, listing, manual, options, share_commands, texts
+from rede_p2p.cli import get_to_output, listing, manual, options, peer_names, share_commands, texts
 from rede_p2p.cli.get_command import fact_of, reporter
 from rede_p2p.cli.listing import View
 from rede_p2p.cli.session import Session, expect, listed
@@ -18,7 +18,7 @@ from rede_p2p.cli.shell import Command
 from rede_p2p.content import safe_names, torrent
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
-from rede_p2p.errors import BadUsageError, RedeError
+from rede_p2p.errors import Address, BadUsageError, RedeError
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import SearchResult
 
@@ -31,8 +31,14 @@ def peers(session: Session, command: Command) -> None:
     roster = session.client.roster()
     if roster.age:
         session.terminal.note(f"o tracker não responde: esta lista tem {roster.age:.0f} s")
-    rows = [(m.ip, str(m.port), "este peer" if m.you else "") for m in roster.members]
-    session.terminal.table(("Endereço IP", "Porta", ""), rows, map(asdict, roster.members))
+    session.rows[:] = [Address(m.ip, m.port) for m in roster.members]
+    rows: list[tuple[str, ...]] = []
+    facts = []
+    for m, label in zip(roster.members, peer_names.labels(roster.members), strict=True):
+        number = str(len(rows) + 1)
+        rows.append((m.ip, str(m.port), texts.peer_name(label, you=m.you), number))
+        facts.append(asdict(m) | {"name": label})
+    session.terminal.table(("Endereço IP", "Porta", "Nome", "#"), rows, facts, whole=2)
 
 
 def ls(session: Session, command: Command) -> None:
@@ -44,13 +50,9 @@ def ls(session: Session, command: Command) -> None:
         _show_found(session, [result for result in found if result.name in names], view)
         _note_cut(session, found)
         return
-    words[:1] = options.split_address(words[0])
-    expect(replace(command, words=tuple(words[:2])), 2, "ls")
-    ips, port = options.parse_ips(words[0]), options.parse_port(words[1])
-    # A peer connects only to the addresses of the tracker's list.
-    address = next(chain(*listed(session, ips, port)))
+    address, masks = _choose_peer(session, replace(command, words=tuple(words)))
     ((_, lines),) = resolve.list_all([address], session.context.connect, reporter(session))
-    names = listing.chosen(words[2:], {f.name for f in lines}, str(address))
+    names = listing.chosen(masks, {f.name for f in lines}, str(address))
     files = view.order([f for f in lines if f.name in names], lambda f: f.size)
     rows = ((f.name, view.size(f.size), view.root(f.root)) for f in files)
     facts = ({"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files)
@@ -59,6 +61,26 @@ def ls(session: Session, command: Command) -> None:
     else:
         session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
     _note_cut(session, lines)
+
+
+def _choose_peer(session: Session, command: Command) -> tuple[Address, tuple[str, ...]]:
+    """Return whom an ``ls`` is about, and the masks that follow.
+
+    An address has a port; of a peer's name or the number of its row, the list tells it.
+    """
+    head, *rest = [*options.split_address(command.words[0]), *command.words[1:]]
+    place = None
+    if not options.is_ip(head) and not (rest and rest[0].isdigit()):
+        place = peer_names.known(session, head, None)
+        if place is not None and place[1] is None:
+            raise peer_names.ambiguous(head, peer_names.called(session, head))
+        if place is None and not rest and safe_names.peer_name(head):
+            raise peer_names.unknown(session, head)
+    if place is None:
+        expect(replace(command, words=(head, *rest[:1])), 2, "ls")
+        place = peer_names.place(session, head, options.parse_port(rest.pop(0)))
+    # A peer connects only to the addresses of the tracker's list.
+    return next(chain(*listed(session, *place))), tuple(rest)
 
 
 def search(session: Session, command: Command) -> None:

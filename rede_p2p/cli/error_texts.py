@@ -4,6 +4,8 @@ The tables have a sentence for every kind of an error: tests/cli/test_error_text
 with the Literals in ``errors``. A name in a sentence may be foreign text: ``terminal`` escapes it.
 """
 
+from collections.abc import Iterable
+
 from rede_p2p import errors
 from rede_p2p.cli.installation import typed
 from rede_p2p.content.on_windows import short
@@ -17,16 +19,21 @@ from rede_p2p.errors import (
     UsageKind,
 )
 
+MAX_CHOICES = 8  # peers of one name that a sentence tells
+
 USAGE: dict[UsageKind, str] = {
     "port": "“{}” não é uma porta: use um número de 1 a 65535",
     "first-port": "a primeira porta precisa ser de 1024 a 65535, e não “{}”",
     "ip": "“{}” não é um endereço IP nem o nome de uma máquina: use a forma 192.168.0.10",
+    "no-row": "a última tabela de peers não tem a linha {}: veja os números com peers",
+    "nome": "“{}” não serve de nome: use letras, até 64 bytes, sem caracteres de controle, “:”, "
+    "“*” ou “?”, nem “-” no começo, e que não pareça um IP",
     "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
     "too-many": "palavra a mais: “{}” (veja --ajuda)",
     "quotes": "faltou fechar as aspas em: {}",
     "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",
     "peers": "peers não leva mais nada; use: peers",
-    "ls": "use: ls <IP> <PORTA> [MÁSCARA] [-l] [-S] [-1]   (veja em peers)   ou só   ls",
+    "ls": "use: ls <IP> <PORTA> [MÁSCARA] [-l -S -1]   ou   ls <NOME ou # em peers>   ou só   ls",
     "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <NOME>",
     "como": "--como dá outro nome a um só arquivo; use: get <IP> <NOME> --como <NOME NOVO>",
     "saida": "- põe um só arquivo na saída padrão, que não é um terminal, nem com --json ou &; "
@@ -137,7 +144,7 @@ SHARE: dict[ShareKind, str] = {
 
 def describe_error(error: RedeError) -> str:
     """Return one sentence about an error."""
-    return _request(error) or _other_side(error) or _result(error)
+    return _request(error) or _several(error) or _other_side(error) or _result(error)
 
 
 def _request(error: RedeError) -> str:
@@ -148,20 +155,40 @@ def _request(error: RedeError) -> str:
         case errors.UnknownCommandError(word, suggestion):
             hint = f"você quis dizer {suggestion}?" if suggestion else "digite ajuda"
             return f"não conheço o comando “{word}”: {hint}"
+        case errors.UnknownPeerError(name, near):
+            hint = f"quis dizer {near}?" if near else "veja os nomes com peers, ou diga IP e porta"
+            return f"nenhum peer se chama “{name}”: {hint}"
         case errors.UnknownMachineError(name, reason):
             return MACHINE[reason].format(name)
-        case errors.AmbiguousNameError(name, choices):
-            places = ", ".join(map(str, choices))
-            hint = f"escolha a porta com get <IP> <PORTA> {name}"
-            return f"há conteúdos diferentes com o nome {name}, em {places}: {hint}"
         case errors.PeerNotListedError(ip, port):
             where = ip if port is None else errors.Address(ip, port)
             return f"{where} não está na lista do tracker: veja os endereços com peers"
-        case errors.NoSuchFileError(name, where):
-            return f"ninguém em {where or 'toda a rede'} compartilha {name}: veja os nomes com ls"
+        case errors.NoSuchFileError(name, where, near):
+            hint = f"quis dizer o peer {near}?" if near else "veja os nomes com ls"
+            return f"ninguém em {where or 'toda a rede'} compartilha {name}: {hint}"
         case errors.UnsafeNameError(name, kind):
             return f"o nome “{name}” não é seguro e foi recusado: {UNSAFE[kind]}"
     return ""
+
+
+def _several(error: RedeError) -> str:
+    """Return the sentence where several are meant and one is wanted, else ""."""
+    match error:
+        case errors.AmbiguousNameError(name, choices):
+            hint = f"escolha a porta com get <IP> <PORTA> {name}"
+            return f"há conteúdos diferentes com o nome {name}, em {_places(choices)}: {hint}"
+        case errors.AmbiguousPeerError(name, choices):
+            shown = [f"{name}:{one.port} em {one.ip}" for one in choices[:MAX_CHOICES]]
+            more = f" … e mais {len(choices) - len(shown)}" if len(choices) > len(shown) else ""
+            return f"há mais de um peer com o nome {name}: diga {', '.join(shown)}{more}"
+        case errors.SeveralTrackersError(choices):
+            found = f"há mais de um tracker nesta rede ({_places(choices)}), e não escolho por você"
+            return f"{found}: diga qual: {typed('Peers.py')} <IP> <PORTA>"
+    return ""
+
+
+def _places(addresses: Iterable[errors.Address]) -> str:
+    return ", ".join(map(str, addresses))
 
 
 def _other_side(error: RedeError) -> str:
@@ -179,10 +206,6 @@ def _other_side(error: RedeError) -> str:
             return f"{address}: {describe_error(cause)}{hint}"
         case errors.TrackerUnreachableError(address, cause):
             return _no_tracker(address, cause)
-        case errors.SeveralTrackersError(choices):
-            places = ", ".join(map(str, choices))
-            hint = f"diga qual: {typed('Peers.py')} <IP> <PORTA>"
-            return f"há mais de um tracker nesta rede ({places}), e não escolho por você: {hint}"
         case errors.VerificationError(name, source):
             safe = "nada errado foi guardado; tente de outro peer"
             return f"{source} mandou bytes que não são de {name}: {safe}"

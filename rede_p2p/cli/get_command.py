@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from rede_p2p import errors
-from rede_p2p.cli import options, texts
+from rede_p2p.cli import options, peer_names, texts
+from rede_p2p.cli.peer_names import Place
 from rede_p2p.cli.session import Session, listed
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import failure
@@ -23,6 +24,7 @@ from rede_p2p.protocol.codec import Pending
 
 Failures = list[tuple[str, RedeError]]
 Show = Callable[[Session, Transfer, Failures], None]
+Choice = tuple[resolve.Selection, bool]  # and whether the person named whose files they are
 
 MAX_RESULT_ROWS = 50  # of more results, the table has only the failures
 
@@ -33,9 +35,9 @@ def get(session: Session, command: Command, show: Show | None = None) -> None:
     ``show``, if given, has the result of a download that must be of one file.
     """
     words, new_name = _take_new_name(command.words)
-    address, names = _read(words)
+    address, names = _read(session, words)
     try:
-        requests, failed, unlisted, empty = _choose(session, address, names)
+        (requests, failed, unlisted, empty), named = _choose(session, address, names)
     except RedeError as none:
         session.terminal.tell(none, [fact_of(name, None, none) for name in names])
         raise
@@ -50,7 +52,7 @@ def get(session: Session, command: Command, show: Show | None = None) -> None:
         shared_as = requests[0].name
         requests = [replace(requests[0], name=safe_names.check(new_name), shared_as=shared_as)]
     transfer = session.transfers.start(
-        requests, failed, followed=not command.background, named=address is not None
+        requests, failed, followed=not command.background, named=named
     )
     if not command.background and _follow(session, transfer):
         (show or _show)(session, transfer, failed)
@@ -102,11 +104,8 @@ def _follow(session: Session, transfer: Transfer) -> bool:
     return transfer.results.done()  # one that ended before that line posted no event
 
 
-Place = tuple[list[str], int | None]  # the IPs of a machine, and a port there
-
-
-def _read(words: tuple[str, ...]) -> tuple[Place | None, list[str]]:
-    """Return the IP and the port that the words begin with, if they do, and the names.
+def _read(session: Session, words: tuple[str, ...]) -> tuple[Place | None, list[str]]:
+    """Return the place that an address or a row begins the words with, if one does, and the names.
 
     Raises BadUsageError where no name follows, or the address is a mistyped one.
     """
@@ -118,19 +117,20 @@ def _read(words: tuple[str, ...]) -> tuple[Place | None, list[str]]:
     signs = "0123456789abcdefABCDEF:.[]" if ":" in word else "0123456789."
     if not names or not (options.is_ip(head) or not word.strip(signs)):
         return None, list(dict.fromkeys(words))
-    return _place(words)
+    return _place(session, words)
 
 
-def _place(words: Sequence[str]) -> tuple[Place, list[str]]:
-    """Read the words that begin with a machine; raise BadUsageError or UnknownMachineError."""
+def _place(session: Session, words: Sequence[str]) -> tuple[Place, list[str]]:
+    """Read the words that begin with a machine or a peer; raise as ``peer_names.place``."""
     word, *names = words
     head, *rest = options.split_address(word)
     if not rest and len(names) > 1 and names[0].isdigit():
         rest = [names.pop(0)]
-    return (options.parse_ips(head), options.parse_port(rest[0]) if rest else None), names
+    port = options.parse_port(rest[0]) if rest else None
+    return peer_names.place(session, head, port), names
 
 
-def _choose(session: Session, address: Place | None, names: list[str]) -> resolve.Selection:
+def _choose(session: Session, address: Place | None, names: list[str]) -> Choice:
     """Find the files that the names of a ``get`` mean; raise RedeError where there are none."""
     if address is None:
         return _find_beside(session, names)
@@ -139,32 +139,49 @@ def _choose(session: Session, address: Place | None, names: list[str]) -> resolv
         # Own files come last: a typed address means a file of another peer.
         groups = listed(session, *address)
         try:
-            return resolve.select(names, groups, session.context.connect, report)
+            return resolve.select(names, groups, session.context.connect, report), True
         except errors.PeerUnreachableError as error:
             if any(error.address == (m.ip, m.port) for m in session.client.roster().members):
                 raise
             # It left after it was listed: the peers that are still there may have the file.
 
 
-def _find_beside(session: Session, names: list[str]) -> resolve.Selection:
-    """Find names in the whole network; where the first is no file, perhaps it is a machine.
+def _find_beside(session: Session, names: list[str]) -> Choice:
+    """Find names in the whole network; where the first is no file, it may be a peer or a machine.
 
-    So that no file is hidden by a machine of its name, and no name is asked of the system in vain.
+    So that no file is hidden by one of its name, and no name is asked of the system in vain. The
+    only word is a file's name: where that is a peer's and no file's, it is bad usage.
     """
-    none: RedeError | None = None
+    none: errors.NoSuchFileError | None = None
     try:
         found = _find_anywhere(session, names)
         unknown = [name for name, e in found.failed if isinstance(e, errors.NoSuchFileError)]
     except errors.NoSuchFileError as error:
         none, unknown = error, [error.name]
-    if len(names) > 1 and names[0] in unknown:
-        with suppress(BadUsageError, errors.UnknownMachineError, errors.PeerNotListedError):
-            address, rest = _place(names)
-            listed(session, *address)
-            return _choose(session, address, rest)
+    near = _find_at_first(session, names) if names[0] in unknown else ""
+    if not isinstance(near, str):
+        return near
     if none is not None:
-        raise none
-    return found
+        raise replace(none, near=near)
+    if near:
+        found.failed[0] = (names[0], errors.NoSuchFileError(names[0], "", near))
+    return found, False
+
+
+def _find_at_first(session: Session, names: list[str]) -> Choice | str:
+    """Find what follows the first word at whom that means; of nobody, return the nearest name."""
+    if len(names) == 1:
+        if peer_names.called(session, options.split_address(names[0])[0]):
+            raise BadUsageError("get")
+        return ""
+    with suppress(BadUsageError, errors.UnknownMachineError, errors.PeerNotListedError):
+        try:
+            address, rest = _place(session, names)
+        except errors.UnknownPeerError as error:
+            return error.suggestion
+        listed(session, *address)
+        return _choose(session, address, rest)
+    return ""
 
 
 def _find_anywhere(session: Session, names: list[str]) -> resolve.Selection:

@@ -40,6 +40,7 @@ procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesm
 
   PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
   --ip ENDEREÇO        endereço deste peer: procura e sai por ele, e escuta só nele
+  --nome NOME          como os outros chamam este peer (padrão: o nome da máquina; "": nenhum)
   --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, {_PLACE})
   --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, {_PLACE})
   -c 'COMANDO; …'      executar, esperar o que ficou em segundo plano e sair; para no primeiro erro
@@ -60,8 +61,10 @@ Estado de saída: 0 certo · 1 erro · 2 uso · 3 sem tracker · 4 sem o peer ·
 COMMANDS = (
     ("peers", "quem está na rede", "peers"),
     ("ls <IP> <PORTA>", "o que um peer compartilha", "ls 127.0.0.1 5455"),
+    ("ls <PEER>", "o mesmo, pelo nome ou # de peers", "ls ana"),
     ("get <IP> <NOME>", "baixar um arquivo", 'get 127.0.0.1 "minha foto.png"'),
     ("get <IP> <PORTA> <NOME>", "o mesmo, daquele peer", "get 127.0.0.1 5456 a.txt"),
+    ("get <PEER> <NOME>", "do peer ana, se não há arquivo ana", "get ana aula1.pdf"),
     ("get <IP> <NOME> <NOME> …", "vários: nomes, padrões, pastas", "get 127.0.0.1 '*.png' fotos/"),
     ("get <NOME>", "de quem tiver, na rede toda", "get aula.iso"),
     ("ls", "o que há na rede toda", "ls"),

@@ -9,13 +9,15 @@ import getopt
 import ipaddress
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar, get_type_hints
 
 from rede_p2p.cli import installation
+from rede_p2p.content.safe_names import normal_form, peer_name
 from rede_p2p.errors import BadUsageError
+from rede_p2p.net.address import machine_name
 from rede_p2p.net.discovery import LOCAL, WELL_KNOWN_PORT
 from rede_p2p.net.resolver import addresses_of, may_be_name
 from rede_p2p.protocol.fields import LOWEST_PUBLIC_PORT
@@ -75,6 +77,26 @@ def is_ip(text: str) -> bool:
         return False
 
 
+def parse_name(text: str) -> str:
+    """Read what a peer is to be called, empty for no name; raise BadUsageError."""
+    name = peer_name(text)
+    if not name and normal_form(text):
+        raise BadUsageError("nome", text)
+    return name
+
+
+def name_of_peer(chosen: "PeerOptions", environment: Mapping[str, str] = os.environ) -> str:
+    """Return what this peer is called: as chosen, as REDE_NOME says, else as the machine is.
+
+    Raises BadUsageError for a REDE_NOME that is none; a machine's name that is none is left out.
+    """
+    if chosen.name is not None:
+        return chosen.name
+    if "REDE_NOME" in environment:
+        return parse_name(environment["REDE_NOME"])
+    return peer_name(machine_name())
+
+
 def _parse_rate(text: str) -> int:
     """Read bytes a second, as ``500K`` or ``5M``; raise BadUsageError."""
     found = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.IGNORECASE | re.ASCII)
@@ -110,6 +132,7 @@ class PeerOptions:
     ip: Annotated[str | None, "", parse_ip] = None
     port: Annotated[int | None, "", parse_port] = None
     own_ip: Annotated[str | None, "ip", parse_ip] = None
+    name: Annotated[str | None, "nome", parse_name] = None
     share_list: Annotated[Path, "arquivos", _parse_path] = FOLDER / "meus_arquivos.txt"
     folder: Annotated[Path, "pasta", _parse_path] = FOLDER / "arquivos_baixados"
     script: Annotated[str | None, "c", str] = None

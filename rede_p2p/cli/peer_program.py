@@ -15,7 +15,7 @@ from threading import Thread
 from rede_p2p.cli import shell, texts
 from rede_p2p.cli.awake import Awake, moves
 from rede_p2p.cli.installation import typed
-from rede_p2p.cli.options import PeerOptions, TrackerOptions
+from rede_p2p.cli.options import PeerOptions, TrackerOptions, name_of_peer
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.cli.tracker_program import Start, answer_browser, run_program, tell_what_to_type
@@ -64,6 +64,7 @@ class Peer:
         self, chosen: PeerOptions, story: Story, post: Post, timeouts: Timeouts = DEFAULT
     ) -> None:
         self.own_ip = chosen.own_ip
+        self.name = name_of_peer(chosen)
         self.post = post
         self.timeouts = timeouts
         self.hash_cache = HashCache(default_database())
@@ -219,6 +220,7 @@ def _client(peer: Peer, ip: str, port: int | None, *, roams: bool = False) -> Tr
         peer.post,
         peer.seeds.entries,
         peer.timeouts,
+        name=peer.name,
         roams=roams,
     )
 

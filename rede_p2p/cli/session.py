@@ -1,7 +1,7 @@
 """What the commands act on, and how several of them begin."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import Terminal
@@ -24,6 +24,7 @@ class Session:
     shares: ShareList
     slots: UploadSlots
     own_ip: str | None = None  # the only address of this machine to use
+    rows: list[Address] = field(default_factory=list)  # of the last table of peers
 
 
 def expect(command: Command, count: int, kind: UsageKind) -> None:

@@ -46,15 +46,16 @@ MIN_NAME_COLUMNS = 12  # columns that the name has beside the figures of a bar
 _CTRL_Z = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 
-def _widths(lines: Sequence[Sequence[str]], width: int) -> list[int]:
+def _widths(lines: Sequence[Sequence[str]], width: int, whole: int = 0) -> list[int]:
     """Return how many cells each column gets in a table of ``width`` cells with its borders.
 
-    The widest column gives way first, and a word of a header is cut last.
+    The widest column gives way first; a word of a header, or the first ``whole`` ones, last.
     """
     columns = list(zip(*lines, strict=True))
     left = width - 3 * len(columns) - 1
     widths = [min(max(map(cell_len, column)), max(left, 1)) for column in columns]
     least = [max(map(cell_len, [*column[0].split(), " "])) for column in columns]
+    least[:whole] = widths[:whole]
     while sum(widths) > left and max(widths) > 1:
         foldable = [i for i, width in enumerate(widths) if width > least[i]] or range(len(widths))
         widths[max(foldable, key=widths.__getitem__)] -= 1
@@ -182,9 +183,13 @@ class Terminal:
                 self.page(json.dumps(fact))
 
     def table(
-        self, columns: Sequence[str], rows: Iterable[Sequence[str]], facts: Iterable[object]
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        facts: Iterable[object],
+        whole: int = 0,
     ) -> None:
-        """Show rows of text, folded on a narrow terminal; with ``--json``, show ``facts``."""
+        """Show rows of text, folded where narrow (``whole`` columns last), or ``facts`` as JSON."""
         if self.as_json:
             self._pages(map(json.dumps, facts))
             return
@@ -193,7 +198,7 @@ class Terminal:
             self._pages(map("\t".join, cells))
             return
         table = Table()
-        for column, width in zip(columns, _widths(cells, self._out.width), strict=True):
+        for column, width in zip(columns, _widths(cells, self._out.width, whole), strict=True):
             table.add_column(Text(column), overflow="fold", width=width)
         for row in cells[1:]:
             table.add_row(*map(Text, row))

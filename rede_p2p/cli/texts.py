@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from rede_p2p import events
 from rede_p2p.cli.error_texts import DISK, LOST, UNSAFE, describe_error
+from rede_p2p.content.safe_names import normal_form
 from rede_p2p.errors import RedeError, RefusedError
 from rede_p2p.events import Event, Progress, Summary
 from rede_p2p.net.interfaces import Kind
 
 MIN_TOLD_BYTES = 1024 * 1024  # of which a rate and the sources are told at the end
+THIS_PEER = "este peer"
 MAX_QUOTED_CHARS = 120  # characters of a bad line that are repeated
 
 LIST_LINE = {  # what is wrong with a line of the share list
@@ -93,6 +95,13 @@ def unreached(reason: str) -> str:
         return "respondeu outro programa"
     # A later tracker may have other reasons.
     return next((told for known, told in LOST.items() if known == reason), "não foi alcançada")
+
+
+def peer_name(name: str, *, you: bool) -> str:
+    """Return what a table shows of a peer's name; no other can pass for this peer."""
+    if you:
+        return f"{THIS_PEER} ({name})" if name else THIS_PEER
+    return f"“{name}”" if THIS_PEER in normal_form(name).casefold() else name
 
 
 def came_from(summary: Summary) -> str:

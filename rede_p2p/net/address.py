@@ -28,6 +28,11 @@ def is_loopback(ip: str) -> bool:
     return ipaddress.ip_address(ip).is_loopback
 
 
+def machine_name() -> str:
+    """Return the first part of this machine's name."""
+    return socket.gethostname().partition(".")[0]
+
+
 class OwnAddress(NamedTuple):
     """An address of this machine, its interface ("" if unknown), and what that seems to be."""
 

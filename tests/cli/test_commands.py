@@ -54,8 +54,17 @@ def test_wrong_words_are_told_how_the_command_is_used(rede, line, kind, text):
 def test_everyone_is_listed_and_oneself_marked(rede):
     source = rede.source({})
     head, *rows = rede.run("peers").out.splitlines()
-    assert head == "Endereço IP\tPorta\t"
-    assert sorted(rows) == [f"{rede.host}\t5456\teste peer", f"{source.address.ip}\t5455\t"]
+    assert head == "Endereço IP\tPorta\tNome\t#"
+    assert rows == [f"{rede.host}\t5456\teste peer\t1", f"{source.address.ip}\t5455\t\t2"]
+
+
+def test_the_list_has_names_and_so_has_its_json(rede):
+    rede.source({}, "ana")
+    _, own, other = rede.run("peers", "--nome", "João da Silva").out.splitlines()
+    assert own.split("\t")[2:] == ["este peer (João da Silva)", "1"]
+    assert other.split("\t")[2:] == ["ana", "2"]
+    facts = map(json.loads, rede.run("peers", "--json").out.splitlines())
+    assert [fact["name"] for fact in facts] == ["", "ana"]
 
 
 def test_a_peer_that_the_tracker_does_not_list_is_not_connected_to(rede):

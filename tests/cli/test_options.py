@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from rede_p2p.cli import options
-from rede_p2p.cli.options import PeerOptions, TrackerOptions, is_ip, parse, parse_port
+from rede_p2p.cli.options import (
+    PeerOptions,
+    TrackerOptions,
+    is_ip,
+    name_of_peer,
+    parse,
+    parse_port,
+)
 from rede_p2p.errors import BadUsageError
 
 CWD = Path.cwd()
@@ -61,6 +68,8 @@ PEER = [
     ("--limite 16K", PeerOptions(limit=16 * 1024)),
     ("10.0.0.7 --json --servir", PeerOptions("10.0.0.7", serve=True, json=True)),
     ("-h", PeerOptions(help=True)),
+    ("--nome ana", PeerOptions(name="ana")),
+    ("--nome= 10.0.0.7", PeerOptions("10.0.0.7", name="")),
     ("--ajuda 10.0.0.7", PeerOptions("10.0.0.7", help=True)),
 ]
 
@@ -107,6 +116,20 @@ BAD_FOR_PEER = [
     ("--primeira-porta 7000", "option"),
     ("-c", "option"),
     ("--servir=sim", "option"),
+    ("--nome 7", "nome"),
+    ("--nome ٣", "nome"),
+    ("--nome 10.0.0.7", "nome"),
+    ("--nome ::1", "nome"),
+    ("--nome localhost", "nome"),
+    ("--nome " + "x" * 65, "nome"),
+    ("--nome ana:5455", "nome"),
+    ("--nome ana*", "nome"),
+    ("--nome=-l", "nome"),
+    ("--nome 10.0.0", "nome"),
+    ("--nome １０.0.0.7", "nome"),
+    ("--nome a\x1b[2Jb", "nome"),
+    ("--nome \u202eana", "nome"),
+    ("--nome \udcff", "nome"),
     ("--limite 0", "rate"),
     ("--limite 0M", "rate"),
     ("--limite -5M", "rate"),
@@ -167,6 +190,35 @@ def test_the_name_of_a_machine_is_asked_for_once(monkeypatch, words, name):
     read = parse(PeerOptions, words.split())
     assert "10.0.0.9" in (read.ip, read.own_ip)
     assert asked == [name]
+
+
+NAMES = [  # what is chosen, REDE_NOME, the machine's name, and what this peer is called
+    ("ana", "bia", "pc", "ana"),
+    ("", "bia", "pc", ""),
+    (None, "bia", "pc", "bia"),
+    (None, "  ana   maria ", "pc", "ana maria"),
+    (None, "", "pc", ""),
+    (None, None, "pc", "pc"),
+    (None, None, "localhost", ""),
+    (None, None, "127", ""),
+    (None, None, "x" * 65, ""),
+    (None, None, "", ""),
+]
+
+
+@pytest.mark.parametrize(("chosen", "environment", "machine", "name"), NAMES)
+def test_a_peer_is_called_as_is_chosen_or_as_the_machine(
+    monkeypatch, chosen, environment, machine, name
+):
+    monkeypatch.setattr(options, "machine_name", lambda: machine)
+    given = {} if environment is None else {"REDE_NOME": environment}
+    assert name_of_peer(PeerOptions(name=chosen), given) == name
+
+
+def test_a_name_in_the_environment_that_is_none_is_said():
+    with pytest.raises(BadUsageError) as caught:
+        name_of_peer(PeerOptions(), {"REDE_NOME": "10.0.0.7"})
+    assert (caught.value.kind, caught.value.text) == ("nome", "10.0.0.7")
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "[::1]", "localhost", "LOCALHOST", "fe80::1%eth0"])

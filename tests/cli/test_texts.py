@@ -20,6 +20,20 @@ OF_A_LINE = {*texts.LIST_LINE, *(f"name-{kind}" for kind in UNSAFE)}
 
 
 @pytest.mark.parametrize(
+    ("name", "you", "shown"),
+    [
+        ("", False, ""),
+        ("ana", False, "ana"),
+        ("", True, "este peer"),
+        ("ana", True, "este peer (ana)"),
+        ("Este  PEER (ana)", False, "“Este  PEER (ana)”"),
+    ],
+)
+def test_no_peer_is_shown_as_this_one_but_this_one(name, you, shown):
+    assert texts.peer_name(name, you=you) == shown
+
+
+@pytest.mark.parametrize(
     ("line", "kind"),
     [*((0, kind) for kind in sorted(DISK)), *((3, kind) for kind in sorted(OF_A_LINE))],
 )

@@ -70,7 +70,7 @@ def test_of_two_that_are_told_nothing_the_second_finds_the_first(room):
     second.says(f"na rede, pelo tracker {FIRST}:9450")
     own = joined(second)
     second.send("peers", f"get {FIRST} a.txt", "quit")
-    second.prints(rf"^{FIRST}\t{port}\t\n{SECOND}\t{own}\teste peer$")
+    second.prints(rf"^{FIRST}\t{port}\t\t1\n{SECOND}\t{own}\teste peer\t")
     second.prints("a.txt: baixado e verificado")
     result = second.end()
     assert result.status == 0 and "abri" not in result.err
@@ -195,7 +195,7 @@ def test_a_tracker_whose_machine_got_another_address_is_found_by_those_that_lost
         peer.says(f"mudei para o tracker 10.77.0.9:9450; minha porta é {port}")
     listed = start(here, "-c", "peers").end().out
     for ip, port in zip((SECOND, THIRD), ports, strict=True):
-        assert f"{ip}\t{port}\t\n" in listed
+        assert f"\n{ip}\t{port}\t\t" in listed
 
 
 def test_who_answers_and_is_no_tracker_is_told_and_one_is_opened(room):

@@ -34,7 +34,7 @@ def test_the_four_commands_show_their_tables_and_the_file_arrives(net):
         table = opened.enter("peers")
         assert "digite ajuda para ver os comandos" in opened.raw.decode()
         assert re.search(r"Endereço IP +┃ +Porta +┃", table)
-        assert re.search(rf"│ {net.ip} +│ {net.port + 1} +│ +│", table)
+        assert re.search(rf"│ {net.ip} +│ {net.port + 1} +│ +│ \d +│", table)
         assert re.search(rf"│ {net.ip} +│ {own} +│ este peer", table)
         table = opened.enter(f"ls {net.ip} {net.port + 1}")
         assert re.search(r"┃ Arquivos compartilhados +┃ Tamanho", table)
@@ -191,7 +191,7 @@ def test_an_event_waits_for_the_next_prompt_while_a_long_line_is_being_typed(net
         script = f"get {net.ip} {port_of(opened)} meu.txt"
         assert net.run(script, ip=beside(net.ip)).status == 0
         opened.press("\x15peers\r")  # Ctrl-U rubs it out
-        opened.shows("este peer")
+        opened.shows("┃ #")
         opened.shows("baixou meu.txt")
         opened.prompts()
         assert "um-nome-bem" not in opened.screen()
@@ -303,6 +303,17 @@ def test_a_narrow_terminal_still_shows_whole_names(net):
         cells = [line.split("│")[1].strip() for line in table.splitlines() if "│" in line]
         assert "".join(cells).replace(" ", "") == name.replace(" ", "")
         assert all(len(line) <= 40 for line in table.splitlines())
+
+
+def test_a_narrow_terminal_shows_whole_addresses_and_folds_the_names(net):
+    _, port = net.peer("--servir", "--nome", "laboratório de redes 3")
+    with terminal(net, "--nome", "ana", columns=40) as opened:
+        shown = columns_of(opened.enter("peers"))
+        assert shown[:2] == [f"Endereço IP {net.ip} {net.ip}", f"Porta {port} {port + 1}"]
+        assert shown[2].replace(" ", "") == "Nomelaboratórioderedes3estepeer(ana)"
+        assert shown[3] == "# 1 2"
+        assert opened.enter("ls 2").count("\n") > 3  # the row is whom it showed
+        assert "não tem a linha 3" in opened.enter("ls 3").replace("\n", "")
 
 
 def test_a_narrow_terminal_keeps_every_column_and_cuts_no_header_inside_a_word(net):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 
 import pytest
 from processes import eventually, network
@@ -121,6 +122,45 @@ def test_the_torrent_of_an_own_file_is_asked_for_by_what_looks_the_same(standing
         == 0
     )
     assert list(arrived(standing.downloads)) == ["ac\u0327a\u0303o\u00a01.txt.torrent"]
+
+
+# Names of peers.
+
+
+def listed(programs, *words, name=None):
+    """Return the names that a peer of that REDE_NOME sees, its own among them."""
+    environment = programs.environment()
+    environment.pop("REDE_NOME")
+    environment |= {} if name is None else {"REDE_NOME": name}
+    words = programs.words(*words, "--json", "-c", "peers")
+    result = programs.start(*words, environment=environment).end()
+    assert result.status == 0, result
+    facts = map(json.loads, result.out.splitlines())
+    return {fact["name"] for fact in facts if fact["you"]}
+
+
+def test_a_peer_is_called_as_its_machine_or_as_was_chosen(standing):
+    machine = socket.gethostname().partition(".")[0]
+    assert listed(standing) == {machine}
+    assert listed(standing, name="bia") == {"bia"}
+    assert listed(standing, name="") == {""}
+    assert listed(standing, "--nome", "ana maria", name="bia") == {"ana maria"}
+
+
+def test_a_name_that_no_peer_may_have_is_one_sentence(standing):
+    for name in ("7", "10.0.0.7", "\u202eana", "x" * 65, "ana:5455"):
+        result = standing.run("peers", "--nome", name)
+        assert result.status == 2
+        assert len(result.complaints) == 1
+        assert "não serve de nome" in result.complaints[0]
+
+
+def test_no_file_is_hidden_by_a_peer_of_its_name(standing):
+    standing.peer("--servir", "--nome", "con", files={"meu.txt": b"m"})
+    assert standing.run("get con").status == 0
+    assert standing.run("get con é.txt").status == 0
+    assert set(arrived(standing.downloads)) == {"con", "é.txt"}
+    assert standing.run("ls con").out.splitlines()[1].startswith("meu.txt\t")
 
 
 # Under another name.

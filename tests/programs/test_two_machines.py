@@ -44,13 +44,13 @@ def test_a_peer_on_the_trackers_machine_can_be_reached_from_another_one(two):
     first, port = start_peer(here, "127.0.0.1", files={"a.bin": DATA})
     second, other_port = start_peer(there, FIRST, files={"b.bin": DATA[::-1]})  # finds port 9999
     second.send("peers", f"ls {FIRST} {port}", f"get {FIRST} a.bin")
-    second.prints(rf"^{FIRST}\t{port}\t$")
-    second.prints(rf"^{SECOND}\t{other_port}\teste peer$")
+    second.prints(rf"^{FIRST}\t{port}\t\t")
+    second.prints(rf"^{SECOND}\t{other_port}\teste peer\t")
     second.prints(r"^a\.bin\t2,2 MiB")
     second.prints("a.bin: baixado e verificado")
     assert (there.downloads / "a.bin").read_bytes() == DATA
     first.send("peers", f"get {SECOND} b.bin")
-    first.prints(rf"^{SECOND}\t{other_port}\t$")
+    first.prints(rf"^{SECOND}\t{other_port}\t\t")
     first.prints("b.bin: baixado e verificado")
     assert (here.downloads / "b.bin").read_bytes() == DATA[::-1]
     assert "127.0.0.1" not in second.end().out
@@ -67,7 +67,7 @@ def test_a_machine_that_vanishes_leaves_the_list_and_joins_again_when_it_is_back
     cable.ip("link", "set", "wire0", "down")  # no FIN, no RST: nothing comes any more
     tracker.says(f"saiu {SECOND}:{other_port}", within=VANISHED)
     first.send("peers")
-    first.prints(rf"Porta.*\n127\.0\.0\.1\t{port}\teste peer\n")
+    first.prints(rf"Porta.*\n127\.0\.0\.1\t{port}\teste peer\t1\n")
     second.says("não responde: tento de novo sozinho")
     cable.ip("link", "set", "wire0", "up")
     tracker.says(f"entrou {SECOND}:{other_port}")
@@ -132,7 +132,7 @@ def test_a_peer_on_the_trackers_machine_is_reached_from_each_of_its_two_networks
     for programs, reached_at in ((there, FIRST), (elsewhere, "10.78.0.1")):
         peer, _ = start_peer(programs, reached_at, "9999", files={})
         peer.send("peers", f"ls {reached_at} {port}", f"get {reached_at} a.bin", "get a.bin")
-        peer.prints(rf"^{reached_at}\t{port}\t$")
+        peer.prints(rf"^{reached_at}\t{port}\t\t")
         peer.prints(r"^a\.bin\t2,2 MiB")
         peer.prints("a.bin: baixado e verificado")
         assert (programs.downloads / "a.bin").read_bytes() == DATA
@@ -167,7 +167,7 @@ def test_a_link_local_address_of_the_tracker_has_its_zone_wherever_it_is_typed(t
                     "peers", f"ls {zoned} {port}", f"ls [{zoned}]:{port}", f"ls {first} {port}"
                 )
                 # The system may prefer the address that it gave to the cable by itself.
-                peer.prints(rf"^{zoned}\t{port}\t\nfe80::[0-9a-f:]+%wire0\t{own}\teste peer$")
+                peer.prints(rf"^{zoned}\t{port}\t\t1\nfe80::[0-9a-f:]+%wire0\t{own}\teste peer\t")
                 for _ in range(3):
                     peer.prints(r"^a\.bin\t2,2 MiB")
                 peer.send(f"get {zoned} a.bin", f"get [{zoned}]:{port} a.bin", "get a.bin")
