@@ -30,8 +30,8 @@ class RedeError(Exception):
 UsageKind = Literal[
     "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "encoding",
     "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "no-row", "nome", "option",
-    "peers", "placar", "port", "quotes", "rate", "remover", "saida", "status", "too-many",
-    "torrent",
+    "peers", "placar", "port", "quotes", "rate", "rede-tracker", "remover", "saida", "status",
+    "too-many", "torrent",
 ]  # fmt: skip
 
 

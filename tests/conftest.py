@@ -85,6 +85,7 @@ def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give peers no name of themselves: that of the machine would be another on each."""
     monkeypatch.setenv("REDE_NOME", "")
+    monkeypatch.delenv("REDE_TRACKER", raising=False)
 
 
 @pytest.fixture

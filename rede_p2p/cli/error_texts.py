@@ -28,6 +28,7 @@ USAGE: dict[UsageKind, str] = {
     "no-row": "a última tabela de peers não tem a linha {}: veja os números com peers",
     "nome": "“{}” não serve de nome: use letras, até 64 bytes, sem caracteres de controle, “:”, "
     "“*” ou “?”, nem “-” no começo, e que não pareça um IP",
+    "rede-tracker": "REDE_TRACKER precisa ser <IP> ou <IP> <PORTA>, e não “{}”",
     "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
     "too-many": "palavra a mais: “{}” (veja --ajuda)",
     "quotes": "faltou fechar as aspas em: {}",

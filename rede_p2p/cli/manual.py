@@ -53,6 +53,8 @@ procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesm
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
+Para scripts, REDE_TRACKER="IP [PORTA]" e REDE_NOME=NOME valem onde nada disso é digitado.
+
 Estado de saída: 0 certo · 1 erro · 2 uso · 3 sem tracker · 4 sem o peer · 5 arquivo não existe
 6 verificação falhou · 7 incompleto · 9 disco ou permissão · 130 Ctrl-C · 143 SIGTERM · 129 SIGHUP
 141 quem lia a saída foi embora (… | head)""",

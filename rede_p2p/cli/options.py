@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar, get_type_hints
 
@@ -85,18 +85,6 @@ def parse_name(text: str) -> str:
     return name
 
 
-def name_of_peer(chosen: "PeerOptions", environment: Mapping[str, str] = os.environ) -> str:
-    """Return what this peer is called: as chosen, as REDE_NOME says, else as the machine is.
-
-    Raises BadUsageError for a REDE_NOME that is none; a machine's name that is none is left out.
-    """
-    if chosen.name is not None:
-        return chosen.name
-    if "REDE_NOME" in environment:
-        return parse_name(environment["REDE_NOME"])
-    return peer_name(machine_name())
-
-
 def _parse_rate(text: str) -> int:
     """Read bytes a second, as ``500K`` or ``5M``; raise BadUsageError."""
     found = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.IGNORECASE | re.ASCII)
@@ -143,6 +131,34 @@ class PeerOptions:
     seeds: Annotated[bool, "nao-semear", None] = True
     help: Annotated[bool, "ajuda", None] = False
     version: Annotated[bool, "versao", None] = False
+
+
+def from_environment(
+    chosen: PeerOptions, environment: Mapping[str, str] = os.environ
+) -> PeerOptions:
+    """Fill in what was not typed: the tracker that REDE_TRACKER says, and this peer's name.
+
+    That is as REDE_NOME says, else the machine's, if that may be one. Raises BadUsageError, and
+    UnknownMachineError as ``parse_ips``.
+    """
+    ip, port, name = chosen.ip, chosen.port, chosen.name
+    words = environment.get("REDE_TRACKER", "").split()
+    if ip is None and words:
+        typed = _typed_tracker(words)
+        ip, port = typed.ip, typed.port
+    if name is None and "REDE_NOME" in environment:
+        name = parse_name(environment["REDE_NOME"])
+    return replace(
+        chosen, ip=ip, port=port, name=peer_name(machine_name()) if name is None else name
+    )
+
+
+def _typed_tracker(words: Sequence[str]) -> PeerOptions:
+    """Read REDE_TRACKER as the words that it stands for."""
+    try:
+        return parse(PeerOptions, ["--", *words])
+    except BadUsageError:
+        raise BadUsageError("rede-tracker", " ".join(words)) from None
 
 
 Options = TypeVar("Options", bound=TrackerOptions | PeerOptions)

@@ -15,7 +15,7 @@ from threading import Thread
 from rede_p2p.cli import shell, texts
 from rede_p2p.cli.awake import Awake, moves
 from rede_p2p.cli.installation import typed
-from rede_p2p.cli.options import PeerOptions, TrackerOptions, name_of_peer
+from rede_p2p.cli.options import PeerOptions, TrackerOptions, from_environment
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.cli.tracker_program import Start, answer_browser, run_program, tell_what_to_type
@@ -64,7 +64,7 @@ class Peer:
         self, chosen: PeerOptions, story: Story, post: Post, timeouts: Timeouts = DEFAULT
     ) -> None:
         self.own_ip = chosen.own_ip
-        self.name = name_of_peer(chosen)
+        self.name = chosen.name or ""
         self.post = post
         self.timeouts = timeouts
         self.hash_cache = HashCache(default_database())
@@ -115,6 +115,7 @@ def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
     terminal.quiet = chosen.quiet
     try:
         with ExitStack() as stack:
+            chosen = from_environment(chosen)
             if _only_diagnoses(chosen.script):
                 from rede_p2p.cli import diagnosis  # here, because the start is short
 

@@ -10,8 +10,8 @@ from rede_p2p.cli import options
 from rede_p2p.cli.options import (
     PeerOptions,
     TrackerOptions,
+    from_environment,
     is_ip,
-    name_of_peer,
     parse,
     parse_port,
 )
@@ -212,13 +212,42 @@ def test_a_peer_is_called_as_is_chosen_or_as_the_machine(
 ):
     monkeypatch.setattr(options, "machine_name", lambda: machine)
     given = {} if environment is None else {"REDE_NOME": environment}
-    assert name_of_peer(PeerOptions(name=chosen), given) == name
+    assert from_environment(PeerOptions(name=chosen), given).name == name
 
 
 def test_a_name_in_the_environment_that_is_none_is_said():
     with pytest.raises(BadUsageError) as caught:
-        name_of_peer(PeerOptions(), {"REDE_NOME": "10.0.0.7"})
+        from_environment(PeerOptions(), {"REDE_NOME": "10.0.0.7"})
     assert (caught.value.kind, caught.value.text) == ("nome", "10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    ("typed", "text", "tracker"),
+    [
+        ("", "10.0.0.7", ("10.0.0.7", None)),
+        ("", " 10.0.0.7  9450 ", ("10.0.0.7", 9450)),
+        ("", "10.0.0.7:9450", ("10.0.0.7", 9450)),
+        ("", "[::1]:9450", ("::1", 9450)),
+        ("", "::1", ("::1", None)),
+        ("", "localhost", ("127.0.0.1", None)),
+        ("", "", (None, None)),
+        ("", "  ", (None, None)),
+        ("10.0.0.8", "10.0.0.7 9450", ("10.0.0.8", None)),
+        ("10.0.0.8 9451", "nonsense 10 20", ("10.0.0.8", 9451)),
+    ],
+)
+def test_the_environment_says_the_tracker_where_no_word_does(typed, text, tracker):
+    chosen = from_environment(parse(PeerOptions, typed.split()), {"REDE_TRACKER": text})
+    assert (chosen.ip, chosen.port) == tracker
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.7 0", "10.0.0.7 x", "10.0.0.7 9450 1", "10.0.0.700", "-h", "--json", "0.0.0.0"]
+)
+def test_what_the_environment_says_and_is_no_tracker_is_told(text):
+    with pytest.raises(BadUsageError) as caught:
+        from_environment(PeerOptions(), {"REDE_TRACKER": text})
+    assert (caught.value.kind, caught.value.text) == ("rede-tracker", text)
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "[::1]", "localhost", "LOCALHOST", "fe80::1%eth0"])

@@ -217,3 +217,22 @@ def test_what_it_cancelled_it_does_not_wait_for(net):
     _, port = net.peer("--servir", "--limite", "16K", files={"lento.bin": FILES["grande.bin"]})
     script = f"get {net.ip} {port} lento.bin &; cancelar 1; peers"
     assert net.run(script, ip=beside(net.ip)).status == 0
+
+
+def test_the_environment_says_the_tracker_and_what_is_typed_wins(net):
+    def run(told, *words):
+        environment = net.environment() | {"REDE_TRACKER": told}
+        return net.start(*words, "-c", "peers", environment=environment).end()
+
+    bare = ["Peers.py", *net.words()[3:]]
+    for told in (f"{net.ip} {net.port}", f"{net.ip}:{net.port}"):
+        result = run(told, *bare)
+        assert result.status == 0 and f"pelo tracker {net.ip}:{net.port}" in result.err
+    nonsense = "isto não é um tracker"
+    assert run(nonsense, *net.words()).status == 0
+    assert run(nonsense, *bare, "--ajuda").status == 0
+    result = run(nonsense, *bare)
+    assert result.status == 2
+    assert result.complaints == [
+        f"REDE_TRACKER precisa ser <IP> ou <IP> <PORTA>, e não “{nonsense}”"
+    ]
