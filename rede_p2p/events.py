@@ -51,9 +51,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class PeerJoined:
-    """Tracker: a peer is listed."""
+    """Tracker: a peer is listed, under its own name for itself."""
 
     peer: Address
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class PeerLeft:
     """Tracker: a peer is no longer listed."""
 
     peer: Address
+    name: str = ""
 
 
 @dataclass(frozen=True)

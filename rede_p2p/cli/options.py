@@ -146,11 +146,14 @@ def from_environment(
     if ip is None and words:
         typed = _typed_tracker(words)
         ip, port = typed.ip, typed.port
-    if name is None and "REDE_NOME" in environment:
-        name = parse_name(environment["REDE_NOME"])
-    return replace(
-        chosen, ip=ip, port=port, name=peer_name(machine_name()) if name is None else name
-    )
+    return replace(chosen, ip=ip, port=port, name=own_name(environment) if name is None else name)
+
+
+def own_name(environment: Mapping[str, str] = os.environ) -> str:
+    """Return what this machine is called: as REDE_NOME says, else as the system does."""
+    if "REDE_NOME" in environment:
+        return parse_name(environment["REDE_NOME"])
+    return peer_name(machine_name())
 
 
 def _typed_tracker(words: Sequence[str]) -> PeerOptions:

@@ -35,6 +35,7 @@ from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.discovery import LOCAL
 from rede_p2p.net.listener import Listener
+from rede_p2p.net.search import Found
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.finding import Finder
@@ -179,7 +180,7 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
     finder = Finder(partial(_open_tracker, peer), peer.own_ip, peer.timeouts)
     avoid: set[Address] = set()  # where somebody answered a search, and is no tracker to join
     while isinstance(found := finder.run(stack, avoid), list):
-        address = found[0] if len(found) == 1 else _choose(found, chosen, terminal)
+        address = (found[0] if len(found) == 1 else _choose(found, chosen, terminal)).address
         is_here = is_loopback(address.ip)
         try:
             return _client(peer, address.ip, None if is_here else address.port, roams=not is_here)
@@ -196,20 +197,21 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
     return _client(peer, LOCAL, found.port)
 
 
-def _choose(found: Sequence[Address], chosen: PeerOptions, terminal: Terminal) -> Address:
+def _choose(found: Sequence[Found], chosen: PeerOptions, terminal: Terminal) -> Found:
     """Have the person choose a tracker; raise SeveralTrackersError where there is none to ask."""
+    several = SeveralTrackersError(tuple(one.address for one in found))
     if chosen.script is not None or chosen.quiet or not terminal.interactive:
-        raise SeveralTrackersError(tuple(found))
+        raise several
     terminal.note("há mais de um tracker nesta rede. Digite o número do seu:")
     numbers = [str(number) for number in range(1, len(found) + 1)]
-    for number, address in zip(numbers, found, strict=True):
-        terminal.note(f"    {number}  {address}")
+    for number, one in zip(numbers, found, strict=True):
+        terminal.note(f"    {number}  {texts.called(one.address, one.name)}")
     while (line := terminal.ask()) is not None:
         word = line.strip()
         if word in numbers:
             return found[numbers.index(word)]
         terminal.note(f"digite um número de 1 a {len(found)}, ou Ctrl-D para sair")
-    raise SeveralTrackersError(tuple(found))
+    raise several
 
 
 def _client(peer: Peer, ip: str, port: int | None, *, roams: bool = False) -> TrackerClient:
@@ -230,9 +232,9 @@ def _open_tracker(peer: Peer, port: int) -> Tracker:
     """Make a tracker of this program, which may yet give way to another."""
     # Imported by name, because no module of the package depends on a script.
     start: Start = importlib.import_module("Servidor").start
-    first, post = TrackerOptions.first_port, peer.post
-    page, words = answer_browser, (port, first, start, post, texts.refusal, peer.timeouts)
-    return Tracker(None, *words, opening=True, page=page)
+    first, post, timeouts = TrackerOptions.first_port, peer.post, peer.timeouts
+    words = (port, first, start, post, texts.refusal, timeouts)
+    return Tracker(None, *words, opening=True, name=peer.name, page=answer_browser)
 
 
 def _typed(session: Session) -> Iterator[str]:

@@ -104,6 +104,11 @@ def peer_name(name: str, *, you: bool) -> str:
     return f"“{name}”" if THIS_PEER in normal_form(name).casefold() else name
 
 
+def called(address: object, name: str) -> str:
+    """Return an address, or a sentence that ends with it, and what is there by its own word."""
+    return f"{address} ({name})" if name else str(address)
+
+
 def came_from(summary: Summary) -> str:
     """Return how much the peers brought that the person did not name, or how many brought it."""
     others = summary.from_others
@@ -195,7 +200,8 @@ def describe(fact: RedeError | Event) -> str:
         case events.InternalError(error):
             return f"erro interno: {type(error).__name__}: {error}"
         case _:
-            return _NETWORK[type(fact)].format(fact)
+            name = getattr(fact, "name", "")  # of who joined or left
+            return called(_NETWORK[type(fact)].format(fact), name)
 
 
 def is_trouble(event: Event) -> bool:

@@ -34,10 +34,10 @@ def run_tracker(words: Sequence[str], start: Start) -> int:
 
 def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     terminal.serves_on = True
-    ip, port, first_port = chosen.ip, chosen.port, chosen.first_port
+    place, name = (chosen.ip, chosen.port, chosen.first_port), options.own_name()
     try:
         with Tracker(
-            ip, port, first_port, start, terminal.post, texts.refusal, page=answer_browser
+            *place, start, terminal.post, texts.refusal, name=name, page=answer_browser
         ) as tracker:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))

@@ -44,14 +44,16 @@ class Responder:
         timeouts: Timeouts = DEFAULT,
         tracker_id: str = "",
         opening: Opening = lambda _asker: False,
+        name: str = "",
     ) -> None:
         """Answer on ``ip`` or on all addresses, once no other tracker of the machine does.
 
-        ``opening`` is told the id of each tracker that searches while it opens, "" for any other
-        asker, and tells whether this tracker is just opening too.
+        Who searches is told the ``name`` of this machine. ``opening`` is told the id of each
+        tracker that searches while it opens, "" for any other asker, and tells whether this tracker
+        is just opening too.
         """
         self._ip, self._port = ip, tracker_port
-        self._id, self._opening = tracker_id, opening
+        self._id, self._opening, self._name = tracker_id, opening, name
         self._interval_s = timeouts.take_over_interval_s
         self._socks = _answering_sockets(ip)
         self._wake, self._stop = socket.socketpair()
@@ -100,7 +102,7 @@ class Responder:
         location = TrackerLocation(question.nonce, self._port, PROTOCOL_VERSION)
         if question.search:
             opening = self._opening(question.id)
-            location = replace(location, id=self._id, opening=opening)
+            location = replace(location, id=self._id, opening=opening, name=self._name)
         # From a group no answer can go out; of one address, the first socket has it.
         answering = sock if self._ip is None else self._socks[0]
         answering.sendto(codec.encode_reply(location), asker)

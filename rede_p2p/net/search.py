@@ -27,11 +27,15 @@ MAX_INTERFACES = 64
 
 @dataclass(frozen=True)
 class Found:
-    """A tracker that answered. ``id`` tells trackers apart, "" where it said none."""
+    """A tracker that answered. ``id`` tells trackers apart, "" where it said none.
+
+    ``name`` is what its machine claims to be called, for a person to choose by.
+    """
 
     address: Address
     id: str
     opening: bool  # it may yet give way to another: wait before joining it
+    name: str = ""
 
 
 def search(
@@ -136,12 +140,12 @@ def _hear(sock: Any, nonce: str, own_id: str, found: dict[str, Found]) -> None:
         key = location.id or str(address)
         if (own_id and location.id == own_id) or (key not in found and len(found) >= MAX_FOUND):
             return
-        opening, before = location.opening, found.get(key)
+        opening, name, before = location.opening, location.name, found.get(key)
         if before is not None:  # who answers later takes nothing from who answered first
-            opening = opening and before.opening
+            opening, name = opening and before.opening, before.name
             if _order(before.address) <= _order(address):
                 address = before.address
-        found[key] = Found(address, location.id, opening)
+        found[key] = Found(address, location.id, opening, name)
 
 
 def _order(address: Address) -> tuple[bool, bool]:

@@ -18,13 +18,14 @@ class LocateTracker:
 
 @dataclass(frozen=True)
 class TrackerLocation:
-    """Here is a tracker. ``id`` is told to a search; ``opening``, it may give way yet."""
+    """Here is a tracker. A search is told the last three: ``opening``, it may give way yet."""
 
     nonce: fields.Nonce
     port: fields.Port
     version: fields.Version
     id: fields.TrackerId = ""
     opening: fields.Bool = False
+    name: fields.PeerName = ""
 
 
 BY_UDP: dict[str, type[LocateTracker]] = {LocateTracker.verb: LocateTracker}

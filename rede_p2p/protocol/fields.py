@@ -13,6 +13,7 @@ MAX_ANNOUNCE_BYTES = 5 * 1024 * 1024  # in that of an announcement: 2,000 of the
 MAX_LISTING_LINES = 500_000  # in such a body
 MAX_NEWS_INDEXES = 4096  # told in one ``next``; the rest waits for the one after
 MAX_OTHER_PIECES = 8  # offered beside the first choice
+MAX_PORT_OFFERS = 512  # ports that a peer may find taken: neither side keeps the other for ever
 LOWEST_PUBLIC_PORT = 1024  # a tracker may not send its peers to a machine's system services
 
 Port = Annotated[int, codec.Integer(1, 65535)]

@@ -6,7 +6,6 @@ from typing import ClassVar, NoReturn, get_args
 from rede_p2p.protocol import fields
 
 PROTOCOL_VERSION = 1  # a tracker refuses a peer that says another
-MAX_PORT_OFFERS = 512  # ports that a peer may find taken: neither side keeps the other for ever
 
 # Requests to the tracker.
 

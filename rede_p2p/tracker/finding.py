@@ -32,8 +32,8 @@ class Finder:
     source: str | None = None  # the one address of this machine to search from
     timeouts: Timeouts = DEFAULT
 
-    def run(self, stack: ExitStack, avoid: Collection[Address] = ()) -> Tracker | list[Address]:
-        """Return where the trackers of the network are, or the one opened here.
+    def run(self, stack: ExitStack, avoid: Collection[Address] = ()) -> Tracker | list[Found]:
+        """Return the trackers of the network, or the one opened here.
 
         ``stack`` ends it. Where a tracker answered and could not be joined is to ``avoid``. Takes
         ``max_opening_s`` or a little more; raises PortUnavailableError.
@@ -45,7 +45,7 @@ class Finder:
             here = discovery.locate(LOCAL, timeouts=self.timeouts, search=True)
             is_opening = here is not None and here.opening
             if here is not None and not is_opening and Address(LOCAL, here.port) not in avoid:
-                return [Address(LOCAL, here.port)]
+                return [Found(Address(LOCAL, here.port), here.id, opening=False)]
             if not is_opening or monotonic() > end:
                 sure = taken == TAKEN_TRIES
                 found = self._contend(port, stack, avoid, end, sure=sure)
@@ -53,11 +53,11 @@ class Finder:
                     return found
                 taken += found is None
             Event().wait(self.timeouts.search_interval_s)
-        return [well_known]
+        return [Found(well_known, "", opening=False)]
 
     def _contend(
         self, port: int, stack: ExitStack, avoid: Collection[Address], end: float, *, sure: bool
-    ) -> Tracker | list[Address] | None:
+    ) -> Tracker | list[Found] | None:
         """Open a tracker, which ``stack`` ends if it stays; else return the others, if any are.
 
         Returns None where the port is taken; so is the UDP port, unless ``sure`` of that.
@@ -79,14 +79,14 @@ class Finder:
                 return tracker
         return others or self._follow(avoid, end)
 
-    def _follow(self, avoid: Collection[Address], end: float) -> list[Address]:
+    def _follow(self, avoid: Collection[Address], end: float) -> list[Found]:
         """Wait for the tracker that this one gave way to; return nothing where it is gone."""
         while (found := self._search("", avoid)) and monotonic() < end:
-            if others := [one.address for one in found if not one.opening]:
+            if others := [one for one in found if not one.opening]:
                 return others
         return []
 
-    def _contest(self, election: Election, avoid: Collection[Address], end: float) -> list[Address]:
+    def _contest(self, election: Election, avoid: Collection[Address], end: float) -> list[Found]:
         """Search while rivals are heard of; return the trackers that are open already."""
         if self.source is not None and is_loopback(self.source):
             election.open()
@@ -96,7 +96,7 @@ class Finder:
             for one in found:
                 if one.opening:
                     election.hear(one.id)
-            others = [one.address for one in found if not one.opening]
+            others = [one for one in found if not one.opening]
             if others or election.is_clear(self.timeouts.search_s) or monotonic() > end:
                 return others
 

@@ -7,6 +7,7 @@ from typing import NoReturn, TypeVar
 from rede_p2p.errors import ConnectionLostError, ProtocolError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec, messages
+from rede_p2p.protocol.fields import MAX_PORT_OFFERS
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
 Message = TypeVar("Message")
@@ -28,7 +29,7 @@ def take_port(
     if offer.version != messages.PROTOCOL_VERSION:
         raise RefusedError("version")
     end = monotonic() + timeouts.joining_s
-    for _ in range(messages.MAX_PORT_OFFERS):
+    for _ in range(MAX_PORT_OFFERS):
         if open_port(offer.port):
             ask(connection, messages.Ready(offer.port), messages.Ok)
             return offer.port

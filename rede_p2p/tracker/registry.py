@@ -12,7 +12,8 @@ from functools import lru_cache
 from threading import Lock
 
 from rede_p2p.errors import Address, RefusedError
-from rede_p2p.protocol.messages import MAX_PORT_OFFERS, PeerEntry
+from rede_p2p.protocol.fields import MAX_PORT_OFFERS
+from rede_p2p.protocol.messages import PeerEntry
 
 FIRST_PORT = 5455
 LAST_PORT = 65535

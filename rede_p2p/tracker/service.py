@@ -47,12 +47,14 @@ class Tracker:
         *,
         opening: bool = False,
         page: "Page | None" = None,
+        name: str = "",
     ) -> None:
         """Listen on TCP ``port`` of ``ip`` (None: all addresses); raise PortUnavailableError.
 
         ``start`` accepts peers, in a thread of its own, until the listener is stopped. ``post`` is
         told who comes and goes; ``describe`` puts a refusal into words. While ``opening`` it may
-        give way to another tracker, as its ``election`` says. ``page`` answers browsers.
+        give way to another tracker, as its ``election`` says. Who searches is told the ``name``.
+        ``page`` answers browsers.
         """
         self.listener = Listener(ip, port, MAX_CONNECTIONS, describe, timeouts)
         self.describe = describe
@@ -63,14 +65,16 @@ class Tracker:
         self._post = post
         self._page = page
         self._timeouts = timeouts
+        self._name = name
         self._thread = Thread(target=start, args=(self,), name="tracker")
         self._responder: Responder | None = None
 
     def __enter__(self) -> "Tracker":
-        ip, election = self.listener.address.ip or None, self.election
+        ip, port, timeouts = self.listener.address.ip or None, self.port, self._timeouts
+        one = self.election
         self._thread.start()
         try:
-            self._responder = Responder(ip, self.port, self._timeouts, election.id, election.hear)
+            self._responder = Responder(ip, port, timeouts, one.id, one.hear, self._name)
         except BaseException:
             self.__exit__()
             raise
@@ -134,7 +138,7 @@ class Tracker:
         """List a peer that listens on the port it was offered; raise RefusedError."""
         self.election.open()  # a tracker that has a peer stays
         if self.registry.confirm(registration, request.port):
-            self._post(PeerJoined(registration.address))
+            self._post(PeerJoined(registration.address, registration.name))
 
     def attend_browser(self, connection: Connection, line: bytes) -> None:
         """Answer a browser, whose first line this is; raise ConnectionLostError."""
@@ -159,7 +163,7 @@ class Tracker:
         address = registration.address
         self.index.leave(registration)
         if self.registry.leave(registration):
-            self._post(PeerLeft(address))
+            self._post(PeerLeft(address, registration.name))
 
     def update_index(
         self,

@@ -33,6 +33,12 @@ def test_no_peer_is_shown_as_this_one_but_this_one(name, you, shown):
     assert texts.peer_name(name, you=you) == shown
 
 
+def test_who_comes_and_goes_is_told_with_its_name_if_it_has_one():
+    for kind, verb in ((events.PeerJoined, "entrou"), (events.PeerLeft, "saiu")):
+        assert texts.describe(kind(HERE)) == f"{verb} {HERE}"
+        assert texts.describe(kind(HERE, "ana")) == f"{verb} {HERE} (ana)"
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [*((0, kind) for kind in sorted(DISK)), *((3, kind) for kind in sorted(OF_A_LINE))],

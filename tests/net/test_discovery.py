@@ -121,13 +121,16 @@ def test_who_searches_is_told_which_tracker_this_is_and_that_it_opens(host, aske
         heard.append(tracker_id)
         return tracker_id == "rival"
 
-    with closing(Responder(host, 7001, tracker_id="me", opening=opening)) as responder:
+    told = {"tracker_id": "me", "opening": opening, "name": "prof-pc"}
+    with closing(Responder(host, 7001, **told)) as responder:
         assert responder.answers
         for tracker_id in ("", "rival"):
             question = LocateTracker("n", search=True, id=tracker_id)
             asker.sendto(codec.encode_request(question), (host, WELL_KNOWN_PORT))
             answer = codec.decode_reply(asker.recv(1000), TrackerLocation)
-            assert answer == TrackerLocation("n", 7001, PROTOCOL_VERSION, "me", bool(tracker_id))
+            assert answer == TrackerLocation(
+                "n", 7001, PROTOCOL_VERSION, "me", bool(tracker_id), "prof-pc"
+            )
         assert ask(asker, host, "n") == TrackerLocation("n", 7001, PROTOCOL_VERSION)
     assert heard == ["", "rival"]
 

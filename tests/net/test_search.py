@@ -162,8 +162,9 @@ def answered(monkeypatch, host):
     return run
 
 
-def location(nonce, tracker_id="", *, port=9450, opening=False):
-    return codec.encode_reply(TrackerLocation(nonce, port, PROTOCOL_VERSION, tracker_id, opening))
+def location(nonce, tracker_id="", *, port=9450, opening=False, name=""):
+    said = TrackerLocation(nonce, port, PROTOCOL_VERSION, tracker_id, opening, name)
+    return codec.encode_reply(said)
 
 
 def test_answers_with_one_id_are_one_tracker_and_those_without_are_told_by_address(answered):
@@ -181,6 +182,22 @@ def test_answers_with_one_id_are_one_tracker_and_those_without_are_told_by_addre
     assert len(found) == 4
     assert Address("127.9.0.4", 7) in [one.address for one in found]
     assert [one.id for one in found if one.opening] == ["b"]
+
+
+def test_each_tracker_has_the_name_that_it_said_first_if_it_may_be_one(answered):
+    found = answered(
+        lambda nonce: [
+            ("127.9.0.1", location(nonce, "a", name="prof-pc")),
+            ("127.9.0.2", location(nonce, "a", name="outra")),
+            ("127.9.0.3", location(nonce, "b")),
+            ("127.9.0.4", location(nonce, "c", name="\x1b[2J")),
+            ("127.9.0.5", location(nonce, "d", name="10.0.0.7")),
+            ("127.9.0.6", location(nonce, "e", name="x" * 100)),
+        ]
+    )
+    assert {one.id: one.name for one in found} == {
+        **{"a": "prof-pc", "b": "", "c": "", "d": "", "e": ""}
+    }
 
 
 def test_ones_own_tracker_and_what_is_no_answer_are_not_found(answered):

@@ -144,13 +144,14 @@ def in_a_terminal(programs):
 def test_of_several_a_person_chooses_and_a_script_takes_none(room):
     here, there, elsewhere = room(3).programs
     here.start("Servidor.py", "9450").says("Ctrl-C encerra")
-    there.start("Servidor.py", "9999").says("Ctrl-C encerra")
+    named = there.environment() | {"REDE_NOME": "prof-pc"}
+    there.start("Servidor.py", "9999", environment=named).says("Ctrl-C encerra")
     script = start(elsewhere, "-c", "peers").end()
     assert script.status == 3 and script.out == ""
     places = rf"\({FIRST}:9450, {SECOND}:9999\)"
     assert re.fullmatch(rf"há mais de um tracker nesta rede {places}, .*Peers.py .*\n", script.err)
     with in_a_terminal(elsewhere) as opened:
-        opened.shows(rf"há mais de um tracker.*\n +1  {FIRST}:9450\n +2  {SECOND}:9999")
+        opened.shows(rf"há mais de um tracker.*\n +1  {FIRST}:9450\n +2  {SECOND}:9999 \(prof-pc\)")
         for wrong in ("", "0", "3", "x"):
             opened.enter(wrong)
         opened.shows("digite um número de 1 a 2")

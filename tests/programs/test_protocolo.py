@@ -110,7 +110,7 @@ LIMITS = {
     "primeira pausa antes de voltar ao tracker": DEFAULT.first_rejoin_pause_s,
     "maior pausa antes de voltar ao tracker": DEFAULT.max_rejoin_pause_s,
     "antes de servir outro tracker da mesma máquina": DEFAULT.restart_grace_s,
-    "portas ocupadas em uma conversa": messages.MAX_PORT_OFFERS,
+    "portas ocupadas em uma conversa": fields.MAX_PORT_OFFERS,
     "entre duas tentativas de tomar a porta UDP": DEFAULT.take_over_interval_s,
     "perguntas `where`": discovery.DISCOVERY_TRIES,
     "espera por uma resposta a `where`": DEFAULT.discovery_try_s,

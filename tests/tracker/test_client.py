@@ -187,7 +187,7 @@ def seen_by_the_peer(monkeypatch, **constants):
 
 
 def test_when_every_offered_port_is_taken_it_is_said(world, monkeypatch):
-    seen_by_the_peer(monkeypatch, MAX_PORT_OFFERS=3)
+    monkeypatch.setattr(joining, "MAX_PORT_OFFERS", 3)
     asked = []
     with world.tracker() as tracker:
         with pytest.raises(TrackerUnreachableError) as caught:

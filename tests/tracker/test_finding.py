@@ -56,7 +56,7 @@ def finds(monkeypatch):
             network = Network(*found)
             monkeypatch.setattr(finding, "search", network.search)
             result = Finder(open_tracker or opened, source, timeouts).run(stack, avoid)
-            return result, network
+            return [one.address for one in result] if isinstance(result, list) else result, network
 
         yield run
 
