@@ -72,8 +72,13 @@ def refuse(connection: Connection, error: RefusedError | ProtocolError, describe
 
 def reply_lines(connection: Connection, entries: Iterable[object], total: int = 0) -> None:
     """Send a reply whose body is a listing, cut where it gets too long: there are ``total``."""
+    reply_encoded(connection, map(codec.encode_entry, entries), total)
+
+
+def reply_encoded(connection: Connection, lines: Iterable[bytes], total: int = 0) -> None:
+    """Send such a reply, whose lines are encoded already."""
     body, count = bytearray(), 0
-    for line in map(codec.encode_entry, entries):
+    for line in lines:
         if count == MAX_LISTING_LINES or len(body) + len(line) > MAX_LISTING_BYTES:
             break
         body += line

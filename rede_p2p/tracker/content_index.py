@@ -12,7 +12,7 @@ from rede_p2p.content import safe_names
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry, SearchResult
-from rede_p2p.tracker.registry import Registration
+from rede_p2p.tracker.registration import Registration
 
 MAX_NAMES_PER_PEER = 200_000
 MAX_NAME_BYTES_PER_PEER = 16 * 1024 * 1024  # of UTF-8, in all of them

@@ -5,40 +5,18 @@ confirmed one is listed. Invariant: no two registrations hold the same port. Own
 whose threads share it; every method takes the one lock, and none does I/O.
 """
 
-import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache
 from threading import Lock
 
-from rede_p2p.errors import Address, RefusedError
+from rede_p2p.errors import RefusedError
 from rede_p2p.protocol.fields import MAX_PORT_OFFERS
 from rede_p2p.protocol.messages import PeerEntry
+from rede_p2p.tracker.peer_list import PeerList
+from rede_p2p.tracker.registration import Reach, Registration, is_loopback
 
 FIRST_PORT = 5455
 LAST_PORT = 65535
-CACHED_ADDRESSES = 16_384  # twice the connections of a tracker
-
-
-@dataclass(eq=False)
-class Registration:
-    """One peer's place. ``ip`` is the address that the tracker observed, never a claimed one.
-
-    ``name`` is the one that it claims, which several may have.
-    ``here``: it came by one of this machine's own addresses, to the same one.
-    """
-
-    ip: str
-    here: bool = False
-    port: int = 0
-    listed: bool = False
-    name: str = ""
-    refused: set[int] = field(default_factory=set)  # ports taken on the peer's machine
-
-    @property
-    def address(self) -> Address:
-        """Where this peer listens."""
-        return Address(self.ip, self.port)
+MAX_LISTS = 64  # kept for as many ways of being reached
 
 
 class Registry:
@@ -46,8 +24,9 @@ class Registry:
 
     def __init__(self, first_port: int = FIRST_PORT) -> None:
         self._first_port = first_port
-        self._lock = Lock()  # guards _by_port, and every Registration in it
+        self._lock = Lock()  # guards _by_port, every Registration in it, and _lists
         self._by_port: dict[int, Registration] = {}
+        self._lists: dict[Reach, PeerList] = {}
 
     def offer(self, registration: Registration, wanted: int | None = None) -> int:
         """Hold a port for a peer: the wanted one if it is free, else the lowest that is.
@@ -84,8 +63,12 @@ class Registry:
         with self._lock:
             if registration.port != port:
                 raise RefusedError("not-offered")
-            was_listed, registration.listed = registration.listed, True
-            return not was_listed
+            if registration.listed:
+                return False
+            registration.listed = True
+            for peers in self._lists.values():
+                peers.add(registration)
+            return True
 
     def leave(self, registration: Registration) -> bool:
         """Free a peer's port; tell whether it was listed."""
@@ -94,53 +77,36 @@ class Registry:
             self._release(registration)
             return was_listed
 
-    def members(self, asker: Registration, reached_at: str) -> list[PeerEntry]:
-        """List everyone, as the asker can reach them, by address.
-
-        A peer that came by loopback, or by another own address, is on the tracker's machine: to an
-        asker from elsewhere it is listed at ``reached_at``, the address by which that asker reached
-        the tracker. The machine may be on two networks, and the asker on one of them.
-        """
+    def members(self, asker: Registration, reached_at: str) -> list[bytes]:
+        """Return the encoded lines of everyone, as the asker can reach them, by address."""
+        reach = self._reach(asker, reached_at)
         with self._lock:
-            listed = [one for one in self._by_port.values() if one.listed]
-        entries = self.as_reached(listed, asker, reached_at)
-        return sorted(entries, key=lambda entry: (_order(entry.ip), entry.port))
+            found = self._lists.get(reach)
+            if found is None:
+                if len(self._lists) == MAX_LISTS:
+                    self._lists.clear()
+                found = self._lists[reach] = PeerList(reach)
+                for peer in self._by_port.values():
+                    if peer.listed:
+                        found.add(peer)
+            return found.lines(asker)
 
     def as_reached(
         self, registrations: Iterable[Registration], asker: Registration, reached_at: str
     ) -> list[PeerEntry]:
         """Return where these peers are, as the asker can reach them; only the listed ones."""
-        by_loopback = _is_loopback(asker.ip)
-        beside = by_loopback or asker.here
+        reach = self._reach(asker, reached_at)
         with self._lock:
-            listed = [
-                (one, one.port, one is asker, one.name) for one in registrations if one.listed
-            ]
-        return [
-            PeerEntry(
-                reached_at
-                if (one.here and not beside) or (_is_loopback(one.ip) and not by_loopback)
-                else one.ip,
-                port,
-                you,
-                name,
-            )
-            for one, port, you, name in listed
-        ]
+            return [reach.entry(peer, you=peer is asker) for peer in registrations if peer.listed]
+
+    def _reach(self, asker: Registration, reached_at: str) -> Reach:
+        by_loopback = is_loopback(asker.ip)
+        return Reach(reached_at, by_loopback, by_loopback or asker.here)
 
     def _release(self, registration: Registration) -> None:
+        if registration.listed:
+            for peers in self._lists.values():
+                peers.remove(registration)
         if registration.port:
             del self._by_port[registration.port]
         registration.port, registration.listed = 0, False
-
-
-# Cached: parsing addresses again for each list would take most of the time of making it.
-@lru_cache(CACHED_ADDRESSES)
-def _is_loopback(ip: str) -> bool:
-    return ipaddress.ip_address(ip).is_loopback
-
-
-@lru_cache(CACHED_ADDRESSES)
-def _order(ip: str) -> tuple[int, int]:
-    address = ipaddress.ip_address(ip)
-    return address.version, int(address)

@@ -21,7 +21,8 @@ from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.call_back import CallBack
 from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.election import Election
-from rede_p2p.tracker.registry import Registration, Registry
+from rede_p2p.tracker.registration import Registration
+from rede_p2p.tracker.registry import Registry
 
 if TYPE_CHECKING:
     from rede_p2p.net.web import Reply

@@ -15,7 +15,7 @@ from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import FileEntry, SearchResult
 from rede_p2p.tracker import content_index
 from rede_p2p.tracker.content_index import ContentIndex
-from rede_p2p.tracker.registry import Registration
+from rede_p2p.tracker.registration import Registration
 
 SEATS = [Registration(f"10.0.0.{number}") for number in range(4)]
 NAMES = ["", "a.txt", "A.TXT", "Ação.png", "straße", "STRASSE", "x" * 255]
