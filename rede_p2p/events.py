@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rede_p2p.errors import Address, RedeError
 
@@ -22,6 +22,9 @@ class Progress:
     sources: int = 0  # that send now
     already: int = 0  # bytes of files that were whole before
     rechecking: bool = False  # the bytes of an earlier attempt; ``kept`` is not known yet
+    name: str = field(default="", compare=False)  # of the file that comes now
+    part: "Progress | None" = field(default=None, compare=False)  # that file
+    by_source: tuple[tuple[Address, int], ...] = field(default=(), compare=False)  # bytes
 
     @property
     def came(self) -> int:

@@ -21,7 +21,7 @@ BORDER = {
         "net/address",
         "net/interfaces",
     },
-    "rich": {"cli/terminal", "cli/prompt"},
+    "rich": {"cli/terminal", "cli/bars", "cli/prompt"},
 }
 # Plain data, and what is seen only in whole programs (tests/programs/).
 UNTESTED_ALONE = {

@@ -3,7 +3,7 @@
 A command takes the Session and the typed Command, runs in the main thread, and raises RedeError.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from time import monotonic
@@ -15,6 +15,7 @@ from rede_p2p.cli.get_command import fact_of, reporter
 from rede_p2p.cli.listing import View
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import Command
+from rede_p2p.cli.terminal import Tone
 from rede_p2p.content import safe_names, torrent
 from rede_p2p.content.merkle import Content
 from rede_p2p.download import resolve
@@ -34,11 +35,14 @@ def peers(session: Session, command: Command) -> None:
     session.rows[:] = [Address(m.ip, m.port) for m in roster.members]
     rows: list[tuple[str, ...]] = []
     facts = []
+    tones: list[Tone] = []
     for m, label in zip(roster.members, peer_names.labels(roster.members), strict=True):
         number = str(len(rows) + 1)
         rows.append((m.ip, str(m.port), texts.peer_name(label, you=m.you), number))
         facts.append(asdict(m) | {"name": label})
-    session.terminal.table(("Endereço IP", "Porta", "Nome", "#"), rows, facts, whole=2)
+        tones.append("mine" if m.you else "gone" if roster.age else "ready")
+    columns = ("Endereço IP", "Porta", "Nome", "#")
+    session.terminal.table(columns, rows, facts, tones, whole=2)
 
 
 def ls(session: Session, command: Command) -> None:
@@ -53,13 +57,15 @@ def ls(session: Session, command: Command) -> None:
     address, masks = _choose_peer(session, replace(command, words=tuple(words)))
     ((_, lines),) = resolve.list_all([address], session.context.connect, reporter(session))
     names = listing.chosen(masks, {f.name for f in lines}, str(address))
-    files = view.order([f for f in lines if f.name in names], lambda f: f.size)
-    rows = ((f.name, view.size(f.size), view.root(f.root)) for f in files)
+    chosen = (f for f in lines if f.name in names)
+    files = view.order(chosen, lambda f: f.name, lambda f: f.size)
+    rows = [(f.name, view.size(f.size), view.root(f.root)) for f in files]
     facts = ({"name": f.name, "size": f.size, "root": f.root and f.root.hex()} for f in files)
     if view.bare:
         session.terminal.names((f.name for f in files), facts)
     else:
-        session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts)
+        tones = _tones(session, [f.root for f in files])
+        session.terminal.table(("Arquivos compartilhados", "Tamanho", "Raiz"), rows, facts, tones)
     _note_cut(session, lines)
 
 
@@ -100,10 +106,11 @@ def _note_cut(session: Session, lines: Lines[Any]) -> None:
 def _show_found(session: Session, found: list[SearchResult], view: View = View()) -> None:  # noqa: B008
     """Show each content in one row, with all of its names."""
     contents: dict[bytes, list[SearchResult]] = {}
-    for result in sorted(found, key=lambda result: result.name):
+    for result in sorted(found, key=lambda result: listing.name_key(result.name)):
         contents.setdefault(result.root, []).append(result)
     rows, facts, every = [], [], []
-    for root, same in view.order([*contents.items()], lambda content: content[1][0].size):
+    ordered = view.order(contents.items(), lambda one: one[1][0].name, lambda one: one[1][0].size)
+    for root, same in ordered:
         names, size, peers = [result.name for result in same], same[0].size, same[0].peers
         every += names
         rows.append((", ".join(names), view.size(size), str(peers), view.root(root)))
@@ -113,7 +120,16 @@ def _show_found(session: Session, found: list[SearchResult], view: View = View()
     elif view.bare:
         session.terminal.names(dict.fromkeys(every), facts)
     else:
-        session.terminal.table(("Arquivos na rede", "Tamanho", "Peers", "Raiz"), rows, facts)
+        columns = ("Arquivos na rede", "Tamanho", "Peers", "Raiz")
+        tones = _tones(session, [root for root, _ in ordered])
+        session.terminal.table(columns, rows, facts, tones)
+
+
+def _tones(session: Session, roots: Sequence[bytes | None]) -> list[Tone]:
+    """Tell of each content whether this peer has it, or its peer has yet to hash it."""
+    mine = {entry.root for entry in session.shares.entries()}
+    mine |= {content.root for content in session.context.seeds.offered()}
+    return ["hashing" if r is None else "mine" if r in mine else "ready" for r in roots]
 
 
 def make_torrent(session: Session, command: Command) -> None:
@@ -136,11 +152,13 @@ def status(session: Session, command: Command) -> None:
     rows, facts = [], []
     for transfer in session.transfers.running():
         now, title = transfer.progress(), texts.title(transfer.names)
-        done = f"{100 * now.have // max(now.size, 1)} % de {texts.size(now.size)}"
+        done = f"{texts.percent(now.have, now.size)} de {texts.size(now.size)}"
         speed = texts.speed(now.came, monotonic() - transfer.began)
         sources = texts.count(now.sources, "fonte", "fontes") if now.sources else ""
         rows.append((f"[{transfer.number}] ↓", title, done, speed, texts.waiting(now) or sources))
         fact = {"number": transfer.number, "title": title, **asdict(now)}
+        for own in ("name", "part", "by_source"):  # for the bars
+            del fact[own]
         fact["looking"] = fact.pop("rechecking")
         facts.append(fact)
     for upload in session.slots.active():

@@ -238,7 +238,8 @@ def _result(error: RedeError) -> str:
         case errors.DiskError(path, kind, detail):
             return DISK[kind].format(short(path), detail)
         case errors.IncompleteError(name, have, size, cause):
-            stopped = f"{name} parou em {100 * have // max(size, 1)} %: {describe_error(cause)}"
+            percent = min(100 * have // max(size, 1), 99)  # it has no final name
+            stopped = f"{name} parou em {percent} %: {describe_error(cause)}"
             return f"{stopped}. O que chegou está guardado: repita o get para continuar"
         case errors.PartlyFailedError(failed, total, first):
             missing = "não veio" if failed == 1 else "não vieram; o primeiro"

@@ -1,8 +1,15 @@
-"""A stranger's text: what a terminal obeys is shown as an escape, and read back. No I/O."""
+"""Text as a terminal can show it: nothing that it obeys, and what its encoding has.
 
+A name may be a stranger's: what a terminal would obey is shown as an escape, which can be typed.
+"""
+
+import codecs
+import os
 import re
 import unicodedata
+from collections.abc import Mapping
 
+NEAREST = "rede-nearest"  # the error handler of a terminal's stream: see ``encodable``
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Joiners between letters that are not ASCII, as in a family emoji or in Persian, and the tags after
 # the black flag that make the flag of a region (UTS 51). All that they change is the letters' look.
@@ -37,3 +44,40 @@ def unescape_controls(line: str) -> str:
         return chr(code) if is_format else found[0]
 
     return _ESCAPE.sub(read, line)
+
+
+# What our own sentences have and an encoding may lack; all else is shown as an escape.
+_NEAREST = {
+    **dict(zip("áàâãéêíóôõúüçÁÀÂÃÉÊÍÓÔÕÚÜÇ", "aaaaeeiooouucAAAAEEIOOOUUC", strict=True)),
+    **{"…": "...", "“": '"', "”": '"', "·": "-", "×": "x", "↓": "<", "↑": ">", "–": "-"},
+    **{"━": "=", "º": "o"},
+}
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    near = (_NEAREST.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return "".join(near), error.end
+
+
+codecs.register_error(NEAREST, _replace)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Return a text with what an encoding lacks replaced: by the nearest of it, or by an escape."""
+    return text.encode(encoding, NEAREST).decode(encoding)
+
+
+def draws_ascii(encoding: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a terminal may lack the signs of boxes and bars.
+
+    In the locale C, Python speaks UTF-8 to a terminal that may not (PEP 538 and 540). The
+    variable LC_CTYPE is then its own.
+    """
+    if not encoding.lower().startswith("utf"):
+        return True
+    kind = environment.get("LC_CTYPE", "")
+    asked = [environment.get("LC_ALL"), "" if kind == "C.UTF-8" else kind, environment.get("LANG")]
+    return next(filter(None, asked), "") in ("C", "POSIX")

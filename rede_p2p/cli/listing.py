@@ -1,6 +1,8 @@
 """What the words of ``ls`` choose and how it is shown: masks, ``-l``, ``-S``, ``-1``. No I/O."""
 
-from collections.abc import Callable, Collection, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +15,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class View:
-    """How a list is shown: ``exact`` with all digits, ``largest_first`` or as it came.
+    """How a list is shown: ``exact`` with all digits, ``largest_first`` or by name.
 
     ``bare``: the names alone.
     """
@@ -30,9 +32,18 @@ class View:
         """Return a root, short or whole."""
         return digest.hex() if self.exact and digest else texts.root(digest)
 
-    def order(self, rows: Sequence[Row], size: Callable[[Row], int]) -> list[Row]:
+    def order(
+        self, rows: Iterable[Row], name: Callable[[Row], str], size: Callable[[Row], int]
+    ) -> list[Row]:
         """Return the rows in the order in which they are shown."""
-        return sorted(rows, key=lambda row: -size(row)) if self.largest_first else list(rows)
+        by_name = sorted(rows, key=lambda row: name_key(name(row)))
+        return sorted(by_name, key=lambda row: -size(row)) if self.largest_first else by_name
+
+
+def name_key(name: str) -> list[str | int]:
+    """Return what names are sorted by: the letters without their case, numbers by their value."""
+    parts = re.split("([0-9]+)", unicodedata.normalize("NFD", name.casefold()))
+    return [int(part) if at % 2 else part for at, part in enumerate(parts)]
 
 
 def read(words: Sequence[str]) -> tuple[list[str], View]:

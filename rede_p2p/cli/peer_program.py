@@ -129,7 +129,7 @@ def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
                 return story.menu(session, [chosen.script, WAIT], False)
             return story.menu(session, _typed(session), terminal.interactive)
     finally:
-        terminal.show_events()
+        terminal.show_events(at_once=True)
 
 
 def _only_diagnoses(script: str | None) -> bool:

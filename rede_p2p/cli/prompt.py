@@ -10,6 +10,7 @@ until a handler runs where an exception is not lost.
 """
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -27,8 +28,11 @@ try:
 except ModuleNotFoundError:  # Windows
     readline = None  # type: ignore[assignment]
 
+# What takes the lines to show, and what tells, in any thread, whether some are left for later.
+Above = tuple[Callable[[], Iterator[str]], Callable[[], bool]]
 PROMPT = "rede> "
 NUDGE_INTERVAL_S = 0.05  # seconds between two attempts to wake the main thread
+LATER_S = 1.2  # seconds until it is woken once more: some lines are told together, after 1 s
 _WAKE = getattr(signal, "SIGUSR1", None)
 # Ctrl-Break, and the closing of a console, are SIGBREAK on Windows.
 _ENDING = [getattr(signal, n) for n in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, n)]
@@ -50,10 +54,11 @@ def end_on_signals(prompt: "Prompt | None") -> None:
 
 
 class Prompt:
-    """The prompt of a terminal; ``take_lines`` takes what to show above it, None where none may."""
+    """The prompt of a terminal; ``above``: what shows lines above it, None where nothing may."""
 
-    def __init__(self, take_lines: Callable[[], Iterator[str]] | None, colours: bool) -> None:
-        self._take_lines = take_lines
+    def __init__(self, above: Above | None, colours: bool) -> None:
+        self._take_lines = above[0] if above else None
+        self._any_left = above[1] if above else lambda: False
         self._colours = colours
         self._main = threading.get_ident()
         self._asking = False  # from before the prompt is drawn until a line is typed
@@ -117,10 +122,13 @@ class Prompt:
 
     def _nudge(self, signals: int, wake: int) -> None:
         """Signal the main thread after each signal and each ``wake``, in a thread of its own."""
-        pause = threading.Event()
+        pause, later = threading.Event(), None
         while True:
-            if not os.read(signals, 1024).strip(bytes([wake])):
+            is_heard = bool(select.select([signals], [], [], later)[0])
+            heard = os.read(signals, 1024).strip(bytes([wake])) if is_heard else b""
+            if is_heard and not heard:
                 continue
+            later = LATER_S if b"\0" in heard or self._any_left() else None
             self._handled = False
             while self._asking and (self._interrupted or not self._handled):
                 signal.pthread_kill(self._main, wake)

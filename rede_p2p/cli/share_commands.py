@@ -4,8 +4,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from rede_p2p.cli import texts
+from rede_p2p.cli.listing import name_key
 from rede_p2p.cli.session import Session, expect
 from rede_p2p.cli.shell import Command
+from rede_p2p.cli.terminal import Tone
 from rede_p2p.content.on_windows import short
 from rede_p2p.errors import BadUsageError, DiskError
 from rede_p2p.protocol.messages import FileEntry
@@ -57,7 +59,8 @@ def mine(session: Session, command: Command) -> None:
     """Show what this peer shares, which of it is ready, and how often it was fetched."""
     expect(command, 0, "meus")
     rows, facts = [], []
-    for one in session.shares.shares():
+    tones: list[Tone] = []
+    for one in sorted(session.shares.shares(), key=lambda share: name_key(share.name)):
         entry = session.shares.entry(one)
         sent = session.slots.tally.sent(entry.root)
         rows.append(
@@ -70,8 +73,13 @@ def mine(session: Session, command: Command) -> None:
         )
         ready = entry.root is not None
         facts.append({"name": entry.name, "size": entry.size, "ready": ready, "sent": sent})
+        tones.append("ready" if ready else "hashing")
+    for name in sorted(session.shares.gone(), key=name_key):
+        rows.append((name, "", "não existe", ""))
+        facts.append({"name": name, "size": 0, "ready": False, "sent": 0, "gone": True})
+        tones.append("gone")
     if rows:
-        session.terminal.table(("Nome", "Tamanho", "Situação", "Enviado"), rows, facts)
+        session.terminal.table(("Nome", "Tamanho", "Situação", "Enviado"), rows, facts, tones)
     else:
         session.terminal.note("não compartilho nada: use compartilhar <CAMINHO>")
 
@@ -80,7 +88,7 @@ def _state(session: Session, share: Share, entry: FileEntry) -> str:
     if entry.root is not None:
         return "pronto"
     done = session.context.hash_cache.progress(share.path)
-    return f"calculando {100 * done // max(entry.size, 1)} %" if done else "calculando…"
+    return f"calculando {texts.percent(done, entry.size)}" if done else "calculando…"
 
 
 def _sent(sent: int, size: int) -> str:

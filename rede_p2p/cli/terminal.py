@@ -1,4 +1,4 @@
-"""The terminal: tables, bars, the prompt, events.
+"""The terminal: tables, the prompt, events, and when there are bars.
 
 Only the main thread writes. Another thread posts an event, which waits in a queue until the main
 thread shows it: at once, or above the prompt while somebody types. Data goes to stdout, all else
@@ -9,40 +9,41 @@ import json
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack, suppress
 from io import TextIOWrapper
-from queue import Empty, Queue
+from itertools import chain, repeat
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from rede_p2p.cli import streams
-from rede_p2p.cli.escapes import escape_controls
+from rede_p2p.cli.bars import Bars
+from rede_p2p.cli.escapes import NEAREST, draws_ascii, encodable, escape_controls
+from rede_p2p.cli.notices import Notices
+from rede_p2p.cli.progress import BarLine, BarLines
 from rede_p2p.cli.prompt import Prompt, end, end_on_signals
-from rede_p2p.cli.texts import describe, is_trouble, title, under_way
+from rede_p2p.cli.texts import describe, is_trouble, more, percent
 from rede_p2p.content import disk
 from rede_p2p.content.safe_names import is_safe
 from rede_p2p.errors import RedeError
-from rede_p2p.events import Event, InternalError, Progress
+from rede_p2p.events import Event, InternalError
 
 if TYPE_CHECKING:  # Servidor.py starts without the package download
     from rede_p2p.download.transfers import Transfer
 
-MAX_DRAWN_ROWS = 1000  # of a table; what is longer is written as away from a terminal
+MAX_DRAWN_ROWS = 100  # of a table; of the others, a terminal shows only how many they are
 REFRESH_INTERVAL_S = 0.1  # seconds between two states of a bar
+DUMB_REFRESH_INTERVAL_S = 5.0  # seconds between two lines where no bar can be drawn
 IDLE_REFRESH_INTERVAL_S = 1.0  # seconds between two looks at a download without a bar
-RATE_WINDOW_S = 5.0  # seconds over which a rate is measured
-BAR_COLUMNS = range(10, 41)  # columns that a bar may have; with fewer, there is no bar
-MIN_NAME_COLUMNS = 12  # columns that the name has beside the figures of a bar
+Tone = Literal["", "ready", "hashing", "mine", "gone"]
+COLOURS = {"": "", "ready": "green", "hashing": "yellow", "mine": "cyan", "gone": "red"}
 _CTRL_Z = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 
@@ -69,36 +70,6 @@ def failure(error: RedeError | InternalError) -> dict[str, object]:
     return fact if name is None else {"name": name, **fact}
 
 
-class Pace:
-    """The rate at which a number grows, over the last RATE_WINDOW_S."""
-
-    def __init__(self, count: int, now: float) -> None:
-        self._samples = deque([(now, count)])
-
-    def rate(self, count: int, now: float) -> float:
-        """Take the number at the time ``now`` in seconds; return its growth in a second."""
-        self._samples.append((now, count))
-        while now - self._samples[1][0] > RATE_WINDOW_S:
-            self._samples.popleft()
-        began, first = self._samples[0]
-        return (count - first) / max(now - began, 0.001)
-
-
-def _bar(name: str, now: Progress, rate: float, width: int) -> Table:
-    """Draw a download in one line of ``width`` cells, or the name and first figures that fit."""
-    shown = under_way(now, rate)
-    while len(shown) > 1 and cell_len(" · ".join(shown)) > width - MIN_NAME_COLUMNS - 1:
-        shown.pop()
-    figures = Text(" · ".join(shown), no_wrap=True)
-    name_text = Text(escape_controls(name), no_wrap=True)
-    name_text.truncate(max(width - figures.cell_len - 1, 1), overflow="ellipsis")
-    columns = min(width - name_text.cell_len - figures.cell_len - 2, BAR_COLUMNS[-1])
-    bar = ProgressBar(total=max(now.size, 1), completed=now.have, width=columns)
-    line = Table.grid(padding=(0, 1))
-    line.add_row(*([name_text, bar, figures] if columns in BAR_COLUMNS else [name_text, figures]))
-    return line
-
-
 def _set_encodings() -> None:
     """Have pipes and files speak UTF-8 on every system; a terminal keeps what it can show.
 
@@ -107,9 +78,14 @@ def _set_encodings() -> None:
     """
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            errors = "surrogateescape" if stream is sys.stdin else "backslashreplace"
+            errors = "surrogateescape" if stream is sys.stdin else NEAREST
             piped = "utf-8-sig" if stream is sys.stdin else "utf-8"
             stream.reconfigure(encoding=None if stream.isatty() else piped, errors=errors)
+
+
+def _clean(text: str, encoding: str) -> str:
+    """Return a text as a terminal of that encoding can show it, in which nothing is obeyed."""
+    return encodable(escape_controls(text), encoding)
 
 
 class Terminal:
@@ -124,11 +100,16 @@ class Terminal:
         self._told: RedeError | InternalError | None = None  # its objects are written
         self.serves_on = False  # also where what it says can no more be written
         self.draws = sys.stdout.isatty()  # and data is shown in colour, in tables
+        # Kept, because rich puts a stream without one in the place of another.
+        self._out_encoding, self._err_encoding = sys.stdout.encoding, sys.stderr.encoding
+        self._ascii_only = draws_ascii(self._out_encoding)
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
-        self._events: Queue[Event] = Queue()
-        colours = self._err.is_terminal and not self._err.no_color
-        above = self._take_events if self._err.is_terminal else None
-        self._prompt = Prompt(above, colours) if self.interactive else None
+        self._figures_at = monotonic()
+        self._bars = Bars(self._err, ascii_only=self._ascii_only)
+        self._notices = Notices(folds=self._err.is_terminal)
+        moves = self._err.is_terminal and not self._err.is_dumb_terminal  # its cursor
+        above = (self._take_events, self._notices.any_left) if moves else None
+        self._prompt = Prompt(above, moves and not self._err.no_color) if self.interactive else None
 
     def catch_bugs_and_signals(self) -> None:
         """Show what nobody catches, in any thread, as one line; end in good order when told to."""
@@ -137,24 +118,20 @@ class Terminal:
         threading.excepthook = lambda args: self.post(InternalError(args.exc_value or SystemExit()))
 
     def post(self, event: Event) -> None:
-        """Queue an event; any thread may call this."""
-        self._events.put(event)
+        """Queue an event, unless ``quiet`` and it is no trouble; any thread may call this."""
+        if self.quiet and not is_trouble(event):
+            return
+        self._notices.post(event)
         if self._prompt is not None:
             self._prompt.wake()
 
-    def show_events(self, timeout: float = 0.0) -> None:
-        """Show the queued events; wait ``timeout`` seconds for the first."""
-        for line in self._take_events(timeout):
+    def show_events(self, timeout: float = 0.0, *, at_once: bool = False) -> None:
+        """Show the events that are due, or all; wait ``timeout`` seconds for the first."""
+        for line in self._notices.take(timeout, at_once=at_once):
             self._say(line)
 
-    def _take_events(self, timeout: float = 0.0) -> Iterator[str]:
-        """Take each event from the queue, as a line; wait ``timeout`` seconds for the first."""
-        with suppress(Empty):
-            while True:
-                event = self._events.get(timeout=timeout)
-                timeout = 0.0
-                if not self.quiet or is_trouble(event):
-                    yield escape_controls(describe(event))
+    def _take_events(self) -> Iterator[str]:
+        return (_clean(line, self._err_encoding) for line in self._notices.take())
 
     def note(self, text: str) -> None:
         """Write one line that is neither data nor an error, to stderr, unless ``quiet``."""
@@ -162,7 +139,8 @@ class Terminal:
             self._say(text)
 
     def _say(self, text: str, style: str = "dim") -> None:
-        clean = escape_controls(text)
+        self._bars.erase()  # the next state of them stands below
+        clean = _clean(text, self._err_encoding)
         if self._err.is_terminal:
             self._err.print(Text(clean, style), soft_wrap=True)
         else:
@@ -185,24 +163,32 @@ class Terminal:
     def table(
         self,
         columns: Sequence[str],
-        rows: Iterable[Sequence[str]],
+        rows: Sequence[Sequence[str]],
         facts: Iterable[object],
+        tones: Sequence[Tone] = (),
         whole: int = 0,
     ) -> None:
-        """Show rows of text, folded where narrow (``whole`` columns last), or ``facts`` as JSON."""
+        """Show rows of text; with ``--json``, show ``facts``.
+
+        A terminal draws the first rows, each in the colour of its tone, folded where it is narrow,
+        the first ``whole`` columns last.
+        """
         if self.as_json:
             self._pages(map(json.dumps, facts))
             return
-        cells = [[escape_controls(cell) for cell in line] for line in (columns, *rows)]
-        if not self.draws or len(cells) > MAX_DRAWN_ROWS:
+        drawn = rows[:MAX_DRAWN_ROWS] if self.draws else rows
+        cells = [[_clean(cell, self._out_encoding) for cell in line] for line in (columns, *drawn)]
+        if not self.draws:
             self._pages(map("\t".join, cells))
             return
-        table = Table()
-        for column, width in zip(columns, _widths(cells, self._out.width, whole), strict=True):
+        table = Table(box=box.ASCII if self._ascii_only else box.HEAVY_HEAD)
+        for column, width in zip(cells[0], _widths(cells, self._out.width, whole), strict=True):
             table.add_column(Text(column), overflow="fold", width=width)
-        for row in cells[1:]:
-            table.add_row(*map(Text, row))
+        for row, tone in zip(cells[1:], chain(tones, repeat("")), strict=False):
+            table.add_row(Text(row[0], COLOURS[tone]), *map(Text, row[1:]))
         self._out.print(table)
+        if len(rows) > len(drawn):
+            self._out.print(Text(_clean(more(len(rows) - len(drawn)), self._out_encoding)))
         self._mind_loss()
 
     def names(self, names: Iterable[str], facts: Iterable[object]) -> None:
@@ -220,7 +206,7 @@ class Terminal:
 
     def data(self, text: str, fact: object) -> None:
         """Show one line of data; with ``--json``, show the object ``fact`` instead."""
-        self.page(json.dumps(fact) if self.as_json else escape_controls(text))
+        self.page(json.dumps(fact) if self.as_json else _clean(text, self._out_encoding))
 
     def page(self, text: str) -> None:
         """Write text in which nothing is foreign, to stdout."""
@@ -247,18 +233,14 @@ class Terminal:
                 raise loss
 
     def watch(self, transfer: "Transfer") -> bool:
-        """Show a bar until a transfer ends; return False if Ctrl-Z was pressed before."""
-        live, interval_s = None, IDLE_REFRESH_INTERVAL_S
-        ctrl_z = threading.Event()
-        name, now = title(transfer.names), transfer.progress()
-        pace = Pace(now.came, monotonic())
+        """Show bars until a transfer ends; return False if Ctrl-Z was pressed before."""
+        ctrl_z, now = threading.Event(), transfer.progress()
+        bars = BarLines(transfer.names, now, monotonic())
         kept_shown = done = False
         with ExitStack() as stack:
-            if self.draws and self._err.is_terminal and not (self.as_json or self.quiet):
-                # On the console of the notes, which then stand above the bar.
-                live = Live(console=self._err, auto_refresh=False, transient=True)
-                stack.enter_context(live)
-                interval_s = REFRESH_INTERVAL_S
+            stack.callback(self._bars.erase)
+            draws = self.draws and self._err.is_terminal and not (self.as_json or self.quiet)
+            interval_s = REFRESH_INTERVAL_S if draws else IDLE_REFRESH_INTERVAL_S
             if self.interactive and _CTRL_Z is not None:
                 before = signal.signal(_CTRL_Z, lambda *_: ctrl_z.set())
                 stack.callback(signal.signal, _CTRL_Z, before)
@@ -267,16 +249,23 @@ class Terminal:
                 now = transfer.progress()  # also when it is done: it may have been quick
                 if now.kept and not kept_shown:
                     kept_shown = True
-                    self.note(f"continuando de {100 * now.kept // now.size} %")
-                rate = pace.rate(now.came, monotonic())
-                if live is not None:
-                    live.update(_bar(name, now, rate, self._err.width), refresh=True)
+                    self.note(f"continuando de {percent(now.kept, now.size)}")
+                if draws:
+                    self._show_bars(bars.at(now, monotonic()))
                 self.show_events()
         return transfer.results.done()
 
+    def _show_bars(self, lines: Sequence[BarLine]) -> None:
+        """Draw bars; where the cursor cannot be moved, tell the first's figures now and then."""
+        if not self._err.is_dumb_terminal:
+            self._bars.draw(lines)
+        elif monotonic() - self._figures_at >= DUMB_REFRESH_INTERVAL_S:
+            self._figures_at = monotonic()
+            self.note(f"{lines[0].name}: {' · '.join(lines[0].figures)}")
+
     def ask(self) -> str | None:
         """Return the next line of the input, or None at its end; raise as ``Prompt.ask``."""
-        self.show_events()
+        self.show_events(at_once=True)
         if self._prompt is not None:
             return self._prompt.ask()
         with suppress(OSError):  # not open for reading, or a terminal that has vanished

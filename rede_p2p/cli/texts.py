@@ -131,7 +131,9 @@ def summary(brought: Summary) -> str:
 def waiting(now: Progress) -> str:
     """Return why a download receives nothing now, or "" where nothing keeps it waiting."""
     if now.rechecking:
-        return "conferindo o que já chegou"
+        return "verificando o que já chegou"
+    if now.size and now.have >= now.size:
+        return "gravando no disco"
     return f"na fila, lugar {now.place}" if now.place else ""
 
 
@@ -143,11 +145,32 @@ def under_way(now: Progress, rate: float) -> list[str]:
     if reason := waiting(now):
         figures.append(reason)
     elif rate >= 1:
-        minutes, seconds = divmod(int((now.size - now.have) / rate), 60)
-        figures += [f"{size(rate)}/s", f"faltam {minutes}:{seconds:02}"]
+        figures += [speed(rate, 1), f"faltam {_clock((now.size - now.have) / rate)}"]
     if now.sources > 1:
         figures.append(f"{now.sources} fontes")
-    return figures
+    return [*figures, percent(now.have, now.size)]
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as a clock shows it, and no more than a clock can."""
+    minutes, left = divmod(min(int(seconds), 99 * 3600 + 3599), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def percent(have: int, size: int) -> str:
+    """Return how much there is of what is not finished: never 100 %."""
+    return f"{min(100 * have // max(size, 1), 99)} %"
+
+
+def of_source(count: int, came: int, rate: float) -> list[str]:
+    """List the figures of a source, which brought ``count`` of the bytes that came."""
+    return [speed(rate, 1), f"{100 * count // max(came, 1)} % do que veio"]
+
+
+def more(number: int) -> str:
+    """Return how many are not shown."""
+    return f"… e mais {number:,}".replace(",", ".")
 
 
 def title(names: Sequence[str]) -> str:
@@ -180,6 +203,21 @@ def still_running(downloads: int) -> str:
     """Return what leaving now would cancel."""
     running = count(downloads, "download em andamento", "downloads em andamento")
     return f"{running}; Ctrl-C de novo para sair"
+
+
+def moved(kind: type[Event], peers: int) -> str:
+    """Return how many peers came or went."""
+    return f"{'entraram' if kind is events.PeerJoined else 'saíram'} {peers} peers"
+
+
+def served(several: Sequence[events.FilesServed]) -> str:
+    """Return who took what, of several in one line."""
+    to = {one.to for one in several}
+    who = f"{len(to)} peers baixaram" if len(to) > 1 else f"{to.pop()} baixou"
+    names, files = {one.name for one in several}, sum(one.files for one in several)
+    one_name = len(names) == 1 and all(one.files == 1 for one in several)
+    what = names.pop() if one_name else f"{files} arquivos"
+    return f"{who} {what} ({size(sum(one.size for one in several))})"
 
 
 def describe(fact: RedeError | Event) -> str:
@@ -227,8 +265,8 @@ def _transfer_ended(event: events.TransferEnded) -> str:
 def _preparing(event: events.Preparing) -> str:
     if not event.size:
         return "o arquivo acaba de mudar lá, ou ainda está sendo gravado: espere"
-    percent = 100 * event.done // event.size
-    return f"o outro peer está calculando a raiz do arquivo ({percent} %): espere"
+    done = percent(event.done, event.size)
+    return f"o outro peer está calculando a raiz do arquivo ({done}): espere"
 
 
 def _list_problem(event: events.ListProblem) -> str:

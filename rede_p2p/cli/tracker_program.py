@@ -45,6 +45,7 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
             while True:
                 terminal.show_events(timeout=0.5)
     except (KeyboardInterrupt, SystemExit) as ending:
+        terminal.show_events(at_once=True)
         terminal.note("tracker encerrado")
         if isinstance(ending, SystemExit):
             raise

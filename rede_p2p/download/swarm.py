@@ -70,8 +70,9 @@ class Swarm:
         with self._changed:
             rechecking = self._picker.any_doubtful
             kept = 0 if rechecking else self._kept  # unknown until rechecked
-            have = self.brought.total() + kept
-            return Progress(have, size, kept, 0, 1, self._queue_place, sources, 0, rechecking)
+            have, place, name = self.brought.total() + kept, self._queue_place, self._request.name
+            by = tuple(self.brought.items())
+            return Progress(have, size, kept, 0, 1, place, sources, 0, rechecking, name, None, by)
 
     def check_cancelled(self) -> None:
         """Raise InterruptedByUserError once the download is cancelled."""

@@ -74,8 +74,10 @@ class Transfer:
         """Return how far it is."""
         with self._lock:
             running, done_bytes, done = self._running, self._done_bytes, len(self._done)
-            kept, already = self._kept, self._already
-        now = running.progress() if isinstance(running, Download) else Progress()
+            kept, already, brought = self._kept, self._already, self._brought.copy()
+        part = running.progress() if isinstance(running, Download) else None
+        now = part or Progress()
+        brought.update(dict(now.by_source))
         return replace(
             now,
             have=min(done_bytes + now.have, self._size),
@@ -84,6 +86,8 @@ class Transfer:
             files_done=done,
             files=len(self._requests),
             already=already,
+            part=part,
+            by_source=tuple(brought.items()),
         )
 
     def summary(self) -> Summary:

@@ -90,6 +90,12 @@ class ShareList:
         """Return the names of the folders of the last look in which nothing is shared."""
         return list(self._view.empty_folders)
 
+    def gone(self) -> list[str]:
+        """Return the names of the list that, at the last look, had no file."""
+        view = self._view
+        missing = {problem.line for problem in view.problems if problem.kind == "missing"}
+        return [one.name for one in view.lines if isinstance(one, Line) and one.line in missing]
+
     def add(self, name: str, path: str) -> bool:
         """Share the file or folder at an absolute path; return False if it was shared so before.
 

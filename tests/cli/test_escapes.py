@@ -1,4 +1,4 @@
-"""What of a stranger's text is shown as it is, what is escaped, and that it can be typed back."""
+"""What a terminal would obey, and what its encoding lacks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rede_p2p.cli.escapes import escape_controls, unescape_controls
+from rede_p2p.cli.escapes import draws_ascii, encodable, escape_controls, unescape_controls
 from rede_p2p.cli.shell import parse
 from rede_p2p.content import safe_names
 
@@ -65,3 +65,41 @@ def test_every_safe_name_comes_back_from_the_screen(name):
 )
 def test_no_other_backslash_is_read_as_an_escape(typed):
     assert unescape_controls(typed) == typed
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("utf-8", "“ação 日” · 3× … ↓"),
+        ("cp850", '"ação \\u65e5" · 3× ... <'),
+        ("cp1252", "“ação \\u65e5” · 3× … <"),
+        ("latin-1", '"ação \\u65e5" · 3× ... <'),
+        ("ascii", '"acao \\u65e5" - 3x ... <'),
+    ],
+)
+def test_what_an_encoding_lacks_is_replaced_by_the_nearest_or_escaped(encoding, shown):
+    assert encodable("“ação 日” · 3× … ↓", encoding) == shown
+
+
+@given(st.text(), st.sampled_from(["ascii", "cp850", "cp1252", "latin-1", "utf-8"]))
+def test_whatever_is_shown_can_be_encoded(text, encoding):
+    encodable(escape_controls(text), encoding).encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "environment", "is_so"),
+    [
+        ("utf-8", {"LANG": "pt_BR.UTF-8"}, False),
+        ("UTF-8", {}, False),
+        ("utf-8", {"LANG": "C.UTF-8", "LC_CTYPE": "C.UTF-8"}, False),
+        ("utf-8", {"LC_ALL": "C.UTF-8", "LANG": "C"}, False),
+        ("utf-8", {"LC_CTYPE": "pt_BR.UTF-8", "LANG": "C"}, False),
+        ("utf-8", {"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),
+        ("utf-8", {"LANG": "POSIX"}, True),
+        ("utf-8", {"LC_ALL": "C", "LANG": "pt_BR.UTF-8"}, True),
+        ("cp850", {}, True),
+        ("ascii", {"LANG": "pt_BR.UTF-8"}, True),
+    ],
+)
+def test_boxes_are_of_ascii_where_the_terminal_may_lack_others(encoding, environment, is_so):
+    assert draws_ascii(encoding, environment) == is_so

@@ -65,6 +65,11 @@ def test_sizes_and_roots_are_short_or_whole_and_the_order_is_kept():
     exact = View(exact=True)
     assert (exact.size(1536), exact.root(root)) == ("1536", root.hex())
     assert exact.root(None) == "calculando…"
-    rows = ["bb", "a", "ccc", "dd"]
-    assert View().order(rows, len) == rows
-    assert View(largest_first=True).order(rows, len) == ["ccc", "bb", "dd", "a"]
+
+
+def test_rows_are_shown_by_name_as_a_person_counts_or_the_largest_first():
+    by_name = ["", "9", "10", "acb", "ação", "Aula2.pdf", "aula02.txt", "aula10.pdf", "b", "z"]
+    assert View().order(by_name[::-1], str, len) == by_name
+    assert View(largest_first=True).order(["bb", "a", "ccc", "aa"], str, len) == [
+        "ccc", "aa", "bb", "a",
+    ]  # fmt: skip

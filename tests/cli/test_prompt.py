@@ -52,7 +52,7 @@ SIGNALS = """
 import signal
 from rede_p2p.cli.prompt import Prompt
 
-prompt = Prompt(lambda: iter(["never shown"]), colours=False)
+prompt = Prompt((lambda: iter(["never shown"]), lambda: False), colours=False)
 prompt.wake()
 signal.raise_signal(signal.SIGUSR1)
 print("woken")

@@ -157,6 +157,23 @@ def test_ones_own_shares_are_shown_with_what_others_took_of_them(rede, capsys):
     assert json.loads(lines[3]) == {"name": "a.txt", "size": 4, "ready": True, "sent": 12}
 
 
+def test_a_line_whose_file_is_gone_is_shown_after_the_others_until_it_is_removed(rede, capsys):
+    files = {"aula10.txt": b"a", "Aula2.txt": b"b", "sumiu.txt": b"c"}
+
+    def menu(session):
+        (rede.folder / "compartilhados" / "2").unlink()
+        eventually(lambda: session.shares.shares() and session.shares.gone() == ["sumiu.txt"])
+        capsys.readouterr()
+        do(session, "meus")
+        rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
+        assert [row[0] for row in rows] == ["Aula2.txt", "aula10.txt", "sumiu.txt"]
+        assert rows[2] == ["sumiu.txt", "", "não existe", ""]
+        do(session, "remover sumiu.txt")
+        assert session.shares.gone() == []
+
+    assert rede.be(menu, files=files).status == 0
+
+
 def test_a_file_that_is_still_being_hashed_is_shown_as_such(rede, folder, capsys):
     def menu(session):
         (folder / "novo").write_bytes(b"n")  # not quiet yet

@@ -1,43 +1,94 @@
-"""What the terminal shows, as far as it needs none: rates, encodings, and what it would obey."""
+"""What the terminal shows, as far as it needs none: tables, bars, encodings."""
 
 from __future__ import annotations
 
 import io
+import re
 import sys
 
-from rede_p2p.cli.terminal import RATE_WINDOW_S, Pace, Terminal
+import pytest
 
-
-def test_a_rate_is_that_of_the_last_seconds_alone():
-    pace = Pace(0, 100.0)
-    assert pace.rate(0, 100.0) == 0
-    assert pace.rate(500, 101.0) == 500
-    assert pace.rate(500, 102.0) == 250
-    for second in range(1, 11):
-        last = pace.rate(500 + 10 * second, 102.0 + second)
-    assert RATE_WINDOW_S < 10 and last == 10
-
-
-def test_a_rate_begins_with_what_came_since_one_looks():
-    assert Pace(10**9, 7.0).rate(10**9 + 4, 9.0) == 2
+from rede_p2p.cli.terminal import Terminal
+from rede_p2p.errors import StoppedWaitingError
 
 
 class Console(io.TextIOWrapper):
-    """A terminal whose encoding lacks what is drawn."""
+    """A terminal with an encoding."""
 
     def isatty(self):
         return True
 
 
-def test_a_console_shows_what_its_encoding_has_and_draws_in_ascii(monkeypatch):
-    monkeypatch.setenv("TERM", "dumb")
+@pytest.fixture
+def console(monkeypatch):
+    """Return a function that puts a terminal in place and returns ours, and one that reads it."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     shown = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", Console(shown, encoding="cp850", write_through=True))
-    Terminal().table(("Endereço IP",), [("ação 日",)], [])
-    text = shown.getvalue().decode("cp850")
-    assert "| Endereço IP" in text
-    assert "ação \\u65e5" in text
-    assert "+-" in text
+
+    def read(encoding="utf-8"):
+        return shown.getvalue().decode(encoding)
+
+    def opened(encoding="utf-8", term="xterm-256color", columns=80):
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", "25")
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, Console(shown, encoding=encoding, write_through=True))
+        return Terminal()
+
+    return opened, read
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("cp850", "ação \\u65e5"), ("cp1252", "ação \\u65e5"), ("ascii", "acao \\u65e5")],
+)
+def test_a_console_shows_what_its_encoding_has_and_draws_in_ascii(console, encoding, shown):
+    opened, read = console
+    opened(encoding, "dumb").table(("Endereço IP",), [("ação 日",)], [])
+    rows = read(encoding).splitlines()
+    assert shown in rows[3] and len({len(row) for row in rows}) == 1
+    assert {row[0] for row in rows} == {"+", "|"}
+
+
+def test_a_name_has_the_colour_of_its_tone(console):
+    opened, read = console
+    tones = ["ready", "hashing", "mine", "gone"]
+    opened().table(("Nome", "B"), [(tone, "1") for tone in [*tones, "plain"]], [], tones)
+    for tone, code in zip(tones, (32, 33, 36, 31), strict=True):
+        assert re.search(rf"\x1b\[{code}m{tone} *\x1b\[0m", read())
+    assert " plain " in read()
+
+
+@pytest.mark.parametrize("how", ["NO_COLOR", "dumb"])
+def test_there_is_no_colour_where_it_is_not_wanted(console, monkeypatch, how):
+    opened, read = console
+    if how == "NO_COLOR":
+        monkeypatch.setenv("NO_COLOR", "1")
+    terminal = opened(term="dumb" if how == "dumb" else "xterm")
+    terminal.table(("Nome",), [("a",)], [], ["mine"])
+    terminal.complain(StoppedWaitingError())
+    assert not re.search(r"\x1b\[(\d+;)*3\d", read())
+
+
+def test_of_a_long_table_a_terminal_shows_the_first_rows_and_how_many_more_there_are(console):
+    opened, read = console
+    opened(columns=40).table(("Nome",), [(f"aula {n}",) for n in range(10_000)], [])
+    assert read().splitlines()[-1] == "… e mais 9.900"
+    assert read().count("aula ") == 100
+
+
+def test_a_pipe_gets_every_row(monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    terminal = Terminal()
+    rows = [(f"aula {n}",) for n in range(10_000)]
+    terminal.table(("Nome",), rows, [])
+    assert shown.getvalue().count(b"\n") == 10_001
+    terminal.as_json = True
+    terminal.table(("Nome",), rows, range(10_000))
+    assert shown.getvalue().endswith(b"\n9999\n")
 
 
 def test_what_comes_through_a_pipe_is_utf_8_whatever_the_system_prefers(monkeypatch):

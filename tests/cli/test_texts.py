@@ -187,17 +187,21 @@ UNDER_WAY = events.Progress(15 * 2**20, 2**30, 0, 0, 1, 0, 1)
 @pytest.mark.parametrize(
     ("now", "rate", "said"),
     [
-        (UNDER_WAY, 19.8 * 2**20, "15,0 MiB de 1,0 GiB · 19,8 MiB/s · faltam 0:50"),
-        (UNDER_WAY, 2**20 / 10, "15,0 MiB de 1,0 GiB · 102,4 KiB/s · faltam 168:10"),
-        (UNDER_WAY, 0.0, "15,0 MiB de 1,0 GiB"),
-        (replace(UNDER_WAY, place=3), 9e9, "15,0 MiB de 1,0 GiB · na fila, lugar 3"),
+        (UNDER_WAY, 19.8 * 2**20, "15,0 MiB de 1,0 GiB · 19,8 MiB/s · faltam 0:50 · 1 %"),
+        (UNDER_WAY, 2**20 / 10, "15,0 MiB de 1,0 GiB · 102,4 KiB/s · faltam 2:48:10 · 1 %"),
+        (UNDER_WAY, 0.0, "15,0 MiB de 1,0 GiB · 1 %"),
+        (replace(UNDER_WAY, place=3), 9e9, "15,0 MiB de 1,0 GiB · na fila, lugar 3 · 1 %"),
         (
             replace(UNDER_WAY, rechecking=True),
             9e9,
-            "15,0 MiB de 1,0 GiB · conferindo o que já chegou",
+            "15,0 MiB de 1,0 GiB · verificando o que já chegou · 1 %",
         ),
-        (replace(UNDER_WAY, files=4, files_done=1), 0.0, "15,0 MiB de 1,0 GiB · 1/4 arquivos"),
-        (replace(UNDER_WAY, sources=2), 0.0, "15,0 MiB de 1,0 GiB · 2 fontes"),
+        (
+            replace(UNDER_WAY, files=4, files_done=1),
+            0.0,
+            "15,0 MiB de 1,0 GiB · 1/4 arquivos · 1 %",
+        ),
+        (replace(UNDER_WAY, sources=2), 0.0, "15,0 MiB de 1,0 GiB · 2 fontes · 1 %"),
     ],
 )
 def test_how_far_a_download_is_is_said_as_every_other_size(now, rate, said):

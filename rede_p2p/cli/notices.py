@@ -1,0 +1,74 @@
+"""What the other threads tell: an event is one line, and many of one kind at once are one too.
+
+Any thread may post; the main thread takes the lines. Of peers that come, go or fetch, the first is
+told at once, and what follows within FOLD_INTERVAL_S is told together.
+"""
+
+from collections.abc import Iterator
+from queue import Empty, Queue
+from time import monotonic
+
+from rede_p2p.cli import texts
+from rede_p2p.events import Event, FilesServed, PeerJoined, PeerLeft
+
+FOLD_INTERVAL_S = 1.0  # between two times that such events are told
+MAX_LINES_OF_A_KIND = 3  # at one time; of more events, one line tells how many
+
+_FOLDED = (FilesServed, PeerJoined, PeerLeft)
+
+
+class Notices:
+    """The events that are not told yet; ``folds``: many of one kind are told in one line."""
+
+    def __init__(self, *, folds: bool) -> None:
+        self._folds = folds
+        self._posted: Queue[Event] = Queue()
+        # Both are changed by the main thread only.
+        self._held: list[Event] = []  # to be told together
+        self._told_at = -FOLD_INTERVAL_S
+
+    def post(self, event: Event) -> None:
+        """Queue an event; any thread may call this."""
+        self._posted.put(event)
+
+    def any_left(self) -> bool:
+        """Tell whether there is something to take, now or soon; any thread may call this."""
+        return bool(self._held) or not self._posted.empty()
+
+    def take(self, timeout: float = 0.0, *, at_once: bool = False) -> Iterator[str]:
+        """Yield a line for each event that is due, or ``at_once`` for all that there are.
+
+        Waits ``timeout`` seconds for the first.
+        """
+        try:
+            while True:
+                event = self._posted.get(timeout=timeout)
+                timeout = 0.0
+                if self._folds and isinstance(event, _FOLDED):
+                    self._held.append(event)
+                else:
+                    yield texts.describe(event)
+        except Empty:
+            now = monotonic()
+            if self._held and (at_once or now - self._told_at >= FOLD_INTERVAL_S):
+                held, self._held, self._told_at = self._held, [], now
+                yield from fold(held)
+
+
+def fold(events: list[Event]) -> Iterator[str]:
+    """Yield a line for each of some events; of very many of one kind, one for them all."""
+    many = {kind for kind in _FOLDED if _count(events, kind) > MAX_LINES_OF_A_KIND}
+    for event in events:
+        kind = type(event)
+        if kind not in many:
+            yield texts.describe(event)
+    served = [event for event in events if isinstance(event, FilesServed)]
+    if FilesServed in many:
+        yield texts.served(served)
+    for kind in (PeerJoined, PeerLeft):
+        if kind in many:
+            yield texts.moved(kind, _count(events, kind))
+
+
+def _count(events: list[Event], kind: type) -> int:
+    return sum(isinstance(event, kind) for event in events)

@@ -1,0 +1,84 @@
+"""What other threads tell, and how much of one kind at once is folded into one line."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+
+import pytest
+
+from rede_p2p.cli import notices
+from rede_p2p.cli.notices import Notices, fold
+from rede_p2p.errors import Address
+from rede_p2p.events import FilesServed, InternalError, PeerJoined, PeerLeft
+
+
+def served(last, name="aula.iso", files=1, size=1024):
+    return FilesServed(name, files, size, f"10.0.0.{last}")
+
+
+def test_each_event_is_a_line_in_its_order_where_nothing_is_folded():
+    queue = Notices(folds=False)
+    for last in range(9):
+        queue.post(served(last))
+    assert [line.split()[0] for line in queue.take()] == [f"10.0.0.{n}" for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("events", "lines"),
+    [
+        ([served(1)], ["10.0.0.1 baixou aula.iso (1,0 KiB)"]),
+        ([served(n) for n in range(12)], ["12 peers baixaram aula.iso (12,0 KiB)"]),
+        ([served(1, f"{n}.txt") for n in range(4)], ["10.0.0.1 baixou 4 arquivos (4,0 KiB)"]),
+        ([served(n, files=2) for n in range(4)], ["4 peers baixaram 8 arquivos (4,0 KiB)"]),
+        ([PeerJoined(Address("10.0.0.1", n)) for n in range(5)], ["entraram 5 peers"]),
+        (
+            [*(PeerLeft(Address("10.0.0.1", n)) for n in range(5)), served(3)],
+            ["10.0.0.3 baixou aula.iso (1,0 KiB)", "saíram 5 peers"],
+        ),
+    ],
+)
+def test_very_many_of_one_kind_are_one_line(events, lines):
+    assert list(fold(events)) == lines
+
+
+def test_the_first_is_told_at_once_and_the_next_ones_together(monkeypatch):
+    now = [50.0]
+    monkeypatch.setattr(notices, "monotonic", lambda: now[0])
+    queue = Notices(folds=True)
+    queue.post(served(1))
+    assert len(list(queue.take())) == 1 and not queue.any_left()
+    for last in range(2, 9):
+        queue.post(served(last))
+    assert list(queue.take()) == [] and queue.any_left()
+    now[0] += notices.FOLD_INTERVAL_S
+    assert list(queue.take()) == ["7 peers baixaram aula.iso (7,0 KiB)"]
+    assert not queue.any_left()
+
+
+def test_what_is_held_is_told_when_all_is_asked_for():
+    queue = Notices(folds=True)
+    for last in (1, 2):
+        queue.post(served(last))
+        told = list(queue.take(at_once=last == 2))
+        assert told == [f"10.0.0.{last} baixou aula.iso (1,0 KiB)"]
+
+
+def test_other_events_are_never_held():
+    queue = Notices(folds=True)
+    for _ in range(5):
+        queue.post(InternalError(ValueError("x")))
+    assert len(list(queue.take())) == 5
+
+
+def test_one_who_waits_for_an_event_gets_it_when_it_comes():
+    queue, taken = Notices(folds=True), Event()
+
+    def take():
+        assert len(list(queue.take(timeout=60.0))) == 1
+        taken.set()
+
+    thread = Thread(target=take)
+    thread.start()
+    queue.post(served(1))
+    assert taken.wait(20)
+    thread.join()
