@@ -208,7 +208,7 @@ ShareKind = Literal["in-folder", "no-line", "taken", "unlisted"]
 class NoSuchFileError(RedeError):
     """None of the peers asked shares that name; ``where`` names them, empty for all peers.
 
-    ``near`` is the name of a peer that may have been meant, or empty.
+    ``near`` is the name of a file that they do share, or of a peer, and that may be meant.
     """
 
     status = 5
@@ -258,10 +258,14 @@ class DiskError(RedeError):
 
 @dataclass(eq=False)
 class ShareListError(RedeError):
-    """The share list cannot be changed as asked; ``kind`` says what is wrong with ``text``."""
+    """The share list cannot be changed as asked; ``kind`` says what is wrong with ``text``.
+
+    ``near`` is a name of the list that may be meant.
+    """
 
     kind: ShareKind
     text: str
+    near: str = ""
 
     @property
     def status(self) -> int:  # type: ignore[override]

@@ -14,7 +14,7 @@ from rede_p2p.cli import get_to_output, listing, manual, options, peer_names, sh
 from rede_p2p.cli.get_command import fact_of, reporter
 from rede_p2p.cli.listing import View
 from rede_p2p.cli.session import Session, expect, listed
-from rede_p2p.cli.shell import Command
+from rede_p2p.cli.shell import ALIASES, Command, suggestion
 from rede_p2p.cli.terminal import Tone
 from rede_p2p.content import safe_names, torrent
 from rede_p2p.content.merkle import Content
@@ -135,9 +135,12 @@ def _tones(session: Session, roots: Sequence[bytes | None]) -> list[Tone]:
 def make_torrent(session: Session, command: Command) -> None:
     """Write the .torrent of a shared file to the download folder."""
     expect(command, 1, "torrent")
-    typed = command.words[0]
-    name = next(iter(safe_names.matching(typed, [s.name for s in session.shares.shares()])), typed)
-    share, root = session.shares.wait_hashed(name, lambda *_: None)
+    typed, names = command.words[0], [share.name for share in session.shares.shares()]
+    name = next(iter(safe_names.matching(typed, names)), typed)
+    try:
+        share, root = session.shares.wait_hashed(name, lambda *_: None)
+    except errors.NoSuchFileError as error:
+        raise replace(error, near=safe_names.nearest(name, names)) from None
     content = Content(root, share.state.size)
     layer = session.context.hash_cache.layer(share.path, content)
     if layer is None:
@@ -235,8 +238,11 @@ def wait(session: Session, command: Command) -> None:
 
 def show_help(session: Session, command: Command) -> None:
     """Show the commands, or the forms of one command."""
-    about = command.words[0] if command.words else ""
+    about = command.words[0].casefold() if command.words else ""
+    about = ALIASES.get(about, about)
     rows = [row for row in manual.COMMANDS if about in ("", row[0].split()[0])]
+    if not rows and (near := suggestion(about, frozenset(COMMANDS))):
+        raise errors.UnknownCommandError(command.words[0], near)
     if not rows:
         raise BadUsageError("ajuda", about)
     facts = [{"command": usage, "does": does, "example": example} for usage, does, example in rows]

@@ -139,7 +139,7 @@ SHARE: dict[ShareKind, str] = {
     "no-line": "não cabe em uma linha da lista (quebra de linha, aspas, ou bytes que não são "
     "UTF-8): {}",
     "taken": "o nome {} já é de outro arquivo: use compartilhar <CAMINHO> <NOME>, ou antes remover",
-    "unlisted": "não há {} na lista: veja os nomes com meus",
+    "unlisted": "não há {} na lista: {}",
 }
 
 
@@ -154,10 +154,10 @@ def _request(error: RedeError) -> str:
         case errors.BadUsageError(kind, text):
             return USAGE[kind].format(text)
         case errors.UnknownCommandError(word, suggestion):
-            hint = f"você quis dizer {suggestion}?" if suggestion else "digite ajuda"
+            hint = _meant(suggestion) or "digite ajuda"
             return f"não conheço o comando “{word}”: {hint}"
         case errors.UnknownPeerError(name, near):
-            hint = f"quis dizer {near}?" if near else "veja os nomes com peers, ou diga IP e porta"
+            hint = _meant(near) or "veja os nomes com peers, ou diga IP e porta"
             return f"nenhum peer se chama “{name}”: {hint}"
         case errors.UnknownMachineError(name, reason):
             return MACHINE[reason].format(name)
@@ -165,7 +165,7 @@ def _request(error: RedeError) -> str:
             where = ip if port is None else errors.Address(ip, port)
             return f"{where} não está na lista do tracker: veja os endereços com peers"
         case errors.NoSuchFileError(name, where, near):
-            hint = f"quis dizer o peer {near}?" if near else "veja os nomes com ls"
+            hint = _meant(near) or "veja os nomes com ls"
             return f"ninguém em {where or 'toda a rede'} compartilha {name}: {hint}"
         case errors.UnsafeNameError(name, kind):
             return f"o nome “{name}” não é seguro e foi recusado: {UNSAFE[kind]}"
@@ -213,6 +213,10 @@ def _other_side(error: RedeError) -> str:
     return ""
 
 
+def _meant(name: str) -> str:
+    return f"você quis dizer {name}?" if name else ""
+
+
 def _no_tracker(address: errors.Address, cause: RedeError) -> str:
     reason = describe_error(cause)
     match cause:
@@ -233,8 +237,8 @@ def _result(error: RedeError) -> str:
     match error:
         case errors.PortUnavailableError(address, reason):
             return PORT[reason].format(address)
-        case errors.ShareListError(kind, text):
-            return SHARE[kind].format(text)
+        case errors.ShareListError(kind, text, near):
+            return SHARE[kind].format(text, _meant(near) or "veja os nomes com meus")
         case errors.DiskError(path, kind, detail):
             return DISK[kind].format(short(path), detail)
         case errors.IncompleteError(name, have, size, cause):

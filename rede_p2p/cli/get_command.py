@@ -162,7 +162,7 @@ def _find_beside(session: Session, names: list[str]) -> Choice:
     if not isinstance(near, str):
         return near
     if none is not None:
-        raise replace(none, near=near)
+        raise replace(none, near=near or none.near)
     if near:
         found.failed[0] = (names[0], errors.NoSuchFileError(names[0], "", near))
     return found, False
@@ -194,7 +194,8 @@ def _find_anywhere(session: Session, names: list[str]) -> resolve.Selection:
         own = [Address(m.ip, m.port) for m in session.client.roster().members if m.you]
         meant = safe_names.matching(name, contents)
         if not meant:
-            found.failed.append((name, errors.NoSuchFileError(name, "")))
+            near = _nearest(session, name)
+            found.failed.append((name, errors.NoSuchFileError(name, "", near)))
         for shared in meant:
             # A content that no other peer has comes from this one.
             holders = {content: _holders(session, content) or own for content in contents[shared]}
@@ -209,6 +210,16 @@ def _find_anywhere(session: Session, names: list[str]) -> resolve.Selection:
     if not found.requests:
         raise found.failed[0][1]
     return found
+
+
+def _nearest(session: Session, name: str) -> str:
+    """Return the name of the network that a mistyped one is most like, "" where there is none."""
+    if any(mark in name for mark in "*?[/"):
+        return ""
+    with suppress(RedeError):
+        names = {result.name for result in session.client.search("")}
+        return safe_names.nearest(name, names)
+    return ""
 
 
 def _holders(session: Session, content: Content) -> list[Address]:

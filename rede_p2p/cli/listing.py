@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rede_p2p.cli import texts
+from rede_p2p.content.safe_names import nearest
 from rede_p2p.download import resolve
 from rede_p2p.errors import BadUsageError, NoSuchFileError
 
@@ -71,5 +72,6 @@ def chosen(masks: Sequence[str], names: Collection[str], where: str) -> set[str]
     found = {mask: resolve.names_meant(mask, names) for mask in masks}
     for mask, meant in found.items():
         if not meant:
-            raise NoSuchFileError(mask, where)
+            near = "" if is_mask(mask) else nearest(mask, names)
+            raise NoSuchFileError(mask, where, near)
     return {name for meant in found.values() for name in meant}

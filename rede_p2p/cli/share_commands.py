@@ -1,6 +1,7 @@
 """The commands about what this peer shares: ``compartilhar``, ``remover``, ``meus``."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from rede_p2p.cli import texts
@@ -9,7 +10,8 @@ from rede_p2p.cli.session import Session, expect
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import Tone
 from rede_p2p.content.on_windows import short
-from rede_p2p.errors import BadUsageError, DiskError
+from rede_p2p.content.safe_names import nearest
+from rede_p2p.errors import BadUsageError, DiskError, ShareListError
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.upload import list_editor
 from rede_p2p.upload.shared_files import Share
@@ -50,7 +52,12 @@ def _is_of(name: str, share: Share) -> bool:
 def remove(session: Session, command: Command) -> None:
     """Share a name no more; the file stays where it is."""
     expect(command, 1, "remover")
-    for name in session.shares.remove(command.words[0]):
+    try:
+        removed = session.shares.remove(command.words[0])
+    except ShareListError as error:
+        names = (share.name for share in session.shares.shares())
+        raise replace(error, near=nearest(error.text, names)) from None
+    for name in removed:
         kept = "não está mais na lista; o que há no disco fica como está"
         session.terminal.data(f"{name}: {kept}", {"name": name, "removed": True})
 

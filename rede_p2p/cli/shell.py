@@ -61,10 +61,14 @@ def parse(line: str, known: frozenset[str], *, windows: bool = os.name == "nt") 
     return commands
 
 
+def suggestion(word: str, known: frozenset[str]) -> str:
+    """Return the command or alias that a mistyped word is most like, "" where it is like none."""
+    return next(iter(difflib.get_close_matches(word, [*known, *ALIASES], n=1, cutoff=0.5)), "")
+
+
 def _command(words: list[str], known: frozenset[str], *, background: bool) -> Command:
     word = words[0].casefold()
     name = ALIASES.get(word, word)
     if name not in known:
-        near = difflib.get_close_matches(word, [*known, *ALIASES], n=1, cutoff=0.5)
-        raise UnknownCommandError(words[0], near[0] if near else "")
+        raise UnknownCommandError(words[0], suggestion(word, known))
     return Command(name, tuple(words[1:]), background)

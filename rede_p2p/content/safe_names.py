@@ -5,12 +5,13 @@ both ends. ``windows_fault`` finds what Windows and FAT cannot hold; ``check_wri
 for a receiver with such a disk.
 """
 
+import difflib
 import errno
 import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from rede_p2p.content import disk
@@ -20,6 +21,8 @@ MAX_PART_BYTES = 255  # bytes of UTF-8 in one part: what ext4, APFS and NTFS tak
 MAX_NAME_BYTES = 1024  # bytes of UTF-8 in all, for a name inside a shared folder
 MAX_PEER_NAME_BYTES = 64
 PARTIAL_SUFFIX = ".parte"
+MAX_COMPARED_NAMES = 1000  # with what was mistyped, and the characters of each
+MAX_COMPARED_CHARS = 60
 
 _DRIVE = re.compile("[a-z]:", re.IGNORECASE)
 _NOT_ON_WINDOWS = re.compile('[<>:"|?*]')
@@ -144,6 +147,21 @@ def peer_name(text: str) -> str:
     plain = unicodedata.normalize("NFKC", name).casefold()
     numbers = all(map(_NUMBER.fullmatch, plain.split(".")))
     return "" if numbers or _NO_PEER_NAME.search(plain) else name
+
+
+def nearest(typed: str, names: Iterable[str]) -> str:
+    """Return the name that a mistyped one is most like; "" where it is like none.
+
+    Of very many names, those that begin otherwise are left out: strangers may have given them.
+    """
+
+    def form(name: str) -> str:
+        return normal_form(name[:MAX_COMPARED_CHARS]).casefold()
+
+    word = form(typed)
+    forms = {form(name): name for name in names}
+    compared = sorted(forms, key=lambda other: other[:2] != word[:2])[:MAX_COMPARED_NAMES]
+    return next((forms[near] for near in difflib.get_close_matches(word, compared, 1)), "")
 
 
 def is_safe(name: str) -> bool:

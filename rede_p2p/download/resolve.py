@@ -109,7 +109,8 @@ def _match(
         names, empty_ones = names_meant(pattern, shared), names_meant(pattern, empty)
         folders.update(dict.fromkeys(empty_ones))
         if not names and not empty_ones:
-            failed.append((pattern, errors.NoSuchFileError(pattern, _places(peers))))
+            near = "" if _is_pattern(pattern) else safe_names.nearest(pattern, shared)
+            failed.append((pattern, errors.NoSuchFileError(pattern, _places(peers), near)))
         meant.update(dict.fromkeys(names))
     together = " ".join(patterns)
     if failed and len(patterns) > 1 and safe_names.matching(together, shared):

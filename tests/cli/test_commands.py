@@ -189,3 +189,7 @@ def test_help_is_of_every_command_or_of_one(rede):
     assert {line.split()[0] for line in every} == {*COMMANDS, "quit"}
     one = rede.run("ajuda get").out.splitlines()[1:]
     assert one == [line for line in every if line.startswith("get ")]
+    assert rede.run("ajuda BAIXAR").out.splitlines()[1:] == one
+    assert rede.run("ajuda gett").err.splitlines()[-1] == (
+        "não conheço o comando “gett”: você quis dizer get?"
+    )

@@ -97,3 +97,28 @@ def test_a_name_alone_is_looked_for_in_the_whole_network(rede):
     assert result.status == 5
     assert (rede.downloads / "minha foto.png").read_bytes() == b"png"
     assert rede.run("get nada").status == 5
+
+
+def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(rede):
+    source = rede.source({"Aula 1.pdf": b"1", "aula 22.pdf": b"2", "foto.png": b"3"})
+    at = source.address.ip
+    for command, near in (
+        (f"get {at} 'aula 1.pfd'", "Aula 1.pdf"),
+        (f"get {at} {source.address.port} foto", "foto.png"),
+        (f"get {at} fotto.png foto.png", "foto.png"),
+        (f"ls {at} {source.address.port} aula22.pdf", "aula 22.pdf"),
+    ):
+        result = rede.run(command)
+        assert result.status == 5 and result.err.splitlines()[-1].endswith(
+            f"você quis dizer {near}?"
+        )
+    for name in ("xyzzy", "'f*.jpg'", "pasta/"):
+        assert rede.run(f"get {at} {name}").err.endswith("veja os nomes com ls\n")
+
+    def menu(session):
+        eventually(lambda: session.client.search("foto"))
+        with pytest.raises(NoSuchFileError) as caught:
+            get(session, Command("get", ("fotto.png",)))
+        assert (caught.value.where, caught.value.near) == ("", "foto.png")
+
+    rede.be(menu, files={"foto.png": b"png"})

@@ -201,11 +201,11 @@ def test_a_row_that_no_table_had_is_told(rede, line, kind, text):
 @pytest.mark.parametrize(
     ("line", "status", "hint"),
     [
-        ("ls anna", 2, "nenhum peer se chama “anna”: quis dizer ana?"),
+        ("ls anna", 2, "nenhum peer se chama “anna”: você quis dizer ana?"),
         ("ls prof-pc", 2, "nenhum peer se chama “prof-pc”: veja os nomes com peers"),
         ("ls 'uma frase'", 2, "nenhum peer se chama “uma frase”: veja os nomes com peers"),
-        ("get anna a.txt", 5, "compartilha anna: quis dizer o peer ana?"),
-        ("get anna z.txt", 5, "compartilha anna: quis dizer o peer ana?"),
+        ("get anna a.txt", 5, "compartilha anna: você quis dizer ana?"),
+        ("get anna z.txt", 5, "compartilha anna: você quis dizer ana?"),
         ("get 'b c' z.txt", 5, "compartilha b c: veja os nomes com ls"),
         ("get ana", 2, "use: get"),
         ("get ANA:5455", 2, "use: get"),

@@ -157,6 +157,14 @@ def test_ones_own_shares_are_shown_with_what_others_took_of_them(rede, capsys):
     assert json.loads(lines[3]) == {"name": "a.txt", "size": 4, "ready": True, "sent": 12}
 
 
+def test_a_mistyped_name_of_ones_own_is_answered_with_the_one_that_may_be_meant(rede):
+    files = {"minha foto.png": b"a"}
+    assert rede.run("remover 'minha fotos.png'", files=files).err.splitlines()[-1] == (
+        "não há minha fotos.png na lista: você quis dizer minha foto.png?"
+    )
+    assert "você quis dizer minha foto.png?" in rede.run("torrent foto.png", files=files).err
+
+
 def test_a_line_whose_file_is_gone_is_shown_after_the_others_until_it_is_removed(rede, capsys):
     files = {"aula10.txt": b"a", "Aula2.txt": b"b", "sumiu.txt": b"c"}
 

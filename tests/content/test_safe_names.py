@@ -247,6 +247,29 @@ def test_a_disk_that_refuses_a_name_is_told_by_the_trial(
     assert (caught.value.kind, caught.value.detail) == (kind, text)
 
 
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("aula1.pdf", "Aula 1.pdf"),
+        ("ALUA 1.PDF", "Aula 1.pdf"),
+        ("ac\u0327ao.txt", "ação.txt"),
+        ("foto/foto.png", "fotos/foto.png"),
+        ("zzz", ""),
+        ("", ""),
+        ("a" * 100_000, ""),
+    ],
+)
+def test_the_nearest_name_is_the_one_that_may_be_meant(typed, near):
+    names = ["Aula 1.pdf", "aula 20.pdf", "ação.txt", "fotos/foto.png", "b" * 255]
+    assert safe_names.nearest(typed, names) == near
+    assert safe_names.nearest(typed, []) == ""
+
+
+def test_among_very_many_names_one_that_begins_as_it_was_typed_is_found():
+    names = [f"outro {n}" for n in range(10_000)]
+    assert safe_names.nearest("aulla.pdf", [*names, "aula.pdf"]) == "aula.pdf"
+
+
 def test_a_disk_that_cannot_be_tried_is_left_to_who_writes(tmp_path):
     """A folder that may not be written has a sentence of its own."""
     (tmp_path / "file").write_bytes(b"")
