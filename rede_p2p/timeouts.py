@@ -20,8 +20,10 @@ class Timeouts:
     web_idle_s: float = 15.0  # before a browser's connection that asks nothing is closed
     accept_pause_s: float = 0.1  # before accepting again when no descriptor is left
 
-    # Finding a tracker by UDP, and a machine by its name.
+    # Finding a tracker by UDP, a machine by its name, and what Tab offers.
     name_s: float = 3.0  # for the system to tell the address of a name
+    completion_s: float = 0.2  # for what Tab offers; what comes later is there at the next Tab
+    completion_cache_s: float = 5.0  # before it is asked anew
     discovery_try_s: float = 0.4  # for one answer from the network
     local_discovery_try_s: float = 0.05  # for one answer from this machine, which takes under 1 ms
     take_over_interval_s: float = 5.0  # between two attempts to answer in place of a tracker gone

@@ -214,6 +214,7 @@ class Programs:
             "HOME": str(home),
             "XDG_CACHE_HOME": str(home / "cache"),
             "REDE_NOME": "",
+            "XDG_STATE_HOME": str(home / "state"),
         }
 
     def tracker(self, *words: str, first_port: int | None = None) -> Program:

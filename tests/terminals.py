@@ -55,6 +55,11 @@ class Terminal:
             self.raw += some
             self._stream.feed(some)
 
+    def resize(self, columns: int) -> None:
+        """Make the terminal wider or narrower; what stands on it is cut, as xterm does."""
+        self._screen.resize(ROWS, columns)
+        self._child.setwinsize(ROWS, columns)
+
     def screen(self) -> str:
         """Return the lines that are not blank."""
         return "\n".join(line.rstrip() for line in self._screen.display if line.strip())
@@ -88,7 +93,7 @@ class Terminal:
         start = len(self.raw)
         self.press(line + "\r")
         self.until(lambda: self._since(start).count(PROMPT), within)
-        return self._since(start).removesuffix(PROMPT).decode().partition("\n")[2]
+        return self._since(start).removesuffix(PROMPT).decode(errors="replace").partition("\n")[2]
 
     def _since(self, start: int) -> bytes:
         plain = ESCAPES.sub(b"", self.raw[start:]).replace(b"\r\n", b"\n")

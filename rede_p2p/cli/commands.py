@@ -241,7 +241,7 @@ def show_help(session: Session, command: Command) -> None:
     about = command.words[0].casefold() if command.words else ""
     about = ALIASES.get(about, about)
     rows = [row for row in manual.COMMANDS if about in ("", row[0].split()[0])]
-    if not rows and (near := suggestion(about, frozenset(COMMANDS))):
+    if not rows and (near := suggestion(about, frozenset(COMMANDS), 0.75)):
         raise errors.UnknownCommandError(command.words[0], near)
     if not rows:
         raise BadUsageError("ajuda", about)

@@ -13,7 +13,10 @@ from pathlib import Path
 from threading import Thread
 
 from rede_p2p.cli import shell, texts
+from rede_p2p.cli.asking import Asking
 from rede_p2p.cli.awake import Awake, moves
+from rede_p2p.cli.completion import Completer
+from rede_p2p.cli.history import History, default_path
 from rede_p2p.cli.installation import typed
 from rede_p2p.cli.options import PeerOptions, TrackerOptions, from_environment
 from rede_p2p.cli.session import Session
@@ -157,6 +160,8 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
     transfers = Transfers(context, terminal.post)
     stack.callback(transfers.close)
     stack.callback(Awake(moves(transfers, peer.slots), peer.timeouts).close)
+    asking = Asking(peer.timeouts)
+    stack.callback(asking.close)
     # The client ends first, so that no transfer waits for the answer of a silent tracker.
     stack.callback(client.close)
     peer.seeds.watch(client.entries_changed)
@@ -167,7 +172,12 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
     elif chosen.script is None and terminal.interactive:
         hint = "; digite ajuda para ver os comandos"
     terminal.note(f"minha porta pública é {client.port}{hint}")
-    return Session(terminal, client, context, transfers, peer.shares, peer.slots, peer.own_ip)
+    session = Session(terminal, client, context, transfers, peer.shares, peer.slots, peer.own_ip)
+    if terminal.prompt is not None and chosen.script is None and not chosen.serve:
+        history = History(default_path())
+        complete = Completer(session, asking).complete
+        terminal.prompt.assist(complete, history.append, history.load())
+    return session
 
 
 def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack) -> TrackerClient:

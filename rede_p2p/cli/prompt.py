@@ -14,14 +14,15 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
-from rede_p2p.cli import streams
+from rede_p2p.cli import streams, texts
 
 try:
     import readline
@@ -31,6 +32,7 @@ except ModuleNotFoundError:  # Windows
 # What takes the lines to show, and what tells, in any thread, whether some are left for later.
 Above = tuple[Callable[[], Iterator[str]], Callable[[], bool]]
 PROMPT = "rede> "
+MAX_MATCHES_SHOWN = 100  # of what Tab offers
 NUDGE_INTERVAL_S = 0.05  # seconds between two attempts to wake the main thread
 LATER_S = 1.2  # seconds until it is woken once more: some lines are told together, after 1 s
 _WAKE = getattr(signal, "SIGUSR1", None)
@@ -53,6 +55,25 @@ def end_on_signals(prompt: "Prompt | None") -> None:
             signal.signal(number, end if prompt is None else prompt.on_signal)
 
 
+def _columns() -> int:
+    """Return how wide the terminal is now."""
+    columns = 0
+    with suppress(OSError):  # it has vanished
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    return columns or 80
+
+
+@dataclass(frozen=True)
+class Match:
+    """What Tab offers: the text that takes the place of the typed one, and what a list shows."""
+
+    text: str
+    shown: str
+
+
+Complete = Callable[[str, int], list[Match]]
+
+
 class Prompt:
     """The prompt of a terminal; ``above``: what shows lines above it, None where nothing may."""
 
@@ -67,6 +88,9 @@ class Prompt:
         self._typed = ""  # the text on the line when Ctrl-C was raised
         self._handled = False  # a handler has run where an exception is not lost
         self._ending = 0  # the signal that ends the program
+        self._complete: Complete = lambda _line, _begin: []
+        self._keep: Callable[[str], None] = lambda _line: None
+        self._matches: list[Match] = []  # what Tab offers now
         self._pipe: int | None = None  # a byte written here makes the nudging thread look
         if readline is not None and _WAKE is not None:
             signals, self._pipe = os.pipe()
@@ -81,6 +105,50 @@ class Prompt:
                 target=self._nudge, args=(signals, _WAKE), name="nudge", daemon=True
             ).start()
 
+    def assist(
+        self, complete: Complete, keep: Callable[[str], None], before: Iterable[str]
+    ) -> None:
+        """Where there is a readline, complete words, and keep the typed lines.
+
+        ``complete`` returns what may stand from an index on, where the typed line ends; ``keep``
+        gets each typed line, and ``before`` are those of before.
+        """
+        if readline is None:
+            return
+        self._complete, self._keep = complete, keep
+        for line in before:
+            readline.add_history(line)
+        readline.set_completer(self._match)
+        readline.set_completer_delims(" \t;&")
+        readline.set_completion_display_matches_hook(self._show_matches)
+        if "libedit" in (readline.__doc__ or ""):  # macOS
+            readline.parse_and_bind("bind ^I rl_complete")
+        else:
+            readline.parse_and_bind("tab: complete")
+            readline.parse_and_bind("set show-all-if-ambiguous on")
+
+    def _match(self, _text: str, state: int) -> str | None:
+        """Return the match of that number for the word under the cursor; readline's completer."""
+        if state == 0:
+            line = readline.get_line_buffer()[: readline.get_endidx()]
+            self._matches = self._complete(line, readline.get_begidx())
+        return self._matches[state].text if state < len(self._matches) else None
+
+    def _show_matches(self, *_: object) -> None:
+        """Show what Tab offers in columns, and the prompt again below; readline's hook."""
+        columns, line = _columns(), readline.get_line_buffer()
+        shown = [match.shown for match in self._matches[:MAX_MATCHES_SHOWN]]
+        width = min(max(map(cell_len, shown), default=0) + 2, columns)
+        per_row = columns // width
+        rows = [shown[at : at + per_row] for at in range(0, len(shown), per_row)]
+        lines = ["".join(set_cell_size(one, width) for one in row).rstrip() for row in rows]
+        if more := len(self._matches) - len(shown):
+            lines.append(texts.more(more))
+        after = cell_len(line[readline.get_endidx() :])
+        back = f"\x1b[{after}D" if after else ""
+        sys.stdout.write("".join(f"\n{one}" for one in lines) + f"\n{PROMPT}{line}{back}")
+        sys.stdout.flush()
+
     def ask(self) -> str | None:
         """Return the next line that the person types, or None at the end of the input.
 
@@ -92,6 +160,7 @@ class Prompt:
             line = input(PROMPT)
             if self._interrupted:  # it came before Enter
                 raise KeyboardInterrupt
+            self._keep(line)
             return line
         except EOFError:
             sys.stdout.write("\n")
@@ -164,10 +233,7 @@ class Prompt:
         """
         if not self._drawn or self._take_lines is None:
             return
-        columns = 0
-        with suppress(OSError):  # the terminal has vanished
-            columns = os.get_terminal_size(sys.stdout.fileno()).columns
-        columns = columns or 80
+        columns = _columns()
         if cell_len(PROMPT + readline.get_line_buffer()) >= columns:
             return
         lines = list(self._take_lines())

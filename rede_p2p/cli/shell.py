@@ -61,9 +61,9 @@ def parse(line: str, known: frozenset[str], *, windows: bool = os.name == "nt") 
     return commands
 
 
-def suggestion(word: str, known: frozenset[str]) -> str:
+def suggestion(word: str, known: frozenset[str], likeness: float = 0.5) -> str:
     """Return the command or alias that a mistyped word is most like, "" where it is like none."""
-    return next(iter(difflib.get_close_matches(word, [*known, *ALIASES], n=1, cutoff=0.5)), "")
+    return next(iter(difflib.get_close_matches(word, [*known, *ALIASES], 1, likeness)), "")
 
 
 def _command(words: list[str], known: frozenset[str], *, background: bool) -> Command:

@@ -42,18 +42,19 @@ MAX_DRAWN_ROWS = 100  # of a table; of the others, a terminal shows only how man
 REFRESH_INTERVAL_S = 0.1  # seconds between two states of a bar
 DUMB_REFRESH_INTERVAL_S = 5.0  # seconds between two lines where no bar can be drawn
 IDLE_REFRESH_INTERVAL_S = 1.0  # seconds between two looks at a download without a bar
+MIN_PADDED_WIDTH = 60  # cells of a terminal in whose tables the cells have blanks beside them
 Tone = Literal["", "ready", "hashing", "mine", "gone"]
 COLOURS = {"": "", "ready": "green", "hashing": "yellow", "mine": "cyan", "gone": "red"}
 _CTRL_Z = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 
-def _widths(lines: Sequence[Sequence[str]], width: int, whole: int = 0) -> list[int]:
+def _widths(lines: Sequence[Sequence[str]], width: int, padding: int, whole: int = 0) -> list[int]:
     """Return how many cells each column gets in a table of ``width`` cells with its borders.
 
     The widest column gives way first; a word of a header, or the first ``whole`` ones, last.
     """
     columns = list(zip(*lines, strict=True))
-    left = width - 3 * len(columns) - 1
+    left = width - (1 + 2 * padding) * len(columns) - 1
     widths = [min(max(map(cell_len, column)), max(left, 1)) for column in columns]
     least = [max(map(cell_len, [*column[0].split(), " "])) for column in columns]
     least[:whole] = widths[:whole]
@@ -93,8 +94,6 @@ class Terminal:
 
     def __init__(self) -> None:
         _set_encodings()
-        self._out = Console(highlight=False, markup=False, emoji=False)
-        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.as_json = False  # show data and errors as JSON objects, one a line
         self.quiet = False  # show errors alone of what is not data
         self._told: RedeError | InternalError | None = None  # its objects are written
@@ -109,11 +108,21 @@ class Terminal:
         self._notices = Notices(folds=self._err.is_terminal)
         moves = self._err.is_terminal and not self._err.is_dumb_terminal  # its cursor
         above = (self._take_events, self._notices.any_left) if moves else None
-        self._prompt = Prompt(above, moves and not self._err.no_color) if self.interactive else None
+        self.prompt = Prompt(above, moves and not self._err.no_color) if self.interactive else None
+
+    # A console for each write: the rest of one that Ctrl-C interrupted would be in the next.
+
+    @property
+    def _out(self) -> Console:
+        return Console(highlight=False, markup=False, emoji=False)
+
+    @property
+    def _err(self) -> Console:
+        return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     def catch_bugs_and_signals(self) -> None:
         """Show what nobody catches, in any thread, as one line; end in good order when told to."""
-        end_on_signals(self._prompt)
+        end_on_signals(self.prompt)
         sys.excepthook = lambda _kind, error, _trace: self.complain(InternalError(error))
         threading.excepthook = lambda args: self.post(InternalError(args.exc_value or SystemExit()))
 
@@ -122,8 +131,8 @@ class Terminal:
         if self.quiet and not is_trouble(event):
             return
         self._notices.post(event)
-        if self._prompt is not None:
-            self._prompt.wake()
+        if self.prompt is not None:
+            self.prompt.wake()
 
     def show_events(self, timeout: float = 0.0, *, at_once: bool = False) -> None:
         """Show the events that are due, or all; wait ``timeout`` seconds for the first."""
@@ -181,8 +190,11 @@ class Terminal:
         if not self.draws:
             self._pages(map("\t".join, cells))
             return
-        table = Table(box=box.ASCII if self._ascii_only else box.HEAVY_HEAD)
-        for column, width in zip(cells[0], _widths(cells, self._out.width, whole), strict=True):
+        padding = int(self._out.width >= MIN_PADDED_WIDTH)
+        lines = box.ASCII if self._ascii_only else box.HEAVY_HEAD
+        table = Table(box=lines, padding=(0, padding))
+        widths = _widths(cells, self._out.width, padding, whole)
+        for column, width in zip(cells[0], widths, strict=True):
             table.add_column(Text(column), overflow="fold", width=width)
         for row, tone in zip(cells[1:], chain(tones, repeat("")), strict=False):
             table.add_row(Text(row[0], COLOURS[tone]), *map(Text, row[1:]))
@@ -233,27 +245,38 @@ class Terminal:
                 raise loss
 
     def watch(self, transfer: "Transfer") -> bool:
-        """Show bars until a transfer ends; return False if Ctrl-Z was pressed before."""
-        ctrl_z, now = threading.Event(), transfer.progress()
-        bars = BarLines(transfer.names, now, monotonic())
-        kept_shown = done = False
+        """Show bars until a transfer ends; return False if Ctrl-Z was pressed before.
+
+        Raises KeyboardInterrupt at Ctrl-C, but never in the middle of a bar.
+        """
+        pressed: set[int] = set()  # the signals of the keys
+        draws = self.draws and self._err.is_terminal and not (self.as_json or self.quiet)
+        keys = [signal.SIGINT] if draws else []
+        keys += [_CTRL_Z] if self.interactive and _CTRL_Z is not None else []
         with ExitStack() as stack:
+            for key in keys:
+                before = signal.signal(key, lambda number, _: pressed.add(number))
+                stack.callback(signal.signal, key, before)
             stack.callback(self._bars.erase)
-            draws = self.draws and self._err.is_terminal and not (self.as_json or self.quiet)
-            interval_s = REFRESH_INTERVAL_S if draws else IDLE_REFRESH_INTERVAL_S
-            if self.interactive and _CTRL_Z is not None:
-                before = signal.signal(_CTRL_Z, lambda *_: ctrl_z.set())
-                stack.callback(signal.signal, _CTRL_Z, before)
-            while not done and not ctrl_z.is_set():
-                done = bool(wait([transfer.results], timeout=interval_s).done)
-                now = transfer.progress()  # also when it is done: it may have been quick
-                if now.kept and not kept_shown:
-                    kept_shown = True
-                    self.note(f"continuando de {percent(now.kept, now.size)}")
-                if draws:
-                    self._show_bars(bars.at(now, monotonic()))
-                self.show_events()
+            self._follow(transfer, pressed, draws=draws)
+        if signal.SIGINT in pressed:
+            raise KeyboardInterrupt
         return transfer.results.done()
+
+    def _follow(self, transfer: "Transfer", pressed: set[int], *, draws: bool) -> None:
+        """Show what comes until a transfer ends or a key is pressed."""
+        bars = BarLines(transfer.names, transfer.progress(), monotonic())
+        interval_s = REFRESH_INTERVAL_S if draws else IDLE_REFRESH_INTERVAL_S
+        kept_shown = done = False
+        while not done and not pressed:
+            done = bool(wait([transfer.results], timeout=interval_s).done)
+            now = transfer.progress()  # also when it is done: it may have been quick
+            if now.kept and not kept_shown:
+                kept_shown = True
+                self.note(f"continuando de {percent(now.kept, now.size)}")
+            if draws:
+                self._show_bars(bars.at(now, monotonic()))
+            self.show_events()
 
     def _show_bars(self, lines: Sequence[BarLine]) -> None:
         """Draw bars; where the cursor cannot be moved, tell the first's figures now and then."""
@@ -266,8 +289,8 @@ class Terminal:
     def ask(self) -> str | None:
         """Return the next line of the input, or None at its end; raise as ``Prompt.ask``."""
         self.show_events(at_once=True)
-        if self._prompt is not None:
-            return self._prompt.ask()
+        if self.prompt is not None:
+            return self.prompt.ask()
         with suppress(OSError):  # not open for reading, or a terminal that has vanished
             return sys.stdin.readline() or None
         return None

@@ -213,10 +213,11 @@ def moved(kind: type[Event], peers: int) -> str:
 def served(several: Sequence[events.FilesServed]) -> str:
     """Return who took what, of several in one line."""
     to = {one.to for one in several}
-    who = f"{len(to)} peers baixaram" if len(to) > 1 else f"{to.pop()} baixou"
+    who = f"{len(to)} peers baixaram" if len(to) > 1 else f"{min(to)} baixou"
     names, files = {one.name for one in several}, sum(one.files for one in several)
     one_name = len(names) == 1 and all(one.files == 1 for one in several)
     what = names.pop() if one_name else f"{files} arquivos"
+    what += f", {files} vezes" if one_name and len(to) == 1 else ""
     return f"{who} {what} ({size(sum(one.size for one in several))})"
 
 

@@ -64,7 +64,8 @@ class Machine:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *words: str, folder: Path) -> subprocess.Popen[str]:
-        environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"))
+        own = {"XDG_CACHE_HOME": str(folder / "cache"), "XDG_STATE_HOME": str(folder / "state")}
+        environment = {**os.environ, **own}
         process = subprocess.Popen(
             ["ip", "netns", "exec", self.name, *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -29,6 +29,7 @@ def test_each_event_is_a_line_in_its_order_where_nothing_is_folded():
         ([served(1)], ["10.0.0.1 baixou aula.iso (1,0 KiB)"]),
         ([served(n) for n in range(12)], ["12 peers baixaram aula.iso (12,0 KiB)"]),
         ([served(1, f"{n}.txt") for n in range(4)], ["10.0.0.1 baixou 4 arquivos (4,0 KiB)"]),
+        ([served(1) for _ in range(4)], ["10.0.0.1 baixou aula.iso, 4 vezes (4,0 KiB)"]),
         ([served(n, files=2) for n in range(4)], ["4 peers baixaram 8 arquivos (4,0 KiB)"]),
         ([PeerJoined(Address("10.0.0.1", n)) for n in range(5)], ["entraram 5 peers"]),
         (
