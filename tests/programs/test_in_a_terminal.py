@@ -191,7 +191,7 @@ def test_an_event_waits_for_the_next_prompt_while_a_long_line_is_being_typed(net
         script = f"get {net.ip} {port_of(opened)} meu.txt"
         assert net.run(script, ip=beside(net.ip)).status == 0
         opened.press("\x15peers\r")  # Ctrl-U rubs it out
-        opened.shows("┃ #")
+        opened.shows("┃ ?#")
         opened.shows("baixou meu.txt")
         opened.prompts()
         assert "um-nome-bem" not in opened.screen()

@@ -45,6 +45,7 @@ from processes import (
     private_port,
 )
 
+from rede_p2p.cli.listing import name_key
 from rede_p2p.content import merkle
 from rede_p2p.timeouts import DEFAULT
 
@@ -173,7 +174,7 @@ def test_ls_lists_what_a_peer_shares_with_sizes(standing):
     result = standing.run(f"ls {standing.ip} {standing.port_a}")
     lines = [line.split("\t") for line in result.out.splitlines()]
     assert lines[0][:2] == ["Arquivos compartilhados", "Tamanho"]
-    assert [line[0] for line in lines[1:]] == list(A)
+    assert [line[0] for line in lines[1:]] == sorted(A, key=name_key)
     assert ["vazio", "0 B"] in [line[:2] for line in lines]
     assert ["grande.bin", "300,0 KiB"] in [line[:2] for line in lines]
     assert result.status == 0 and not result.complaints
@@ -254,7 +255,9 @@ def test_json_gives_one_object_a_line(standing, tmp_path):
     facts = [json.loads(line) for line in result.out.splitlines()]
     assert result.status == 0 and not result.complaints
     assert {"ip": standing.ip, "port": standing.port_a, "you": False, "name": ""} in facts
-    assert [fact["name"] for fact in facts if "root" in fact and "path" not in fact] == list(A)
+    assert [fact["name"] for fact in facts if "root" in fact and "path" not in fact] == sorted(
+        A, key=name_key
+    )
     first, second = (fact for fact in facts if "path" in fact)
     assert first == {
         "name": "a.txt",
@@ -696,7 +699,10 @@ def test_noise_gets_a_refusal_or_a_hang_up_and_the_programs_still_answer(standin
     said, heard = noise
     answer = converse(standing.ip, getattr(standing, where), said)
     if answer or len(said) < 2**16:  # an answer to who has not stopped talking may be lost
-        assert answer.startswith(heard) and (heard or not answer)
+        if not answer.startswith(b"HTTP/1.1 4"):  # which only a browser may be answered
+            assert answer.startswith(heard) and (heard or not answer)
+        else:
+            assert said.startswith(b"GET ")
     still_answers(standing)
 
 
