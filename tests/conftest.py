@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         processes.RUNNER.append(masked.__file__)
 
 
+_homes = itertools.count()
 _hosts = itertools.count(random.randrange(2**20))
 
 
@@ -76,10 +77,13 @@ def open_descriptors() -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def home_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Keep the person's own cache of roots, and typed lines, out of the tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    home = tmp_path_factory.getbasetemp() / f"home{next(_homes)}"  # made by who needs it
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
 
 
 @pytest.fixture(autouse=True)
