@@ -33,7 +33,7 @@ def no_bench() -> str:
 
 
 NO_BENCH = no_bench()
-pytestmark = pytest.mark.skipif(bool(NO_BENCH), reason=NO_BENCH)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(NO_BENCH), reason=NO_BENCH)]
 
 
 def namespaces() -> str:

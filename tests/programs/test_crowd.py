@@ -16,6 +16,8 @@ from processes import Program, beside, eventually, network
 
 from rede_p2p.content import merkle
 
+pytestmark = pytest.mark.slow
+
 PEERS, GETS = 8, 200
 LARGEST = 2 * 2**20  # bytes
 ENORMOUS = 2**32 + 70_001  # bytes

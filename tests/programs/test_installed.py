@@ -16,6 +16,8 @@ import pytest
 from conftest import ROOT
 from processes import Program, network
 
+pytestmark = pytest.mark.slow
+
 NO_TOOLS = re.compile(
     "No module named pip|No matching distribution|Could not find a version|Connection|Temporary"
 )

@@ -21,6 +21,8 @@ from rede_p2p.download.download import Download
 from rede_p2p.errors import Address, IncompleteError, PeerUnreachableError
 from rede_p2p.upload.upload_slots import UploadSlots
 
+pytestmark = pytest.mark.slow
+
 DATA = random.Random(5).randbytes(32 * 2**20 + 77)
 ALL = set(range(merkle.piece_count(len(DATA))))
 NAME = "grande.bin"

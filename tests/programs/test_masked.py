@@ -32,6 +32,7 @@ def test_each_word_of_the_choice_is_in_the_name_of_a_test_or_of_a_case(name, whi
     assert [word for word in which.split(" or ") if word not in named] == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(MASK in sys.argv, reason="all of them are run so")
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing to mask")
 def test_the_programs_work_without_what_linux_alone_has():

@@ -309,6 +309,7 @@ def listed_by(peer):
     return {int(port) for port in re.findall(r"^127\S+\t(\d+)", shown, re.MULTILINE)}
 
 
+@pytest.mark.slow
 def test_20_peers_agree_again_and_no_download_notices_when_the_tracker_was_killed(net):
     data = random.Random(7).randbytes(6 * 2**20)
     tracker = net.tracker()

@@ -57,6 +57,7 @@ def test_a_peer_on_the_trackers_machine_can_be_reached_from_another_one(two):
     assert first.end().status == 0
 
 
+@pytest.mark.slow
 def test_a_machine_that_vanishes_leaves_the_list_and_joins_again_when_it_is_back(two):
     here, there, cable = two
     tracker = here.start("Servidor.py", "9450")
