@@ -5,6 +5,7 @@ A set is an int, in which bit i stands for piece i. Python intersects two sets o
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 _CHUNK = (1 << 1024) - 1  # bits that are searched first: negating 65,536 of them takes 2 µs
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # byte → its bits reversed
@@ -33,6 +34,26 @@ def run_in(bits: int, first: int, most: int) -> range:
     following = (bits >> first) & ((1 << most) - 1)
     length = (following ^ (following + 1)).bit_length() - 1  # how many of the lowest bits are set
     return range(first, first + length)
+
+
+def whole_units(bits: int, count: int, unit: int) -> int:
+    """Return the pieces of a set that lie in a whole unit, of ``count`` pieces in all.
+
+    A unit is ``unit`` pieces, a power of two, from a multiple of it on; the last may be shorter.
+    """
+    if unit == 1:
+        return bits
+    starts = bits | bits_of(range(count, count + -count % unit))
+    step = 1
+    while step < unit:
+        starts &= starts >> step
+        step *= 2
+    return bits & ((starts & _unit_starts(count, unit)) * ((1 << unit) - 1))
+
+
+@lru_cache(64)
+def _unit_starts(count: int, unit: int) -> int:
+    return ((1 << (count + -count % unit)) - 1) // ((1 << unit) - 1)
 
 
 def pieces_from(bits: int, start: int) -> Iterator[int]:

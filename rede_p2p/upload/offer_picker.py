@@ -11,9 +11,12 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from itertools import chain, islice
 from threading import Condition, Lock
+from time import monotonic
 
-from rede_p2p.content.bitfield import bits_of, pieces_from, run_in
+from rede_p2p.content.bitfield import bits_of, pieces_from, run_in, whole_units
 
+UNIT_TIME_S = 0.015  # for which all that is sent of a content should be one unit
+MIN_UNITS_EACH = 50  # of a content, for each requester and for us: else it spreads too late
 OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
 HALF_PACE_LEAD = 0.015  # fraction of the pieces; a requester this far ahead gets half speed
 MIN_LEAD = 0.008  # fraction of the pieces; a smaller lead is noise
@@ -29,6 +32,8 @@ class Requester:
     lacking: int  # bit i is set if it lacks piece i
     lacking_count: int
     arrival: Condition  # of a piece that it lacks
+    rate: float = 0.0  # bytes/s that it was sent of late
+    waited: bool = False  # in vain for a whole unit: any piece will do
     offered: range = range(0)  # its last offer, until it answers
     others: tuple[int, ...] = ()  # of which it may take one instead
 
@@ -102,24 +107,47 @@ class OfferPicker:
             return 0.0
         return min(1.0, lead / self._count / HALF_PACE_LEAD)
 
-    def offer(
-        self, requester: Requester, after: int, most: int, timeout_s: float = 0.0
-    ) -> tuple[range, tuple[int, ...]]:
-        """Replace a requester's last offer by a run of at most ``most`` pieces that it lacks.
+    def unit(self, requester: Requester, rate: float, piece_bytes: int) -> int:
+        """Return how many pieces to offer together, a power of two, now that one has this rate.
 
-        If no such piece is here, wait for one; the run is empty if none arrives. A run of one
+        On a fast network each exchange costs more than it carries. Runs stay whole when they are
+        passed on, because every source cuts the content into the same units.
+        """
+        with self._lock:
+            requester.rate = rate
+            total = sum(one.rate for one in self._requesters)
+            most = self._count / MIN_UNITS_EACH / (len(self._requesters) + 1)
+        pieces = int(min(total * UNIT_TIME_S / piece_bytes, most))
+        return 1 << max(0, pieces.bit_length() - 1)
+
+    def offer(
+        self, requester: Requester, after: int, most: int, timeout_s: float = 0.0, unit: int = 1
+    ) -> tuple[range, tuple[int, ...]]:
+        """Replace a requester's last offer by a run of pieces that it lacks, ``most`` or so.
+
+        The run lies in whole units of ``unit`` pieces. If no such piece is here, wait for one; if
+        none arrives, any piece will do, and the run is empty if there is none. A run of one
         piece comes with alternatives, because another source may promise that piece first.
         ``after`` is the piece that follows the last one sent.
         """
         with self._lock:
             self._settle(requester, range(0))
-            self._pick(requester, after, most)
+            self._pick(requester, after, most, unit)
             if timeout_s and not requester.offered:
-                self._waiting.add(requester)
-                if requester.arrival.wait(timeout_s):
-                    self._pick(requester, after, most)
-                self._waiting.remove(requester)
+                self._wait(requester, after, most, timeout_s, unit)
             return requester.offered, requester.others
+
+    def _wait(
+        self, requester: Requester, after: int, most: int, timeout_s: float, unit: int
+    ) -> None:
+        self._waiting.add(requester)
+        end = monotonic() + timeout_s
+        while not requester.offered and requester.arrival.wait(end - monotonic()):
+            self._pick(requester, after, most, unit)
+        if not requester.offered and unit > 1:
+            requester.waited = True
+            self._pick(requester, after, most, unit)
+        self._waiting.remove(requester)
 
     def take(self, requester: Requester, taken: range) -> bool:
         """Count only ``taken`` as offered; return False if the last offer did not contain it."""
@@ -142,18 +170,25 @@ class OfferPicker:
                 self._move(self._levels[level] & to_count & ~counted, level, level + 1)
         requester.offered, requester.others = range(0), ()
 
-    def _pick(self, requester: Requester, after: int, most: int) -> None:
+    def _pick(self, requester: Requester, after: int, most: int, unit: int) -> None:
         """Offer a run of least-offered pieces, from ``after`` if it can, else from a random place.
 
         Continuing after the last piece sent makes runs long and lets a file be read in order.
         """
+        usable = requester.lacking & whole_units(sum(self._levels), self._count, unit)
+        if usable:
+            requester.waited = False
+        elif requester.waited:
+            usable, unit = requester.lacking, 1
         level = 0
-        while not (wanted := self._levels[level] & requester.lacking):
+        while not (wanted := self._levels[level] & usable):
             level += 1
             if level == len(self._levels):
                 return
         place = int(self._chance() * self._count)
-        first = after if wanted & (1 << after) else next(pieces_from(wanted, place))
+        first = after if wanted & (1 << after) else next(pieces_from(wanted, place & -unit))
+        # To the end of a unit, for what is left of one is another run.
+        most = max(most - (first + most) % unit, unit - first % unit)
         run = requester.offered = run_in(wanted, first, most)
         if most == 1:
             lacking = requester.lacking ^ (1 << first)

@@ -34,7 +34,8 @@ class UploadSession:
         lacking = bitfield.from_bitmap(bitmap, merkle.piece_count(seeded.content.size))
         self._requester = self._picker.enter(upload.to, lacking)
         self._after = 0  # the piece behind the last one sent
-        self._run = 1  # pieces in an offer
+        self._run = 1  # pieces in an offer, at least a unit
+        self._unit = 1  # pieces that are offered together
         self._sent_at = 0.0  # when the last run began, on the monotonic clock
         self._sent_bytes = 0  # of that run
 
@@ -50,7 +51,9 @@ class UploadSession:
         """
         self._check_here()
         self._picker.note(self._requester, news.got, news.lost)
-        run, others = self._picker.offer(self._requester, self._after, self._run, self._wait_s)
+        run, others = self._picker.offer(
+            self._requester, self._after, self._run, self._wait_s, self._unit
+        )
         return PieceOffer(run.start, len(run), others)
 
     def give(self, request: Take) -> int:
@@ -68,7 +71,7 @@ class UploadSession:
         self._let_others_go_first()
         self._adapt_run(length)
         self._after = taken.stop
-        run, others = self._picker.offer(self._requester, self._after, self._run)
+        run, others = self._picker.offer(self._requester, self._after, self._run, unit=self._unit)
         head = PieceData(length, run.start, len(run), others)
         start = taken.start * self._piece
         self._upload.send(self._file, self.seeded.name, self.seeded.state, head, start)
@@ -91,4 +94,5 @@ class UploadSession:
             run = int(rate * TARGET_RUN_TIME_S / self._piece)
             most = max(1, MAX_RUN_BYTES // self._piece)
             self._run = max(1, min(run, 2 * self._run, most))
+            self._unit = self._picker.unit(self._requester, rate, self._piece)
         self._sent_at, self._sent_bytes = now, length

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rede_p2p.content.bitfield import bits_of, from_bitmap, pieces_from, run_in
+from rede_p2p.content.bitfield import bits_of, from_bitmap, pieces_from, run_in, whole_units
 
 PIECES = st.sets(st.integers(0, 200))
 
@@ -41,3 +41,15 @@ def test_a_run_ends_before_the_first_piece_that_is_missing(some, first, most):
     while end in some and end - first < most:
         end += 1
     assert run_in(bits_of(some), first, most) == range(first, end)
+
+
+@given(some=PIECES, count=st.integers(1, 201), power=st.integers(0, 5))
+def test_a_unit_is_whole_if_each_of_its_pieces_is_there(some, count, power):
+    some, unit = {piece for piece in some if piece < count}, 2**power
+    whole = [
+        piece
+        for start in range(0, count, unit)
+        if {*range(start, min(start + unit, count))} <= some
+        for piece in range(start, min(start + unit, count))
+    ]
+    assert pieces(whole_units(bits_of(some), count, unit)) == whole

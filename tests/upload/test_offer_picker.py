@@ -83,24 +83,39 @@ class OfferPickerMachine(RuleBasedStateMachine):
         self.picker.note(requester, got, lost)
         self.lacking[requester] = (self.lacking[requester] - got) | (lost & set(range(COUNT)))
 
+    def in_whole_unit(self, piece, unit):
+        start = piece - piece % unit
+        return {*range(start, min(start + unit, COUNT))} <= self.offers.keys()
+
     @precondition(lambda self: self.lacking)
-    @rule(data=st.data(), after=PIECES_OR_MORE, most=st.integers(1, 8))
-    def offer(self, data, after, most):
+    @rule(
+        data=st.data(),
+        after=PIECES_OR_MORE,
+        most=st.integers(1, 8),
+        unit=st.sampled_from([1, 1, 2, 4]),
+    )
+    def offer(self, data, after, most, unit):
         requester = data.draw(st.sampled_from(list(self.lacking)))
         self.settle(requester, ())
-        run, others = self.picker.offer(requester, after, most)
-        here = {piece: n for piece, n in self.offers.items() if piece in self.lacking[requester]}
+        run, others = self.picker.offer(requester, after, most, unit=unit)
+        lacking = self.lacking[requester]
+        here = {
+            p: n for p, n in self.offers.items() if p in lacking and self.in_whole_unit(p, unit)
+        }
         assert bool(run) == bool(here)
         if not run:
             assert not others
             return
+        most = max(most - (run[0] + most) % unit, unit - run[0] % unit)
         assert len(run) <= most and set(run) <= here.keys()
         assert all(here[piece] == min(here.values()) for piece in run)
         if here.get(after) == min(here.values()):
             assert run[0] == after
         if len(run) < most:
             assert here.get(run.stop) != here[run[0]]
-        self.check_others(here.keys() - set(run), others, OTHER_PIECES_OFFERED if most == 1 else 0)
+        if unit == 1 or most > 1:
+            legal = here.keys() - set(run)
+            self.check_others(legal, others, OTHER_PIECES_OFFERED if most == 1 else 0)
         for piece in run:
             self.offers[piece] += 1
         self.out[requester] = run, others
@@ -227,6 +242,49 @@ def test_who_waits_for_a_piece_is_woken_by_one_that_it_lacks():
 def test_who_waits_in_vain_is_offered_nothing():
     picker = OfferPicker(9, bits_of([1]))
     assert picker.offer(picker.enter("a", bits_of([5])), 0, 4, 0.01) == (range(0), ())
+
+
+def test_a_unit_that_is_not_whole_is_waited_for_once_and_then_any_piece_will_do():
+    picker = OfferPicker(16, bits_of([0, 1, 2, 5, 9]))
+    requester = picker.enter("a", bits_of(range(16)))
+    assert picker.offer(requester, 0, 1, unit=4)[0] == range(0)
+    assert picker.offer(requester, 0, 4, 0.01, unit=4)[0] == range(0, 3)
+    picker.take(requester, range(0, 3))
+    picker.note(requester, range(0, 3), ())
+    assert picker.offer(requester, 5, 4, unit=4)[0] == range(5, 6)  # not waited for again
+    picker.add([8, 10, 11])
+    assert picker.offer(requester, 0, 1, unit=4)[0] == range(8, 12)
+    picker.take(requester, range(8, 12))
+    picker.note(requester, range(8, 12), ())
+    assert picker.offer(requester, 0, 4, unit=4)[0] == range(0)
+
+
+def test_who_waits_for_a_unit_gets_it_when_its_last_piece_arrives():
+    picker = OfferPicker(16, bits_of([4, 5, 6]))
+    requester, found = picker.enter("a", bits_of(range(16))), Queue()
+    thread = Thread(target=lambda: found.put(picker.offer(requester, 0, 1, SOON, unit=4)))
+    thread.start()
+    eventually(lambda: picker._waiting)
+    picker.add([8])
+    picker.add([7])
+    assert found.get(timeout=SOON)[0] == range(4, 8)
+    thread.join(SOON)
+
+
+@pytest.mark.parametrize(
+    ("rate", "unit"), [(0.0, 1), (1e6, 1), (5e6, 1), (2e7, 4), (5e7, 8), (1e9, 16)]
+)
+def test_on_a_fast_network_more_pieces_are_offered_together(rate, unit):
+    picker = whole(4096)
+    requesters = [picker.enter(name, bits_of(range(4096))) for name in "ab"]
+    picker.unit(requesters[0], 0.0, 65536)
+    assert picker.unit(requesters[1], rate, 65536) == unit
+
+
+def test_of_a_small_content_no_more_than_spread_it_to_all():
+    picker = whole(400)
+    requesters = [picker.enter(name, bits_of(range(400))) for name in "abc"]
+    assert {picker.unit(one, 1e9, 65536) for one in requesters} == {2}
 
 
 def taken_by(picker, requester):
