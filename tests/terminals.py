@@ -19,7 +19,7 @@ ROWS = 50
 
 
 class Terminal:
-    """A program in a terminal of its own, and what stands on the screen."""
+    """A program of ours, or any other, in a terminal of its own, and what stands on the screen."""
 
     def __init__(
         self,
@@ -28,7 +28,9 @@ class Terminal:
         columns: int = 100,
         prefix: Sequence[str] = (),
     ) -> None:
-        command, *rest = [*prefix, sys.executable, "-W", "default", *RUNNER, *words]
+        is_ours = words[0].endswith(".py")
+        runner = [sys.executable, "-W", "default", *RUNNER] if is_ours else []
+        command, *rest = [*prefix, *runner, *words]
         self._child = pexpect.spawn(
             command, rest, env=environment, cwd=ROOT,
             dimensions=(ROWS, columns), timeout=PATIENCE,
@@ -63,6 +65,13 @@ class Terminal:
     def screen(self) -> str:
         """Return the lines that are not blank."""
         return "\n".join(line.rstrip() for line in self._screen.display if line.strip())
+
+    def rows(self) -> list[list[pyte.screens.Char]]:
+        """Return the characters of the lines that are not blank, as they are drawn."""
+        columns = range(self._screen.columns)
+        drawn = (self._screen.buffer[number] for number in range(ROWS))
+        rows = [[row[column] for column in columns] for row in drawn]
+        return [row for row in rows if "".join(char.data for char in row).strip()]
 
     def shows(self, pattern: str, within: float = PATIENCE) -> None:
         """Wait until the screen shows a pattern."""

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from processes import Machine, eventually, machines, network
+from rooms import Room
 from terminals import Terminal
 
 pytestmark = pytest.mark.skipif(bool(machines()), reason=f"no network of its own: {machines()}")
@@ -15,34 +16,24 @@ FIRST, SECOND, THIRD = "10.77.0.1", "10.77.0.2", "10.77.0.3"
 OPENED = "nenhum tracker nesta rede: abri um aqui"
 
 
-class Room:
+class Made:
     """Machines on one switch, 10.77.0.1 and on, and the programs of each."""
 
     def __init__(self, folder, count, stack):
-        self.switch = stack.enter_context(Machine())
-        self.switch.ip("link", "add", "ponte", "type", "bridge")
-        self.switch.ip("link", "set", "ponte", "up")
-        self.machines, self.programs = [], []
+        room = Room(stack)
+        self.machines, self.programs = room.machines, []
         for number in range(1, count + 1):
-            machine = stack.enter_context(Machine(self.switch))
-            machine.ip(
-                "link", "add", "wire0", "type", "veth",
-                "peer", "name", f"porta{number}", "netns", self.switch.pid,
-            )  # fmt: skip
-            self.switch.ip("link", "set", f"porta{number}", "master", "ponte", "up")
-            machine.has(f"10.77.0.{number}")
-            self.machines.append(machine)
+            machine = room.machine(f"10.77.0.{number}")
             place = folder / str(number)
             place.mkdir()
             self.programs.append(stack.enter_context(network(place, machine.prefix)))
-        for machine in self.machines:
-            eventually(lambda machine=machine: "tentative" not in machine.tells("addr"))
+        room.settle()
 
 
 @pytest.fixture
 def room(tmp_path):
     with ExitStack() as stack:
-        yield lambda count: Room(tmp_path, count, stack)
+        yield lambda count: Made(tmp_path, count, stack)
 
 
 def start(programs, *words, files=None):
