@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import re
-import shlex
-import shutil
-import signal
-import subprocess
-import sys
-import tarfile
 
 import pytest
-from conftest import ROOT
 from lies import half_of_large, ok
-from processes import PATIENCE, Liar, beside, network
+from processes import Liar, beside, network
 from sources import found_in
 
 FILES = {"a.txt": b"a", "disputado.txt": b"um", "grande.bin": bytes(range(256)) * 8192}
@@ -133,50 +123,6 @@ def test_a_quiet_script_tells_of_a_wrong_line_of_its_list_and_of_a_failed_downlo
 def test_q_of_a_wrong_command_line_hides_nothing(net):
     result = net.start("Peers.py", "-q", "--nada").end()
     assert result.status == 2 and "uso: " in result.err
-
-
-# What the README shows.
-
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHOWN = re.findall("^[^#\n].*", README.split("### Sem menu")[1].split("```")[1], re.MULTILINE)[1:]
-
-
-@pytest.mark.skipif(shutil.which("sh") is None, reason="the examples are for sh")
-@pytest.mark.parametrize("line", SHOWN)
-def test_each_example_of_the_readme_does_what_it_says(net, line):
-    served = io.BytesIO()
-    with tarfile.open(fileobj=served, mode="w") as archive:
-        archive.add(__file__, "programa.py")
-    files = {"aula.iso": b"x" * 100_000, "aula.tar": served.getvalue()}
-    other = beside(net.ip)
-    with network(net.folder / "sala") as room:
-        room.folder.mkdir()
-        room.tracker()
-        _, port = room.peer("--servir", files=files, ip=other)
-        start = shlex.join([sys.executable, "Peers.py", *room.words()[3:]])
-        command = line.replace("python3 Peers.py", start)
-        for shown, real in (
-            ("192.168.0.11 5455", f"{other} {port}"),
-            ("192.168.0.11", other),
-            ("192.168.0.10 9450", f"{room.ip} {room.port}"),
-            ("192.168.0.10", f"{room.ip} {room.port}"),
-        ):
-            command = command.replace(shown, real)
-        program = subprocess.Popen(
-            ["sh", "-c", command], cwd=ROOT, env=room.environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-        if "--servir" in line:
-            assert "na rede" in program.stderr.readline()
-            os.killpg(program.pid, signal.SIGINT)
-        out, err = program.communicate(timeout=PATIENCE)
-    assert "Traceback" not in err
-    if "--servir" in line:
-        assert program.returncode in (130, -signal.SIGINT)  # the shell had it too
-    else:
-        assert program.returncode == 0 and out and "erro" not in err
-    if "| tar -t" in line:
-        assert out == "programa.py\n"
 
 
 # In the background.
