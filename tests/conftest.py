@@ -96,5 +96,5 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def host() -> str:
     """Return a loopback address that no other test uses, so that its ports are all free."""
-    number = next(_hosts) % (2**20)
-    return f"127.{64 + number // 2**14}.{number // 64 % 256}.{number % 64 * 4 + 2}"
+    block, place = divmod(next(_hosts) % (63 * 2**14), 63)
+    return f"127.{64 + block // 256}.{block % 256}.{place * 4 + 2}"  # three may stand after it
