@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from itertools import islice, takewhile
 
-from rede_p2p.cli import listing, manual, options
+from rede_p2p.cli import listing, manual, options, peer_names
 from rede_p2p.cli.asking import Asking, Question
 from rede_p2p.cli.escapes import escape_controls, unescape_controls
 from rede_p2p.cli.prompt import Match
@@ -22,7 +22,7 @@ from rede_p2p.protocol.messages import FileEntry, Ls, PeerEntry
 
 MAX_NAMES = 20_000  # of one peer or of one folder that are looked at
 MAX_PEERS_ASKED = 4  # of one address, for their files
-OPTIONS = {"get": ("--como",), "ls": ("-l", "-S")}
+OPTIONS = {"get": ("--como",), "ls": ("-1", "-l", "-S")}
 
 _WORD = re.compile(r"""(?:\\.?|'[^']*(?:'|$)|"(?:\\.?|[^"\\])*(?:"|$)|[^\s;&'"\\])+|[;&]""", re.S)
 _SPECIAL = re.compile(r"""([ \t;&'"\\])""")
@@ -51,7 +51,8 @@ class Completer:
         ]
         # The text that all have in common takes the place of the typed one: it may be no shorter.
         common = _common([match.text for match in found])
-        return found if len(plain(head + common)) >= len(typed) else []
+        least, new = (len(safe_names.normal_form(text)) for text in (typed, plain(head + common)))
+        return found if new >= least else []
 
     def _choices(self, words: Sequence[str], typed: str) -> Iterable[str]:
         """Return what the word after these may be."""
@@ -83,17 +84,18 @@ class Completer:
         """Return who may be meant, or the ports of who is and the files that it shares."""
         members = self._asking.ask("peers", lambda: self._session.client.roster().members)
         if not rest:
-            found = words_for([one for one in members if not one.you] or members)
+            found = words_for(members)
             return found + self._anywhere(typed) if is_get else found
         head, *ports = [*options.split_address(rest[0]), *rest[1:2]]
-        here = meant(members, head)
+        here = meant(members, self._session.rows, head)
         if not here:
             return self._anywhere(typed) if is_get else []
         port = ports[0] if ports and ports[0].isdigit() else ""
         places = [place for place in here if port in ("", str(place.port))]
-        offers_ports = len(rest) == 1 and not port and (len(places) > 1 or not is_get)
+        needs_port = not is_get and options.is_ip(head)  # where it means one peer, a name does not
+        offers_ports = len(rest) == 1 and not port and (len(places) > 1 or needs_port)
         found = [str(place.port) for place in places] if offers_ports else []
-        if is_get or port:
+        if port or not needs_port:
             for place in places[:MAX_PEERS_ASKED]:
                 found += self._asking.ask(place, self._files_of(place))
         return _up_to_folder([name for name in found if name not in rest[1:]], typed)
@@ -124,15 +126,20 @@ def _commands() -> list[str]:
     return [usage.split()[0] for usage, _, _ in manual.COMMANDS]
 
 
-def words_for(members: Iterable[PeerEntry]) -> list[str]:
-    """Return what may be typed for each peer."""
-    return [one.ip for one in members]
+def words_for(members: Sequence[PeerEntry]) -> list[str]:
+    """Return what may be typed for each other peer; alone, for this one."""
+    known = [*zip(members, peer_names.labels(members), strict=True)]
+    others = [one for one in known if not one[0].you] or known
+    return [*(label for _, label in others if label), *(member.ip for member, _ in others)]
 
 
-def meant(members: Iterable[PeerEntry], word: str) -> list[Address]:
-    """Return where the peers are that a word means."""
+def meant(members: Sequence[PeerEntry], rows: Sequence[Address], word: str) -> list[Address]:
+    """Return where the peers are that a word means, or the row of the last table of peers."""
+    if word.isascii() and word.isdigit():
+        return [*rows[int(word) - 1 : int(word)]] if len(word) <= 5 and int(word) else []
     ip = word.strip("[]")
-    return [Address(m.ip, m.port) for m in members if ip in (m.ip, m.ip.partition("%")[0])]
+    here = [one for one in members if ip in (one.ip, one.ip.partition("%")[0])]
+    return [Address(one.ip, one.port) for one in here or peer_names.named(members, word)]
 
 
 def split(line: str) -> tuple[list[str], int]:

@@ -35,9 +35,13 @@ def labels(members: Sequence[PeerEntry]) -> list[str]:
 
 
 def called(session: Session, word: str) -> list[PeerEntry]:
-    """List the peers of that name, in any case of its letters."""
+    """Ask the tracker for the peers of that name."""
+    return named(session.client.roster().members, word)
+
+
+def named(members: Sequence[PeerEntry], word: str) -> list[PeerEntry]:
+    """List those of that name, in any case of its letters."""
     name = normal_form(word).casefold()
-    members = session.client.roster().members
     return [one for one in members if name and one.name.casefold() == name]
 
 

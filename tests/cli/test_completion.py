@@ -83,7 +83,7 @@ def test_commands_are_offered_at_the_beginning_of_each(typing):
         assert typist.gets("ajuda comp") == "ajuda compartilhar "
         assert typist.gets("get x --") == "get x --como "
         assert typist.sees("get x --como ") == []
-        assert typist.sees("ls -") == ["-l", "-S"]
+        assert typist.sees("ls -") == ["-1", "-l", "-S"]
         assert typist.sees("peers x") == typist.sees("xyzzy ") == []
 
     typing(check)
@@ -109,6 +109,25 @@ def test_peers_their_ports_and_their_files_are_offered(typing):
         assert typist.sees("get 192.0.2.1 x") == typist.sees(f"ls {at.ip} {at.port + 1} x") == []
 
     typing(check)
+
+
+def test_a_peer_is_offered_by_its_name_and_its_files_by_that_or_by_its_row(rede):
+    source = rede.source({"aula 1.pdf": b"1"}, "Sala Ação")
+    at = source.address
+
+    def menu(session):
+        with closing(Asking(PATIENT)) as asking:
+            typist = Typist(session, asking)
+            assert typist.sees("ls ") == typist.sees("get ") == [at.ip, "Sala Ação"]
+            for typed in ("sa", "SALA", "Sala\\ Ac\u0327a\u0303"):
+                assert typist.gets(f"get {typed}") == "get Sala\\ Ação "
+            session.rows.append(at)
+            for peer in ("Sala\\ Ação", "'sala ação'", f'"Sala Ação:{at.port}"', "1"):
+                for command in ("get", "ls"):
+                    assert typist.gets(f"{command} {peer} ") == f"{command} {peer} aula\\ 1.pdf "
+            assert typist.sees("get 2 ") == typist.sees("ls 0 ") == typist.sees("ls 999999 x") == []
+
+    assert rede.be(menu).status == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
