@@ -60,11 +60,20 @@ class Bars:
         longest = max(cell_len(escape_controls(line.name)) for line in shown)
         name_width = min(longest, MAX_ALIGNED_COLUMNS) if width >= MIN_ALIGNED_WIDTH else 0
         bars = [draw_line(line, width, name_width, ascii_only=self._ascii_only) for line in shown]
+        # The terminal may be narrower by the time that it gets them: then it cuts them.
+        self._set_wrap("l")
         with self._console:  # one write
             self.erase()
             self._console.print(*bars, sep="\n", end="", soft_wrap=True)
             self._console.show_cursor(False)
+        self._set_wrap("h")
         self._drawn = [bar.cell_len for bar in bars]
+
+    def _set_wrap(self, how: str) -> None:
+        """Have long lines folded by the terminal, ``h``, or cut, ``l`` (DECAWM)."""
+        if not self._console.legacy_windows:
+            self._console.file.write(f"\x1b[?7{how}")
+            self._console.file.flush()
 
     def erase(self) -> None:
         """Leave no line, and the cursor where the first was."""

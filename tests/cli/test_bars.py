@@ -72,6 +72,17 @@ def test_what_ctrl_c_makes_a_terminal_write_does_not_move_them():
     assert screen.lines() == []
 
 
+def test_a_terminal_that_is_narrower_than_one_thought_cuts_them():
+    screen = Screen(40)
+    screen.console.width = 80
+    drawn = Bars(screen.console, ascii_only=True)
+    drawn.draw([BarLine("a" * 30, 0.5, ["1,5 MiB de 3,0 MiB"])])
+    assert len(screen.lines()) == 1
+    drawn.erase()
+    screen.console.print("o que vem depois é dobrado pelo terminal, como sempre")
+    assert len(screen.lines()) == 2
+
+
 def test_a_low_terminal_has_one_line_and_a_wide_one_has_its_bars_below_each_other():
     low, wide = Screen(160, 8), Screen(160)
     for screen in (low, wide):
