@@ -255,6 +255,8 @@ def typed_in_a_shell(person, line):
             assert any(until.search(said) for said in program.stderr)
             os.killpg(program.pid, signal.SIGINT)
         out, err = program.communicate("quit\n", timeout=PATIENCE)
+    if ".venv/bin/pip " in line and "No matching distribution" in err:
+        pytest.skip("the tests run with other versions than tests/requirements.txt says")
     assert program.returncode in ((130, -signal.SIGINT) if serves else (0,)), err
     return out, err
 
