@@ -2,9 +2,10 @@
 """A peer: a menu for the person, and a listener for the other peers.
 
 The story: the tracker offers a public port; listening() waits on it for other peers, and
-peer_connected() serves each in a thread of its own; menu() does what the person types;
-connect_to_peer() is how a command reaches another peer. What stands behind them is in rede_p2p/:
-upload/ what is given, download/ what is fetched, cli/ the options and the screen.
+peer_connected() serves each in a thread of its own, or browser_connected() if it is a browser;
+menu() does what the person types; connect_to_peer() is how a command reaches another peer. What
+stands behind them is in rede_p2p/: upload/ what is given, download/ what is fetched, cli/ the
+options and the screen.
 """
 
 import sys
@@ -67,9 +68,22 @@ def peer_connected(peer: Peer, connection: Connection) -> None:
     )
     try:
         silence_s = peer.timeouts.peer_silence_s
-        serve(connection, TO_PEER, lambda: silence_s, handler.answer, texts.refusal)
+        web = partial(browser_connected, peer, connection) if peer.page else None
+        serve(connection, TO_PEER, lambda: silence_s, handler.answer, texts.refusal, web)
     finally:
         handler.leave()
+
+
+def browser_connected(peer: Peer, connection: Connection, line: bytes) -> None:
+    """Give files to a browser, whose first line this is, until it leaves."""
+    from rede_p2p.net.web import serve_web  # most peers never meet a browser
+    from rede_p2p.upload.web_files import WebFiles
+
+    files = WebFiles(connection, peer.shares, peer.seeds, peer.slots, peer.post)
+    try:
+        serve_web(connection, line, files.answer, texts.refusal, peer.timeouts)
+    finally:
+        files.leave()
 
 
 def connect_to_peer(peer: Peer, address: Address) -> Connection:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rede_p2p.errors import Address, RedeError
 
@@ -93,12 +93,19 @@ class TrackerMoved:
 
 @dataclass(frozen=True)
 class FilesServed:
-    """Peer: another peer hung up after it fetched ``files`` files; ``name`` is the last one."""
+    """Peer: another peer, or a browser, hung up after it fetched ``files`` files.
+
+    ``name`` is the last one.
+    """
 
     name: str
     files: int
     size: int  # bytes of all the files
     to: str  # IP address
+
+    def with_file(self, name: str, size: int) -> "FilesServed":
+        """Return the same with one more file."""
+        return replace(self, name=name, files=self.files + 1, size=self.size + size)
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,11 @@ REFUSED = {  # by the code on the wire; a later version may send others
     "changed": "o arquivo ainda está mudando; tente de novo quando ele parar",
     "unknown-verb": "não entende esse pedido",
 }
+WEB = {  # the same, to a browser; any other is to a program that is none
+    "http-404": "Isso não está aqui, ou não está mais: volte à página da rede e atualize.",
+    "http-421": "Use o endereço IP desta máquina, como http://192.168.0.10:9450/, e não um nome.",
+    "http-503": "O arquivo está sendo preparado, ou acaba de mudar: tente de novo daqui a pouco.",
+}
 PORT: dict[PortReason, str] = {
     "taken": "a porta {0.port} já está em uso nesta máquina: escolha outra",
     "denied": "a porta {0.port} pede privilégios de administrador: use uma acima de 1023",
@@ -200,7 +205,7 @@ def _other_side(error: RedeError) -> str:
         case errors.ConnectionLostError(reason):
             return LOST[reason]
         case errors.RefusedError(code, message):
-            return REFUSED.get(code) or f"recusou: {message or code}"
+            return REFUSED.get(code) or WEB.get(code) or f"recusou: {message or code}"
         case errors.PeerUnreachableError(address, cause):
             refused = isinstance(cause, errors.RefusedError)
             hint = "" if refused else ". Veja quem está na rede com peers"

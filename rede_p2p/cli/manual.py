@@ -27,6 +27,7 @@ Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista 
   PORTA                porta TCP do tracker (padrão: 9450)
   --ip ENDEREÇO        escutar só neste endereço (padrão: todos, IPv4 e IPv6)
   --primeira-porta N   primeira porta pública oferecida aos peers (padrão: 5455)
+  --sem-pagina         não responder a navegadores
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
 
@@ -47,6 +48,7 @@ procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesm
                        (no Windows, entre aspas duplas)
   --limite TAXA        enviar no máximo tantos bytes por segundo (ex.: 5M)
   --nao-semear         não servir a outros o que for baixado
+  --sem-pagina         não responder a navegadores
   --servir             sem menu: só compartilhar, até Ctrl-C ou um sinal
   -q                   só erros na saída de erros; nem avisos, nem a barra
   --json               um objeto JSON por linha, em vez de tabelas

@@ -69,6 +69,7 @@ class Peer:
     ) -> None:
         self.own_ip = chosen.own_ip
         self.name = chosen.name or ""
+        self.page = chosen.page
         self.post = post
         self.timeouts = timeouts
         self.hash_cache = HashCache(default_database())
@@ -244,7 +245,8 @@ def _open_tracker(peer: Peer, port: int) -> Tracker:
     start: Start = importlib.import_module("Servidor").start
     first, post, timeouts = TrackerOptions.first_port, peer.post, peer.timeouts
     words = (port, first, start, post, texts.refusal, timeouts)
-    return Tracker(None, *words, opening=True, name=peer.name, page=answer_browser)
+    page = answer_browser if peer.page else None
+    return Tracker(None, *words, opening=True, name=peer.name, page=page)
 
 
 def _typed(session: Session) -> Iterator[str]:

@@ -35,10 +35,9 @@ def run_tracker(words: Sequence[str], start: Start) -> int:
 def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     terminal.serves_on = True
     place, name = (chosen.ip, chosen.port, chosen.first_port), options.own_name()
+    page = answer_browser if chosen.page else None
     try:
-        with Tracker(
-            *place, start, terminal.post, texts.refusal, name=name, page=answer_browser
-        ) as tracker:
+        with Tracker(*place, start, terminal.post, texts.refusal, name=name, page=page) as tracker:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
             terminal.note("Ctrl-C encerra.")

@@ -143,6 +143,19 @@ class Connection:
             wait_s = self._timeouts.head_body_wait_s
             self._end += self._receive(self._view[self._end :], wait_s, missing)
 
+    def check_here(self) -> None:
+        """Raise ConnectionLostError if the other side has left; keep what it says meanwhile."""
+        self._make_room()
+        try:
+            count = self._receive(self._view[self._end :], 0)
+        except ConnectionLostError as error:
+            if isinstance(error.__cause__, BlockingIOError):
+                return
+            raise
+        if not count:  # nor does anybody have so much to say before an answer
+            raise ConnectionLostError("lost")
+        self._end += count
+
     def receive_exactly(self, count: int) -> bytearray:
         """Return ``count`` bytes, which the caller has bounded; memory grows as they arrive."""
         data = bytearray(min(count, BODY_STEP_BYTES))
@@ -195,8 +208,7 @@ class Connection:
     ) -> codec.Lines[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, on_pending=on_pending)
-        lines = self.receive_lines(listing.bytes, listing.count, kind)
-        return codec.Lines(lines, listing.total)
+        return codec.Lines(self.receive_lines(listing.bytes, listing.count, kind), listing.total)
 
     def reply(self, message: object) -> None:
         """Send a reply without a body."""
@@ -282,6 +294,5 @@ _REASONS |= dict.fromkeys((errno.ENODEV, errno.ENXIO, socket.EAI_NONAME), "addre
 
 
 def _lost(error: OSError) -> ConnectionLostError:
-    if isinstance(error, TimeoutError):
-        return ConnectionLostError("silent")
-    return ConnectionLostError(_REASONS.get(error.errno or 0, "lost"))
+    known = _REASONS.get(error.errno or 0, "lost")
+    return ConnectionLostError("silent" if isinstance(error, TimeoutError) else known)

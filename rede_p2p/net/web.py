@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from time import monotonic
 
-from rede_p2p.errors import ConnectionLostError, ProtocolError
+from rede_p2p.errors import ConnectionLostError, ProtocolError, RefusedError
 from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
+from rede_p2p.net.requests import Describe
 from rede_p2p.protocol import http
 from rede_p2p.protocol.http import HttpError, HttpRequest
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -39,7 +40,7 @@ class Reply:
     def __init__(self, connection: Connection, request: HttpRequest) -> None:
         self.connection = connection
         self.request = request
-        self.begun = False  # the head has been sent, or part of it
+        self.begun = False  # the head may have been sent, or part of it
 
     def head(self, status: int, length: int, fields: Fields = ()) -> bytes:
         """Return the head of an answer with a body of ``length`` bytes, for who sends both."""
@@ -56,11 +57,16 @@ class Reply:
 
 
 def serve_web(
-    connection: Connection, line: bytes, answer: Answer, timeouts: Timeouts = DEFAULT
+    connection: Connection,
+    line: bytes,
+    answer: Answer,
+    describe: Describe,
+    timeouts: Timeouts = DEFAULT,
 ) -> None:
     """Answer requests, of which ``line`` begins the first; raise ConnectionLostError.
 
     The connection ends after an ill-formed request, since nobody knows where the next one begins.
+    ``describe`` puts a refusal into words, as in ``requests.serve``.
     """
     next_line: bytes | None = line
     while next_line:
@@ -68,7 +74,7 @@ def serve_web(
             lines = _rest_of_head(connection, len(next_line), timeouts.reply_s)
             request = http.decode_request(next_line, lines)
         except HttpError as error:
-            _refuse(Reply(connection, _UNREAD), error)
+            _refuse(Reply(connection, _UNREAD), error, describe)
             return
         reply = Reply(connection, request)
         try:
@@ -77,8 +83,9 @@ def serve_web(
         except HttpError as error:
             if reply.begun:  # a second head would be taken for a body
                 raise ConnectionLostError("lost") from error
-            _refuse(reply, error)
+            _refuse(reply, error, describe)
         if request.closes:
+            connection.send(b"")  # with what is held
             return
         try:
             next_line = connection.receive_line(timeouts.web_idle_s)
@@ -119,7 +126,9 @@ def _check_host(connection: Connection, host: str) -> None:
     raise HttpError(421)
 
 
-def _refuse(reply: Reply, error: HttpError) -> None:
+def _refuse(reply: Reply, error: HttpError, describe: Describe) -> None:
     status = error.status
-    fields = {405: [("Allow", "GET, HEAD")], 503: [("Retry-After", "2")]}.get(status, [])
-    reply.send(status, TEXT, f"{status} {HTTPStatus(status).phrase}\n".encode(), fields)
+    fields = {405: [("Allow", "GET, HEAD")], 503: [("Retry-After", "2")]}.get(status, error.fields)
+    phrase = HTTPStatus(status).phrase
+    sentence = describe(RefusedError(f"http-{status}", phrase))
+    reply.send(status, TEXT, f"{status} {phrase}\n{sentence}\n".encode(), fields)

@@ -26,9 +26,10 @@ _PLAIN = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # what a quoted file name
 class HttpError(Exception):
     """A request cannot be met; it is answered by this ``status``, and told to nobody else."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, fields: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(status)
         self.status = status
+        self.fields = fields  # of the answer
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,18 @@ def range_of(value: str | None, size: int) -> tuple[int, int] | None:
     if match[1] == "":
         start, stop = max(size - int(match[2]), 0), size
         if start == stop:
-            _refuse(416)
+            raise _unsatisfiable(size)
     else:
         start, stop = int(match[1]), min(int(match[2] or size) + 1, size)
         if match[2] and int(match[2]) < start:
             return None
     if start >= size:
-        _refuse(416)
+        raise _unsatisfiable(size)
     return start, stop - start
+
+
+def _unsatisfiable(size: int) -> HttpError:
+    return HttpError(416, [("Content-Range", f"bytes */{size}")])
 
 
 def attachment(name: str) -> str:

@@ -146,7 +146,8 @@ class Tracker:
         if self._page is not None:
             from rede_p2p.net.web import serve_web  # most trackers never meet a browser
 
-            serve_web(connection, line, partial(self._page, self, connection), self._timeouts)
+            page = partial(self._page, self, connection)
+            serve_web(connection, line, page, self.describe, self._timeouts)
 
     def call_back(self, registration: Registration, source: str) -> messages.Reached:
         """Call a peer where it is listed, to tell it whether that works; raise RefusedError.

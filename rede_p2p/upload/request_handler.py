@@ -5,7 +5,6 @@ RefusedError, which the thread of the connection puts into words.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import chain
 from time import monotonic
 
@@ -42,7 +41,9 @@ class RequestHandler:
         self._shares = shares
         self._hash_cache = hash_cache
         self._seeds = seeds
-        self._upload = Upload(connection, slots)
+        self._upload = Upload(
+            connection, slots, lambda place: connection.reply(codec.Pending(place=place))
+        )
         self._tally = slots.tally
         self._session: UploadSession | None = None
         self._post = post
@@ -147,8 +148,9 @@ class RequestHandler:
         self._count_sent(share.name, request.root, size, length)
 
     def _send_range(self, share: Share, root: bytes | None, head: FileData, start: int) -> None:
+        line = codec.encode_reply(head)
         with disk.open_regular(share.path) as file:
-            self._upload.send(file, share.name, share.state, head, start)
+            self._upload.send(file, share.name, share.state, line, start, head.bytes)
         self._tally.add(root, self._connection.remote.ip, head.bytes)
 
     def _find_seeded(self, root: bytes) -> SeededContent:
@@ -189,5 +191,4 @@ class RequestHandler:
         if sent < size:
             self._sent[key] = sent
         else:
-            files, total = self._served.files + 1, self._served.size + size
-            self._served = replace(self._served, name=name, files=files, size=total)
+            self._served = self._served.with_file(name, size)

@@ -130,6 +130,10 @@ class ShareList:
         entries = map(self.entry, self._view.shares.values())
         return {entry for entry in entries if entry.root is not None}
 
+    def is_hashing(self) -> bool:
+        """Tell whether the root of some file is not known yet, but will be."""
+        return bool(self._hash_cache.pending() or self._restless)
+
     def find(self, name: str, report: OnPending = lambda _: None) -> Share | None:
         """Return the share of that name, in its present state."""
         share = shared_files.look_again(self._fresh(inf, report).shares.get(name))

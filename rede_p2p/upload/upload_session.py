@@ -9,6 +9,7 @@ from time import monotonic
 
 from rede_p2p.content import bitfield, merkle
 from rede_p2p.errors import RefusedError
+from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
 from rede_p2p.upload.seed_store import SeededContent
 from rede_p2p.upload.upload_slots import Upload
@@ -72,9 +73,9 @@ class UploadSession:
         self._adapt_run(length)
         self._after = taken.stop
         run, others = self._picker.offer(self._requester, self._after, self._run, unit=self._unit)
-        head = PieceData(length, run.start, len(run), others)
+        head = codec.encode_reply(PieceData(length, run.start, len(run), others))
         start = taken.start * self._piece
-        self._upload.send(self._file, self.seeded.name, self.seeded.state, head, start)
+        self._upload.send(self._file, self.seeded.name, self.seeded.state, head, start, length)
         return length
 
     def _check_here(self) -> None:

@@ -17,8 +17,6 @@ from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import FileData, PieceData
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload.upload_tally import UploadTally
 
@@ -28,9 +26,7 @@ MIN_RATE_BYTES_PER_S = 16 * 1024  # of one upload; a receiver gives up below abo
 MIN_PACED_CHUNK_BYTES = 16 * 1024
 MIN_CHUNK_TIME_S = 0.005  # that a chunk should last: the system sleeps no shorter with precision
 MAX_SMALL_BODY_BYTES = 64 * 1024  # of a body that needs no slot, and is sent with its head
-MAX_HEAD_BYTES = 512  # more than any head takes
-
-Head = FileData | PieceData  # of a reply with a body
+MAX_REPLY_HEAD_BYTES = 4096  # more than any head takes
 
 
 class UploadSlots:
@@ -132,20 +128,30 @@ class UploadSlots:
 class Upload:
     """What one connection is sent; used by the connection's thread, read by any."""
 
-    def __init__(self, connection: Connection, slots: UploadSlots) -> None:
+    def __init__(
+        self, connection: Connection, slots: UploadSlots, report_place: Callable[[int], None]
+    ) -> None:
+        """Send to a connection; ``report_place`` is called as by ``slots.slot``."""
         self.to = connection.remote.ip
         self.name = ""  # of the file
         self.began = 0.0  # when its first part was to be sent, on the monotonic clock
         self.sent = 0  # bytes of it in large bodies
         self._connection = connection
         self._slots = slots
-        self._small = disk.page_buffer(MAX_HEAD_BYTES + MAX_SMALL_BODY_BYTES)
+        self._report_place = report_place
+        self._small = disk.page_buffer(MAX_REPLY_HEAD_BYTES + MAX_SMALL_BODY_BYTES)
         self.pause = slots.pause  # seconds
 
     def send(
-        self, file: BinaryIO, name: str, state: FileState | None, head: Head, start: int
+        self,
+        file: BinaryIO,
+        name: str,
+        state: FileState | None,
+        head: bytes,
+        start: int,
+        length: int,
     ) -> None:
-        """Send the head of a reply and its body, the bytes of ``file`` from ``start`` on.
+        """Send the head of a reply and its body, ``length`` bytes of ``file`` from ``start`` on.
 
         The file must be in ``state`` from the first byte to the last, unless that is None: the last
         byte leaves only after a second look, so that no receiver takes a mix of two contents for a
@@ -154,37 +160,35 @@ class Upload:
         """
         if not _is_in(state, file):
             raise RefusedError("changed")
-        if head.bytes <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
-            self._send_small(file, state, head, start)
+        if length <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
+            self._send_small(file, state, head, start, length)
             return
         if name != self.name:
             self.name, self.began, self.sent = name, monotonic(), 0
         with self._slots.slot(self, self._report_place):
-            self._connection.send(codec.encode_reply(head))
-            last = max(head.bytes - 1, 0)
+            self._connection.send(head)
+            last = max(length - 1, 0)
             for offset, count in self._slots.chunks(last):
                 self._send_part(file, start + offset, count)
             if not _is_in(state, file, named=True):
                 raise ConnectionLostError("changed")
-            self._send_part(file, start + last, head.bytes - last)
+            self._send_part(file, start + last, length - last)
 
     def _send_part(self, file: BinaryIO, start: int, count: int) -> None:
         if self._connection.send_file(file, start, count) != count:
             raise ConnectionLostError("changed")  # the file is shorter now
         self.sent += count
 
-    def _send_small(self, file: BinaryIO, state: FileState | None, head: Head, start: int) -> None:
+    def _send_small(
+        self, file: BinaryIO, state: FileState | None, head: bytes, start: int, length: int
+    ) -> None:
         """Send head and body in one packet, with the replies to requests sent ahead."""
-        line = codec.encode_reply(head)
-        reply = self._small[: len(line) + head.bytes]
-        reply[: len(line)] = line
-        count = disk.read_into(file, start, reply[len(line) :])
-        if count != head.bytes or not _is_in(state, file, named=True):
+        reply = self._small[: len(head) + length]
+        reply[: len(head)] = head
+        count = disk.read_into(file, start, reply[len(head) :])
+        if count != length or not _is_in(state, file, named=True):
             raise RefusedError("changed")
         self._connection.send_soon(reply)
-
-    def _report_place(self, place: int) -> None:
-        self._connection.reply(codec.Pending(place=place))
 
 
 def _is_in(state: FileState | None, file: BinaryIO, *, named: bool = False) -> bool:

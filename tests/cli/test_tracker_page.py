@@ -28,4 +28,5 @@ def asked(host):
 def test_what_is_not_there_is_404_and_the_connection_goes_on(asked):
     for _ in range(2):
         answer, body = asked("/nothing")
-        assert (answer.status, body) == (404, b"404 Not Found\n")
+        assert answer.status == 404 and body.startswith(b"404 Not Found\n")
+        assert "volte à página da rede" in body.decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import tracemalloc
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic
 
@@ -44,6 +44,39 @@ def reset(sock):
     """Close a socket so rudely that the other side is told."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+# Whether it is still there.
+
+
+def test_who_says_more_or_nothing_is_here_and_what_it_said_is_kept(pair):
+    bare, connection = pair
+    connection.check_here()
+    for _ in range(3):
+        bare.sendall(b"one\ntwo\n")
+        assert connection.receive_line(SOON) == b"one\n"
+        connection.check_here()
+        assert connection.receive_line(SOON) == b"two\n"
+
+
+@pytest.mark.parametrize("leave", [reset, socket.socket.close], ids=["rudely", "politely"])
+def test_who_left_is_not_here(pair, leave):
+    bare, connection = pair
+    bare.sendall(b"half")
+    leave(bare)
+    with pytest.raises(ConnectionLostError):
+        while True:  # until it is known
+            connection.check_here()
+
+
+def test_who_says_more_than_anybody_would_is_not_waited_for(pair):
+    bare, connection = pair
+    bare.settimeout(0.01)
+    with pytest.raises(ConnectionLostError):
+        for _ in range(10_000):
+            with suppress(TimeoutError):
+                bare.sendall(b"x" * 1000)
+            connection.check_here()
 
 
 # Lines.

@@ -33,7 +33,7 @@ def conversation(said, timeouts=QUICK):
     with connected() as (bare, connection):
         bare.sendall(said)
         with pytest.raises(ConnectionLostError) if b"half" in said else suppress_lost():
-            serve_web(connection, connection.receive_line(SOON), answer, timeouts)
+            serve_web(connection, connection.receive_line(SOON), answer, str, timeouts)
         connection.close()
         bare.settimeout(SOON)
         heard = b""

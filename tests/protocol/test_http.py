@@ -118,6 +118,7 @@ def test_a_range_after_the_end_is_refused(value):
     with pytest.raises(http.HttpError) as caught:
         http.range_of(value, 10)
     assert caught.value.status == 416
+    assert caught.value.fields == [("Content-Range", "bytes */10")]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from rede_p2p.content.merkle import MIN_PIECE_BYTES, Content
 from rede_p2p.errors import RefusedError
+from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
 from rede_p2p.upload.offer_picker import MIN_LEAD_PIECES
 from rede_p2p.upload.seed_store import SeededContent, SeedStore
@@ -23,8 +24,8 @@ class Sent:
         self.pauses: list[float] = []
         self.offer: PieceOffer | PieceData | None = None  # that came in the last head
 
-    def send(self, file, name, state, head, start):  # noqa: ARG002
-        self.offer = head
+    def send(self, file, name, state, head, start, length):  # noqa: ARG002
+        self.offer = codec.decode_reply(head, PieceData)
 
     def pause(self, seconds):
         self.pauses.append(seconds)

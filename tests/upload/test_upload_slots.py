@@ -12,7 +12,6 @@ import pytest
 from listening import SOON
 
 from rede_p2p.errors import Address, ConnectionLostError
-from rede_p2p.protocol.messages import FileData
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import upload_slots
 from rede_p2p.upload.upload_slots import (
@@ -178,17 +177,17 @@ def test_parts_of_one_file_are_counted_together_until_another_file_is_sent(tmp_p
     connection = SimpleNamespace(
         remote=Address("b", 1), send=len, send_soon=len, send_file=send_file
     )
-    upload, large = Upload(connection, slots), FileData(2 * MAX_SMALL_BODY_BYTES)
+    upload, large = Upload(connection, slots, pytest.fail), 2 * MAX_SMALL_BODY_BYTES
     with path.open("rb") as file:
-        upload.send(file, "a", None, large, 0)
-        upload.send(file, "small", None, FileData(1), 0)  # it needs no slot
+        upload.send(file, "a", None, b"head", 0, large)
+        upload.send(file, "small", None, b"head", 0, 1)  # it needs no slot
         began = upload.began
-        upload.send(file, "a", None, large, MAX_SMALL_BODY_BYTES)
-        assert (upload.name, upload.sent, upload.began) == ("a", 2 * large.bytes, began)
-        upload.send(file, "b", None, large, 0)
-    assert (upload.name, upload.sent) == ("b", large.bytes)
+        upload.send(file, "a", None, b"head", MAX_SMALL_BODY_BYTES, large)
+        assert (upload.name, upload.sent, upload.began) == ("a", 2 * large, began)
+        upload.send(file, "b", None, b"head", 0, large)
+    assert (upload.name, upload.sent) == ("b", large)
     # The last byte of each goes alone.
-    first, second = large.bytes - 1, 2 * large.bytes - 1
+    first, second = large - 1, 2 * large - 1
     assert active == [
         ("a", 0),
         ("a", first),
