@@ -235,6 +235,7 @@ def _client(peer: Peer, ip: str, port: int | None, *, roams: bool = False) -> Tr
         peer.seeds.entries,
         peer.timeouts,
         name=peer.name,
+        web=peer.page,
         roams=roams,
     )
 

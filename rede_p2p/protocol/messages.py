@@ -12,12 +12,16 @@ PROTOCOL_VERSION = 1  # a tracker refuses a peer that says another
 
 @dataclass(frozen=True)
 class Join:
-    """I want in, under this name. ``port`` is the one I had before, if I can have it again."""
+    """I want in, under this name. ``port`` is the one I had before, if I can have it again.
+
+    ``web``: that port answers browsers, too.
+    """
 
     verb: ClassVar[str] = "join"
     version: fields.Version
     port: fields.PublicPort | None = None
     name: fields.PeerName = ""
+    web: fields.Bool = False
 
 
 @dataclass(frozen=True)

@@ -56,19 +56,18 @@ class TrackerClient:
         timeouts: Timeouts = DEFAULT,
         *,
         name: str = "",
+        web: bool = False,
         roams: bool = False,
     ) -> None:
         """Join the tracker at ``ip``, on ``port`` or on the one that it answers with by UDP.
 
-        ``open_port`` listens on a public port and tells whether it could; ``entries`` are what is
-        announced, under ``name``. If it ``roams``, nobody chose the tracker: where it is long gone,
-        the only one of the network will do. Raises TrackerUnreachableError, or as ``open_port``.
+        ``open_port`` listens on a public port, for browsers too if ``web``, and tells if it could;
+        ``entries`` are announced, under ``name``. If it ``roams``, nobody chose the tracker: where
+        it is long gone, the one other will do. Raises TrackerUnreachableError, or as ``open_port``.
         """
         self._ip, self._wanted_port, self._source = ip, port, source
-        self._open_port = open_port
-        self._post, self._entries, self._name = post, entries, name
-        self._timeouts = timeouts
-        self._roams = roams
+        self._open_port, self._post, self._entries = open_port, post, entries
+        self._timeouts, self._name, self._web, self._roams = timeouts, name, web, roams
         self._tracker_id = ""  # tells it apart from all others, once it said so
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
         self._roster = Roster((), 0.0)
@@ -172,8 +171,9 @@ class TrackerClient:
             self._connection = connection
             if self._closed:
                 raise errors.ConnectionLostError("lost")
-            wanted, timeouts = self.port or None, self._timeouts
-            self.port = take_port(connection, wanted, self._open_port, timeouts, self._name)
+            port, version = self.port or None, messages.PROTOCOL_VERSION
+            join = messages.Join(version, port, self._name, self._web)
+            self.port = take_port(connection, join, self._open_port, self._timeouts)
             self._joined = True
             self._ip = address.ip
             self._ask_roster(connection)

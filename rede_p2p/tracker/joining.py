@@ -15,16 +15,14 @@ Message = TypeVar("Message")
 
 def take_port(
     connection: Connection,
-    wanted: int | None,
+    join: messages.Join,
     open_port: Callable[[int], bool],
     timeouts: Timeouts = DEFAULT,
-    name: str = "",
 ) -> int:
-    """Join under a name; listen on the first offered port that ``open_port`` can have; return it.
+    """Join; listen on the first offered port that ``open_port`` can have; return it.
 
     Raises RefusedError, ProtocolError, ConnectionLostError, or what ``open_port`` raises.
     """
-    join = messages.Join(messages.PROTOCOL_VERSION, wanted, name)
     offer = ask(connection, join, messages.PortOffer)
     if offer.version != messages.PROTOCOL_VERSION:
         raise RefusedError("version")

@@ -24,6 +24,7 @@ class Registration:
     port: int = 0
     listed: bool = False
     name: str = ""
+    web: bool = False  # its port answers browsers
     refused: set[int] = field(default_factory=set)  # ports taken on the peer's machine
 
     @property

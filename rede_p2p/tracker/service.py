@@ -126,7 +126,7 @@ class Tracker:
             wanted = request.port
         self.leave(registration)
         if isinstance(request, messages.Join):
-            registration.name = request.name
+            registration.name, registration.web = request.name, request.web
         port = self.registry.offer(registration, wanted)
         return messages.PortOffer(port, registration.ip, messages.PROTOCOL_VERSION)
 

@@ -582,7 +582,7 @@ def test_a_peer_says_to_others_what_it_said(told, tmp_path):
         places = {**files, "FOLDER": programs.downloads}
         names = {**fakes.names, **{name: str(path) for name, path in places.items()}}
         command, *typed = (spoken(line, names).decode() for line in told.typed)
-        program = programs.start(*shlex.split(command))
+        program = programs.start(*shlex.split(command), "--sem-pagina")  # which peers did not have
         program.send(*(line for line in typed if line != "quit"))
         fakes.hear_all_before_quit()
         with suppress(BrokenPipeError):  # it has left already, as it should not have

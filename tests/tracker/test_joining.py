@@ -12,7 +12,7 @@ from rede_p2p.errors import (
     ProtocolError,
     RefusedError,
 )
-from rede_p2p.protocol.messages import Ok, Ping
+from rede_p2p.protocol.messages import Join, Ok, Ping
 from rede_p2p.tracker.joining import ask, take_port
 
 OFFER = b'ok {"port": %d, "ip": "10.0.0.7", "version": 1}\n'
@@ -25,7 +25,7 @@ def pair():
         yield both
 
 
-def take(pair, answers, wanted=None, taken=(), name=""):
+def take(pair, answers, wanted=None, taken=(), name="", web=False):
     """Take a port from a tracker that says this; return it, what was asked, and what was tried."""
     bare, connection = pair
     bare.sendall(answers)
@@ -36,7 +36,7 @@ def take(pair, answers, wanted=None, taken=(), name=""):
         return port not in taken
 
     try:
-        return take_port(connection, wanted, open_port, name=name), tried
+        return take_port(connection, Join(1, wanted, name, web), open_port), tried
     finally:
         connection.hang_up()
 
@@ -57,6 +57,11 @@ def test_a_name_is_told_once_when_a_peer_joins(pair):
     assert asked_of(pair[0]) == (
         b'join {"version": 1, "name": "ana"}\nbusy {"port": 5455}\nready {"port": 5456}\n'
     )
+
+
+def test_whether_browsers_are_answered_is_told(pair):
+    assert take(pair, OFFER % 5455 + b"ok\n", web=True) == (5455, [5455])
+    assert asked_of(pair[0]).startswith(b'join {"version": 1, "web": true}\n')
 
 
 def test_the_port_that_this_peer_had_is_asked_for(pair):
@@ -134,7 +139,7 @@ def test_what_keeps_this_machine_from_listening_is_told_as_it_is(pair):
 
     bare.sendall(OFFER % 5455)
     with pytest.raises(PortUnavailableError, match="denied"):
-        take_port(connection, None, deny)
+        take_port(connection, Join(1), deny)
     connection.hang_up()
     assert asked_of(bare) == b'join {"version": 1}\n'
 
@@ -148,7 +153,7 @@ def test_a_tracker_that_leaves_meanwhile_is_lost(pair):
         return True
 
     with pytest.raises(ConnectionLostError, match="lost"):
-        take_port(connection, None, open_port)
+        take_port(connection, Join(1), open_port)
 
 
 def test_any_other_question_is_answered_or_refused_at_once_too(pair):
