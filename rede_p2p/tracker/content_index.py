@@ -78,6 +78,13 @@ class ContentIndex:
         with self._lock:
             return list(self._holders.get(root, ()))
 
+    def sharers(self, found: SearchResult) -> list[Registration]:
+        """List who shares a content under that name, and so has all of it."""
+        pair = ((found.root, found.size), found.name)
+        with self._lock:
+            holders = self._holders.get(found.root, ())
+            return [peer for peer in holders if pair in self._announced[peer]]
+
     def search(self, text: str, *, exact: bool) -> Lines[SearchResult]:
         """List the contents with ``text`` in a name, whatever its case, or called exactly so.
 

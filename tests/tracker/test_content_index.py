@@ -77,6 +77,9 @@ class IndexMachine(RuleBasedStateMachine):
             if entry.name
             and (entry.name == text if exact else text.casefold() in entry.name.casefold())
         }
+        for one in found:
+            entry = FileEntry(one.name, one.size, one.root)
+            assert set(self.index.sharers(one)) == {who for who, it in self.told if it == entry}
 
     def teardown(self):
         """Nothing is kept of those who are gone."""
