@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 from processes import Machine, eventually, machines, network
@@ -120,6 +122,30 @@ def apart(tmp_path):
             network(folders[2], three.prefix) as elsewhere,
         ):
             yield here, there, elsewhere
+
+
+BROWSE = "import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1]).read())"
+
+
+def browse(programs, url):
+    """Return what a browser of that machine gets."""
+    command = [*programs.prefix, sys.executable, "-c", BROWSE, url]
+    return subprocess.run(command, env={}, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("by", ["127.0.0.1", FIRST])
+def test_a_browser_is_sent_to_where_it_can_reach_a_peer_of_the_trackers_machine(apart, by):
+    here, there, elsewhere = apart
+    here.start("Servidor.py", "9999").says("Ctrl-C encerra")
+    _, port = start_peer(here, by, "9999", files={"ç 1.bin": DATA})
+    for programs, at in ((there, FIRST), (elsewhere, "10.78.0.1"), (here, FIRST)):
+        place = f"http://{at}:9999/"
+        eventually(lambda place=place, on=programs: b"1.bin" in browse(on, place))
+        page = browse(programs, place).decode()
+        (link,) = re.findall(r'href="(http:[^"]+/%C3%A7%201\.bin)"', page)
+        assert link.startswith(f"http://{at}:{port}/")
+        assert browse(programs, link) == DATA
+        assert f"python3 Peers.py {at} 9999" in page
 
 
 @pytest.mark.parametrize("by", ["127.0.0.1", FIRST, "10.78.0.1"])
