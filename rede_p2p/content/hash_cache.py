@@ -8,7 +8,6 @@ Invariant: ``_by_root`` is the inverse of ``_known``. Whoever makes a HashCache 
 
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from threading import Condition, Lock, Thread
 from typing import Any, NamedTuple
 
 from rede_p2p.content import disk, merkle
+from rede_p2p.content.cache_folder import cache_folder
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_queue import HashQueue, Job
 from rede_p2p.content.hashing import Hashed, hash_file
@@ -253,17 +253,8 @@ def _is_settled(state: FileState) -> bool:
 
 def default_database() -> Path | None:
     """Return the database's path in this user's cache folder, or None without a home."""
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "rede-p2p" / "roots.sqlite3"
+    folder = cache_folder()
+    return folder and folder / "roots.sqlite3"
 
 
 def _row(path: str, hashed: Hashed) -> tuple[object, ...]:

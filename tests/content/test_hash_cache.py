@@ -299,11 +299,8 @@ def test_a_database_that_another_program_uses_is_shared(tmp_path, open_caches):
     assert other.wait(twin, disk.file_state(twin), SOON) == layer_and_root(b"b")[1]
 
 
-def test_without_a_home_there_is_no_database(monkeypatch):
-    def no_home():
-        raise RuntimeError
-
-    monkeypatch.setattr(hash_cache.Path, "home", no_home)
+def test_without_a_cache_folder_there_is_no_database(monkeypatch):
+    monkeypatch.setattr(hash_cache, "cache_folder", lambda: None)
     assert hash_cache.default_database() is None
 
 
