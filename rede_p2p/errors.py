@@ -28,10 +28,10 @@ class RedeError(Exception):
 # What the person typed.
 
 UsageKind = Literal[
-    "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "encoding",
-    "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "no-row", "nome", "option",
-    "peers", "placar", "port", "quotes", "rate", "rede-tracker", "remover", "saida", "status",
-    "too-many", "torrent",
+    "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "empacotar",
+    "encoding", "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "no-row", "nome",
+    "option", "peers", "placar", "port", "quotes", "rate", "rede-tracker", "remover", "saida",
+    "status", "too-many", "torrent",
 ]  # fmt: skip
 
 

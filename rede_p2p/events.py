@@ -92,6 +92,14 @@ class TrackerMoved:
 
 
 @dataclass(frozen=True)
+class ProgramPacked:
+    """Tracker: the file with the whole program is made, which it hands out under ``file``."""
+
+    file: str
+    sha256: str  # in hexadecimal
+
+
+@dataclass(frozen=True)
 class FilesServed:
     """Peer: another peer, or a browser, hung up after it fetched ``files`` files.
 
@@ -164,6 +172,7 @@ Event = (
     | TrackerLost
     | TrackerBack
     | TrackerMoved
+    | ProgramPacked
     | FilesServed
     | TransferEnded
     | Preparing

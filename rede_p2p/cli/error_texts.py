@@ -30,6 +30,7 @@ USAGE: dict[UsageKind, str] = {
     "“*” ou “?”, nem “-” no começo, e que não pareça um IP",
     "rede-tracker": "REDE_TRACKER precisa ser <IP> ou <IP> <PORTA>, e não “{}”",
     "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
+    "empacotar": "já existe, com outro conteúdo: {}. Escolha outro nome, ou apague-o antes",
     "too-many": "palavra a mais: “{}” (veja --ajuda)",
     "quotes": "faltou fechar as aspas em: {}",
     "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",

@@ -1,20 +1,28 @@
-"""How the programs are started here: from the folder of the project, or as pip installed them."""
+"""How the programs are started here: from the project's folder, as pip installs, or in one file."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
-_PLACE = Path(__file__).resolve().parents[2]  # of Peers.py and Servidor.py
+PLACE = Path(__file__).resolve().parents[2]  # of Peers.py and Servidor.py: a folder, or a zip
 _COMMANDS = {"Peers.py": "rede-peers", "Servidor.py": "rede-servidor"}  # as in pyproject.toml
+_WORDS = {"Peers.py": "", "Servidor.py": " servidor"}  # after the name of a zipapp
+ZIPAPP = "rede.pyz"
 PYTHON = "py" if os.name == "nt" else "python3"
 
 
-def is_installed(place: Path = _PLACE) -> bool:
-    """Tell whether the package is where pip puts what it installs."""
-    return place.name in ("site-packages", "dist-packages")
+def is_in_one_file(place: Path = PLACE) -> bool:
+    """Tell whether the programs run from ``rede.pyz``, or from its compiled copy."""
+    return not place.is_dir()
 
 
-def folder(place: Path = _PLACE) -> Path:
+def is_installed(place: Path = PLACE) -> bool:
+    """Tell whether no folder of the project is around: pip installed it, or it is one file."""
+    return place.name in ("site-packages", "dist-packages") or is_in_one_file(place)
+
+
+def folder(place: Path = PLACE) -> Path:
     """Return where lists and downloads live: beside Peers.py, or where an installed one runs."""
     if not is_installed(place):
         return place
@@ -29,11 +37,14 @@ def is_started_by_its_command(started: str = sys.argv[0]) -> bool:
     return Path(started).name.startswith(("rede-peers", "rede-servidor"))
 
 
-def typed(program: str, python: str = PYTHON) -> str:
+def typed(program: str, python: str = PYTHON, archive: str = sys.argv[0]) -> str:
     """Return what is typed to start the program in the file ``program``."""
+    if is_in_one_file():
+        quoted = archive if re.fullmatch(r"[\w./\\:~-]+", archive) else f'"{archive}"'
+        return f"{python} {quoted}{_WORDS[program]}"
     return _COMMANDS[program] if is_started_by_its_command() else f"{python} {program}"
 
 
 def typed_elsewhere(program: str) -> str:
     """Return what is typed to start it on another machine, of a system not known here."""
-    return typed(program, "python3")
+    return typed(program, "python3", ZIPAPP)

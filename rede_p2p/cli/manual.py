@@ -8,10 +8,13 @@ from rede_p2p.protocol.messages import PROTOCOL_VERSION
 
 def version(program: str) -> str:
     """Return the version of the program in the file ``program``."""
-    return f"{typed(program).split()[-1]}, Rede P2P {__version__} (protocolo {PROTOCOL_VERSION})"
+    name = typed(program).removeprefix(f"{installation.PYTHON} ")
+    return f"{name}, Rede P2P {__version__} (protocolo {PROTOCOL_VERSION})"
 
 
-ON_WINDOWS = "(no Windows, py no lugar de python3, ou dois cliques em Rede.bat)"
+_CLICKS = "" if installation.is_in_one_file() else ", ou dois cliques em Rede.bat"
+ON_WINDOWS = f"(no Windows, py no lugar de python3{_CLICKS})"
+_TRACKER = f" Só o tracker:\n{typed('Servidor.py')}" if installation.is_in_one_file() else ""
 _PLACE = "na pasta atual" if installation.is_installed() else "ao lado de Peers.py"
 
 USAGE = {
@@ -27,6 +30,7 @@ Abre o tracker da rede: ele dá uma porta pública a cada peer e guarda a lista 
   PORTA                porta TCP do tracker (padrão: 9450)
   --ip ENDEREÇO        escutar só neste endereço (padrão: todos, IPv4 e IPv6)
   --primeira-porta N   primeira porta pública oferecida aos peers (padrão: 5455)
+  --empacotar ARQUIVO  gravar o programa todo em um arquivo, que se dá a quem só tem Python, e sair
   --sem-pagina         não responder a navegadores
   --versao             a versão do programa
   -h, --ajuda          esta ajuda
@@ -37,7 +41,7 @@ Estado de saída: 1 erro · 2 uso · 9 sem permissão · 130 Ctrl-C · 143 SIGTE
     "Peers.py": f"""uso: {typed("Peers.py")} [IP [PORTA]] [opções]
 
 Entra na rede cujo tracker está na máquina IP, ou de um nome como prof-pc, e abre o menu. Sem IP,
-procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesmo.
+procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesmo.{_TRACKER}
 
   PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
   --ip ENDEREÇO        endereço deste peer: procura e sai por ele, e escuta só nele

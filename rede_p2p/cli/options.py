@@ -109,6 +109,7 @@ class TrackerOptions:
     port: Annotated[int, "", parse_port] = WELL_KNOWN_PORT
     ip: Annotated[str | None, "ip", parse_ip] = None
     first_port: Annotated[int, "primeira-porta", _parse_first_port] = FIRST_PORT
+    pack: Annotated[Path | None, "empacotar", _parse_path] = None
     page: Annotated[bool, "sem-pagina", None] = True  # whether browsers are answered
     help: Annotated[bool, "ajuda", None] = False
     version: Annotated[bool, "versao", None] = False

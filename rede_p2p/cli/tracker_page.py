@@ -8,9 +8,10 @@ from threading import Lock
 from urllib.parse import parse_qs, quote
 
 from rede_p2p.cli import network_page
-from rede_p2p.cli.installation import typed_elsewhere
+from rede_p2p.cli.installation import ZIPAPP, typed_elsewhere
 from rede_p2p.cli.listing import name_key
 from rede_p2p.cli.network_page import File, Network, Wish
+from rede_p2p.cli.program_page import send_program
 from rede_p2p.content import safe_names
 from rede_p2p.net.address import is_link_local, is_loopback
 from rede_p2p.net.connection import Connection
@@ -105,4 +106,4 @@ def _file(tracker: Tracker, asker: Registration, at: str, row: SearchResult) -> 
     return File(row.name, row.size, row.peers, f"http://{host}:{entry.port}{path}")
 
 
-_ROUTES: dict[str, Page] = {"/": show_network}
+_ROUTES: dict[str, Page] = {"/": show_network, f"/{ZIPAPP}": send_program}

@@ -7,19 +7,22 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rede_p2p.cli import manual, options, streams, texts
-from rede_p2p.cli.installation import is_started_by_its_command, typed_elsewhere
+from rede_p2p.cli.installation import ZIPAPP, is_started_by_its_command, typed_elsewhere
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
-from rede_p2p.errors import BadUsageError, RedeError
+from rede_p2p.errors import Address, BadUsageError, DiskError, RedeError
 from rede_p2p.net.connection import Connection
 from rede_p2p.tracker.service import Tracker
 
 if TYPE_CHECKING:
+    from rede_p2p.cli.zipapp import Packed
     from rede_p2p.net.web import Reply
     from rede_p2p.protocol.http import HttpRequest
 
@@ -33,6 +36,8 @@ def run_tracker(words: Sequence[str], start: Start) -> int:
 
 
 def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
+    if chosen.pack is not None:
+        return _pack(chosen.pack, terminal)
     terminal.serves_on = True
     place, name = (chosen.ip, chosen.port, chosen.first_port), options.own_name()
     page = answer_browser if chosen.page else None
@@ -41,6 +46,9 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
             terminal.note("Ctrl-C encerra.")
+            if tracker.answers_browsers:
+                with suppress(DiskError):  # else said where somebody asks for the file
+                    _packed(terminal)  # now that peers are served, to show its digest
             while True:
                 terminal.show_events(timeout=0.5)
     except (KeyboardInterrupt, SystemExit) as ending:
@@ -49,6 +57,23 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
         if isinstance(ending, SystemExit):
             raise
         return 130
+
+
+def _pack(path: Path, terminal: Terminal) -> int:
+    """Write the whole program to one file; raise BadUsageError, DiskError."""
+    from rede_p2p.cli import zipapp
+
+    made = _packed(terminal)
+    terminal.data(str(zipapp.write(path, made)), None)
+    terminal.show_events()
+    return 0
+
+
+def _packed(terminal: Terminal) -> "Packed":
+    """Return the whole program in one file, whose digest is posted; raise DiskError."""
+    from rede_p2p.cli import zipapp  # a peer seldom needs it
+
+    return zipapp.packed(terminal.post)
 
 
 def answer_browser(
@@ -73,6 +98,12 @@ def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str]
     if len(others) > MAX_OTHER_LINES:
         more = texts.count(len(others) - MAX_OTHER_LINES, "endereço", "endereços")
         terminal.note(f"    … e mais {more}")
+    if tracker.answers_browsers:
+        fetch, fetch_on_windows, start = lines_to_fetch(tracker)
+        terminal.note("Onde só há Python, e não o programa, digite:")
+        show(f"    {fetch}")
+        show(f"    {start}")
+        terminal.note(f"(no PowerShell: {fetch_on_windows})")
 
 
 def lines_to_type(tracker: Tracker) -> list[str]:
@@ -86,6 +117,17 @@ def lines_to_type(tracker: Tracker) -> list[str]:
         shown = f"   ({about})" if about and lines else ""
         lines.append(f"{typed_elsewhere('Peers.py')} {ip} {tracker.port}{shown}")
     return lines
+
+
+def lines_to_fetch(tracker: Tracker) -> tuple[str, str, str]:
+    """Return what to type where there is only Python: to have the program, and to start it.
+
+    The first is for Unix, and the second does the same on any Windows.
+    """
+    ip, port = tracker.addresses()[0].ip, tracker.port
+    url = f"http://{Address(ip, port)}/{ZIPAPP}".replace("%", "%25")  # of a zone (RFC 6874)
+    url = f'"{url}"' if ":" in ip else url  # some shells would read the brackets as a pattern
+    return f"curl -O {url}", f"iwr {url} -OutFile {ZIPAPP}", f"python3 {ZIPAPP} {ip} {port}"
 
 
 def run_program(

@@ -63,7 +63,7 @@ class Tracker:
         self.index = ContentIndex()
         self.election = Election(opening=opening)
         self._calls = CallBack(timeouts)
-        self._post = post
+        self.post = post
         self._page = page
         self._timeouts = timeouts
         self._name = name
@@ -96,6 +96,11 @@ class Tracker:
     def answers(self) -> bool:
         """Whether this tracker, and no other of the machine, answers who searches for one."""
         return self._responder is not None and self._responder.answers
+
+    @property
+    def answers_browsers(self) -> bool:
+        """Whether it speaks HTTP, too."""
+        return self._page is not None
 
     def addresses(self) -> list[OwnAddress]:
         """List the addresses at which other machines may find it, the likeliest first."""
@@ -139,7 +144,7 @@ class Tracker:
         """List a peer that listens on the port it was offered; raise RefusedError."""
         self.election.open()  # a tracker that has a peer stays
         if self.registry.confirm(registration, request.port):
-            self._post(PeerJoined(registration.address, registration.name))
+            self.post(PeerJoined(registration.address, registration.name))
 
     def attend_browser(self, connection: Connection, line: bytes) -> None:
         """Answer a browser, whose first line this is; raise ConnectionLostError."""
@@ -165,7 +170,7 @@ class Tracker:
         address = registration.address
         self.index.leave(registration)
         if self.registry.leave(registration):
-            self._post(PeerLeft(address, registration.name))
+            self.post(PeerLeft(address, registration.name))
 
     def update_index(
         self,

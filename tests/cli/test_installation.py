@@ -15,10 +15,11 @@ def test_the_files_of_the_project_live_in_its_folder():
     assert folder() == ROOT and not installation.is_installed()
 
 
-@pytest.mark.parametrize("name", ["site-packages", "dist-packages"])
+@pytest.mark.parametrize("name", ["site-packages", "dist-packages", "rede.pyz", "0123.zip"])
 def test_those_of_an_installed_program_live_where_it_runs(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    assert folder(tmp_path / "lib" / name) == tmp_path
+    (tmp_path / "rede.pyz").write_bytes(b"")
+    assert folder(tmp_path / "lib" / name) == folder(tmp_path / "rede.pyz") == tmp_path
 
 
 def test_where_that_folder_was_removed_nothing_raises(tmp_path, monkeypatch):
@@ -50,3 +51,19 @@ def test_what_is_typed_is_what_was_typed(monkeypatch):
     assert typed("Servidor.py") == f"{installation.PYTHON} Servidor.py"
     monkeypatch.setattr(installation, "is_started_by_its_command", lambda: True)
     assert (typed("Peers.py"), typed_elsewhere("Servidor.py")) == ("rede-peers", "rede-servidor")
+
+
+@pytest.mark.parametrize(
+    ("started", "words"),
+    [
+        ("rede.pyz", "rede.pyz"),
+        ("/media/ana/rede.pyz", "/media/ana/rede.pyz"),
+        ("C:\\Users\\ana\\rede.pyz", "C:\\Users\\ana\\rede.pyz"),
+        ("rede (1).pyz", '"rede (1).pyz"'),
+    ],
+)
+def test_a_zipapp_is_typed_as_it_was_and_elsewhere_as_it_is_handed_out(monkeypatch, started, words):
+    monkeypatch.setattr(installation, "is_in_one_file", lambda: True)
+    assert typed("Peers.py", "python3", started) == f"python3 {words}"
+    assert typed("Servidor.py", "py", started) == f"py {words} servidor"
+    assert typed_elsewhere("Peers.py") == "python3 rede.pyz"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import zipfile
 
 import pytest
 from listening import tracker_at
@@ -12,6 +14,7 @@ from rede_p2p.cli import error_texts, manual
 from rede_p2p.cli.options import PeerOptions, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.cli.tracker_program import (
+    answer_browser,
     lines_to_type,
     run_program,
     run_tracker,
@@ -51,6 +54,49 @@ def test_the_likeliest_address_stands_alone_and_the_others_say_what_they_seem_to
     assert shown[2] == typed.format("10.0.0.0") + "   (tun0, parece ser de uma VPN)"
     assert len(shown) == 9
     assert capsys.readouterr().err.endswith(" um destes:\n    … e mais 4 endereços\n")
+
+
+@pytest.mark.parametrize(
+    ("ip", "host_in_url", "quoted"),
+    [
+        ("10.0.0.7", "10.0.0.7", ""),
+        ("fd00::7", "[fd00::7]", '"'),
+        ("fe80::7%eth0", "[fe80::7%25eth0]", '"'),
+    ],
+)
+def test_where_there_is_only_python_the_program_comes_from_the_tracker(
+    host, monkeypatch, capsys, ip, host_in_url, quoted
+):
+    with tracker_at(host, page=answer_browser) as tracker:
+        monkeypatch.setattr(
+            tracker,
+            "addresses",
+            lambda: [OwnAddress(ip, "eth0", ""), OwnAddress("10.9.9.9", "", "")],
+        )
+        shown = []
+        tell_what_to_type(tracker, Terminal(), shown.append)
+        url = f"{quoted}http://{host_in_url}:{tracker.port}/rede.pyz{quoted}"
+        start = f"python3 rede.pyz {ip} {tracker.port}"
+    assert [line.strip() for line in shown[2:]] == [f"curl -O {url}", start]
+    assert f"(no PowerShell: iwr {url} -OutFile rede.pyz)\n" in capsys.readouterr().err
+
+
+def test_a_tracker_without_pages_does_not_speak_of_them(host, capsys):
+    with tracker_at(host) as tracker:
+        tell_what_to_type(tracker, Terminal(), lambda _: None)
+    assert "rede.pyz" not in capsys.readouterr().err
+
+
+def test_the_program_is_written_to_one_file_and_nothing_is_opened(tmp_path, capsys):
+    for _ in ("first", "again"):
+        assert run_tracker(["--empacotar", str(tmp_path)], Servidor.start) == 0
+        assert capsys.readouterr().out == f"{tmp_path / 'rede.pyz'}\n"
+    made = (tmp_path / "rede.pyz").read_bytes()
+    (tmp_path / "outro").write_bytes(b"outro")
+    assert run_tracker(["--empacotar", str(tmp_path / "outro")], Servidor.start) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and f"já existe, com outro conteúdo: {tmp_path / 'outro'}" in told.err
+    assert (tmp_path / "outro").read_bytes() == b"outro" and zipfile.is_zipfile(io.BytesIO(made))
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "--ajuda"])
