@@ -13,6 +13,8 @@ import bench
 import pexpect
 from bench import ROOT, Programs, Ratio, Run
 
+from rede_p2p.cli.installation import ZIPAPP
+
 ANSWER = ": peers respondido"
 INTERPRETER = "python3 e rich, sem mais"
 
@@ -30,14 +32,25 @@ def measure(net: Programs, count: int, rounds: int) -> None:
     full = bench.share_list(net.folder / "cheia.txt", {file.name: file for file in files})
     known = net.environment()
     bench.seed(net, full, count, known)[0].close()
+    packed, compiled = net.folder / ZIPAPP, net.environment()
+    net.start("Servidor.py", "--empacotar", str(packed)).end()
     answers: dict[str, list[Run]] = {}
 
-    def start(name: str, shares: Path, environment: Mapping[str, str] | None, _round: int) -> Run:
-        prompt, answer = opened(net, shares, environment or net.environment())
+    def start(
+        name: str,
+        shares: Path,
+        environment: Mapping[str, str] | None,
+        _round: int,
+        program: str = "Peers.py",
+    ) -> Run:
+        prompt, answer = opened(net, program, shares, environment or net.environment())
         answers.setdefault(name + ANSWER, []).append(answer)
         return prompt
 
     bare, first, again = "sem arquivos", f"{count}, na primeira vez", f"{count}, já conhecidos"
+    fresh, kept = f"{ZIPAPP}, na primeira vez", f"{ZIPAPP}, depois"
+    from_file = partial(start, program=str(packed))
+    from_file(kept, empty, compiled, 0)
     runs = bench.rounds(
         rounds,
         {
@@ -45,16 +58,20 @@ def measure(net: Programs, count: int, rounds: int) -> None:
             bare: partial(start, bare, empty, None),
             first: partial(start, first, full, None),
             again: partial(start, again, full, known),
+            fresh: partial(from_file, fresh, empty, None),
+            kept: partial(from_file, kept, empty, compiled),
         },
     )
-    ratios = [Ratio(bare, INTERPRETER), Ratio(first, bare), Ratio(again, bare)]
-    goals = {bare: 0.35, first: 0.60, again: 0.60}
+    ratios = [Ratio(bare, INTERPRETER), Ratio(first, bare), Ratio(again, bare), Ratio(kept, bare)]
+    goals = {bare: 0.35, first: 0.60, again: 0.60, kept: 0.50}
     bench.report("de Peers.py ao prompt", {**runs, **answers}, ratios, goals)
 
 
-def opened(net: Programs, shares: Path, environment: Mapping[str, str]) -> tuple[Run, Run]:
+def opened(
+    net: Programs, program: str, shares: Path, environment: Mapping[str, str]
+) -> tuple[Run, Run]:
     """Open the menu in a terminal; return when the prompt came, and when it answered ``peers``."""
-    words = net.words(ip=None, files=shares)
+    words = [program, *net.words(ip=None, files=shares)[1:]]
     bench.sync()
     began = perf_counter()
     child = pexpect.spawn(sys.executable, words, env=environment, cwd=ROOT, timeout=None)
