@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
+from contextlib import closing
 
 import pytest
 from conftest import ROOT
-from processes import beside, eventually, network
-from wine import SLOW, both_systems, needs_wine, windows_path
+from processes import Program, beside, eventually, network
+from wine import HOME, SLOW, both_systems, needs_wine, windows_path
 
 pytestmark = needs_wine
 
@@ -138,6 +140,38 @@ def test_two_clicks_prepare_all_the_first_time_and_open_the_menu(rede, tmp_path)
     assert "Preparando" not in shown and "Press any key" not in shown
     status, shown = windows.batch(folder / "Rede.bat", "--nada", typed="\n")
     assert (status, "Press any key" in shown) == (2, True)  # the window stays, to be read
+
+
+def test_the_program_in_one_file_fetches_serves_and_hands_itself_on(rede, tmp_path):
+    linux, windows = rede
+    home, elsewhere = tmp_path / "Área de trabalho", beside(linux.ip, 3)
+    home.mkdir()
+    pyz = home / "rede.pyz"
+    assert linux.start("Servidor.py", "--empacotar", str(pyz)).end().status == 0
+    (home / "nosso.txt").write_bytes(b"nosso")
+    os.utime(home / "nosso.txt", (1_500_000_000,) * 2)
+    (home / "meus_arquivos.txt").write_text("nosso.txt nosso.txt\r\n")
+    environment = windows.environment()
+
+    def start(*words):  # as a person does: compiled files are kept, and the folder is this one
+        command = [*windows.prefix, str(HOME / "python"), "rede.pyz", *words]
+        return closing(Program(command, environment, home))
+
+    network_words = [linux.ip, str(linux.port), "--ip", elsewhere]
+    for copy in ("a", "b"):  # made by what was just compiled, and by what was found compiled
+        with start("servidor", "--empacotar", copy) as packing:
+            assert packing.end(SLOW).status == 0
+        assert (home / copy).read_bytes() == pyz.read_bytes()
+    with start(*network_words, "--servir") as serving:
+        serving.says("minha porta", within=SLOW)
+        with start(*network_words, "-c", f"get {linux.elsewhere} pasta/") as fetching:
+            assert fetching.end(SLOW).status == 0
+        got = end_of(linux, f"get {elsewhere} nosso.txt", folder=tmp_path / "l")
+    assert (got.status, arrived(tmp_path / "l")) == (0, {"nosso.txt": b"nosso"})
+    there = arrived(home / "arquivos_baixados")
+    assert there == {name: data for name, data in FILES.items() if name.startswith("pasta/")}
+    with start("--ajuda") as helping:
+        assert helping.end(SLOW).out.startswith("uso: py rede.pyz [")
 
 
 DISK_FACTS = r"""
