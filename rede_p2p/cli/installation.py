@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+from rede_p2p.errors import Address
+
 PLACE = Path(__file__).resolve().parents[2]  # of Peers.py and Servidor.py: a folder, or a zip
 _COMMANDS = {"Peers.py": "rede-peers", "Servidor.py": "rede-servidor"}  # as in pyproject.toml
 _WORDS = {"Peers.py": "", "Servidor.py": " servidor"}  # after the name of a zipapp
@@ -48,3 +50,13 @@ def typed(program: str, python: str = PYTHON, archive: str = sys.argv[0]) -> str
 def typed_elsewhere(program: str) -> str:
     """Return what is typed to start it on another machine, of a system not known here."""
     return typed(program, "python3", ZIPAPP)
+
+
+def lines_to_fetch(ip: str, port: int) -> tuple[str, str, str]:
+    """Return what to type where there is only Python: to have the program, and to start it.
+
+    The first is for Unix, and the second does the same on any Windows.
+    """
+    url = f"http://{Address(ip, port)}/{ZIPAPP}".replace("%", "%25")  # of a zone (RFC 6874)
+    url = f'"{url}"' if ":" in ip else url  # some shells would read the brackets as a pattern
+    return f"curl -O {url}", f"iwr {url} -OutFile {ZIPAPP}", f"python3 {ZIPAPP} {ip} {port}"

@@ -8,7 +8,7 @@ from threading import Lock
 from urllib.parse import parse_qs, quote
 
 from rede_p2p.cli import network_page
-from rede_p2p.cli.installation import ZIPAPP, typed_elsewhere
+from rede_p2p.cli.installation import ZIPAPP, lines_to_fetch, typed_elsewhere
 from rede_p2p.cli.listing import name_key
 from rede_p2p.cli.network_page import File, Network, Wish
 from rede_p2p.cli.program_page import send_program
@@ -61,7 +61,7 @@ def _page(tracker: Tracker, connection: Connection, wish: Wish) -> bytes:
     rows = sorted(found, key=lambda row: name_key(row.name))[first : first + FILES_A_PAGE]
     peers = tracker.registry.members(asker, at)
     network = Network(
-        [("Em uma máquina com a Rede P2P, digite:", _command(tracker, at))],
+        _commands(tracker, at),
         codec.decode_lines(b"".join(peers), PeerEntry, len(peers)),
         [_file(tracker, asker, at, row) for row in rows],
         first + 1,
@@ -84,10 +84,19 @@ def _wish(query: str) -> Wish:
     return Wish(search, max(number, 1), "parada" in asked)
 
 
-def _command(tracker: Tracker, at: str) -> str:
+def _commands(tracker: Tracker, at: str) -> list[tuple[str, str]]:
     """Return what is typed to join: with the address by which the asker came, if others may."""
     ip = tracker.addresses()[0].ip if is_loopback(at) or is_link_local(at) else at
-    return f"{typed_elsewhere('Peers.py')} {ip} {tracker.port}"
+    fetch, fetch_on_windows, start = lines_to_fetch(ip, tracker.port)
+    return [
+        (
+            "Em uma máquina com a Rede P2P, digite:",
+            f"{typed_elsewhere('Peers.py')} {ip} {tracker.port}",
+        ),
+        ("Onde só há Python, baixe o programa …", fetch),
+        ("… (no PowerShell, assim) …", fetch_on_windows),
+        ("… e o inicie:", start),
+    ]
 
 
 def _file(tracker: Tracker, asker: Registration, at: str, row: SearchResult) -> File:

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rede_p2p.cli import manual, options, streams, texts
-from rede_p2p.cli.installation import ZIPAPP, is_started_by_its_command, typed_elsewhere
+from rede_p2p.cli.installation import (
+    is_started_by_its_command,
+    lines_to_fetch,
+    typed_elsewhere,
+)
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
-from rede_p2p.errors import Address, BadUsageError, DiskError, RedeError
+from rede_p2p.errors import BadUsageError, DiskError, RedeError
 from rede_p2p.net.connection import Connection
 from rede_p2p.tracker.service import Tracker
 
@@ -99,7 +103,8 @@ def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str]
         more = texts.count(len(others) - MAX_OTHER_LINES, "endereço", "endereços")
         terminal.note(f"    … e mais {more}")
     if tracker.answers_browsers:
-        fetch, fetch_on_windows, start = lines_to_fetch(tracker)
+        ip = tracker.addresses()[0].ip
+        fetch, fetch_on_windows, start = lines_to_fetch(ip, tracker.port)
         terminal.note("Onde só há Python, e não o programa, digite:")
         show(f"    {fetch}")
         show(f"    {start}")
@@ -117,17 +122,6 @@ def lines_to_type(tracker: Tracker) -> list[str]:
         shown = f"   ({about})" if about and lines else ""
         lines.append(f"{typed_elsewhere('Peers.py')} {ip} {tracker.port}{shown}")
     return lines
-
-
-def lines_to_fetch(tracker: Tracker) -> tuple[str, str, str]:
-    """Return what to type where there is only Python: to have the program, and to start it.
-
-    The first is for Unix, and the second does the same on any Windows.
-    """
-    ip, port = tracker.addresses()[0].ip, tracker.port
-    url = f"http://{Address(ip, port)}/{ZIPAPP}".replace("%", "%25")  # of a zone (RFC 6874)
-    url = f'"{url}"' if ":" in ip else url  # some shells would read the brackets as a pattern
-    return f"curl -O {url}", f"iwr {url} -OutFile {ZIPAPP}", f"python3 {ZIPAPP} {ip} {port}"
 
 
 def run_program(

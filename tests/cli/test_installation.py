@@ -8,7 +8,13 @@ import pytest
 from conftest import ROOT
 
 from rede_p2p.cli import installation
-from rede_p2p.cli.installation import folder, is_started_by_its_command, typed, typed_elsewhere
+from rede_p2p.cli.installation import (
+    folder,
+    is_started_by_its_command,
+    lines_to_fetch,
+    typed,
+    typed_elsewhere,
+)
 
 
 def test_the_files_of_the_project_live_in_its_folder():
@@ -67,3 +73,18 @@ def test_a_zipapp_is_typed_as_it_was_and_elsewhere_as_it_is_handed_out(monkeypat
     assert typed("Peers.py", "python3", started) == f"python3 {words}"
     assert typed("Servidor.py", "py", started) == f"py {words} servidor"
     assert typed_elsewhere("Peers.py") == "python3 rede.pyz"
+
+
+def test_where_there_is_only_python_three_lines_fetch_the_program_and_start_it():
+    assert lines_to_fetch("10.0.0.1", 9450) == (
+        "curl -O http://10.0.0.1:9450/rede.pyz",
+        "iwr http://10.0.0.1:9450/rede.pyz -OutFile rede.pyz",
+        "python3 rede.pyz 10.0.0.1 9450",
+    )
+
+
+def test_an_ipv6_address_is_quoted_for_the_shell_and_its_zone_for_the_url():
+    fetch, fetch_on_windows, start = lines_to_fetch("fe80::1%eth0", 9450)
+    url = '"http://[fe80::1%25eth0]:9450/rede.pyz"'
+    assert fetch == f"curl -O {url}" and url in fetch_on_windows
+    assert start == "python3 rede.pyz fe80::1%eth0 9450"

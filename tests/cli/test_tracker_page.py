@@ -15,6 +15,7 @@ import pytest
 from listening import SOON, tracker_at
 
 from rede_p2p.cli import tracker_page
+from rede_p2p.cli.installation import lines_to_fetch
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.tracker.registration import Registration
 
@@ -149,8 +150,10 @@ def test_an_ipv6_address_is_in_brackets(both):
 
 def test_what_to_type_has_an_address_that_others_can_type(both):
     tracker, ask = both
-    (line,) = re.findall("<code>(.*)</code>", ask("/")[1].decode())
-    assert unescape(line) == f"python3 Peers.py {tracker.addresses()[0].ip} {tracker.port}"
+    typed = [unescape(line) for line in re.findall("<code>(.*)</code>", ask("/")[1].decode())]
+    ip = tracker.addresses()[0].ip
+    fetch, fetch_on_windows, start = lines_to_fetch(ip, tracker.port)
+    assert typed == [f"python3 Peers.py {ip} {tracker.port}", fetch, fetch_on_windows, start]
 
 
 def test_names_are_escaped_in_text_and_in_links(both):
