@@ -15,8 +15,8 @@ from time import monotonic
 
 from rede_p2p.content.bitfield import bits_of, pieces_from, run_in, whole_units
 
-UNIT_TIME_S = 0.015  # for which all that is sent of a content should be one unit
-MIN_UNITS_EACH = 50  # of a content, for each requester and for us: else it spreads too late
+UNIT_TIME_S = 0.018  # for which all that is sent of a content should be one unit
+MIN_UNITS_EACH = 14  # of a content, for each requester and for us: else it spreads too late
 OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
 HALF_PACE_LEAD = 0.015  # fraction of the pieces; a requester this far ahead gets half speed
 MIN_LEAD = 0.008  # fraction of the pieces; a smaller lead is noise
