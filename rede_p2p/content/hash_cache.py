@@ -6,19 +6,16 @@ before large. The state can miss a change of bytes: whoever finds one calls ``fo
 Invariant: ``_by_root`` is the inverse of ``_known``. Whoever makes a HashCache must ``close`` it.
 """
 
-import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from threading import Condition, Lock, Thread
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.cache_folder import cache_folder
 from rede_p2p.content.disk import FileState
+from rede_p2p.content.hash_database import HashDatabase
 from rede_p2p.content.hash_queue import HashQueue, Job
 from rede_p2p.content.hashing import Hashed, hash_file
 from rede_p2p.content.merkle import Content
@@ -26,12 +23,6 @@ from rede_p2p.errors import DiskError, DiskKind
 
 TICK_NS = 100_000_000  # an edit this soon after another may leave the times as they are
 SETTLE_NS = 2_500_000_000  # the same where times are coarse: on FAT, two seconds
-ROWS_PER_WRITE = 128  # a write costs about as much as this many rows
-
-_TABLE = """create table if not exists file (
-    path blob primary key, size integer, mtime_ns integer, inode integer, ctime_ns integer,
-    settled integer, root blob not null, layer blob not null) without rowid"""
-_OLD_TABLE = "drop table if exists root"  # of earlier versions, without ctime
 
 
 class _Entry(NamedTuple):
@@ -52,11 +43,12 @@ class HashCache:
         self._known: dict[str, _Entry] = {}
         self._by_root: dict[bytes, set[str]] = {}
         self._queue = HashQueue()
+        self._pieces: dict[str, int] = {}  # the v1 piece length to hash a path with, once
         self._failed: dict[str, DiskKind] = {}
         self._stopped = False
-        self._database_lock = Lock()  # guards _database
-        self._database = _open(database)
-        self._load()
+        self._database = HashDatabase(database)
+        for row in self._database.files():
+            self._learn(row.path, _Entry(row.state, row.root, row.settled))
         self._thread = Thread(target=self._run, name="hashing")
         self._thread.start()
 
@@ -102,15 +94,17 @@ class HashCache:
         if root is not None:
             return root
         self.want(path, state.size, soon=True)
+        self._wait(path, lambda: self.known(path, state) is not None, timeout)
+        return self.known(path, state)
+
+    def _wait(self, path: str, is_done: Callable[[], bool], timeout: float) -> None:
+        """Wait for a file to be hashed; raise DiskError where it cannot be."""
         with self._lock:
-            self._lock.wait_for(
-                lambda: self._stopped or path in self._failed or self.known(path, state), timeout
-            )
+            self._lock.wait_for(lambda: self._stopped or path in self._failed or is_done(), timeout)
             if path in self._failed:
                 raise DiskError(path, self._failed[path])
             if self._stopped:
                 raise DiskError(path, "stopped")
-        return self.known(path, state)
 
     def is_content(self, path: Path, content: Content, check: Callable[[], None]) -> bool:
         """Tell whether a file is that content; hash it unless its known state is settled.
@@ -147,13 +141,31 @@ class HashCache:
         """Return the piece layer of a known file, if it is still remembered."""
         if content.size <= merkle.MIN_PIECE_BYTES:
             return content.root
-        query = "select layer from file where path = ? and root = ?"
-        row = self._execute(query, os.fsencode(path), content.root)
-        return row[0] if row else None
+        return self._database.layer(path, content.root)
+
+    def torrent_layers(
+        self, path: str, content: Content, piece: int, timeout: float, *, soon: bool
+    ) -> tuple[bytes, bytes] | None:
+        """Return the piece layer, and the v1 digests of pieces of ``piece`` bytes, of a known file.
+
+        The first time both are computed from one reading, so that they are of the same bytes. Until
+        then, and if the file is another content by now, returns None after ``timeout`` seconds.
+        Raises DiskError as ``wait`` does.
+        """
+        for may_wait in (True, False):
+            layer, digests = self.layer(path, content), self._database.digests(content, piece)
+            if layer is not None and digests is not None:
+                return layer, digests
+            if may_wait:
+                with self._lock:
+                    self._pieces[path] = piece
+                self.want(path, content.size, soon=soon)
+                self._wait(path, lambda: path not in self._queue, timeout)
+        return None
 
     def forget(self, path: str) -> None:
         """Make the next ``wait`` hash a file again, also in the next program."""
-        self._execute("delete from file where path = ?", os.fsencode(path))
+        self._database.forget(path)
         with self._lock:
             if (known := self._known.pop(path, None)) is not None:
                 self._by_root[known.root].discard(path)
@@ -161,41 +173,19 @@ class HashCache:
 
     def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
         """Store the roots of files that were hashed, or verified whole by a download."""
-        known = list(files)
-        for at in range(0, len(known), ROWS_PER_WRITE):
-            rows = [_row(path, hashed) for path, hashed in known[at : at + ROWS_PER_WRITE]]
-            marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
-            self._execute(f"insert or replace into file values {marks}", *chain(*rows))
+        known = [(path, hashed, _is_settled(hashed.state)) for path, hashed in files]
+        self._database.remember(known)
         with self._lock:
-            for path, hashed in known:
-                root = hashed.content.root
-                self._learn(path, _Entry(hashed.state, root, _is_settled(hashed.state)))
+            for path, hashed, settled in known:
+                self._learn(path, _Entry(hashed.state, hashed.content.root, settled))
             self._lock.notify_all()
         self.changed()
-
-    def _execute(self, query: str, *values: object) -> Any:
-        """Run a query and return its first row; if the database fails, use one in memory."""
-        with self._database_lock:
-            try:
-                return self._database.execute(query, values).fetchone()
-            except sqlite3.Error:
-                with suppress(sqlite3.Error):
-                    self._database.close()
-                self._database = _open(None)
-                return self._database.execute(query, values).fetchone()
 
     def _learn(self, path: str, known: _Entry) -> None:
         if path in self._known:
             self._by_root[self._known[path].root].discard(path)
         self._known[path] = known
         self._by_root.setdefault(known.root, set()).add(path)
-
-    def _load(self) -> None:
-        with suppress(sqlite3.Error):
-            for path, *state, settled, root in self._database.execute(
-                "select path, size, mtime_ns, inode, ctime_ns, settled, root from file"
-            ):
-                self._learn(os.fsdecode(path), _Entry(FileState(*state), root, bool(settled)))
 
     def _run(self) -> None:
         while not self._stopped:
@@ -207,9 +197,10 @@ class HashCache:
         """Hash the next file, if one goes before ``under_way``; return whether one did."""
         with self._lock:
             begun = None if self._stopped else self._queue.begin(under_way)
-        if begun is None:
-            return False
-        path, job = begun
+            if begun is None:
+                return False
+            path, job = begun
+            piece = self._pieces.pop(path, 0)
 
         def report(done: int) -> None:
             job.done = done
@@ -218,7 +209,7 @@ class HashCache:
 
         try:
             self._let_settle(path)
-            self.remember([(path, hash_file(path, report, lambda: self._stopped))])
+            self.remember([(path, hash_file(path, report, lambda: self._stopped, piece))])
         except DiskError as error:
             with self._lock:
                 self._failed[path] = error.kind
@@ -255,32 +246,3 @@ def default_database() -> Path | None:
     """Return the database's path in this user's cache folder, or None without a home."""
     folder = cache_folder()
     return folder and folder / "roots.sqlite3"
-
-
-def _row(path: str, hashed: Hashed) -> tuple[object, ...]:
-    layer = hashed.layer if hashed.content.size > merkle.MIN_PIECE_BYTES else b""
-    settled = _is_settled(hashed.state)
-    return os.fsencode(path), *hashed.state, settled, hashed.content.root, layer
-
-
-def _open(path: Path | None) -> sqlite3.Connection:
-    """Open or create the database; if that fails, use one in memory."""
-    if path is not None:
-        with suppress(sqlite3.Error, OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _prepared(sqlite3.connect(path, timeout=5, check_same_thread=False))
-    return _prepared(sqlite3.connect(":memory:", check_same_thread=False))
-
-
-def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
-    try:
-        # Each write is a short transaction of its own, because other peers of this user write here
-        # too. No write waits for the disk: after a power cut, roots can be computed again.
-        database.isolation_level = None
-        database.execute("pragma synchronous = off")
-        database.execute(_OLD_TABLE)
-        database.execute(_TABLE)
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database

@@ -40,6 +40,9 @@ class HashQueue:
     def __len__(self) -> int:
         return len(self._wishes)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._wishes or path in self.jobs
+
     def add(self, path: str, size: int, *, soon: bool) -> bool:
         """Add a file, or note that somebody waits for it now; tell whether anything is new."""
         if path in self.jobs:

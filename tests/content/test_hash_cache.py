@@ -18,6 +18,7 @@ from rede_p2p.content import disk, hash_cache, merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.hashing import Hashed, hash_file
 from rede_p2p.content.merkle import MIN_PIECE_BYTES, Content
+from rede_p2p.content.v1_pieces import V1Hasher
 from rede_p2p.errors import DiskError
 
 LONG_AGO = 1_500_000_000_000_000_000  # nanoseconds; a file this old need not settle
@@ -356,10 +357,10 @@ def test_a_file_that_changes_while_it_waits_is_judged_as_what_it_became(
     found = open_caches()
     busy, go_on = write(tmp_path / "busy", b""), Event()
 
-    def held(path, report, stopped):
+    def held(path, report, stopped, v1_piece):
         if path == busy:  # so that the first look does not end
             assert go_on.wait(SOON)
-        return hash_file(path, report, stopped)
+        return hash_file(path, report, stopped, v1_piece)
 
     monkeypatch.setattr(hash_cache, "hash_file", held)
     found.want(busy, 0, soon=True)
@@ -377,11 +378,11 @@ def test_what_somebody_waits_for_is_hashed_before_what_is_only_wanted(
 ):
     order, begun, go_on = [], Event(), Event()
 
-    def recorded(path, report, stopped):
+    def recorded(path, report, stopped, v1_piece):
         order.append(path)
         begun.set()
         assert go_on.wait(SOON)
-        return hash_file(path, report, stopped)
+        return hash_file(path, report, stopped, v1_piece)
 
     monkeypatch.setattr(hash_cache, "hash_file", recorded)
     first, second, third = (write(tmp_path / name, name.encode()) for name in "abc")
@@ -505,3 +506,71 @@ def test_what_was_doubted_is_hashed_again_by_the_next_program_too(tmp_path, open
     first.forget(path)
     first.close()
     assert open_caches(database).known(path, state) is None
+
+
+# BitTorrent v1.
+
+
+def torrent_layers(cache, path, data, piece=MIN_PIECE_BYTES, timeout=SOON):
+    content = Content(layer_and_root(data)[1], len(data))
+    return cache.torrent_layers(path, content, piece, timeout, soon=True)
+
+
+def v1_digests(data, piece=MIN_PIECE_BYTES):
+    hasher = V1Hasher(piece)
+    hasher.add(memoryview(data))
+    return hasher.digests()
+
+
+@pytest.mark.parametrize("size", [0, 1, MIN_PIECE_BYTES, 3 * MIN_PIECE_BYTES + 1])
+def test_the_pieces_of_v1_are_hashed_once_and_remembered_with_the_layer(
+    tmp_path, open_caches, monkeypatch, size
+):
+    data = random.Random(size).randbytes(size)
+    path, database = write(tmp_path / "a", data), tmp_path / "roots.sqlite3"
+    expected = layer_and_root(data)[0], v1_digests(data)
+    found = open_caches(database)
+    assert torrent_layers(found, path, data) == expected
+    monkeypatch.setattr(hash_cache, "hash_file", None)
+    assert torrent_layers(found, path, data) == expected
+    assert torrent_layers(open_caches(database), path, data) == expected
+
+
+def test_each_length_of_a_piece_has_its_own_digests(tmp_path, open_caches):
+    data = random.Random(3).randbytes(5 * MIN_PIECE_BYTES)
+    path, found = write(tmp_path / "a", data), open_caches()
+    for piece in (MIN_PIECE_BYTES, 2 * MIN_PIECE_BYTES, MIN_PIECE_BYTES):
+        layers = torrent_layers(found, path, data, piece)
+        assert layers == (layer_and_root(data)[0], v1_digests(data, piece))
+
+
+def test_of_a_file_that_is_another_content_by_now_there_are_none(tmp_path, open_caches):
+    path, found = write(tmp_path / "a", b"new"), open_caches()
+    assert torrent_layers(found, path, b"old") is None
+    state = disk.file_state(path)
+    assert found.known(path, state) == layer_and_root(b"new")[1]
+
+
+def test_what_is_being_hashed_without_them_is_hashed_again(tmp_path, open_caches, monkeypatch):
+    begun, go_on, asked = Event(), Event(), []
+
+    def held(path, report, stopped, v1_piece):
+        asked.append(v1_piece)
+        begun.set()
+        assert go_on.wait(SOON)
+        return hash_file(path, report, stopped, v1_piece)
+
+    monkeypatch.setattr(hash_cache, "hash_file", held)
+    path, found = write(tmp_path / "a", b"one"), open_caches()
+    found.want(path, 3)
+    assert begun.wait(SOON)
+    assert torrent_layers(found, path, b"one", timeout=0.01) is None
+    go_on.set()
+    eventually(lambda: torrent_layers(found, path, b"one") is not None)
+    assert asked == [0, MIN_PIECE_BYTES]
+
+
+def test_a_file_that_cannot_be_read_any_more_has_no_pieces_of_v1(tmp_path, open_caches):
+    found = open_caches()
+    with pytest.raises(DiskError):
+        torrent_layers(found, str(tmp_path / "none"), b"gone")

@@ -67,3 +67,13 @@ def test_a_file_under_way_that_somebody_asks_for_is_put_off_for_idle_ones_no_mor
     assert not queue.add("large", 4 * MIB, soon=True)
     queue.add("small", 1, soon=False)
     assert queue.begin(job) is None
+
+
+def test_it_tells_what_waits_and_what_is_being_hashed(queue):
+    assert "a" not in queue
+    queue.add("a", 1, soon=False)
+    assert "a" in queue
+    queue.begin(None)
+    assert "a" in queue
+    del queue.jobs["a"]
+    assert "a" not in queue

@@ -318,7 +318,7 @@ def test_the_hashes_of_a_content_are_its_layer(buyer):
 
 def test_hashes_that_the_database_lost_are_computed_again(seller, buyer):
     buyer.ask(Stat("data"), FileInfo)
-    seller.hash_cache._execute("delete from file")
+    seller.hash_cache._database.execute("delete from file")
     assert body(buyer, Hashes(ROOT)) == LAYER
 
 
@@ -453,7 +453,9 @@ def test_a_stranger_who_complains_of_right_pieces_makes_nobody_hash(seller, buye
 
 def test_hashes_that_the_database_has_wrong_are_computed_again(seller, buyer):
     buyer.ask(Stat("data"), FileInfo)
-    seller.hash_cache._execute("update file set layer = zeroblob(192) where root = ?", ROOT)
+    seller.hash_cache._database.execute(
+        "update file set layer = zeroblob(192) where root = ?", ROOT
+    )
     assert body(buyer, Hashes(ROOT)) == bytes(len(LAYER))
     assert body(buyer, Hashes(ROOT, again=0)) == LAYER
 
