@@ -14,6 +14,8 @@ from Peers import peer_connected
 from rede_p2p.content import merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
+from rede_p2p.net.connection import dial
+from rede_p2p.protocol.messages import FileInfo, Stat
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
@@ -80,3 +82,10 @@ def selling(folder, host, **options):
         seller.file("folder/in/a.txt", b"inside")
         seller.share("data data.bin\nsmall small.txt\ntwin small.txt\nempty empty\np folder\n")
         yield seller
+
+
+def know_all(seller):
+    """Wait until the root of every share is known."""
+    with dial(seller.address) as connection:
+        for share in seller.shares.shares():
+            connection.ask(Stat(share.name), FileInfo)

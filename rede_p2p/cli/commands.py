@@ -16,8 +16,7 @@ from rede_p2p.cli.listing import View
 from rede_p2p.cli.session import Session, expect, listed
 from rede_p2p.cli.shell import ALIASES, Command, suggestion
 from rede_p2p.cli.terminal import Tone
-from rede_p2p.content import safe_names, torrent
-from rede_p2p.content.merkle import Content
+from rede_p2p.content import safe_names
 from rede_p2p.download import resolve
 from rede_p2p.errors import Address, BadUsageError, RedeError
 from rede_p2p.protocol.codec import Lines
@@ -132,23 +131,6 @@ def _tones(session: Session, roots: Sequence[bytes | None]) -> list[Tone]:
     return ["hashing" if r is None else "mine" if r in mine else "ready" for r in roots]
 
 
-def make_torrent(session: Session, command: Command) -> None:
-    """Write the .torrent of a shared file to the download folder."""
-    expect(command, 1, "torrent")
-    typed, names = command.words[0], [share.name for share in session.shares.shares()]
-    name = next(iter(safe_names.matching(typed, names)), typed)
-    try:
-        share, root = session.shares.wait_hashed(name, lambda *_: None)
-    except errors.NoSuchFileError as error:
-        raise replace(error, near=safe_names.nearest(name, names)) from None
-    content = Content(root, share.state.size)
-    layer = session.context.hash_cache.layer(share.path, content)
-    if layer is None:
-        raise errors.DiskError(share.path, "changed")
-    path = torrent.write(session.context.folder, name, content, layer)
-    session.terminal.data(str(path), {"path": str(path), "root": root.hex()})
-
-
 def status(session: Session, command: Command) -> None:
     """Show downloads, uploads, the contents that are served beside the shares, and hashing."""
     expect(command, 0, "status")
@@ -257,6 +239,12 @@ def diagnose(session: Session, command: Command) -> None:
     diagnosis.diagnose(session)
 
 
+def _make_torrents(session: Session, command: Command) -> None:
+    from rede_p2p.cli import torrent_command  # as above
+
+    torrent_command.make_torrents(session, command)
+
+
 COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "peers": peers,
     "ls": ls,
@@ -265,7 +253,7 @@ COMMANDS: dict[str, Callable[[Session, Command], None]] = {
     "compartilhar": share_commands.share,
     "remover": share_commands.remove,
     "meus": share_commands.mine,
-    "torrent": make_torrent,
+    "torrent": _make_torrents,
     "status": status,
     "placar": score,
     "cancelar": cancel,

@@ -22,7 +22,7 @@ from rede_p2p.protocol.messages import FileEntry, Ls, PeerEntry
 
 MAX_NAMES = 20_000  # of one peer or of one folder that are looked at
 MAX_PEERS_ASKED = 4  # of one address, for their files
-OPTIONS = {"get": ("--como",), "ls": ("-1", "-l", "-S")}
+OPTIONS = {"get": ("--como",), "ls": ("-1", "-l", "-S"), "torrent": ("--v1",)}
 
 _WORD = re.compile(r"""(?:\\.?|'[^']*(?:'|$)|"(?:\\.?|[^"\\])*(?:"|$)|[^\s;&'"\\])+|[;&]""", re.S)
 _SPECIAL = re.compile(r"""([ \t;&'"\\])""")
@@ -66,6 +66,8 @@ class Completer:
         rest = [word for word in words[1:] if not word.startswith("-")]
         if name in ("ls", "get"):
             return self._of_peers(rest, typed, is_get=name == "get")
+        if name == "torrent":  # several, and folders of them
+            return _up_to_folder([n for n in self._shares() if n not in rest], typed)
         return () if rest else self._after(name, typed)
 
     def _after(self, name: str, typed: str) -> Iterable[str]:
@@ -73,12 +75,15 @@ class Completer:
         if name == "compartilhar":
             folder, last = os.path.split(typed)
             return self._asking.ask((folder, last[:1] == "."), lambda: paths(typed))
-        if name in ("remover", "torrent"):
-            shares = self._session.shares
-            return self._asking.ask("shares", lambda: [share.name for share in shares.shares()])
+        if name == "remover":
+            return self._shares()
         if name == "cancelar":
             return [str(transfer.number) for transfer in self._session.transfers.running()]
         return _commands() if name == "ajuda" else ()
+
+    def _shares(self) -> list[str]:
+        shares = self._session.shares
+        return list(self._asking.ask("shares", lambda: [share.name for share in shares.shares()]))
 
     def _of_peers(self, rest: Sequence[str], typed: str, *, is_get: bool) -> list[str]:
         """Return who may be meant, or the ports of who is and the files that it shares."""

@@ -42,7 +42,7 @@ USAGE: dict[UsageKind, str] = {
     "use: … -q -c 'get <IP> <NOME> -' > <ARQUIVO>",
     "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
     "buscar": "use: buscar <TEXTO>",
-    "torrent": "use: torrent <NOME>   (um dos seus arquivos)",
+    "torrent": "use: torrent [--v1] <NOME> …   (arquivos ou pastas seus; os nomes estão em meus)",
     "diagnostico": "diagnostico não leva mais nada; use: diagnostico",
     "compartilhar": "use: compartilhar <CAMINHO>   ou   compartilhar <CAMINHO> <NOME>",
     "remover": "use: remover <NOME>   (os nomes estão em meus)",

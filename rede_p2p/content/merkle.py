@@ -111,15 +111,24 @@ def root_of(layer: bytes, size: int) -> bytes:
     """Return the root above a whole layer; a content of one piece has that piece's hash."""
     if size <= MIN_PIECE_BYTES:
         return layer
-    hashes, absent = split(layer), bytes(HASH_BYTES)
-    for _ in range((piece_length(size) // BLOCK_BYTES).bit_length() - 1):
+    return next(hashes[0] for _, hashes in _levels(layer, size) if len(hashes) == 1)
+
+
+def layer_above(layer: bytes, size: int, piece: int) -> bytes:
+    """Return the layer whose pieces have ``piece`` bytes each, of a content of more than that."""
+    return next(b"".join(hashes) for step, hashes in _levels(layer, size) if step == piece)
+
+
+def _levels(layer: bytes, size: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield each level from a whole layer up: the bytes under a hash, and the hashes."""
+    hashes, step, absent = split(layer), piece_length(size), bytes(HASH_BYTES)
+    for _ in range((step // BLOCK_BYTES).bit_length() - 1):
         absent = sha256(absent + absent).digest()
-    while len(hashes) > 1:
+    while True:
+        yield step, hashes
         if len(hashes) % 2:
             hashes.append(absent)
-        hashes = _pairs(hashes)
-        absent = sha256(absent + absent).digest()
-    return hashes[0]
+        hashes, step, absent = _pairs(hashes), 2 * step, sha256(absent + absent).digest()
 
 
 def split(layer: bytes) -> list[bytes]:

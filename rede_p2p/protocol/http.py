@@ -135,6 +135,16 @@ def _unsatisfiable(size: int) -> HttpError:
     return HttpError(416, [("Content-Range", f"bytes */{size}")])
 
 
+def origin(ip: str, port: int) -> str:
+    """Return what the URLs of a program begin with, as ``http://10.0.0.2:5455``."""
+    return f"http://[{ip}]:{port}" if ":" in ip else f"http://{ip}:{port}"
+
+
+def path_of(route: str, root: bytes, name: str) -> str:
+    """Return the path by which a peer gives a content (``arquivo``) or its ``torrent``."""
+    return f"/{route}/{root.hex()}/{quote(name)}"
+
+
 def attachment(name: str) -> str:
     """Return a ``Content-Disposition`` that saves under this name (RFC 6266, RFC 8187)."""
     last = name.rsplit("/", 1)[-1]

@@ -67,7 +67,7 @@ class TrackerClient:
         """
         self._ip, self._wanted_port, self._source = ip, port, source
         self._open_port, self._post, self._entries = open_port, post, entries
-        self._timeouts, self._name, self._web, self._roams = timeouts, name, web, roams
+        self._timeouts, self._name, self.web, self._roams = timeouts, name, web, roams
         self._tracker_id = ""  # tells it apart from all others, once it said so
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
         self._roster = Roster((), 0.0)
@@ -172,7 +172,7 @@ class TrackerClient:
             if self._closed:
                 raise errors.ConnectionLostError("lost")
             port, version = self.port or None, messages.PROTOCOL_VERSION
-            join = messages.Join(version, port, self._name, self._web)
+            join = messages.Join(version, port, self._name, self.web)
             self.port = take_port(connection, join, self._open_port, self._timeouts)
             self._joined = True
             self._ip = address.ip

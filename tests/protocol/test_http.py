@@ -137,3 +137,12 @@ def test_a_name_from_a_stranger_is_one_line_in_a_head(name, said):
 def test_a_value_with_a_line_of_its_own_is_never_sent():
     with pytest.raises(AssertionError):
         http.encode_head(200, [("X", "a\r\nSet-Cookie: b")])
+
+
+def test_addresses_of_a_peer_are_written_as_urls_are():
+    assert http.origin("10.0.0.2", 5455) == "http://10.0.0.2:5455"
+    assert http.origin("2001:db8::1", 5455) == "http://[2001:db8::1]:5455"
+    root = bytes(range(32))
+    assert http.path_of("arquivo", root, "p/a ç#?%.txt") == (
+        f"/arquivo/{root.hex()}/p/a%20%C3%A7%23%3F%25.txt"
+    )
