@@ -79,7 +79,7 @@ def browser_connected(peer: Peer, connection: Connection, line: bytes) -> None:
     from rede_p2p.net.web import serve_web  # most peers never meet a browser
     from rede_p2p.upload.web_files import WebFiles
 
-    files = WebFiles(connection, peer.shares, peer.seeds, peer.slots, peer.post)
+    files = WebFiles(connection, peer.shares, peer.hash_cache, peer.seeds, peer.slots, peer.post)
     try:
         serve_web(connection, line, files.answer, texts.refusal, peer.timeouts)
     finally:

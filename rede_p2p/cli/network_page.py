@@ -35,7 +35,8 @@ caption,.dim{text-align:left;color:var(--dim)}
 th,td{padding:.45rem .6rem .45rem 0;border-bottom:1px solid var(--line);text-align:left;
 vertical-align:baseline;font-weight:400}thead th{font-weight:600}
 tbody th{overflow-wrap:anywhere}td,thead th{white-space:nowrap}
-@media(max-width:30rem){label{flex:0 0 100%}}
+.who a{margin-left:.6rem}
+@media(max-width:30rem){label{flex:0 0 100%}.who a{display:block;margin:0}}
 nav{display:flex;flex-wrap:wrap;gap:.4rem 1.2rem}nav a,tbody a{display:inline-block;padding:.2rem 0}
 """
 
@@ -48,6 +49,7 @@ class File:
     size: int  # bytes
     peers: int
     url: str = ""
+    torrent: str = ""  # the URL of its .torrent
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,10 @@ def _row(file: File) -> str:
     program_only = f'{name} <span class="dim">(só pelo programa)</span>'
     shown = f'<a href="{escape(file.url)}">{name}</a>' if file.url else program_only
     size, peers = texts.size(file.size), texts.count(file.peers, "peer", "peers")
-    return f'<tr><th scope="row">{shown}</th><td>{size}</td><td>{peers}</td></tr>'
+    link = f'<a href="{escape(file.torrent)}">torrent</a>' if file.torrent else ""
+    return (
+        f'<tr><th scope="row">{shown}</th><td>{size}</td><td class="who">{peers} {link}</td></tr>'
+    )
 
 
 def _pages(network: Network, wish: Wish) -> Iterable[str]:

@@ -5,7 +5,7 @@ Imported only once there is a browser.
 
 import random
 from threading import Lock
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from rede_p2p.cli import network_page
 from rede_p2p.cli.installation import ZIPAPP, lines_to_fetch, typed_elsewhere
@@ -16,7 +16,7 @@ from rede_p2p.content import safe_names
 from rede_p2p.net.address import is_link_local, is_loopback
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.web import Reply
-from rede_p2p.protocol import codec
+from rede_p2p.protocol import codec, http
 from rede_p2p.protocol.http import HttpError, HttpRequest
 from rede_p2p.protocol.messages import PeerEntry, SearchResult
 from rede_p2p.timeouts import DEFAULT
@@ -24,6 +24,7 @@ from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.service import Page, Tracker
 
 FILES_A_PAGE = 200
+MAX_SOURCES = 3  # other peers that the link to a .torrent names
 MAX_SEARCH_CHARS = 1024  # as many as a name has
 HTML = "text/html; charset=utf-8"
 _making = Lock()  # one page at a time, so that browsers cannot keep peers waiting
@@ -107,12 +108,15 @@ def _file(tracker: Tracker, asker: Registration, at: str, row: SearchResult) -> 
     sharers = [peer for peer in tracker.index.sharers(row) if peer.web]
     entries = tracker.registry.as_reached(random.sample(sharers, len(sharers)), asker, at)
     # The address of a browser has no zone, without which a link-local one means nothing.
-    entry = next((one for one in entries if not is_link_local(one.ip)), None)
-    if entry is None:
+    first, *others = [http.origin(e.ip, e.port) for e in entries if not is_link_local(e.ip)] or [""]
+    if not first:
         return file
-    host = f"[{entry.ip}]" if ":" in entry.ip else entry.ip
-    path = f"/arquivo/{row.root.hex()}/{quote(row.name)}"
-    return File(row.name, row.size, row.peers, f"http://{host}:{entry.port}{path}")
+    url = first + http.path_of("arquivo", row.root, row.name)
+    if not row.size:  # no client takes a .torrent of nothing
+        return File(row.name, row.size, row.peers, url)
+    sources = "&".join(f"fonte={one.partition('//')[2]}" for one in others[:MAX_SOURCES])
+    torrent = first + http.path_of("torrent", row.root, f"{row.name}.torrent")
+    return File(row.name, row.size, row.peers, url, f"{torrent}?{sources}".rstrip("?"))
 
 
 _ROUTES: dict[str, Page] = {"/": show_network, f"/{ZIPAPP}": send_program}

@@ -128,7 +128,7 @@ def _check_host(connection: Connection, host: str) -> None:
 
 def _refuse(reply: Reply, error: HttpError, describe: Describe) -> None:
     status = error.status
-    fields = {405: [("Allow", "GET, HEAD")], 503: [("Retry-After", "2")]}.get(status, error.fields)
+    fields = {405: [("Allow", "GET, HEAD")], 503: [("Retry-After", "2")]}.get(status, [])
     phrase = HTTPStatus(status).phrase
     sentence = describe(RefusedError(f"http-{status}", phrase))
-    reply.send(status, TEXT, f"{status} {phrase}\n{sentence}\n".encode(), fields)
+    reply.send(status, TEXT, f"{status} {phrase}\n{sentence}\n".encode(), [*fields, *error.fields])

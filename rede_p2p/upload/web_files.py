@@ -5,22 +5,34 @@ Imported only once there is a browser.
 """
 
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from urllib.parse import parse_qs
 
-from rede_p2p.content import disk, safe_names
+from rede_p2p.content import disk, safe_names, torrent
+from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.content.merkle import Content
+from rede_p2p.content.torrent import PAD_FOLDER, TorrentFile
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.web import Reply
 from rede_p2p.protocol import http
 from rede_p2p.protocol.http import HttpError, HttpRequest
+from rede_p2p.timeouts import DEFAULT
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.shared_files import Share
 from rede_p2p.upload.upload_slots import Upload, UploadSlots
 
 _ROOT = re.compile(r"[0-9a-fA-F]{64}")  # merkle.HASH_BYTES, two digits each
+_PADDING = re.compile(r"([1-9][0-9]{0,9})(-[0-9]{1,10})?")  # its length, and which one it is
+_SOURCE = re.compile(r"([0-9.]{7,15}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}")
+MAX_SOURCES = 10
+MAX_PADDING_BYTES = 256 * 1024 * 1024  # the largest piece that clients take
 _ANY_FILE = "application/octet-stream"  # which no browser opens by itself
+_TORRENT = "application/x-bittorrent"
 
 
 class WebFiles:
@@ -30,12 +42,14 @@ class WebFiles:
         self,
         connection: Connection,
         shares: ShareList,
+        hash_cache: HashCache,
         seeds: SeedStore,
         slots: UploadSlots,
         post: Callable[[Event], None],
     ) -> None:
         self.shares = shares
         self.seeds = seeds
+        self._hash_cache = hash_cache
         self._connection = connection
         # Nothing can be said before the head: it is only seen whether the browser is still there.
         self._upload = Upload(connection, slots, lambda _place: connection.check_here())
@@ -76,7 +90,10 @@ class WebFiles:
         self._send(share, root, _safe("/".join(parts)), reply)
 
     def send_by_name(self, segments: list[str], reply: Reply) -> None:
-        """Send the file that is shared under a name."""
+        """Send the file that is shared under a name, or the padding of a folder's torrent."""
+        if segments[-2:-1] == [PAD_FOLDER]:
+            self._send_padding(segments[-1], reply)
+            return
         name = _safe("/".join(segments))
         share = self.shares.find(name, lambda _: self._connection.check_here())
         if share is None:
@@ -88,30 +105,105 @@ class WebFiles:
 
     def _send(self, share: Share, root: bytes, name: str, reply: Reply) -> None:
         """Send a file, or the part that is asked for, to be saved under a name."""
-        request, size = reply.request, share.state.size
-        tag = f'"{root.hex()}"'
-        fields = [("ETag", tag), ("Accept-Ranges", "bytes")]
-        if _names(request, tag):
-            self._connection.send(reply.head(304, size, fields))
+        tag, size = f'"{root.hex()}"', share.state.size
+        fields = [("Content-Type", _ANY_FILE), ("Content-Disposition", http.attachment(name))]
+        part = self._begin(reply, tag, size, fields)
+        if part is None:
             return
-        fields += [("Content-Type", _ANY_FILE), ("Content-Disposition", http.attachment(name))]
-        if request.method == "HEAD":
-            self._connection.send(reply.head(200, size, fields))
-            return
-        status, start, length = 200, 0, size
-        if request.fields.get("if-range", tag) == tag:
-            part = http.range_of(request.fields.get("range"), size)
-            if part is not None:
-                status, (start, length) = 206, part
-                fields.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
+        head, start, length = part
         try:
             with disk.open_regular(share.path) as file:
-                head = reply.head(status, length, fields)
                 self._upload.send(file, share.name, share.state, head, start, length)
         except (DiskError, RefusedError) as error:  # it is another file by now
             reply.begun = False
             raise HttpError(503) from error
         self._count(share, root, start, length)
+
+    def send_torrent(self, segments: list[str], reply: Reply) -> None:
+        """Send the .torrent of ``root/name.torrent``, once what is in it has been computed."""
+        word, *parts = segments
+        plain = _safe("/".join(parts).removesuffix(torrent.ENDING))
+        if not parts or not parts[-1].endswith(torrent.ENDING):
+            raise HttpError(404)
+        share, root = self.find_root(word)
+        content, name = Content(root, share.state.size), plain.rpartition("/")[2]
+        piece, wait_s = torrent.piece_length([content.size]), DEFAULT.hash_report_s
+        try:
+            both = self._hash_cache.torrent_layers(share.path, content, piece, wait_s, soon=False)
+        except DiskError as error:
+            raise HttpError(503) from error
+        if both is None:
+            raise HttpError(503, [("Refresh", "2")])  # with which a browser asks again by itself
+        path = http.path_of("arquivo", root, name)
+        seeds = [origin + path for origin in self._origins(reply.request)]
+        made = torrent.make(name, [TorrentFile((name,), content, *both)], seeds, folder=False)
+        tag, saved = sha256(made.data).hexdigest(), http.attachment(f"{name}{torrent.ENDING}")
+        fields = [("Content-Type", _TORRENT), ("Content-Disposition", saved)]
+        self._send_made(made.data, len(made.data), f'"{tag}"', fields, reply)
+
+    def _origins(self, request: HttpRequest) -> Iterator[str]:
+        """Yield where the content is: here and, as the page says that linked to here, elsewhere."""
+        yield http.origin(*self._connection.local)
+        try:
+            asked = parse_qs(request.query, max_num_fields=MAX_SOURCES)
+        except ValueError as error:
+            raise HttpError(400) from error
+        for word in asked.get("fonte", []):
+            match = _SOURCE.fullmatch(word)
+            if match and http.is_address(match[1].strip("[]")):
+                yield f"http://{match[0]}"
+
+    def _send_padding(self, word: str, reply: Reply) -> None:
+        """Send as many zeros as a padding file's name says (BEP 47).
+
+        Clients that know nothing of them ask for them as for any other file.
+        """
+        match = _PADDING.fullmatch(word)
+        if match is None or int(match[1]) > MAX_PADDING_BYTES:
+            raise HttpError(404)
+        tag = f'"{PAD_FOLDER}-{match[1]}"'
+        self._send_made(b"", int(match[1]), tag, [("Content-Type", _ANY_FILE)], reply)
+
+    def _send_made(
+        self, data: bytes, size: int, tag: str, fields: list[tuple[str, str]], reply: Reply
+    ) -> None:
+        """Send what is no file, as files are sent: ``data``, and zeros up to a size."""
+        part = self._begin(reply, tag, size, fields)
+        if part is None:
+            return
+        try:
+            with tempfile.TemporaryFile(buffering=0) as file:
+                file.write(data)
+                file.truncate(size)  # zeros take no space
+                self._upload.send(file, reply.request.path, None, *part)
+        except (OSError, DiskError, RefusedError) as error:  # before anything was sent
+            reply.begun = False
+            raise HttpError(503) from error
+
+    def _begin(
+        self, reply: Reply, tag: str, size: int, fields: list[tuple[str, str]]
+    ) -> tuple[bytes, int, int] | None:
+        """Return the head of an answer, and what is to be sent: (head, start, length).
+
+        A HEAD, and who has it already, are answered here, which returns None.
+        """
+        request = reply.request
+        always = [("ETag", tag), ("Accept-Ranges", "bytes")]
+        if _names(request, tag):
+            self._connection.send(reply.head(304, size, always))
+            return None
+        fields = [*always, *fields]
+        if request.method == "HEAD":
+            self._connection.send(reply.head(200, size, fields))
+            return None
+        part = None
+        if request.fields.get("if-range", tag) == tag:
+            part = http.range_of(request.fields.get("range"), size)
+        if part is None:
+            return reply.head(200, size, fields), 0, size
+        start, length = part
+        fields.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
+        return reply.head(206, length, fields), start, length
 
     def _count(self, share: Share, root: bytes, start: int, length: int) -> None:
         """Count what was sent: a file once its end has gone, whatever was there before."""
@@ -124,6 +216,7 @@ class WebFiles:
 ROUTES: dict[str, Callable[[WebFiles, list[str], Reply], None]] = {
     "arquivo": WebFiles.send_by_root,
     "pasta": WebFiles.send_by_name,
+    "torrent": WebFiles.send_torrent,
 }
 
 

@@ -67,12 +67,13 @@ def page(shown=None, wish=None):
 
 def test_it_shows_files_peers_and_what_to_type():
     url = "http://10.0.0.2:5455/arquivo/aa/a.txt"
-    files = [File("a.txt", 116, 2, url), File("b", 7480, 1)]
+    torrent = "http://10.0.0.2:5455/torrent/aa/a.txt.torrent?fonte=10.0.0.3:5455&fonte=[::1]:1"
+    files = [File("a.txt", 116, 2, url, torrent), File("b", 7480, 1)]
     shown = page(network(files, [PeerEntry("10.0.0.2", 5455, name="ana")]))
     for text in ("a.txt", "116 B", "2 peers", "7,3 KiB", "1 peer", "10.0.0.2", "5455", "ana"):
         assert text in shown.text
     assert JOIN[0][1] in shown.text and "só pelo programa" in shown.text
-    assert url in shown.links() and "2 arquivos" in shown.text
+    assert url in shown.links() and torrent in shown.links() and "2 arquivos" in shown.text
 
 
 def test_an_empty_network_says_so():

@@ -58,8 +58,8 @@ def joins(tracker, ip, *names, root=ROOT, size=7, web=True, name=""):
     return peer
 
 
-def links(body):
-    return re.findall(r'<a href="(http:[^"]*)">', body.decode())
+def links(body, route="arquivo"):
+    return re.findall(rf'<a href="(http://[^"/]*/{route}/[^"]*)">', body.decode())
 
 
 def test_what_is_not_there_is_404_and_the_connection_goes_on(asked):
@@ -142,6 +142,23 @@ def test_what_no_browser_can_take_has_no_link(both):
     assert body.decode().count("só pelo programa") == 6
 
 
+def test_beside_a_file_is_its_torrent_which_names_other_peers(both):
+    tracker, ask = both
+    for last in range(2, 9):
+        joins(tracker, f"10.0.0.{last}", "p/a ç.txt")
+    joins(tracker, "2001:db8::7", "b", root=sha256(b"b").digest())
+    joins(tracker, "10.0.0.5", "nothing", size=0, root=sha256(b"c").digest())
+    joins(tracker, "10.0.0.6", "old", web=False, root=sha256(b"d").digest())
+    _, body = ask("/")
+    (other, one), files = ([*map(unescape, links(body, r))] for r in ("torrent", "arquivo"))
+    assert other == f"http://[2001:db8::7]:5462/torrent/{sha256(b'b').hexdigest()}/b.torrent"
+    head, _, query = one.partition("?")
+    assert f"{files[-1]}.torrent" == head.replace("/torrent/", "/arquivo/")
+    sources = query.split("&")
+    assert len({*sources, head.split("/")[2]}) == 1 + tracker_page.MAX_SOURCES
+    assert all(re.fullmatch(r"fonte=10\.0\.0\.[2-8]:54\d\d", source) for source in sources)
+
+
 def test_an_ipv6_address_is_in_brackets(both):
     tracker, ask = both
     joins(tracker, "2001:db8::7", "a")
@@ -178,7 +195,7 @@ def test_ten_thousand_files_are_shown_in_pages_within_half_a_second(both):
         _, body = ask("/")
         fastest = min(fastest, monotonic() - began)
     assert fastest < 0.5 and len(body) < 100_000
-    names = re.findall(r"f%20(\d+)\.txt", body.decode())
+    names = re.findall(r"arquivo/\w+/f%20(\d+)\.txt", body.decode())
     assert names == [str(n) for n in range(tracker_page.FILES_A_PAGE)]
     _, body = ask("/?pagina=50")
     assert re.findall(r"f%20(\d+)\.txt", body.decode())[-1] == "9999"

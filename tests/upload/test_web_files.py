@@ -9,18 +9,21 @@ import subprocess
 from contextlib import closing
 from http.client import HTTPConnection
 from queue import Empty
+from threading import Event
+from urllib.parse import quote
 
 import pytest
 from lies import UNSAFE_NAMES
 from listening import SOON
 from processes import eventually
-from selling import DATA, EMPTY_ROOT, ROOT, SMALL, SMALL_ROOT, selling
+from selling import DATA, EMPTY_ROOT, ROOT, SMALL, SMALL_ROOT, know_all, selling
 from sources import Changing
 
-from rede_p2p.content import disk, merkle
+from rede_p2p.content import disk, hash_cache, merkle, torrent
+from rede_p2p.content.hashing import hash_file
+from rede_p2p.content.v1_pieces import V1Hasher
 from rede_p2p.events import FilesServed
-from rede_p2p.net.connection import dial
-from rede_p2p.protocol.messages import FileInfo, Stat
+from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import web_files
 
 TAG = f'"{ROOT.hex()}"'
@@ -33,13 +36,6 @@ def seller(tmp_path, host):
     with selling(tmp_path, host) as seller:
         know_all(seller)
         yield seller
-
-
-def know_all(seller):
-    """Wait until the root of every share is known."""
-    with dial(seller.address) as connection:
-        for share in seller.shares.shares():
-            connection.ask(Stat(share.name), FileInfo)
 
 
 @pytest.fixture
@@ -320,6 +316,109 @@ def test_requests_sent_ahead_are_answered_in_their_order(seller):
     answers = bytes(heard).split(b"HTTP/1.1 200 OK\r\n")[1:]
     assert len(answers) == 51
     assert all(one.endswith(b"\r\n\r\n" + SMALL) for one in answers[:50])
+
+
+# What a BitTorrent client asks for.
+
+TORRENT = f"/torrent/{ROOT.hex()}"
+
+
+def made_of(name, data, seeds):
+    piece = torrent.piece_length([len(data)])
+    layer, hasher = merkle.layer_of(data), V1Hasher(piece)
+    hasher.add(memoryview(data))
+    content = merkle.Content(merkle.root_of(layer, len(data)), len(data))
+    file = torrent.TorrentFile((name,), content, layer, hasher.digests())
+    return torrent.make(name, [file], seeds, folder=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("data.torrent", "data"), ("p/a%20%C3%A7%23.torrent.torrent", "a ç#.torrent")],
+)
+def test_the_torrent_of_a_file_names_this_peer_and_those_that_the_page_knows(
+    seller, ask, asked, name
+):
+    other = "fonte=10.0.0.3:5455&fonte=[2001:db8::3]:5455"
+    bad = "fonte=x&fonte=10.0.0:1&fonte=10.0.0.3:0&fonte=10.0.0.3:1/x&fonte=[::x]:1&fonte=a.b:1"
+    answer, body = ask(f"{TORRENT}/{asked}?{other}&{bad}")
+    assert answer.status == 200
+    own = f"http://{seller.address.ip}:{seller.address.port}"
+    path = f"/arquivo/{ROOT.hex()}/{quote(name)}"
+    origins = (own, "http://10.0.0.3:5455", "http://[2001:db8::3]:5455")
+    assert body == made_of(name, DATA, [origin + path for origin in origins]).data
+    assert answer.headers["Content-Type"] == "application/x-bittorrent"
+    saved = answer.headers["Content-Disposition"]
+    assert saved.endswith(f"filename*=UTF-8''{quote(name)}.torrent")
+    assert ask(f"{TORRENT}/{asked}", if_none_match="*")[0].status == 304
+    assert ask(f"{TORRENT}/{asked}", "HEAD")[0].status == 200
+    assert ask(path)[1] == DATA
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/torrent",
+            "/torrent/",
+            TORRENT,
+            f"{TORRENT}/",
+            f"{TORRENT}/data",
+            f"{TORRENT}/.torrent",
+        ),
+        *(f"{TORRENT}/p/.torrent", f"{TORRENT}/../x.torrent", f"{TORRENT}/a%2Fb.torrent"),
+        *(f"/torrent/{'0' * 64}/x.torrent", "/torrent/x/x.torrent", f"{TORRENT}/x.TORRENT"),
+    ],
+)
+def test_there_is_no_other_torrent(ask, path):
+    assert status(ask(path)) == 404
+
+
+def test_too_many_others_are_400(ask):
+    assert status(ask(f"{TORRENT}/a.torrent?{'&'.join(['fonte=10.0.0.3:1'] * 99)}")) == 400
+
+
+def test_while_a_torrent_is_computed_it_may_be_asked_for_later(seller, ask, monkeypatch):
+    go_on, waited = Event(), []
+
+    def held(*words):
+        waited.append(words)
+        assert go_on.wait(SOON)
+        return hash_file(*words)
+
+    monkeypatch.setattr(hash_cache, "hash_file", held)
+    monkeypatch.setattr(web_files, "DEFAULT", Timeouts(hash_report_s=0.05))
+    answer, _ = ask(f"{TORRENT}/data.torrent")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+    assert answer.headers["Refresh"] == "2"
+    assert ask(PATH)[1] == DATA
+    go_on.set()
+    eventually(lambda: status(ask(f"{TORRENT}/data.torrent")) == 200)
+    assert len(waited) == 1
+
+
+@pytest.mark.parametrize("name", ["65535", "65535-1", "1-99", "1"])
+def test_the_padding_of_a_folder_is_zeros(ask, name):
+    size = int(name.partition("-")[0])
+    answer, body = ask(f"/pasta/p/.pad/{name}")
+    assert (answer.status, body) == (200, bytes(size))
+    answer, body = ask(f"/pasta/p/.pad/{name}", range="bytes=0-0")
+    assert (answer.status, body) == (206, b"\0")
+
+
+@pytest.mark.parametrize("name", ["0", "-1", "x", "1-", "1-x", "99999999999", "999999999", "1/2"])
+def test_there_is_no_other_padding(ask, name):
+    assert status(ask(f"/pasta/p/.pad/{name}")) == 404
+    assert status(ask("/pasta/.pad")) == 404
+
+
+def test_a_disk_that_takes_nothing_is_503(ask, monkeypatch):
+    def refuse(**_):
+        raise OSError
+
+    monkeypatch.setattr(web_files.tempfile, "TemporaryFile", refuse)
+    assert status(ask("/pasta/p/.pad/5")) == 503
+    assert ask(PATH)[1] == DATA
 
 
 # Who took what.
