@@ -1,8 +1,8 @@
 """Which content is with whom, and under which names.
 
-What a peer announced goes when the peer leaves. Invariant: ``_holders`` and ``_names`` are
-``_announced`` read by content and by name. Owner: the tracker, whose threads share it; no method
-does I/O.
+What a peer announced goes when the peer leaves. Invariant: ``_holders``, ``_names`` and ``_known``
+are ``_announced`` read by content, by name and by pair. Owner: the tracker, whose threads share it;
+no method does I/O.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,10 +31,12 @@ class ContentIndex:
 
     def __init__(self) -> None:
         self._lock = Lock()  # guards everything below
-        self._announced: dict[Registration, set[_Named]] = {}
+        # The values are None: a set of as many pairs takes twice the memory.
+        self._announced: dict[Registration, dict[_Named, None]] = {}
         self._name_bytes: dict[Registration, int] = {}
         self._holders: dict[bytes, dict[Registration, int]] = {}  # root → peer → names it has
         self._names: dict[str, dict[_Content, int]] = {}  # name → content → peers that have it
+        self._known: dict[_Named, _Named] = {}  # each pair to itself: peers that have one share it
 
     def announce(self, peer: Registration, entries: Iterable[FileEntry]) -> None:
         """Record that a peer has these contents; an empty name is found by root alone.
@@ -43,19 +45,22 @@ class ContentIndex:
         """
         refused = False
         with self._lock:
-            announced = self._announced.setdefault(peer, set())
-            for pair in _pairs(entries):
-                if pair in announced:
+            announced = self._announced.setdefault(peer, {})
+            name_bytes = self._name_bytes.get(peer, 0)
+            for told in _pairs(entries):
+                if told in announced:
                     continue
-                name_bytes = self._name_bytes.get(peer, 0) + len(pair[1].encode())
-                if len(announced) == MAX_NAMES_PER_PEER or name_bytes > MAX_NAME_BYTES_PER_PEER:
+                more = name_bytes + len(told[1].encode())
+                if len(announced) == MAX_NAMES_PER_PEER or more > MAX_NAME_BYTES_PER_PEER:
                     refused = True
                     continue
-                self._name_bytes[peer] = name_bytes
-                announced.add(pair)
-                _count_up(self._holders, pair[0][0], peer)
-                if pair[1]:
-                    _count_up(self._names, pair[1], pair[0])
+                name_bytes = more
+                pair = self._known.setdefault(told, told)
+                announced[pair] = None
+                content, name = pair
+                _count_up(self._holders, content[0], peer)
+                _count_up(self._names, name, content)
+            self._name_bytes[peer] = name_bytes
         if refused:
             raise RefusedError("too-much")
 
@@ -94,7 +99,8 @@ class ContentIndex:
         first, so that one that announces a lot hides nobody.
         """
         with self._lock:
-            names = [text] if exact and text in self._names else list(self._names)
+            is_name = exact and text and text in self._names
+            names = [text] if is_name else [name for name in self._names if name]
         # Compared without the lock: there may be very many.
         folded = safe_names.normal_form(text.casefold())
         if exact:
@@ -124,15 +130,15 @@ class ContentIndex:
                     yield pair
 
     def _forget(self, peer: Registration, pair: _Named) -> None:
-        announced = self._announced.get(peer, set())
+        announced = self._announced.get(peer, {})
         if pair not in announced:
             return
-        announced.remove(pair)
+        del announced[pair]
         content, name = pair
         self._name_bytes[peer] -= len(name.encode())
         _count_down(self._holders, content[0], peer)
-        if name:
-            _count_down(self._names, name, content)
+        if not _count_down(self._names, name, content):
+            del self._known[pair]
 
 
 def _those_that_fit(pairs: Iterable[_Named]) -> tuple[list[_Named], bool]:
@@ -148,17 +154,24 @@ def _those_that_fit(pairs: Iterable[_Named]) -> tuple[list[_Named], bool]:
 
 
 def _count_up(table: dict, key: object, inner: object) -> None:  # type: ignore[type-arg]
-    counts = table.setdefault(key, {})
-    counts[inner] = counts.get(inner, 0) + 1
+    counts = table.get(key)
+    if counts is None:
+        table[key] = {inner: 1}
+    else:
+        counts[inner] = counts.get(inner, 0) + 1
 
 
-def _count_down(table: dict, key: object, inner: object) -> None:  # type: ignore[type-arg]
+def _count_down(table: dict, key: object, inner: object) -> int:  # type: ignore[type-arg]
+    """Count one less, and return how many are left."""
     counts = table[key]
-    counts[inner] -= 1
-    if not counts[inner]:
+    left: int = counts[inner] - 1
+    if left:
+        counts[inner] = left
+    elif len(counts) > 1:
         del counts[inner]
-        if not counts:
-            del table[key]
+    else:
+        del table[key]
+    return left
 
 
 def _pairs(entries: Iterable[FileEntry]) -> Iterable[_Named]:
