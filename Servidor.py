@@ -11,7 +11,7 @@ from functools import partial
 
 from rede_p2p.cli.tracker_program import run_tracker
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.requests import reply_encoded, reply_lines, serve
+from rede_p2p.net.requests import reply_body, reply_lines, serve
 from rede_p2p.protocol import messages
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.service import Tracker
@@ -55,7 +55,8 @@ def answer(  # noqa: C901 - one branch a request
             tracker.confirm(registration, request)
             connection.reply(messages.Ok())
         case messages.Peers():
-            reply_encoded(connection, tracker.registry.members(registration, connection.local.ip))
+            lines = tracker.registry.members(registration, connection.local.ip)
+            reply_body(connection, b"".join(lines), len(lines))
         case messages.Announce() | messages.Withdraw():
             tracker.update_index(registration, connection, request)
             connection.reply(messages.Ok())

@@ -3,7 +3,7 @@
 A Listener binds in its constructor, so its address is true before any thread starts. The thread
 that accepts owns it, by ``with``: at the end it frees the port, hangs up on everyone and waits for
 their threads. Invariant: ``_served`` holds exactly the connections whose thread has started and has
-not ended; each is closed by its own thread.
+not ended, and ``_served_of`` how many each address has; each is closed by its own thread.
 """
 
 import errno
@@ -68,8 +68,9 @@ class Listener:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._selector.register(self._sock, selectors.EVENT_READ)
-        self._lock = Lock()  # guards _served and _stopped
+        self._lock = Lock()  # guards _served, _served_of and _stopped
         self._served: dict[Connection, Thread] = {}
+        self._served_of: Counter[str] = Counter()  # by IP address; counted as they come and go
         self._stopped = False
 
     def __enter__(self) -> "Listener":
@@ -111,12 +112,12 @@ class Listener:
         """Run ``serve`` in a thread of its own, which closes the connection at the end."""
         thread = Thread(target=self._attend, args=(connection, serve), name=f"{connection.remote}")
         with self._lock:
-            served = Counter(other.remote.ip for other in self._served)
-            mine = served[connection.remote.ip]
-            if sum(served.values()) < self._slots and mine < self._slots // 2:
+            mine = self._served_of[connection.remote.ip]
+            if len(self._served) < self._slots and mine < self._slots // 2:
                 with suppress(RuntimeError):  # the system has no thread left
                     thread.start()
                     self._served[connection] = thread
+                    self._served_of[connection.remote.ip] += 1
                     return
         with connection, suppress(errors.ConnectionLostError):
             refuse(connection, errors.RefusedError("full"), self._describe)
@@ -137,6 +138,12 @@ class Listener:
                 # Under the lock, so that nobody hangs up on a descriptor that is used again.
                 connection.close()
                 del self._served[connection]
+                self._forget(connection.remote.ip)
+
+    def _forget(self, ip: str) -> None:
+        self._served_of[ip] -= 1
+        if not self._served_of[ip]:
+            del self._served_of[ip]
 
 
 def _listening_socket(ip: str | None, port: int) -> socket.socket:

@@ -72,16 +72,15 @@ def refuse(connection: Connection, error: RefusedError | ProtocolError, describe
 
 def reply_lines(connection: Connection, entries: Iterable[object], total: int = 0) -> None:
     """Send a reply whose body is a listing, cut where it gets too long: there are ``total``."""
-    reply_encoded(connection, map(codec.encode_entry, entries), total)
-
-
-def reply_encoded(connection: Connection, lines: Iterable[bytes], total: int = 0) -> None:
-    """Send such a reply, whose lines are encoded already."""
     body, count = bytearray(), 0
-    for line in lines:
+    for line in map(codec.encode_entry, entries):
         if count == MAX_LISTING_LINES or len(body) + len(line) > MAX_LISTING_BYTES:
             break
         body += line
         count += 1
-    head = Listing(len(body), count, total if total > count else 0)
-    connection.send(codec.encode_reply(head) + body)
+    reply_body(connection, body, count, total if total > count else 0)
+
+
+def reply_body(connection: Connection, body: bytes | bytearray, count: int, total: int = 0) -> None:
+    """Send such a reply, whose body is made already, of ``count`` lines."""
+    connection.send(codec.encode_reply(Listing(len(body), count, total)) + body)

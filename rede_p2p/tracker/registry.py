@@ -24,8 +24,9 @@ class Registry:
 
     def __init__(self, first_port: int = FIRST_PORT) -> None:
         self._first_port = first_port
-        self._lock = Lock()  # guards _by_port, every Registration in it, and _lists
+        self._lock = Lock()  # guards everything below, and every Registration in _by_port
         self._by_port: dict[int, Registration] = {}
+        self._all_held_below = first_port  # where the lowest free port is looked for from
         self._lists: dict[Reach, PeerList] = {}
 
     def offer(self, registration: Registration, wanted: int | None = None) -> int:
@@ -36,13 +37,7 @@ class Registry:
         """
         with self._lock:
             self._release(registration)
-            every = range(self._first_port, LAST_PORT + 1)
-            tried = every if wanted is None else (wanted, *every)
-            taken = self._by_port.keys() | registration.refused
-            port = next((port for port in tried if port in every and port not in taken), None)
-            if port is None:
-                raise RefusedError("no-port")
-            registration.port = port
+            port = registration.port = self._choose(registration, wanted)
             self._by_port[port] = registration
             return port
 
@@ -78,7 +73,10 @@ class Registry:
             return was_listed
 
     def members(self, asker: Registration, reached_at: str) -> list[bytes]:
-        """Return the encoded lines of everyone, as the asker can reach them, by address."""
+        """Return the encoded lines of everyone, as the asker can reach them, by address.
+
+        There is at most one for each port: all of them fit in one listing.
+        """
         reach = self._reach(asker, reached_at)
         with self._lock:
             found = self._lists.get(reach)
@@ -103,10 +101,25 @@ class Registry:
         by_loopback = is_loopback(asker.ip)
         return Reach(reached_at, by_loopback, by_loopback or asker.here)
 
+    def _choose(self, registration: Registration, wanted: int | None) -> int:
+        """Return a free port for a peer, as ``offer`` does."""
+        taken, refused = self._by_port, registration.refused
+        is_public = wanted is not None and self._first_port <= wanted <= LAST_PORT
+        if wanted is not None and is_public and wanted not in taken and wanted not in refused:
+            return wanted
+        while self._all_held_below in taken:
+            self._all_held_below += 1
+        every = range(self._all_held_below, LAST_PORT + 1)
+        port = next((port for port in every if port not in taken and port not in refused), None)
+        if port is None:
+            raise RefusedError("no-port")
+        return port
+
     def _release(self, registration: Registration) -> None:
         if registration.listed:
             for peers in self._lists.values():
                 peers.remove(registration)
         if registration.port:
             del self._by_port[registration.port]
+            self._all_held_below = min(self._all_held_below, registration.port)
         registration.port, registration.listed = 0, False
