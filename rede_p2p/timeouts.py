@@ -36,6 +36,7 @@ class Timeouts:
     stranger_silence_s: float = 60.0  # before a connection that is not listed is closed
     member_silence_s: float = 12.0  # before a listed one is closed: two heartbeats and some
     heartbeat_s: float = 5.0  # between two pings of a peer with nothing else to say
+    roster_s: float = 60.0  # within which, once, a peer asks for the list without being told to
     first_rejoin_pause_s: float = 0.25  # before the first attempt to join again
     max_rejoin_pause_s: float = 8.0  # between two such attempts; the pause doubles up to here
     restart_grace_s: float = 3.0  # before another tracker of the machine is as good

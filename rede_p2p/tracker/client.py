@@ -10,19 +10,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
+from math import inf
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from rede_p2p import errors
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.net import discovery
-from rede_p2p.net.address import is_link_local, is_loopback
+from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.search import find_again
 from rede_p2p.protocol import messages
@@ -30,16 +30,10 @@ from rede_p2p.protocol.codec import Lines
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.announcer import Announcer
 from rede_p2p.tracker.joining import ask, refuse_pending, take_port
+from rede_p2p.tracker.roster import Roster, reachable
 
 Result = TypeVar("Result")
 Call = tuple[Callable[[Connection], Any], "Future[Any]"]
-
-
-class Roster(NamedTuple):
-    """Who is in the network, as the tracker said ``age`` seconds ago (0: just now)."""
-
-    members: tuple[messages.PeerEntry, ...]
-    age: float
 
 
 class TrackerClient:
@@ -72,6 +66,7 @@ class TrackerClient:
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
         self._roster = Roster((), 0.0)
         self._roster_at = monotonic()
+        self._next_roster_at = inf  # when it is asked for, though nobody wants to see it
         self._here = True  # whether this peer is listed, and calls are answered
         self._leaving = self._closed = False
         self._entries_changed = True
@@ -130,20 +125,14 @@ class TrackerClient:
     def _ask_roster(self, connection: Connection) -> None:
         members = self._ask_peers(connection, messages.Peers())
         self._roster_at, self._roster = monotonic(), Roster(tuple(members), 0.0)
+        self._next_roster_at = inf
 
     def _ask_peers(
         self, connection: Connection, request: messages.Find | messages.Peers
     ) -> list[messages.PeerEntry]:
-        """Ask for peers; drop loopback addresses of another machine, which would lead back here.
-
-        A link-local address is in the zone in which this peer reached the tracker.
-        """
-        here, zone = is_loopback(self._ip), "".join(self._ip.partition("%")[1:])
-        return [
-            replace(peer, ip=peer.ip + zone) if is_link_local(peer.ip) else peer
-            for peer in connection.ask_lines(request, messages.PeerEntry, refuse_pending)
-            if here or not is_loopback(peer.ip)
-        ]
+        """Ask for peers; return those that this one can reach."""
+        found = connection.ask_lines(request, messages.PeerEntry, refuse_pending)
+        return reachable(found, self._ip)
 
     def _hand(self, question: Callable[[Connection], Result]) -> Future[Result]:
         """Have the thread ask; while the tracker is away, the result is an error at once."""
@@ -173,18 +162,21 @@ class TrackerClient:
                 raise errors.ConnectionLostError("lost")
             port, version = self.port or None, messages.PROTOCOL_VERSION
             join = messages.Join(version, port, self._name, self.web)
-            self.port = take_port(connection, join, self._open_port, self._timeouts)
-            self._joined = True
-            self._ip = address.ip
-            self._ask_roster(connection)
+            offer = take_port(connection, join, self._open_port, self._timeouts)
         except BaseException as error:
             if connection is not None:
                 connection.close()
             if isinstance(error, errors.UNADDRESSED):
                 raise errors.TrackerUnreachableError(address, error) from error
             raise
-        self.tracker = address
+        self.tracker, self._ip, self.port = address, address.ip, offer.port
         self._wanted_port = self._wanted_port and address.port
+        if not self._joined:
+            me = messages.PeerEntry(offer.ip, offer.port, True, self._name)
+            self._roster = Roster((me,), 0.0)
+            self._joined = True
+        # At a moment of its own: of thousands that join at once, each would wait for all the lists.
+        self._next_roster_at = monotonic() + self._timeouts.roster_s * random.uniform(0.5, 1.0)
         return connection
 
     def _run(self, connection: Connection | None) -> None:
@@ -218,7 +210,7 @@ class TrackerClient:
             except Empty:
                 spoke = True
                 if due == ping_at:
-                    ask(connection, messages.Ping(), messages.Ok)
+                    self._give_sign(connection)
                 else:
                     self._entries_changed = False  # before reading them: they may change meanwhile
                     spoke = announcer.update(self._entries())
@@ -227,6 +219,13 @@ class TrackerClient:
                 ping_at = monotonic() + self._timeouts.heartbeat_s
         with suppress(RedeError):  # the connection may be gone, unnoticed: it is all the same now
             ask(connection, messages.Quit(), messages.Ok, timeout=1.0)
+
+    def _give_sign(self, connection: Connection) -> None:
+        """Ping or, once, ask for the list that this peer has if the tracker goes away."""
+        if monotonic() < self._next_roster_at:
+            ask(connection, messages.Ping(), messages.Ok)
+        else:
+            self._ask_roster(connection)
 
     def _announce(self, connection: Connection, request: bytes) -> None:
         """Send a request and its body, after any waiting calls: more may follow it."""

@@ -18,8 +18,8 @@ def take_port(
     join: messages.Join,
     open_port: Callable[[int], bool],
     timeouts: Timeouts = DEFAULT,
-) -> int:
-    """Join; listen on the first offered port that ``open_port`` can have; return it.
+) -> messages.PortOffer:
+    """Join; listen on the first offered port that ``open_port`` can have; return that offer.
 
     Raises RefusedError, ProtocolError, ConnectionLostError, or what ``open_port`` raises.
     """
@@ -30,7 +30,7 @@ def take_port(
     for _ in range(MAX_PORT_OFFERS):
         if open_port(offer.port):
             ask(connection, messages.Ready(offer.port), messages.Ok)
-            return offer.port
+            return offer
         if monotonic() > end:
             break
         offer = ask(connection, messages.PortTaken(offer.port), messages.PortOffer)

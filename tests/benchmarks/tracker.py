@@ -4,8 +4,8 @@
     python3 tests/benchmarks/tracker.py --peers 2000 --shares 100 --finds 2000
 
 The tracker is the real Servidor.py, on loopback. Another process speaks for all the peers, each
-from an address of its own, in the order of a real one: join, ready, peers, announce, and then a
-ping every 5 s. All come at once, as they may when a tracker starts again. Once each of them has
+from an address of its own, in the order of a real one: join, ready, announce, and then a ping
+every 5 s. All come at once, as they may when a tracker starts again. Once each of them has
 pinged, one asker, in this process, sends requests one after another; its clock runs from a request
 to the last byte of the answer. The ``find`` are spread over two rounds of pings, for a burst of
 pings is when an answer is late. The peers pick their shares among ``peers * shares / 10`` contents,
@@ -132,7 +132,7 @@ async def come(crowd: Crowd, number: int, entrance: asyncio.Semaphore) -> tuple[
 
 
 async def join(crowd: Crowd, number: int) -> Talk:
-    """Take a port, be listed, see who is here, tell what one has."""
+    """Take a port, be listed, tell what one has."""
     own_ip = f"127.32.{number // 250}.{number % 250 + 1}"
     picked = random.Random(number).sample(range(crowd.contents), crowd.shares)
     dialled = asyncio.open_connection(crowd.ip, crowd.port, local_addr=(own_ip, 0))
@@ -140,7 +140,6 @@ async def join(crowd: Crowd, number: int) -> Talk:
     try:
         port = (await talk.ask(b'join {"version": 1}\n'))["port"]
         await talk.ask(b'ready {"port": %d}\n' % port)
-        await talk.ask(b"peers\n")
         for start in range(0, len(picked), MAX_LINES_PER_ANNOUNCE):
             await talk.ask(announcement(picked[start : start + MAX_LINES_PER_ANNOUNCE]))
     except BaseException:

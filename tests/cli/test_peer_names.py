@@ -232,6 +232,7 @@ def test_a_name_that_a_tracker_may_not_tell_is_left_out_of_the_list(tmp_path):
     answers = {
         "join": b'ok {"port": 5455, "ip": "127.0.0.1", "version": 1}\n',
         "ready": b"ok\n",
+        "ping": b"ok\n",
         "peers": b'ok {"bytes": %d, "count": %d}\n' % (len(name), len(bad) + 1) + name,
     }
     with network(tmp_path) as net, Liar(net.ip, answers) as liar:

@@ -560,6 +560,10 @@ def test_a_peer_in_place_of_the_tracker_is_one_sentence(standing):
     one_sentence(result, 3, "há um peer, não o tracker")
 
 
+JOINED = {
+    "join": b'ok {"port": PORT, "ip": "1.2.3.4", "version": 1}\n',
+    "ready": b"ok\n",
+}
 FALSE_TRACKERS = [
     ({"join": WEB}, "não é o tracker da Rede P2P"),
     ({"join": b"\x00\xff\x1b[2J\n"}, "não é o tracker da Rede P2P"),
@@ -570,22 +574,8 @@ FALSE_TRACKERS = [
     ({"join": b'erro {"code": "version"}\n'}, "outra versão do protocolo"),
     ({"join": b'erro {"code": "\\u001b[2J", "message": "\\u001b[31mola"}\n'}, "não aceitou"),
     ({"join": b""}, "a conexão caiu"),
-    (
-        {
-            "join": b'ok {"port": PORT, "ip": "1.2.3.4", "version": 1}\n',
-            "ready": b"ok\n",
-            "peers": b'ok {"bytes": 3, "count": 1}\n{}',
-        },
-        "a conexão caiu",
-    ),
-    (
-        {
-            "join": b'ok {"port": PORT, "ip": "1.2.3.4", "version": 1}\n',
-            "ready": b"ok\n",
-            "peers": b'ok {"bytes": 999999999999, "count": 1}\n',
-        },
-        "campo bytes",
-    ),
+    (JOINED | {"ready": b""}, "a conexão caiu"),
+    (JOINED | {"ready": WEB}, "não é o tracker da Rede P2P"),
 ]
 
 
@@ -605,6 +595,19 @@ def test_what_is_not_a_tracker_is_one_sentence(on_false_trackers, row):
     result = on_false_trackers[row]
     one_sentence(result, 3, FALSE_TRACKERS[row][1])
     assert "\x1b" not in result.out + result.err
+
+
+@pytest.mark.parametrize(
+    "answer", [b'ok {"bytes": 3, "count": 1}\n{}', b'ok {"bytes": 999999999999, "count": 1}\n']
+)
+def test_a_tracker_whose_list_is_ill_formed_is_lost_and_one_sees_oneself(net, answer):
+    port = str(private_port()).encode()
+    joined = {verb: said.replace(b"PORT", port) for verb, said in JOINED.items()}
+    with Liar(net.ip, joined | {"ping": b"ok\n", "peers": answer}, ["peers"]) as liar:
+        result = joining(net, liar.ip, liar.port).end()
+    assert result.status == 0
+    assert result.out.splitlines()[1:] == [f"1.2.3.4\t{port.decode()}\teste peer\t1"]
+    assert "não responde" in result.err
 
 
 # Peers that lie.

@@ -483,6 +483,26 @@ class Actor:
             connection.reply(Ok())
 
 
+def test_a_list_that_nobody_looks_at_is_asked_for_once_in_case_the_tracker_goes(world):
+    other = PeerEntry("10.0.0.9", FIRST_PORT, name="ana")
+    asked = Queue()
+
+    class Noting(Actor):
+        def answer(self, connection, request):
+            asked.put(request.verb)
+            super().answer(connection, request)
+
+    with running(listen(world.host, 0, 10), Noting(other)) as listener:
+        joined = world.join(listener.address.port, roster_s=0.1, heartbeat_s=0.05)
+        said = [asked.get(timeout=SOON) for _ in range(3)]
+        while "peers" not in said or said[-2:] != ["ping", "ping"]:
+            said.append(asked.get(timeout=SOON))
+        assert said[:3] == ["join", "ready", "ping"]
+        assert said.count("peers") == 1
+    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
+    assert joined.roster().members == (other,)
+
+
 def test_a_tracker_that_falls_silent_is_lost_and_found_again(world):
     actor = Actor()
     with running(listen(world.host, 0, 10), actor) as listener:

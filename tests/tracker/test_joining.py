@@ -36,7 +36,7 @@ def take(pair, answers, wanted=None, taken=(), name="", web=False):
         return port not in taken
 
     try:
-        return take_port(connection, Join(1, wanted, name, web), open_port), tried
+        return take_port(connection, Join(1, wanted, name, web), open_port).port, tried
     finally:
         connection.hang_up()
 
