@@ -20,6 +20,7 @@ BORDER = {
         "net/resolver",
         "net/address",
         "net/interfaces",
+        "net/waker",
     },
     "rich": {"cli/terminal", "cli/bars", "cli/prompt"},
 }

@@ -70,6 +70,11 @@ def encodable(text: str, encoding: str) -> str:
     return text.encode(encoding, NEAREST).decode(encoding)
 
 
+def clean(text: str, encoding: str) -> str:
+    """Return a text as a terminal of that encoding can show it, in which nothing is obeyed."""
+    return encodable(escape_controls(text), encoding)
+
+
 def draws_ascii(encoding: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether a terminal may lack the signs of boxes and bars.
 

@@ -4,14 +4,17 @@ Any thread may post; the main thread takes the lines. Of peers that come, go or 
 told at once, and what follows within FOLD_INTERVAL_S is told together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import Empty, Queue
+from threading import Event as Flag
 from time import monotonic
 
 from rede_p2p.cli import texts
 from rede_p2p.events import Event, FilesServed, PeerJoined, PeerLeft
+from rede_p2p.net.waker import Waker
 
 FOLD_INTERVAL_S = 1.0  # between two times that such events are told
+PAUSE_S = 0.05  # between two looks of who waits: of thousands at once, each would wake it
 MAX_LINES_OF_A_KIND = 3  # at one time; of more events, one line tells how many
 
 _FOLDED = (FilesServed, PeerJoined, PeerLeft)
@@ -23,6 +26,7 @@ class Notices:
     def __init__(self, *, folds: bool) -> None:
         self._folds = folds
         self._posted: Queue[Event] = Queue()
+        self._waker: Waker | None = None  # of who waits for events
         # Both are changed by the main thread only.
         self._held: list[Event] = []  # to be told together
         self._told_at = -FOLD_INTERVAL_S
@@ -30,6 +34,17 @@ class Notices:
     def post(self, event: Event) -> None:
         """Queue an event; any thread may call this."""
         self._posted.put(event)
+        if self._waker is not None:
+            self._waker.wake()
+
+    def follow(self) -> Generator[list[str], None, None]:
+        """Yield the lines that are due, as they come, until a signal ends the main thread."""
+        pause = Flag()
+        with Waker(signals=True) as self._waker:
+            while True:
+                yield list(self.take())
+                pause.wait(PAUSE_S)
+                self._waker.wait(FOLD_INTERVAL_S if self._held else None)
 
     def any_left(self) -> bool:
         """Tell whether there is something to take, now or soon; any thread may call this."""

@@ -127,8 +127,8 @@ def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
                 join = partial(_start, story, chosen, terminal, stack)
                 return diagnosis.run_alone(chosen, terminal, join)
             session = _start(story, chosen, terminal, stack)
-            while chosen.serve:
-                terminal.show_events(timeout=0.5)
+            if chosen.serve:
+                terminal.follow_events()
             if chosen.script is not None:
                 return story.menu(session, [chosen.script, WAIT], False)
             return story.menu(session, _typed(session), terminal.interactive)

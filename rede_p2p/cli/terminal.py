@@ -11,11 +11,11 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from io import TextIOWrapper
 from itertools import chain, repeat
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from rich import box
 from rich.cells import cell_len
@@ -25,7 +25,7 @@ from rich.text import Text
 
 from rede_p2p.cli import streams
 from rede_p2p.cli.bars import Bars
-from rede_p2p.cli.escapes import NEAREST, draws_ascii, encodable, escape_controls
+from rede_p2p.cli.escapes import NEAREST, clean, draws_ascii, escape_controls
 from rede_p2p.cli.notices import Notices
 from rede_p2p.cli.progress import BarLine, BarLines
 from rede_p2p.cli.prompt import Prompt, end, end_on_signals
@@ -84,11 +84,6 @@ def _set_encodings() -> None:
             stream.reconfigure(encoding=None if stream.isatty() else piped, errors=errors)
 
 
-def _clean(text: str, encoding: str) -> str:
-    """Return a text as a terminal of that encoding can show it, in which nothing is obeyed."""
-    return encodable(escape_controls(text), encoding)
-
-
 class Terminal:
     """One terminal, or the two pipes in its place. Made and used by the main thread."""
 
@@ -105,12 +100,14 @@ class Terminal:
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._figures_at = monotonic()
         self._bars = Bars(self._err, ascii_only=self._ascii_only)
-        self._notices = Notices(folds=self._err.is_terminal)
-        moves = self._err.is_terminal and not self._err.is_dumb_terminal  # its cursor
+        self._on_screen = self._err.is_terminal
+        self._notices = Notices(folds=self._on_screen)
+        moves = self._on_screen and not self._err.is_dumb_terminal  # its cursor
         above = (self._take_events, self._notices.any_left) if moves else None
         self.prompt = Prompt(above, moves and not self._err.no_color) if self.interactive else None
 
-    # A console for each write: the rest of one that Ctrl-C interrupted would be in the next.
+    # A console for each write: the rest of one that Ctrl-C interrupted would be in the next. When
+    # one is freed Python visits every thread there is: so none is made where nothing is drawn.
 
     @property
     def _out(self) -> Console:
@@ -136,29 +133,36 @@ class Terminal:
 
     def show_events(self, timeout: float = 0.0, *, at_once: bool = False) -> None:
         """Show the events that are due, or all; wait ``timeout`` seconds for the first."""
-        for line in self._notices.take(timeout, at_once=at_once):
-            self._say(line)
+        self._say(*self._notices.take(timeout, at_once=at_once))
+
+    def follow_events(self) -> NoReturn:
+        """Show events as they come, until a signal ends the program."""
+        with closing(self._notices.follow()) as shown:
+            while True:
+                self._say(*next(shown))
 
     def _take_events(self) -> Iterator[str]:
-        return (_clean(line, self._err_encoding) for line in self._notices.take())
+        return (clean(line, self._err_encoding) for line in self._notices.take())
 
     def note(self, text: str) -> None:
         """Write one line that is neither data nor an error, to stderr, unless ``quiet``."""
         if not self.quiet:
             self._say(text)
 
-    def _say(self, text: str, style: str = "dim") -> None:
+    def _say(self, *lines: str, style: str = "dim") -> None:
+        if not lines:
+            return
         self._bars.erase()  # the next state of them stands below
-        clean = _clean(text, self._err_encoding)
-        if self._err.is_terminal:
-            self._err.print(Text(clean, style), soft_wrap=True)
+        text = "\n".join(clean(line, self._err_encoding) for line in lines)
+        if self._on_screen:
+            self._err.print(Text(text, style), soft_wrap=True)
         else:
-            sys.stderr.write(clean + "\n")
+            sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
     def complain(self, error: RedeError | InternalError) -> None:
         """Write the sentence of an error, to stderr, and with ``--json`` its object, to stdout."""
-        self._say(describe(error), "red")
+        self._say(describe(error), style="red")
         if error is not self._told:
             self.tell(error, [failure(error)])
 
@@ -186,7 +190,7 @@ class Terminal:
             self._pages(map(json.dumps, facts))
             return
         drawn = rows[:MAX_DRAWN_ROWS] if self.draws else rows
-        cells = [[_clean(cell, self._out_encoding) for cell in line] for line in (columns, *drawn)]
+        cells = [[clean(cell, self._out_encoding) for cell in line] for line in (columns, *drawn)]
         if not self.draws:
             self._pages(map("\t".join, cells))
             return
@@ -200,7 +204,7 @@ class Terminal:
             table.add_row(Text(row[0], COLOURS[tone]), *map(Text, row[1:]))
         self._out.print(table)
         if len(rows) > len(drawn):
-            self._out.print(Text(_clean(more(len(rows) - len(drawn)), self._out_encoding)))
+            self._out.print(Text(clean(more(len(rows) - len(drawn)), self._out_encoding)))
         self._mind_loss()
 
     def names(self, names: Iterable[str], facts: Iterable[object]) -> None:
@@ -218,7 +222,7 @@ class Terminal:
 
     def data(self, text: str, fact: object) -> None:
         """Show one line of data; with ``--json``, show the object ``fact`` instead."""
-        self.page(json.dumps(fact) if self.as_json else _clean(text, self._out_encoding))
+        self.page(json.dumps(fact) if self.as_json else clean(text, self._out_encoding))
 
     def page(self, text: str) -> None:
         """Write text in which nothing is foreign, to stdout."""
@@ -250,7 +254,7 @@ class Terminal:
         Raises KeyboardInterrupt at Ctrl-C, but never in the middle of a bar.
         """
         pressed: set[int] = set()  # the signals of the keys
-        draws = self.draws and self._err.is_terminal and not (self.as_json or self.quiet)
+        draws = self.draws and self._on_screen and not (self.as_json or self.quiet)
         keys = [signal.SIGINT] if draws else []
         keys += [_CTRL_Z] if self.interactive and _CTRL_Z is not None else []
         with ExitStack() as stack:

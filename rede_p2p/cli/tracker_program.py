@@ -53,8 +53,7 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
             if tracker.answers_browsers:
                 with suppress(DiskError):  # else said where somebody asks for the file
                     _packed(terminal)  # now that peers are served, to show its digest
-            while True:
-                terminal.show_events(timeout=0.5)
+            terminal.follow_events()
     except (KeyboardInterrupt, SystemExit) as ending:
         terminal.show_events(at_once=True)
         terminal.note("tracker encerrado")

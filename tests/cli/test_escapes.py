@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rede_p2p.cli.escapes import draws_ascii, encodable, escape_controls, unescape_controls
+from rede_p2p.cli.escapes import (
+    clean,
+    draws_ascii,
+    encodable,
+    escape_controls,
+    unescape_controls,
+)
 from rede_p2p.cli.shell import parse
 from rede_p2p.content import safe_names
 
@@ -103,3 +109,8 @@ def test_whatever_is_shown_can_be_encoded(text, encoding):
 )
 def test_boxes_are_of_ascii_where_the_terminal_may_lack_others(encoding, environment, is_so):
     assert draws_ascii(encoding, environment) == is_so
+
+
+def test_a_clean_text_has_neither_what_is_obeyed_nor_what_the_encoding_lacks():
+    assert clean("ação\x1b[2J", "ascii") == "acao\\x1b[2J"
+    assert clean("ação\n", "utf-8") == "ação\\n"

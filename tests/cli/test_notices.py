@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Event, Thread
 
 import pytest
@@ -54,6 +55,35 @@ def test_the_first_is_told_at_once_and_the_next_ones_together(monkeypatch):
     now[0] += notices.FOLD_INTERVAL_S
     assert list(queue.take()) == ["7 peers baixaram aula.iso (7,0 KiB)"]
     assert not queue.any_left()
+
+
+def test_who_follows_is_woken_by_what_comes_and_told_together_what_came_at_once():
+    queue = Notices(folds=False)
+    with closing(queue.follow()) as lines:
+        assert next(lines) == []
+        others = [Thread(target=queue.post, args=(served(n),)) for n in range(9)]
+        for other in others:
+            other.start()
+        told = next(lines)
+        while len(told) < 9:
+            told += next(lines)
+        for other in others:
+            other.join()
+    queue.post(served(9))  # and nobody is there
+    assert len(list(queue.take())) == 1
+
+
+def test_what_is_held_is_told_to_who_follows_though_nothing_else_comes(monkeypatch):
+    monkeypatch.setattr(notices, "FOLD_INTERVAL_S", 0.2)
+    queue = Notices(folds=True)
+    queue.post(served(1))
+    with closing(queue.follow()) as lines:
+        assert len(next(lines)) == 1
+        queue.post(served(2))
+        told = next(lines)
+        while not told:
+            told = next(lines)
+        assert told == ["10.0.0.2 baixou aula.iso (1,0 KiB)"]
 
 
 def test_what_is_held_is_told_when_all_is_asked_for():
