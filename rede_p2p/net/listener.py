@@ -13,6 +13,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Lock, Thread
 
 from rede_p2p import errors
@@ -110,7 +111,10 @@ class Listener:
 
     def attend(self, connection: Connection, serve: Callable[[Connection], None]) -> None:
         """Run ``serve`` in a thread of its own, which closes the connection at the end."""
-        thread = Thread(target=self._attend, args=(connection, serve), name=f"{connection.remote}")
+        # It is joined as any other. When one that is no daemon starts or ends, Python before 3.13
+        # looks at all of them: with thousands, that took longer than serving a peer.
+        target, name = partial(self._attend, connection, serve), f"{connection.remote}"
+        thread = Thread(target=target, name=name, daemon=True)
         with self._lock:
             mine = self._served_of[connection.remote.ip]
             if len(self._served) < self._slots and mine < self._slots // 2:

@@ -23,6 +23,7 @@ MAX_LINE_BYTES = 64 * 1024  # LF included
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # dumps() would make one each time
 _DECODE = json.JSONDecoder().decode
+_SCAN = json.JSONDecoder().raw_decode
 _VERB = re.compile(r"[a-z][a-z-]{0,15}")
 _HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) ")
 
@@ -222,12 +223,21 @@ def _words(line: bytes) -> tuple[str, bytes]:
 def _object(text: bytes) -> dict[str, object]:
     """Parse a JSON object; nothing at all is an empty one."""
     try:
-        value = _DECODE(text.decode()) if text else {}  # of bytes, it would take UTF-16 too
+        value = _parsed(text.decode()) if text else {}  # of bytes, it would take UTF-16 too
     except (ValueError, RecursionError) as error:  # "[[[[…" is a RecursionError on some Pythons
         raise ProtocolError("not-json") from error
     if not isinstance(value, dict):
         raise ProtocolError("not-json")
     return value
+
+
+def _parsed(text: str) -> object:
+    """Parse JSON; most lines are an object with no blanks around it, for which nobody looks."""
+    if text[0] == "{":
+        value, end = _SCAN(text)
+        if end == len(text):
+            return value
+    return _DECODE(text)
 
 
 def _read(kind: type[Message], given: dict[str, object]) -> Message:
