@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Event as Flag
 from threading import Thread
-from time import monotonic, time_ns
+from time import monotonic, thread_time, time_ns
 
 from rede_p2p.content import disk, safe_names
 from rede_p2p.content.disk import FileState
@@ -29,6 +29,7 @@ from rede_p2p.upload.list_file import Line
 from rede_p2p.upload.shared_files import Share
 
 SCAN_COST_FACTOR = 50  # times what a scan of all files takes pass before the next one, at least
+SCAN_CPU_FACTOR = 300  # the same for the processor's time: an idle peer takes a third of 1 %
 ASKED_COST_FACTOR = 5  # the same where a peer asks: strangers cannot keep the disk busy
 MAX_PROBLEMS_REPORTED = 5  # lines named one by one; the others are only counted
 
@@ -45,6 +46,7 @@ class _View:
     empty_folders: list[str] = field(default_factory=list)  # public names that end with "/"
     problems: list[ListProblem] = field(default_factory=list)
     cost_s: float = 0.0  # how long it took
+    cpu_s: float = 0.0  # of the processor
 
 
 class ShareList:
@@ -206,7 +208,7 @@ class ShareList:
 
         Without ``report`` the last view is good enough after ``hash_report_s``.
         """
-        if not self._is_fresh(max_age_s):
+        if not self._is_fresh(max_age_s, self._view.cost_s * ASKED_COST_FACTOR):
             self._asks.put(looked := Flag())
             while not looked.wait(self._timeouts.hash_report_s) and not self._stopped.is_set():
                 if report is None:
@@ -214,9 +216,10 @@ class ShareList:
                 report(Pending(files=1 + len(self._looking.shares)))  # with the one it is at
         return self._view
 
-    def _is_fresh(self, max_age_s: float, cost_factor: int = ASKED_COST_FACTOR) -> bool:
+    def _is_fresh(self, max_age_s: float, cost_s: float) -> bool:
+        """Tell whether the list is as it was, and less old than both times."""
         view = self._view
-        if monotonic() - view.looked_at >= max(max_age_s, cost_factor * view.cost_s):
+        if monotonic() - view.looked_at >= max(max_age_s, cost_s):
             return False
         return disk.file_state(self._list_path) == view.list_state
 
@@ -226,14 +229,17 @@ class ShareList:
         self._look()
         while not self._stopped.is_set():
             try:
-                ask = self._asks.get(timeout=times.list_poll_s)
+                pause_s = times.list_poll_s if self._restless else times.idle_list_poll_s
+                ask = self._asks.get(timeout=pause_s)
             except Empty:
-                if self._is_fresh(times.file_scan_s, SCAN_COST_FACTOR):
+                view = self._view
+                cost_s = max(view.cost_s * SCAN_COST_FACTOR, view.cpu_s * SCAN_CPU_FACTOR)
+                if self._is_fresh(times.file_scan_s, cost_s):
                     self._hash_quieted()
                 else:
                     self._look()
             else:
-                if not self._is_fresh(times.list_poll_s):
+                if not self._is_fresh(times.list_poll_s, self._view.cost_s * ASKED_COST_FACTOR):
                     self._look()
                 ask.set()
 
@@ -243,10 +249,12 @@ class ShareList:
         unchanged = state is not None and state == old.list_state
         lines = old.lines if unchanged else list_file.read(self._list_path)
         new = self._looking = _View(monotonic(), state, lines)
+        began = thread_time()
         _fill(new, self._list_path, self._stopped)
         if self._stopped.is_set():
             return
-        self._view = new = replace(new, cost_s=monotonic() - new.looked_at)
+        cost_s, cpu_s = monotonic() - new.looked_at, thread_time() - began
+        self._view = new = replace(new, cost_s=cost_s, cpu_s=cpu_s)
         if new.shares != old.shares:
             self._changed()
         posted = set(old.problems)

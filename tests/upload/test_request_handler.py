@@ -207,7 +207,9 @@ def test_while_a_look_is_slow_the_last_one_answers_unless_the_list_has_changed(
         goes_on.wait(SOON)
 
     monkeypatch.setattr(share_list, "SCAN_COST_FACTOR", 0)
-    with selling(tmp_path, host, list_poll_s=0.02, file_scan_s=0.02, hash_report_s=0.02) as seller:
+    monkeypatch.setattr(share_list, "SCAN_CPU_FACTOR", 0)
+    hurry = dict.fromkeys(("list_poll_s", "idle_list_poll_s", "file_scan_s", "hash_report_s"), 0.02)
+    with selling(tmp_path, host, **hurry) as seller:
         seller.file("many/1", b"x")
         seller.share("many many\nsmall small.txt\n")
         with dial(seller.address) as buyer:

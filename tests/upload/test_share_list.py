@@ -316,10 +316,11 @@ def test_a_changed_list_is_noticed_though_nobody_asks(shared):
 
 def test_files_that_appear_or_change_are_noticed_and_hashed_though_nobody_asks(shared, monkeypatch):
     monkeypatch.setattr(share_list, "SCAN_COST_FACTOR", 0)
+    monkeypatch.setattr(share_list, "SCAN_CPU_FACTOR", 0)
     changes = Queue()
     path = shared.file("folder/a.txt", b"before")
     shared.write_list("p ./folder\n")
-    shares = shared.open(list_poll_s=0.05, file_scan_s=0.0)
+    shares = shared.open(idle_list_poll_s=0.05, file_scan_s=0.0)
     eventually(lambda: shares.find_content(root_of(b"before")))
     shares.watch(lambda: changes.put("changed"))
     path.write_bytes(b"after this")
@@ -328,6 +329,29 @@ def test_files_that_appear_or_change_are_noticed_and_hashed_though_nobody_asks(s
     right = {FileEntry(name, len(data), root_of(data)) for name, data in files.items()}
     while shares.entries() != right:
         assert changes.get(timeout=SOON)
+
+
+def test_what_takes_long_to_look_at_is_seldom_looked_at_while_nobody_asks(shared, monkeypatch):
+    polls = Queue()
+    real = share_list.disk.file_state
+
+    def file_state(path, **options):
+        if path == shared.list:
+            polls.put("poll")
+        return real(path, **options)
+
+    monkeypatch.setattr(share_list.disk, "file_state", file_state)
+    monkeypatch.setattr(share_list, "SCAN_CPU_FACTOR", 1e9)
+    shared.file("folder/a.txt")
+    shared.write_list("p ./folder\n")
+    shares = shared.open(idle_list_poll_s=0.01, file_scan_s=0.0)
+    eventually(lambda: shares.find("p/a.txt"))
+    shared.file("folder/b.txt")
+    polls.queue.clear()
+    for _ in range(5):
+        polls.get(timeout=SOON)
+    assert list(shares._view.shares) == ["p/a.txt"]
+    eventually(lambda: shares.find("p/b.txt"))  # somebody asks
 
 
 def test_a_file_that_appears_under_a_listed_name_is_found(shared):
@@ -422,8 +446,11 @@ def test_a_file_that_is_still_being_copied_is_announced_once_it_is_whole(
 
     monkeypatch.setattr(share_list, "time_ns", clock)
     monkeypatch.setattr(share_list, "SCAN_COST_FACTOR", 0)
+    monkeypatch.setattr(share_list, "SCAN_CPU_FACTOR", 0)
     shared.write_list("a a.bin\n")
-    shares = shared.open(quiet_s=60.0, list_poll_s=0.02, file_scan_s=file_scan_s)
+    shares = shared.open(
+        quiet_s=60.0, list_poll_s=0.02, idle_list_poll_s=0.02, file_scan_s=file_scan_s
+    )
     for seconds[0] in (40, 80, 120):
         with path.open("ab") as file:
             file.write(b"more")
