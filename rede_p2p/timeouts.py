@@ -56,7 +56,7 @@ class Timeouts:
     offer_wait_s: float = 0.5  # for a piece worth offering to arrive
     list_edit_s: float = 10.0  # for another program to finish rewriting the share list
     list_poll_s: float = 1.0  # between two looks at the share list, where somebody may wait for it
-    idle_list_poll_s: float = 2.0  # the same while nobody asks and every file is quiet
+    idle_list_poll_s: float = 3.0  # the same while nobody asks and every file is quiet
     file_scan_s: float = 5.0  # between two looks at every shared file
 
     # A download.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rede_p2p.errors import Address
 from rede_p2p.protocol.messages import PeerEntry
 
-CACHED_ADDRESSES = 16_384  # twice the connections of a tracker
+CACHED_ADDRESSES = 32_768  # twice the connections of a tracker
 
 
 @dataclass(eq=False)

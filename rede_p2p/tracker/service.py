@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rede_p2p.protocol.http import HttpRequest
 
 Page = Callable[["Tracker", Connection, "HttpRequest", "Reply"], None]
-MAX_CONNECTIONS = 8192  # at once, half of them from one address
+MAX_CONNECTIONS = 16_384  # at once, half of them from one address
 SKIP_BYTES = 256 * 1024  # of a body that nobody reads, received at once
 
 
