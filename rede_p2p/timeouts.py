@@ -33,6 +33,7 @@ class Timeouts:
     max_opening_s: float = 3.0  # for trackers that open at once to agree on one
 
     # The tracker and its peers.
+    tracker_turn_s: float = 0.1  # for a thread of the tracker that computes, if others wait
     stranger_silence_s: float = 60.0  # before a connection that is not listed is closed
     member_silence_s: float = 12.0  # before a listed one is closed: two heartbeats and some
     heartbeat_s: float = 5.0  # between two pings of a peer with nothing else to say

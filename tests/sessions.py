@@ -95,12 +95,14 @@ def tracker(host: str) -> Iterator[Tracker]:
 
 @pytest.fixture
 def hooks(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Put back what a program sets for the whole process: hooks, streams, signal handlers."""
+    """Put back what a program sets for the whole process: hooks, streams, handlers, turns."""
     places = [(sys, "excepthook"), (threading, "excepthook")]
     places += [(sys, name) for name in ("stdin", "stdout", "stderr")]
     before = [(place, name, getattr(place, name)) for place, name in places]
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    turn_s = sys.getswitchinterval()
     yield
+    sys.setswitchinterval(turn_s)
     for place, name, value in before:
         setattr(place, name, value)
     for number, handler in handlers.items():

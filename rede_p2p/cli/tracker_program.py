@@ -23,6 +23,7 @@ from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
 from rede_p2p.errors import BadUsageError, DiskError, RedeError
 from rede_p2p.net.connection import Connection
+from rede_p2p.timeouts import DEFAULT
 from rede_p2p.tracker.service import Tracker
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     if chosen.pack is not None:
         return _pack(chosen.pack, terminal)
     terminal.serves_on = True
+    # Every thread that waits for its turn wakes after this time, to ask for it. With Python's 5 ms,
+    # thousands of peers that leave at once do little else, and all others wait for many seconds.
+    sys.setswitchinterval(DEFAULT.tracker_turn_s)
     place, name = (chosen.ip, chosen.port, chosen.first_port), options.own_name()
     page = answer_browser if chosen.page else None
     try:

@@ -265,7 +265,7 @@ def questions(crowd: Crowd, finds: int) -> dict[str, list[bytes]]:
         ],
         "search, um pedaço": [b'search {"text": "%05d"}\n' % (number // 10) for number in few],
         "search, tudo": [b'search {"text": ""}\n'] * len(few),
-        "peers": [b"peers\n"] * max(100, finds // 10),
+        "peers": [b"peers\n"] * max(500, finds // 4),
     }
 
 
