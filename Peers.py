@@ -26,7 +26,7 @@ from rede_p2p.errors import (
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.listener import Listener
 from rede_p2p.net.requests import serve
-from rede_p2p.protocol.messages import TO_PEER
+from rede_p2p.protocol.verbs import TO_PEER
 from rede_p2p.upload.request_handler import RequestHandler
 
 

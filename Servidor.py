@@ -12,7 +12,7 @@ from functools import partial
 from rede_p2p.cli.tracker_program import run_tracker
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import reply_body, reply_lines, serve
-from rede_p2p.protocol import messages
+from rede_p2p.protocol import messages, verbs
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.service import Tracker
 
@@ -31,7 +31,7 @@ def attend_peer(tracker: Tracker, connection: Connection) -> None:
     try:
         serve(
             connection,
-            messages.TO_TRACKER,
+            verbs.TO_TRACKER,
             partial(tracker.silence_s, registration),
             partial(answer, tracker, registration, connection),
             tracker.describe,
@@ -45,7 +45,7 @@ def answer(  # noqa: C901 - one branch a request
     tracker: Tracker,
     registration: Registration,
     connection: Connection,
-    request: messages.TrackerRequest,
+    request: verbs.TrackerRequest,
 ) -> None:
     """Answer one request; raise RefusedError where the answer is no."""
     match request:
@@ -71,7 +71,7 @@ def answer(  # noqa: C901 - one branch a request
         case messages.Ping() | messages.Quit():
             connection.reply(tracker.acknowledge(request))
         case _:
-            messages.assert_never(request)
+            verbs.assert_never(request)
 
 
 def main() -> int:

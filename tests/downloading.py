@@ -11,13 +11,18 @@ from contextlib import ExitStack, closing
 from functools import partial
 from itertools import count
 from pathlib import Path
+from queue import Queue
 
 import pytest
+from listening import SOON
 from sources import Source, context_of
 
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.download.download import Download
 from rede_p2p.download.request import DownloadContext, Outcome
+from rede_p2p.download.transfer import Transfer
+from rede_p2p.download.transfers import Transfers
+from rede_p2p.errors import RedeError
 
 
 @pytest.fixture
@@ -68,3 +73,21 @@ def beginning(pool: ThreadPoolExecutor) -> Iterator[Callable[[Download], Future[
             return pool.submit(download.run)
 
         yield begin
+
+
+@pytest.fixture
+def posted() -> Queue[object]:
+    return Queue()
+
+
+@pytest.fixture
+def transfers(
+    context: Callable[..., DownloadContext], posted: Queue[object]
+) -> Iterator[Transfers]:
+    with closing(Transfers(context(), posted.put)) as made:
+        yield made
+
+
+def outcomes(transfer: Transfer) -> dict[str, Outcome | RedeError]:
+    """Wait for the end, and return what came of each name."""
+    return {wanted.name: outcome for wanted, outcome in transfer.results.result(SOON)}

@@ -26,22 +26,23 @@ from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import Content
+from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.request import Connect, DownloadContext, DownloadRequest, WhoHas
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import refuse, requests
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
-    TO_PEER,
+    Bundle,
     Hashes,
     Next,
-    PeerRequest,
     PieceData,
     PieceOffer,
     Pieces,
     Take,
     Want,
 )
+from rede_p2p.protocol.verbs import TO_PEER, PeerRequest
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.upload.request_handler import RequestHandler
@@ -129,6 +130,7 @@ class Source:
         self.paths: dict[str, Path] = {}  # by name
         self.asked: list[PeerRequest] = []  # by any of the threads: one append is atomic
         self._wanted: dict[Connection, bytes] = {}  # the root of each conversation
+        self._bundles: dict[bytes, BundleLayout] = {}  # that were described, by root
         self._numbers = count()
         folder.mkdir(parents=True, exist_ok=True)
         self._list = folder / "lista.txt"
@@ -220,6 +222,8 @@ class Source:
                 try:
                     if self.lie is None or not self.lie(self, connection, request):
                         handler.answer(request)
+                    if isinstance(request, Bundle) and (bundle := handler._bundle):
+                        self._bundles[bundle.layout.root] = bundle.layout
                 except RefusedError as no:
                     refuse(connection, no, texts.refusal)
         finally:
@@ -228,17 +232,32 @@ class Source:
     def offer_all(self, connection: Connection, request: PeerRequest) -> bool:
         """Offer the whole content at once, and again after that: the rest is asked for in runs."""
         if isinstance(request, Want | Next):
-            data = self.data[self._wanted[connection]]
-            connection.reply(PieceOffer(0, merkle.piece_count(len(data))))
+            root = self._wanted[connection]
+            if root in self._bundles:
+                connection.reply(PieceOffer(0, self._bundles[root].count))
+            elif root in self.data:
+                connection.reply(PieceOffer(0, merkle.piece_count(len(self.data[root]))))
+            else:  # a bundle that was not described yet
+                raise RefusedError("not-here")
             return True
         return False
 
     def body(self, connection: Connection, request: Take | Pieces) -> bytes:
         """Return the right answer."""
         root = request.root if isinstance(request, Pieces) else self._wanted[connection]
+        if root in self._bundles:
+            return self._body_of_bundle(self._bundles[root], request)
         data = self.data[root]
         piece = merkle.piece_length(len(data))
         return data[request.first * piece : (request.first + request.count) * piece]
+
+    def _body_of_bundle(self, layout: BundleLayout, request: Take | Pieces) -> bytes:
+        pieces = range(request.first, request.first + request.count)
+        parts = [part for piece in pieces for part in layout.parts(piece)]
+        return b"".join(
+            self.data[layout.contents[part.file].root][part.start : part.start + part.length]
+            for part in parts
+        )
 
 
 def _pieces_in(asked: Iterable[PeerRequest]) -> list[int]:

@@ -16,7 +16,7 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.content.on_windows import short
 from rede_p2p.download import folders, resolve
 from rede_p2p.download.request import Outcome
-from rede_p2p.download.transfers import Transfer
+from rede_p2p.download.transfer import Transfer
 from rede_p2p.errors import Address, BadUsageError, RedeError
 from rede_p2p.events import Preparing
 from rede_p2p.net.connection import OnPending

@@ -18,7 +18,7 @@ from rede_p2p.content import disk, merkle
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.on_windows import short
 from rede_p2p.content.recheck_worker import recheck
-from rede_p2p.download.transfers import Transfer
+from rede_p2p.download.transfer import Transfer
 from rede_p2p.errors import BadUsageError, DiskError, RedeError
 
 OUTPUT = "-"  # as the last word

@@ -36,7 +36,7 @@ from rede_p2p.errors import RedeError
 from rede_p2p.events import Event, InternalError
 
 if TYPE_CHECKING:  # Servidor.py starts without the package download
-    from rede_p2p.download.transfers import Transfer
+    from rede_p2p.download.transfer import Transfer
 
 MAX_DRAWN_ROWS = 100  # of a table; of the others, a terminal shows only how many they are
 REFRESH_INTERVAL_S = 0.1  # seconds between two states of a bar

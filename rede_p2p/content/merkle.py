@@ -51,6 +51,20 @@ def bytes_in(pieces: Collection[int], size: int) -> int:
     return len(pieces) * piece - ((last + 1) * piece - size if last in pieces else 0)
 
 
+class FileLayout:
+    """The pieces of one content."""
+
+    def __init__(self, content: Content) -> None:
+        self.root, self.size = content
+        self.count = piece_count(content.size)
+        self.piece_bytes = piece_length(content.size)  # of all but the last
+        self.max_piece_bytes = self.piece_bytes
+
+    def bytes_in(self, pieces: Collection[int]) -> int:
+        """Return how many bytes some pieces have."""
+        return bytes_in(pieces, self.size)
+
+
 def cut(size: int, step: int) -> Iterator[tuple[int, int]]:
     """Yield (offset, length) of each part of ``size`` bytes; of none, one empty part."""
     for offset in range(0, max(size, 1), step):

@@ -15,9 +15,11 @@ from threading import Thread
 
 from rede_p2p.content import disk, file_systems, merkle, safe_names
 from rede_p2p.content.hashing import Hashed
+from rede_p2p.content.merkle import FileLayout
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.content.recheck import Recheck, is_partly
 from rede_p2p.download.piece_writer import PieceWriter
+from rede_p2p.download.publisher import SPARE_DISK_BYTES
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.source import Source
 from rede_p2p.download.source_finder import SourceFinder
@@ -34,7 +36,6 @@ from rede_p2p.events import Progress
 from rede_p2p.protocol.messages import FileData, Hashes
 
 MIN_FLUSH_BEHIND_BYTES = 8 * 1024 * 1024  # below it one flush at the end is as good
-SPARE_DISK_BYTES = 1024 * 1024  # that a download leaves free on the disk
 
 
 class Download:
@@ -47,7 +48,8 @@ class Download:
         self._context = context
         self._target = context.folder / safe_names.check_writable(request.name, context.folder)
         self._finder = SourceFinder(request, context.who_has, context.timeouts)
-        self._swarm = Swarm(request, self._finder, context.timeouts)
+        self._layout = FileLayout(request.content)
+        self._swarm = Swarm(request.name, self._layout, self._finder, context.timeouts)
         self.brought = self._swarm.brought  # to be read once ``run`` has returned
 
     def cancel(self) -> None:
@@ -187,7 +189,7 @@ class Download:
                         self._context.connect(address) as connection,
                         swarm.hanging_up(address, connection.hang_up),
                     ):
-                        Source(address, connection, self._content, swarm, writer).fetch()
+                        Source(address, connection, self._layout, swarm, writer).fetch()
                 finally:
                     self._complain(address)
 

@@ -8,7 +8,7 @@ HERE      verified and written, for ever.
 A plain object: no I/O, no thread, and no lock but the one its owner holds around it.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 from rede_p2p.content.merkle import Verdicts
 from rede_p2p.errors import ProtocolError
@@ -46,6 +46,11 @@ class PiecePicker:
         return bool(self._missing)
 
     @property
+    def any_reserved(self) -> bool:
+        """Whether a piece is asked of a source."""
+        return bool(self._reserved)
+
+    @property
     def any_doubtful(self) -> bool:
         """Whether a piece waits to be rechecked."""
         return bool(self._doubtful)
@@ -57,6 +62,10 @@ class PiecePicker:
     def doubt(self, pieces: range) -> None:
         """Mark missing pieces as left by an earlier attempt: nobody is asked for them."""
         self._doubtful.update(pieces)
+        self._missing.difference_update(pieces)
+
+    def skip(self, pieces: Iterable[int]) -> None:
+        """Ask nobody for missing pieces, which are not needed."""
         self._missing.difference_update(pieces)
 
     def wanted(self) -> tuple[bytes, int]:

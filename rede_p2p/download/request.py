@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
-from rede_p2p.errors import Address
+from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload.seed_store import SeedStore
 
+Report = Callable[["DownloadRequest", "Outcome | RedeError"], None]
 Connect = Callable[[Address], Connection]
 WhoHas = Callable[[Content], "Future[list[Address]]"]
 

@@ -5,31 +5,23 @@ the waiting, for the network and for the disk, is shared. The calling thread doe
 wait for the disk: other threads flush a group, several files at once, while the next one arrives.
 """
 
-import functools
-import os
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Sequence
 from threading import Lock
 
 from rede_p2p import errors
-from rede_p2p.content import disk, merkle, safe_names
-from rede_p2p.content.anonymous_file import AnonymousFile
-from rede_p2p.content.hashing import Hashed
-from rede_p2p.content.partial_file import PartialFile, finals, path_of
-from rede_p2p.download.download import SPARE_DISK_BYTES
-from rede_p2p.download.flush_queue import MAX_UNFLUSHED_GROUPS, FlushQueue, Written
-from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
+from rede_p2p.content import merkle
+from rede_p2p.download.flush_queue import Written
+from rede_p2p.download.publisher import Publisher, drop
+from rede_p2p.download.request import DownloadContext, DownloadRequest, Report
 from rede_p2p.errors import Address, RedeError
+from rede_p2p.events import Progress
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol.codec import encode_request
 from rede_p2p.protocol.messages import FileData, Pieces
 
 MAX_SMALL_FILE_BYTES = 1024 * 1024  # a larger file is a download of its own
 PIPELINED_REQUESTS = 256  # sent before their replies are read
-
-Report = Callable[[DownloadRequest, "Outcome | RedeError"], None]
 
 
 class SmallFiles:
@@ -41,12 +33,8 @@ class SmallFiles:
         """Prepare; ``report`` is given the outcome of each file, in the thread that runs."""
         self._requests = requests
         self._context = context
-        self._top = os.fspath(context.folder)
-        self._prefix = os.path.join(context.folder, "")  # a name after it is a path
         self._report = report
-        self._queue = FlushQueue()
-        self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
-        self._named_in: set[str] = set()  # folders with new names
+        self._publisher = Publisher(context, report, self._check_cancelled)
         self.brought: Counter[Address] = (
             Counter()
         )  # bytes of right files, by source; ``run`` writes it
@@ -61,41 +49,19 @@ class SmallFiles:
             if self._connection is not None:
                 self._connection.hang_up()
 
+    def progress(self) -> Progress:
+        """Return nothing: what there is to tell was reported."""
+        return Progress()
+
     def run(self) -> None:
         """Fetch them all, each from the first of its sources that gives it."""
-        with self._queue:
-            self._fetch([request for request in self._requests if not self._is_settled(request)])
-            self._publish_all()
-        for folder in self._named_in:
-            disk.sync_folder(Path(folder))
-
-    def _is_settled(self, request: DownloadRequest) -> bool:
-        """Report a file that is here already, or may not be written; tell whether it was."""
-        try:
-            name = safe_names.check_writable(request.name, self._context.folder)
-            for path in finals(self._path(name)):
-                if not os.path.lexists(path):
-                    return False
-                if self._is_content(request, path):
-                    self._report(request, Outcome(Path(path), already=True))
-                    return True
-        except RedeError as error:
-            self._report(request, error)
-        return True
-
-    def _no_room(self, wanted: list[DownloadRequest]) -> errors.DiskError | None:
-        """Return why the disk has no room for these files, or None where it has."""
-        needed = sum(request.content.size for request in wanted) + SPARE_DISK_BYTES
-        try:
-            if disk.free_space(self._context.folder) >= needed:
-                return None
-        except errors.DiskError as error:
-            return error
-        return errors.DiskError(str(self._context.folder), "full")
+        with self._publisher as publisher:
+            self._fetch([one for one in self._requests if not publisher.is_settled(one)])
+            publisher.publish_all()
 
     def _fetch(self, left: list[DownloadRequest]) -> None:
         """Ask each file's first source, then its second, and so on, if the disk has room."""
-        if (no_room := self._no_room(left)) is not None:
+        if (no_room := self._publisher.no_room(left)) is not None:
             while left:
                 self._report(left.pop(), no_room)
         turn = 0
@@ -181,86 +147,13 @@ class SmallFiles:
 
     def _write(self, request: DownloadRequest, data: bytearray, layer: bytes) -> None:
         """Write a file that is right; flush a group that is full."""
-        file = self._open(request.name)
+        file = self._publisher.open(request.name)
         try:
             file.write_whole(data)
         except errors.DiskError:
-            _drop(file)
+            drop(file)
             raise
-        if self._queue.add(Written(request, file, layer), len(data)):
-            self._publish_flushed(but=MAX_UNFLUSHED_GROUPS)
-
-    def _open(self, name: str) -> AnonymousFile | PartialFile:
-        """Open a file to write; where a file that awaits its name is in the way, publish first.
-
-        On a disk that folds names two of them may lead to one partial file.
-        """
-        try:
-            return self._open_now(name)
-        except errors.DiskError as error:
-            if error.kind not in ("busy", "crowded"):
-                raise
-        self._publish_all()
-        return self._open_now(name)
-
-    def _open_now(self, name: str) -> AnonymousFile | PartialFile:
-        """Open a new file, or the partial one that an earlier ``get`` has left."""
-        path = self._path(name)
-        folder, last = os.path.split(path)
-        left = self._left_in.get(folder)
-        if left is None:
-            if folder != self._top and disk.has_link(self._top, folder):
-                raise errors.DiskError(folder, "link-folder")
-            left = self._left_in[folder] = _partials_in(folder)
-        if not left or safe_names.partial(last) not in left:
-            anonymous = AnonymousFile.make(path, folder)
-            if anonymous is not None:
-                return anonymous
-        return PartialFile(path_of(path))
-
-    def _path(self, name: str) -> str:
-        return self._prefix + name.replace("/", os.sep)  # a long path of Windows takes no "/"
-
-    def _publish_all(self) -> None:
-        """Publish all that is written, once it is on the disk."""
-        self._queue.flush()
-        self._publish_flushed(but=0)
-
-    def _publish_flushed(self, but: int) -> None:
-        """Publish what is on the disk, waiting until no more than ``but`` groups are not."""
-        for group, error in self._queue.take(but):
-            if error is None:
-                self._publish(group)
-                continue
-            for written in group:
-                _drop(written.file)
-                self._report(written.request, error)
-
-    def _publish(self, group: list[Written]) -> None:
-        """Give files whose bytes are on the disk their names, then report them."""
-        named: list[tuple[DownloadRequest, str]] = []
-        known: list[tuple[str, Hashed]] = []
-        for request, file, layer in group:
-            is_same = functools.partial(self._is_content, request)
-            try:
-                before = file.state()
-                path = file.publish(finals(self._path(request.name)), is_same)
-                named.append((request, path))
-                state = disk.state_once_named(path, before)
-                if state is not None:  # else it is another's file, or edited already
-                    known.append((path, Hashed(state, request.content, layer)))
-                self._named_in.add(os.path.dirname(path))
-                file.close()
-            except RedeError as error:
-                _drop(file)
-                self._report(request, error)
-        self._context.hash_cache.remember(known)
-        for request, path in named:
-            self._report(request, Outcome(Path(path), already=False))
-
-    def _is_content(self, request: DownloadRequest, path: str) -> bool:
-        cache, check = self._context.hash_cache, self._check_cancelled
-        return cache.is_content(Path(path), request.content, check)
+        self._publisher.add(Written(request, file, layer), len(data))
 
     def _switch_to(self, connection: Connection | None) -> None:
         """Let ``cancel`` know which connection to hang up."""
@@ -270,16 +163,3 @@ class SmallFiles:
     def _check_cancelled(self) -> None:
         if self._cancelled:
             raise errors.InterruptedByUserError
-
-
-def _partials_in(folder: str) -> set[str]:
-    with suppress(OSError):
-        return {name for name in os.listdir(folder) if name.endswith(safe_names.PARTIAL_SUFFIX)}
-    return set()
-
-
-def _drop(file: AnonymousFile | PartialFile) -> None:
-    """Leave nothing of a file that could not be kept: the disk may be full."""
-    with suppress(errors.DiskError):
-        file.discard()
-    file.close()

@@ -9,15 +9,15 @@ from queue import Queue
 from time import monotonic
 
 from rede_p2p import errors
-from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer, page_buffer
-from rede_p2p.content.merkle import Content
+from rede_p2p.content.piece_layout import BundleLayout, Layout
+from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import Address
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol.codec import encode_request
-from rede_p2p.protocol.messages import PieceData, PieceOffer, Want
+from rede_p2p.protocol.codec import encode_lines, encode_request
+from rede_p2p.protocol.messages import Bundle, BundleMember, Ok, PieceData, PieceOffer, Want
 
 MIN_WRITE_BEHIND_BYTES = 1024 * 1024  # a run as long is written beside receiving
 FIRST_PART_BYTES = 512 * 1024  # of a run, verified and written together
@@ -35,14 +35,15 @@ class Source:
         self,
         address: Address,
         connection: Connection,
-        content: Content,
+        layout: Layout,
         swarm: Swarm,
-        writer: PieceWriter,
+        writer: "PieceWriter | BundleWriter",
     ) -> None:
         self._address = address
         self._connection = connection
-        self._content = content
-        self._piece = merkle.piece_length(content.size)  # bytes
+        self._layout = layout
+        self._piece = layout.max_piece_bytes
+        self._is_bundle = isinstance(layout, BundleLayout)
         self._swarm = swarm
         self._writer = writer
         self._unmade = BUFFERS_PER_SOURCE  # one fills while the others are written
@@ -61,16 +62,19 @@ class Source:
         except errors.UNADDRESSED as error:
             raise errors.PeerUnreachableError(self._address, error) from error
 
-    def _converse(self, file: Writer) -> None:
+    def _converse(self, file: Writer | None) -> None:
         """Want, then take, receive and ask for more."""
         rest_s = FIRST_REST_S
         bitmap, self._since = self._swarm.first_want()
-        offer = self._connection.ask(Want(self._content.root, bitmap), PieceOffer)
+        offer = self._want(bitmap)
         taken = self._take(offer)
         while True:
             while taken:
                 rest_s = FIRST_REST_S
                 coming, head = taken, self._receive_head(taken)
+                if head is None:
+                    offer, taken = PieceOffer(0), range(0)
+                    break
                 offer = PieceOffer(head.first, head.count, head.others)
                 taken = self._take(offer)
                 self._receive(coming, file)
@@ -80,12 +84,27 @@ class Source:
                 return
             asked_at = monotonic()
             offer = self._connection.ask(request, PieceOffer)
+            self._swarm.note_answer(self._address, ended=offer.end)
             taken = self._take(offer)
             if not taken:
                 # An honest source with nothing to offer waits before it says so. One that does not
                 # would keep this thread busy.
                 self._swarm.rest(asked_at + rest_s - monotonic())
                 rest_s = min(2 * rest_s, MAX_REST_S)
+
+    def _want(self, bitmap: bytes) -> PieceOffer:
+        """Say what is wanted; describe a bundle where the source does not know it."""
+        want = Want(self._layout.root, bitmap)
+        try:
+            return self._connection.ask(want, PieceOffer)
+        except errors.RefusedError as no:
+            if no.code != "not-here" or not isinstance(self._layout, BundleLayout):
+                raise
+        members = [BundleMember(size, root) for root, size in self._layout.contents]
+        body = encode_lines(members)
+        self._connection.send(encode_request(Bundle(len(body), len(members))) + body)
+        self._connection.receive_reply(Ok)
+        return self._connection.ask(want, PieceOffer)
 
     def _take(self, offer: PieceOffer) -> range:
         """Ask for what is of use in an offer; return those pieces."""
@@ -95,25 +114,32 @@ class Source:
         self._connection.send(encode_request(take))
         return range(take.first, take.first + take.count)
 
-    def _receive_head(self, pieces: range) -> PieceData:
+    def _receive_head(self, pieces: range) -> PieceData | None:
         """Receive the head of the answer that carries these pieces; raise ProtocolError.
+
+        It is None where the source has a bundle, but not these pieces of it any more.
 
         With many sources, others fill the gap until head and body are here together, and one
         wake-up serves both. With few, the next request must leave before the body has arrived.
         """
-        length = merkle.bytes_in(pieces, self._content.size)
+        length = self._layout.bytes_in(pieces)
         if self._swarm.count_sources() >= MIN_SOURCES_TO_BATCH_WAKEUPS:
             self._connection.await_together(length + MIN_HEAD_BYTES)
         on_pending = partial(self._swarm.note_pending, self._address, pieces)
-        head = self._connection.receive_reply(PieceData, on_pending=on_pending)
+        try:
+            head = self._connection.receive_reply(PieceData, on_pending=on_pending)
+        except errors.RefusedError as no:
+            if no.code != "not-here" or not self._is_bundle:
+                raise
+            self._swarm.give_back(self._address)
+            return None
         if head.bytes != length:
             raise errors.ProtocolError("bad-length")
         return head
 
-    def _receive(self, pieces: range, file: Writer) -> None:
+    def _receive(self, pieces: range, file: Writer | None) -> None:
         """Receive a run of pieces, part by part; a long run is written by the writer's thread."""
-        size = self._content.size
-        is_long = merkle.bytes_in(pieces, size) >= MIN_WRITE_BEHIND_BYTES
+        is_long = self._layout.bytes_in(pieces) >= MIN_WRITE_BEHIND_BYTES
         part = max(1, FIRST_PART_BYTES // self._piece)
         while pieces:
             some, pieces = pieces[:part], pieces[part:]
@@ -122,9 +148,9 @@ class Source:
                 self._unmade -= 1
                 self._free.put(page_buffer(max(self._piece, MAX_PART_OF_RUN_BYTES)))
             buffer = self._free.get()
-            data = buffer[: merkle.bytes_in(some, size)]
+            data = buffer[: self._layout.bytes_in(some)]
             self._connection.receive_all(data)
-            if is_long:
+            if is_long or file is None or isinstance(self._writer, BundleWriter):
                 done = partial(self._free.put, buffer)
                 self._writer.write_behind(self._address, some, data, done)
             else:

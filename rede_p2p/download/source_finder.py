@@ -36,6 +36,7 @@ class SourceFinder:
         self._request = request
         self._who_has = who_has
         self._timeouts = timeouts
+        self.has_found = False  # whether the tracker has answered
         self._found: list[Address] = []  # by the tracker, beside those of the request
         self._asked: Future[list[Address]] | None = None
         self._pause_s, self._due = 0.0, monotonic()  # the tracker is asked at once, then less often
@@ -87,6 +88,7 @@ class SourceFinder:
             self._asked.add_done_callback(lambda _: wake())
         elif self._asked is not None and self._asked.done():
             self._found, self._asked = self._answer(self._asked), None
+            self.has_found = True
             pause = max(self._timeouts.first_search_pause_s, self._pause_s * 2)
             self._pause_s = min(pause, self._timeouts.max_search_pause_s)
             self._due = monotonic() + self._pause_s

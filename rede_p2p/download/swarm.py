@@ -6,16 +6,16 @@ thread that calls ``run`` owns the swarm; any thread may ``cancel`` it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from threading import Condition, Lock, Thread
 from time import monotonic
 
 from rede_p2p import errors
-from rede_p2p.content import merkle
 from rede_p2p.content.merkle import Verdicts
+from rede_p2p.content.piece_layout import Layout
+from rede_p2p.download.hang_ups import HangUps
 from rede_p2p.download.piece_picker import PiecePicker
-from rede_p2p.download.request import DownloadRequest
 from rede_p2p.download.source_finder import MAX_SOURCES, SourceFinder
 from rede_p2p.errors import Address, ConnectionLostError, DiskError, PeerUnreachableError, RedeError
 from rede_p2p.events import Progress
@@ -24,29 +24,31 @@ from rede_p2p.protocol.fields import MAX_NEWS_INDEXES
 from rede_p2p.protocol.messages import Next, PieceOffer, Take
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.seed_store import SeededContent
+from rede_p2p.upload.seeded_bundle import SeededBundle
 
 IN_FLIGHT_WINDOW_BYTES = 4 * 1024 * 1024  # most per request until a source has sent half of it
 ENDGAME_POLL_S = 0.1  # between two checks for late pieces
 
+Seeded = SeededContent | SeededBundle
 FetchFrom = Callable[[Address], None]  # what a source's thread runs; raises RedeError
 
 
 class Swarm:
     """The state that the threads of one download share."""
 
-    def __init__(self, request: DownloadRequest, finder: SourceFinder, timeouts: Timeouts) -> None:
-        self._request = request
-        self._seeded: SeededContent | None = None  # set before the first piece arrives
+    def __init__(self, name: str, layout: Layout, finder: SourceFinder, timeouts: Timeouts) -> None:
+        self._name = name
+        self._layout = layout
+        self._seeded: Seeded | None = None  # set before a piece arrives
         self._timeouts = timeouts
-        size = request.content.size
-        self._window = max(1, IN_FLIGHT_WINDOW_BYTES // merkle.piece_length(size))  # pieces
+        self._window = max(1, IN_FLIGHT_WINDOW_BYTES // layout.piece_bytes)  # pieces
+        self._hang_ups = HangUps()
         self._threads: list[Thread] = []  # of sources; only the owner uses the list
         self._changed = Condition(Lock())  # guards all below; of the finder, losses and liars
         self._finder = finder
-        count = merkle.piece_count(size)
-        self._picker = PiecePicker(count, monotonic, timeouts.min_endgame_wait_s)
+        self._picker = PiecePicker(layout.count, monotonic, timeouts.min_endgame_wait_s)
         self._at_work: set[Address] = set()
-        self._hang_ups: dict[object, Callable[[], None]] = {}  # each wakes one waiting thread
+        self._ended: set[Address] = set()  # of those, who have nothing more for us
         self._error: RedeError | None = None  # a disk error, else a bad hash, else the first one
         self._disk_failed = False  # no other source can help
         self._cancelled = self._closed = False
@@ -60,44 +62,30 @@ class Swarm:
         with self._changed:
             self._cancelled = True
             self._changed.notify_all()
-            hang_ups = list(self._hang_ups.values())
-        for hang_up in hang_ups:
-            hang_up()
+        self._hang_ups.call()
 
     def progress(self) -> Progress:
         """Return the progress so far; any thread may call this."""
-        size, sources = self._request.content.size, len(self._at_work)
+        size, sources, name = self._layout.size, len(self._at_work), self._name
         with self._changed:
             rechecking = self._picker.any_doubtful
             kept = 0 if rechecking else self._kept  # unknown until rechecked
-            have, place, name = self.brought.total() + kept, self._queue_place, self._request.name
-            by = tuple(self.brought.items())
-            return Progress(have, size, kept, 0, 1, place, sources, 0, rechecking, name, None, by)
+            have, by = self.brought.total() + kept, tuple(self.brought.items())
+            return Progress(
+                have, size, kept, 0, 1, self._queue_place, sources, 0, rechecking, name, None, by
+            )
 
     def check_cancelled(self) -> None:
         """Raise InterruptedByUserError once the download is cancelled."""
         if self._cancelled:
             raise errors.InterruptedByUserError
 
-    @contextmanager
-    def hanging_up(self, key: object, hang_up: Callable[[], None]) -> Iterator[None]:
+    def hanging_up(self, key: object, hang_up: Callable[[], None]) -> AbstractContextManager[None]:
         """In this block, ``cancel`` and, for a source, the end of ``run`` call ``hang_up``."""
-        with self._changed:
-            self._hang_ups[key] = hang_up
-            has_ended = self._closed or self._cancelled
-        if has_ended:  # before this block
-            hang_up()
-        try:
-            yield
-        finally:
-            with self._changed:
-                del self._hang_ups[key]
+        return self._hang_ups.during(key, hang_up, lambda: self._closed or self._cancelled)
 
     def run(self, fetch_from: FetchFrom) -> None:
-        """Run ``fetch_from`` in a thread for each source; return when all the threads have ended.
-
-        They end when every piece is here or no source is left, or on a stall, disk error or cancel.
-        """
+        """Run ``fetch_from`` in a thread for each source, to the end of the download."""
         self._progress_at = monotonic()
         try:
             self._find_and_start(fetch_from)
@@ -105,9 +93,8 @@ class Swarm:
             with self._changed:
                 self._closed = True
                 self._changed.notify_all()
-                hang_ups = [self._hang_ups[s] for s in self._at_work & self._hang_ups.keys()]
-            for hang_up in hang_ups:
-                hang_up()
+                at_work = set(self._at_work)
+            self._hang_ups.call(at_work)
             for thread in self._threads:
                 thread.join()
 
@@ -124,19 +111,20 @@ class Swarm:
         have = self.progress().have
         if self._disk_failed or isinstance(error, errors.VerificationError) or not have:
             raise error
-        raise errors.IncompleteError(self._request.name, have, self._request.content.size, error)
+        raise errors.IncompleteError(self._name, have, self._layout.size, error)
 
-    def begin(self, seeded: SeededContent, doubtful: range) -> None:
-        """Offer pieces through ``seeded``; do not ask for ``doubtful`` ones until rechecked."""
+    def begin(self, seeded: Seeded, doubtful: range, unwanted: Iterable[int] = ()) -> None:
+        """Offer pieces through ``seeded``; ask for no ``doubtful`` ones before their recheck."""
         with self._changed:
             self._seeded = seeded
             self._picker.doubt(doubtful)
+            self._picker.skip(unwanted)
 
     def record_recheck(self, verdicts: Verdicts) -> bool:
         """Record verdicts on doubtful pieces; return whether to continue the recheck."""
         right = self._offer_verified(verdicts)
         with self._changed:
-            self._kept += merkle.bytes_in(right, self._request.content.size)
+            self._kept += self._layout.bytes_in(right)
             self._progress_at = monotonic()
             self._picker.recheck(verdicts)
             self._changed.notify_all()
@@ -158,17 +146,13 @@ class Swarm:
     ) -> tuple[Take | None, int]:
         """Reserve useful pieces of an offer; return the request, or None, and the next ``since``.
 
-        The limit is IN_FLIGHT_WINDOW_BYTES or, if more, twice the pieces that the source has
-        ``brought``, so that a source that brings nothing reserves little.
+        A source that brings nothing reserves little: twice its ``brought``, or the window.
         """
         with self._changed:
             return self._picker.take(source, offer, max(self._window, 2 * brought), since)
 
     def ask_next(self, source: Address, offer: PieceOffer, since: int) -> tuple[Next | None, int]:
-        """Wait until a piece is missing or, in the endgame, late; return the next request.
-
-        The request is None when nothing is left to ask of this source.
-        """
+        """Wait until a piece is missing or, in the endgame, late; return what to ask, or None."""
         with self._changed:
             while not (self._closed or self._picker.complete or not self._finder.may_ask(source)):
                 missing = self._picker.any_missing
@@ -177,6 +161,18 @@ class Swarm:
                     return self._picker.ask_next(offer, late, since)
                 self._changed.wait(ENDGAME_POLL_S)
             return None, since
+
+    def note_answer(self, source: Address, *, ended: bool) -> None:
+        """Record whether a source has nothing more for us."""
+        with self._changed:
+            (self._ended.add if ended else self._ended.discard)(source)
+            self._changed.notify_all()
+
+    def give_back(self, source: Address) -> None:
+        """Let others bring what was asked of a source, which has refused it."""
+        with self._changed:
+            self._picker.release(source)
+            self._changed.notify_all()
 
     def rest(self, seconds: float) -> None:
         """Wait some seconds, or until the download ends."""
@@ -204,12 +200,12 @@ class Swarm:
         with self._changed:
             self._queue_place, self._progress_at = 0, monotonic()
             new = [index for index in right if self._picker.confirm(index, source)]
-            self.brought[source] += merkle.bytes_in(new, self._request.content.size)
+            self.brought[source] += self._layout.bytes_in(new)
             if len(right) < len(verdicts):
                 self._finder.note_liar(source, min(verdicts.keys() - right))
                 if not self._disk_failed:
-                    self._error = errors.VerificationError(self._request.name, source)
-                self._hang_ups.get(source, lambda: None)()  # a hang-up takes no lock
+                    self._error = errors.VerificationError(self._name, source)
+                self._hang_ups.call([source])  # which takes no other lock
             elif not self._picker.complete:
                 return
             self._changed.notify_all()
@@ -217,12 +213,12 @@ class Swarm:
     def fail(self, error: RedeError) -> None:
         """End the download with this disk error; an earlier disk error stays."""
         with self._changed:
-            if not self._disk_failed:
-                self._disk_failed, self._error = True, error
+            self._error = self._error if self._disk_failed else error
+            self._disk_failed = True
             self._changed.notify_all()
 
     def _find_and_start(self, fetch_from: FetchFrom) -> None:
-        """Start sources as they are found, until the download is over or no source is left."""
+        """Start sources as they are found, until it is over, has stalled, or has no source."""
         others_wait = False
 
         def should_wake() -> bool:
@@ -247,8 +243,7 @@ class Swarm:
                 if self._closed or len(self._at_work) >= MAX_SOURCES:
                     return True
                 self._at_work.add(source)
-            name, args = f"source {source.ip}:{source.port}", (source, fetch_from)
-            thread = Thread(target=self._run_source, args=args, name=name)
+            thread = Thread(target=self._run_source, args=(source, fetch_from), name=source.ip)
             try:
                 thread.start()
             except RuntimeError:  # the system has no thread left
@@ -281,6 +276,7 @@ class Swarm:
         with self._changed:
             self._picker.release(source)
             self._at_work.remove(source)
+            self._ended.discard(source)
             if failure is not None and self._finder.note_loss(source, failure):
                 self._error = self._error or failure
             self._changed.notify_all()
@@ -288,12 +284,16 @@ class Swarm:
     def _offer_verified(self, verdicts: Verdicts) -> list[int]:
         """Offer the right pieces to other peers; return their indexes."""
         assert self._seeded is not None
-        right = [index for index, is_right in verdicts.items() if is_right]
-        self._seeded.add(right)
+        self._seeded.add(right := [index for index, is_right in verdicts.items() if is_right])
         return right
 
     def _is_over(self) -> bool:
-        return self._picker.complete or self._cancelled or self._disk_failed
+        if self._picker.complete or self._cancelled or self._disk_failed:
+            return True
+        # Of a bundle, some pieces may be nowhere any more.
+        if not self._finder.has_found or self._picker.any_reserved:
+            return False
+        return 0 < len(self._at_work) == len(self._ended)
 
     def _wake(self) -> None:
         with self._changed:

@@ -10,6 +10,8 @@ from rede_p2p.protocol import codec
 
 MAX_LISTING_BYTES = 64 * 1024 * 1024  # in a body of JSON lines
 MAX_ANNOUNCE_BYTES = 5 * 1024 * 1024  # in that of an announcement: 2,000 of the longest lines
+MAX_BUNDLE_BYTES = 8 * 1024 * 1024  # in that of a bundle
+MAX_BUNDLE_FILES = 65_536  # in a bundle; a larger folder is several
 MAX_LISTING_LINES = 500_000  # in such a body
 MAX_NEWS_INDEXES = 4096  # told in one ``next``; the rest waits for the one after
 MAX_OTHER_PIECES = 8  # offered beside the first choice
@@ -19,6 +21,7 @@ LOWEST_PUBLIC_PORT = 1024  # a tracker may not send its peers to a machine's sys
 Port = Annotated[int, codec.Integer(1, 65535)]
 PublicPort = Annotated[int, codec.Integer(LOWEST_PUBLIC_PORT, 65535)]
 Size = Annotated[int, codec.Integer(0, merkle.MAX_CONTENT_BYTES)]
+MemberSize = Annotated[int, codec.Integer(1, merkle.MAX_CONTENT_BYTES)]
 Count = Annotated[int, codec.Integer(0, MAX_LISTING_LINES)]
 Total = Annotated[int, codec.Integer(0, 2**63 - 1)]
 PieceIndex = Annotated[int, codec.Integer(0, merkle.MAX_PIECES)]
@@ -35,4 +38,6 @@ Bitmap = Annotated[bytes, codec.Hexadecimal(merkle.MAX_PIECES // 8)]
 News = Annotated[tuple[int, ...], codec.Indexes(merkle.MAX_PIECES, MAX_NEWS_INDEXES)]
 Others = Annotated[tuple[int, ...], codec.Indexes(merkle.MAX_PIECES, MAX_OTHER_PIECES)]
 BodySize = Annotated[int, codec.Integer(0, MAX_LISTING_BYTES)]
+BundleCount = Annotated[int, codec.Integer(1, MAX_BUNDLE_FILES)]
+BundleSize = Annotated[int, codec.Integer(0, MAX_BUNDLE_BYTES)]
 AnnouncedSize = Annotated[int, codec.Integer(0, MAX_ANNOUNCE_BYTES)]

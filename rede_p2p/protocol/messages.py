@@ -1,7 +1,7 @@
 """Every message of tracker and peers by TCP, one class each (docs/PROTOCOLO.md)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn, get_args
+from typing import ClassVar
 
 from rede_p2p.protocol import fields
 
@@ -111,6 +111,15 @@ class Pieces:
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """These are one bundle: ``count`` lines of BundleMember follow, whose SHA-256 is its root."""
+
+    verb: ClassVar[str] = "bundle"
+    bytes: fields.BundleSize
+    count: fields.BundleCount
+
+
+@dataclass(frozen=True)
 class Want:
     """I lack the pieces of this content whose bit is 1, the first bit first: offer me some."""
 
@@ -181,19 +190,6 @@ class Quit:
     verb: ClassVar[str] = "quit"
 
 
-TrackerRequest = (
-    Join | PortTaken | Ready | Peers | Ping | Announce | Withdraw | Find | Search | Reach | Quit
-)
-PeerRequest = Ls | Stat | Get | Hashes | Pieces | Want | Take | Next | Quit
-TO_TRACKER: dict[str, type[TrackerRequest]] = {k.verb: k for k in get_args(TrackerRequest)}
-TO_PEER: dict[str, type[PeerRequest]] = {k.verb: k for k in get_args(PeerRequest)}
-
-
-def assert_never(request: NoReturn) -> NoReturn:
-    """Make the type checker refuse a ``match`` that lacks a request."""
-    raise AssertionError(request)  # pragma: no cover - typing has it from Python 3.11 on
-
-
 # Replies, and the lines of the bodies that follow some of them.
 
 
@@ -240,11 +236,12 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class PieceOffer:
-    """These pieces can be had now, or one of ``others``; none, after a moment without news."""
+    """These pieces can be had now, or one of ``others``; at the ``end``, none will ever be."""
 
     first: fields.PieceIndex
     count: fields.PieceIndex = 0
     others: fields.Others = ()
+    end: fields.Bool = False
 
 
 @dataclass(frozen=True)
@@ -265,6 +262,14 @@ class SearchResult:
     size: fields.Size
     root: fields.Root
     peers: fields.Count
+
+
+@dataclass(frozen=True)
+class BundleMember:
+    """A line of ``bundle``: one content of it, which is not empty."""
+
+    size: fields.MemberSize
+    root: fields.Root
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,12 @@ class OfferPicker:
                 if requester.lacking & new:
                     requester.arrival.notify()
 
+    def remove(self, pieces: Iterable[int]) -> None:
+        """Offer pieces no more that are not here any longer."""
+        with self._lock:
+            gone = bits_of(pieces)
+            self._levels = [level & ~gone for level in self._levels]
+
     def note(self, requester: Requester, got: Collection[int], lost: Collection[int]) -> None:
         """Note that a requester no longer lacks ``got``, and lacks ``lost`` again."""
         with self._lock:

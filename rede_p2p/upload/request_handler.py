@@ -5,19 +5,24 @@ RefusedError, which the thread of the connection puts into words.
 """
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from itertools import chain
 from time import monotonic
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.content.merkle import Content
+from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import DiskError, NoSuchFileError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import reply_lines
-from rede_p2p.protocol import codec, messages
-from rede_p2p.protocol.messages import FileData, PeerRequest
+from rede_p2p.protocol import codec, messages, verbs
+from rede_p2p.protocol.messages import FileData
+from rede_p2p.protocol.verbs import PeerRequest
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload.seed_store import SeededContent, SeedStore
+from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.shared_files import Share
 from rede_p2p.upload.upload_session import UploadSession
@@ -46,6 +51,7 @@ class RequestHandler:
         )
         self._tally = slots.tally
         self._session: UploadSession | None = None
+        self._bundle: SeededBundle | None = None  # which the requester has described
         self._post = post
         self._timeouts = timeouts
         self._sent: dict[bytes | str, int] = {}  # bytes, of each file that is not yet complete
@@ -84,6 +90,8 @@ class RequestHandler:
                 self._send_hashes(request)
             case messages.Pieces():
                 self._send_pieces(request)
+            case messages.Bundle():
+                self._receive_bundle(request)
             case messages.Want():
                 self._begin_session(request)
             case messages.Take() | messages.Next():
@@ -91,7 +99,7 @@ class RequestHandler:
             case messages.Quit():
                 self._connection.reply(messages.Ok())
             case _:
-                messages.assert_never(request)
+                verbs.assert_never(request)
 
     def _entries(self, shares: list[Share]) -> Iterator[messages.FileEntry]:
         """Yield how each share is listed; very many take a while, and it is said how many are."""
@@ -155,14 +163,24 @@ class RequestHandler:
 
     def _find_seeded(self, root: bytes) -> SeededContent:
         seeded = self._seeds.find(root)
-        if seeded is None:
+        if not isinstance(seeded, SeededContent):
             raise RefusedError("not-here")
         return seeded
+
+    def _receive_bundle(self, request: messages.Bundle) -> None:
+        """Take note of a bundle, which this requester may want from now on."""
+        body = bytes(self._connection.receive_exactly(request.bytes))
+        members = codec.decode_lines(body, messages.BundleMember, request.count)
+        contents = [Content(member.root, member.size) for member in members]
+        self._bundle = self._seeds.bundle(BundleLayout(sha256(body).digest(), contents))
+        self._connection.reply(messages.Ok())
 
     def _begin_session(self, request: messages.Want) -> None:
         """Begin to offer one content; the session about another ends."""
         self._end_session()
-        seeded, wait_s = self._find_seeded(request.root), self._timeouts.offer_wait_s
+        seeded, wait_s = self._seeds.find(request.root), self._timeouts.offer_wait_s
+        if seeded is None:
+            raise RefusedError("not-here")
         try:
             self._session = UploadSession(seeded, request.bitmap, self._upload, wait_s)
         except DiskError as error:
@@ -176,9 +194,9 @@ class RequestHandler:
         if isinstance(request, messages.Next):
             self._connection.reply(session.choose(request))
         else:
-            sent, seeded = session.give(request), session.seeded
-            self._tally.add(seeded.content.root, self._connection.remote.ip, sent)
-            self._count_sent(seeded.name, seeded.content.root, seeded.content.size, sent)
+            sent, layout, name = session.give(request), session.seeded.layout, session.seeded.name
+            self._tally.add(layout.root, self._connection.remote.ip, sent)
+            self._count_sent(name, layout.root, layout.size, sent)
 
     def _end_session(self) -> None:
         if self._session is not None:

@@ -10,15 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
-from rede_p2p.content.merkle import Content
+from rede_p2p.content.merkle import Content, FileLayout
+from rede_p2p.content.piece_layout import BundleLayout
+from rede_p2p.errors import RefusedError
+from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.upload.offer_picker import OfferPicker
+from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.shared_files import Share
+from rede_p2p.upload.upload_slots import Upload
 
+MAX_KEPT_BUNDLES = 8  # of this peer's own, which it goes on offering
+MAX_BUNDLED_FILES = 8 * MAX_BUNDLE_FILES  # in all bundles that requesters have described
 MAX_CHECKED_BYTES = 1024 * 1024  # read for one complaint, which costs no more than it does to serve
 
 
@@ -34,7 +42,8 @@ class SeededContent:
     gone: bool = False  # a download that failed, or a file that holds other bytes by now
 
     def __post_init__(self) -> None:
-        self._count = merkle.piece_count(self.content.size)
+        self.layout = FileLayout(self.content)
+        self._count = self.layout.count
         self._lock = Lock()  # guards the two below
         self._here = (1 << self._count) - 1 if self.state is not None else 0  # a bitfield
         self._picker: OfferPicker | None = None  # once there is a requester; it knows what is here
@@ -42,6 +51,10 @@ class SeededContent:
     def open(self) -> BinaryIO:
         """Open the file for one reader; raise DiskError."""
         return disk.open_regular(self.path)
+
+    def reader(self) -> "ContentReader":
+        """Open the file for one requester; raise DiskError."""
+        return ContentReader(self)
 
     def holds(self, layer: bytes, first: int) -> bool:
         """Read some pieces from ``first`` on; tell whether they are right, or raise DiskError."""
@@ -69,6 +82,25 @@ class SeededContent:
             return self._picker
 
 
+class ContentReader:
+    """The reading of one content for one requester."""
+
+    def __init__(self, seeded: SeededContent) -> None:
+        """Open the file; raise DiskError."""
+        self._seeded = seeded
+        self._file = seeded.open()
+
+    def send(self, upload: Upload, head: bytes, pieces: range) -> None:
+        """Send the head of a reply and some pieces; raise as ``Upload.send`` does."""
+        seeded, layout = self._seeded, self._seeded.layout
+        start, length = pieces.start * layout.piece_bytes, layout.bytes_in(pieces)
+        upload.send(self._file, seeded.name, seeded.state, head, start, length)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 class SeedStore:
     """The contents that one peer offers."""
 
@@ -80,7 +112,11 @@ class SeedStore:
         self._lock = Lock()  # guards everything below
         self._downloads: dict[bytes, SeededContent] = {}  # by root, as all of these
         self._kept: dict[bytes, Share] = {}  # whole files that a ``get`` brought or found
+        self._come: dict[bytes, Share] = {}  # such ones of a ``get`` that goes on
         self._whole: dict[bytes, SeededContent] = {}  # shared or kept, and asked for
+        # Those that a requester or a download has; this peer's own are kept for longer.
+        self._bundles: WeakValueDictionary[bytes, SeededBundle] = WeakValueDictionary()
+        self._own_bundles: dict[bytes, SeededBundle] = {}
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` now and, in any thread, whenever ``entries`` may have changed."""
@@ -92,6 +128,9 @@ class SeedStore:
     def entries(self) -> set[FileEntry]:
         """Return what this peer has, as far as it is hashed; what is not shared has no name."""
         kept = {FileEntry("", content.size, content.root) for content in self.offered()}
+        with self._lock:
+            bundles = list(self._own_bundles.values())
+        kept |= {FileEntry("", one.layout.size, one.layout.root) for one in bundles}
         return kept | (self._shares.entries() if self._shares is not None else set())
 
     def begin(
@@ -124,6 +163,7 @@ class SeedStore:
                 if self._keeps:
                     self._kept[root] = Share(seeded.name, str(path), state)
                     self._whole[root] = seeded
+        self._note_whole([root])
         self._changed()
 
     def doubt(self, seeded: SeededContent) -> None:
@@ -134,13 +174,20 @@ class SeedStore:
             self._whole.pop(root, None)
             self._kept.pop(root, None)
 
-    def keep(self, files: Iterable[tuple[bytes, Share]]) -> None:
-        """Offer whole files, each given after its root."""
+    def keep(self, files: Iterable[tuple[bytes, Share]], *, announce: bool = True) -> None:
+        """Offer whole files, each given after its root.
+
+        Without ``announce``, as in the middle of a ``get``, they are given, and not told of yet.
+        """
         if self._keeps:
             kept = dict(files)  # before the lock, because it may look at the disk
             with self._lock:
-                self._kept.update(kept)
-            self._changed()
+                for root in kept:
+                    self._come.pop(root, None)
+                (self._kept if announce else self._come).update(kept)
+            self._note_whole(list(kept))
+            if announce:
+                self._changed()
 
     def find_whole(self, root: bytes) -> Share | None:
         """Return where a complete content is, shared or kept, in its present state."""
@@ -148,17 +195,52 @@ class SeedStore:
         if share is not None:
             return share
         with self._lock:
-            share = self._kept.get(root)
+            share = self._kept.get(root) or self._come.get(root)
         if share is None or disk.file_state(share.path) == share.state:
             return share
         with self._lock:
-            if self._kept.get(root) is share:  # it was changed or removed
-                del self._kept[root]
+            for files in (self._kept, self._come):
+                if files.get(root) is share:  # it was changed or removed
+                    del files[root]
         self._changed()
         return None
 
-    def find(self, root: bytes) -> SeededContent | None:
-        """Return an offered content: the whole file if there is one, else a download."""
+    def bundle(self, layout: BundleLayout) -> SeededBundle:
+        """Return a bundle, which is offered for as long as the caller has it.
+
+        Raises RefusedError where there are too many.
+        """
+        found = self._bundles.get(layout.root)
+        if found is None:
+            files = sum(len(one.layout.contents) for one in list(self._bundles.values()))
+            if files + len(layout.contents) > MAX_BUNDLED_FILES:
+                raise RefusedError("full")
+            made = SeededBundle(layout, self.find_whole)
+            with self._lock:  # another thread may have made it, too
+                found = self._bundles.setdefault(layout.root, made)
+        return found
+
+    def fetch_bundle(self, layout: BundleLayout, name: str) -> SeededBundle:
+        """Return a bundle that this peer fetches; say to the tracker that it is had here."""
+        seeded = self.bundle(layout)
+        seeded.name, seeded.grows = name, True
+        if self._keeps:
+            with self._lock:
+                self._own_bundles[layout.root] = seeded
+                while len(self._own_bundles) > MAX_KEPT_BUNDLES:
+                    del self._own_bundles[next(iter(self._own_bundles))]
+            self._changed()
+        return seeded
+
+    def _note_whole(self, roots: Iterable[bytes]) -> None:
+        for bundle in list(self._bundles.values()):
+            bundle.note_whole(roots)
+
+    def find(self, root: bytes) -> SeededContent | SeededBundle | None:
+        """Return what is offered: a bundle, the whole file if there is one, else a download."""
+        bundle = self._bundles.get(root)
+        if bundle is not None:
+            return bundle
         share = self.find_whole(root)
         with self._lock:
             if share is None:

@@ -7,15 +7,18 @@ where each request costs more than it carries.
 
 from time import monotonic
 
-from rede_p2p.content import bitfield, merkle
+from rede_p2p.content import bitfield
+from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
 from rede_p2p.upload.seed_store import SeededContent
+from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.upload_slots import Upload
 
 TARGET_RUN_TIME_S = 0.02  # for one run to be sent
 MAX_RUN_BYTES = 64 * 1024 * 1024
+MAX_BUNDLE_RUN_BYTES = 2 * 1024 * 1024  # which is read before it is sent
 MAX_HANDICAP_S = 0.05  # for which a requester ahead of the others waits between two runs
 
 
@@ -23,16 +26,24 @@ class UploadSession:
     """What one requester takes of one content, until it asks for another or leaves."""
 
     def __init__(
-        self, seeded: SeededContent, bitmap: bytes, upload: Upload, offer_wait_s: float
+        self,
+        seeded: SeededContent | SeededBundle,
+        bitmap: bytes,
+        upload: Upload,
+        offer_wait_s: float,
     ) -> None:
         """Begin with a requester that lacks the pieces in ``bitmap``; raise DiskError."""
         self.seeded = seeded
-        self._file = seeded.open()
+        self._layout = seeded.layout
+        self._reader = seeded.reader()
         self._upload = upload
         self._wait_s = offer_wait_s
-        self._piece = merkle.piece_length(seeded.content.size)  # bytes
+        self._piece = seeded.layout.piece_bytes
+        is_bundle = isinstance(seeded.layout, BundleLayout)
+        most = MAX_BUNDLE_RUN_BYTES if is_bundle else MAX_RUN_BYTES
+        self._most = max(1, most // self._piece)  # pieces in a run
         self._picker = seeded.picker()
-        lacking = bitfield.from_bitmap(bitmap, merkle.piece_count(seeded.content.size))
+        lacking = bitfield.from_bitmap(bitmap, seeded.layout.count)
         self._requester = self._picker.enter(upload.to, lacking)
         self._after = 0  # the piece behind the last one sent
         self._run = 1  # pieces in an offer, at least a unit
@@ -43,7 +54,7 @@ class UploadSession:
     def close(self) -> None:
         """End the session; what was offered and not taken is free for others."""
         self._picker.leave(self._requester)
-        self._file.close()
+        self._reader.close()
 
     def choose(self, news: Next) -> PieceOffer:
         """Take note of the news, and offer pieces, waiting ``offer_wait_s`` for one to arrive.
@@ -55,7 +66,8 @@ class UploadSession:
         run, others = self._picker.offer(
             self._requester, self._after, self._run, self._wait_s, self._unit
         )
-        return PieceOffer(run.start, len(run), others)
+        is_end = isinstance(self.seeded, SeededBundle) and not run and not self.seeded.grows
+        return PieceOffer(run.start, len(run), others, is_end)
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next offer; return their bytes.
@@ -68,14 +80,13 @@ class UploadSession:
         if not self._picker.take(self._requester, taken):
             raise RefusedError("bad-range")
         self._picker.note(self._requester, (*taken, *request.got), request.lost)
-        length = merkle.bytes_in(taken, self.seeded.content.size)
+        length = self._layout.bytes_in(taken)
         self._let_others_go_first()
         self._adapt_run(length)
         self._after = taken.stop
         run, others = self._picker.offer(self._requester, self._after, self._run, unit=self._unit)
         head = codec.encode_reply(PieceData(length, run.start, len(run), others))
-        start = taken.start * self._piece
-        self._upload.send(self._file, self.seeded.name, self.seeded.state, head, start, length)
+        self._reader.send(self._upload, head, taken)
         return length
 
     def _check_here(self) -> None:
@@ -93,7 +104,6 @@ class UploadSession:
         if self._sent_bytes:
             rate = self._sent_bytes / max(now - self._sent_at, 1e-6)
             run = int(rate * TARGET_RUN_TIME_S / self._piece)
-            most = max(1, MAX_RUN_BYTES // self._piece)
-            self._run = max(1, min(run, 2 * self._run, most))
-            self._unit = self._picker.unit(self._requester, rate, self._piece)
+            self._run = max(1, min(run, 2 * self._run, self._most))
+            self._unit = min(self._picker.unit(self._requester, rate, self._piece), self._most)
         self._sent_at, self._sent_bytes = now, length

@@ -174,6 +174,19 @@ class Upload:
                 raise ConnectionLostError("changed")
             self._send_part(file, start + last, length - last)
 
+    def send_data(self, name: str, head: bytes, data: bytearray) -> None:
+        """Send the head of a reply and its body; raise ConnectionLostError."""
+        if len(data) <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
+            self._connection.send_soon(head + data)
+            return
+        if name != self.name:
+            self.name, self.began, self.sent = name, monotonic(), 0
+        with self._slots.slot(self, self._report_place), memoryview(data) as view:
+            self._connection.send(head)
+            for offset, count in self._slots.chunks(len(data)):
+                self._connection.send(view[offset : offset + count])
+                self.sent += count
+
     def _send_part(self, file: BinaryIO, start: int, count: int) -> None:
         if self._connection.send_file(file, start, count) != count:
             raise ConnectionLostError("changed")  # the file is shorter now

@@ -202,7 +202,8 @@ class Network:
 def start_network(machines: list[Machine], roles: list[str], work: Path, shared: Path) -> Network:
     """Start the tracker on the first machine, and on each the peer of that role."""
     first = machines[0]
-    (work / "list.txt").write_text(f"shared.bin {shared}\n")
+    (work / "list.txt").write_text(f"{shared.name} {shared}\n")
+    names = [path.name for path in shared.iterdir()] if shared.is_dir() else [shared.name]
     (work / "none.txt").touch()
     tracker = first.start(sys.executable, "Servidor.py", TRACKER, folder=work / "t")
     read_until(tracker, TRACKER)
@@ -217,7 +218,7 @@ def start_network(machines: list[Machine], roles: list[str], work: Path, shared:
         if peer.role != "honest":
             peer.hear()
     pause = Event()
-    while holders(network.honest[0]) != count:  # until they know the root, and the tracker too
+    while holders(network.honest[0], names) != count * len(names):  # the tracker knows the roots
         pause.wait(0.1)
     return network
 
@@ -234,15 +235,15 @@ def start_peer(machine: Machine, role: str, tracker: str, work: Path) -> Peer:
     return Peer(machine, role, process, folder)
 
 
-def holders(peer: Peer) -> int:
-    """Return how many peers have the file, as the tracker tells."""
-    peer.type("buscar shared.bin")
+def holders(peer: Peer, names: list[str]) -> int:
+    """Return how many peers have each of the files, added up, as the tracker tells."""
+    peer.type("buscar .bin")
     peer.type("peers")  # its table comes after, whether or not there was anything to find
     assert peer.process.stdout is not None
-    count = 0
+    count, wanted = 0, set(names)
     for line in peer.process.stdout:
-        if line.startswith("shared.bin\t"):
-            count = int(line.split("\t")[2])
+        if line.split("\t")[0].rpartition("/")[2] in wanted:
+            count += int(line.split("\t")[2])
         if "\tPorta" in line:
             return count
     raise SystemExit("a peer ended before it began")

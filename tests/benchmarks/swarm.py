@@ -7,6 +7,8 @@
     python3 tests/benchmarks/swarm.py --n 8 --seed-rate 400mbit --seed-leaves
     python3 tests/benchmarks/swarm.py --sources 3 --down 1gbit                    # goal: 2.8 times
     python3 tests/benchmarks/swarm.py --n 8 --rate none --curls                   # goal: 1.3
+    python3 tests/benchmarks/swarm.py --n 8 --files 656x100K                      # goal: 1.2
+    python3 tests/benchmarks/swarm.py --n 8 --files 1x40M+2000x12K                # goal: 1.2
 
 Every machine is a namespace on one bridge, its cable limited in both directions by ``tbf``. The
 real programs are started and joined before the clock starts; the clock stops when the last one has
@@ -59,6 +61,15 @@ def bytes_of(text: str) -> int:
     return int(text[:-1]) * UNITS[text[-1].upper()] if text[-1].upper() in UNITS else int(text)
 
 
+def files_of(text: str) -> list[int]:
+    """Read the sizes of the files of a folder: 656x100K, or 1x40M+2000x12K."""
+    sizes: list[int] = []
+    for some in text.split("+"):
+        count, _, size = some.partition("x")
+        sizes += [bytes_of(size)] * int(count)
+    return sizes
+
+
 def bits_of(rate: str) -> float:
     """Read bits a second; ``none`` is a cable without a limit."""
     if rate == "none":
@@ -73,11 +84,16 @@ def bits_of(rate: str) -> float:
 
 @dataclass(frozen=True)
 class Scene:
-    """A file, and the role and the cable (up, down) of each machine: the sources come first."""
+    """A file or a folder, and the role and cable (up, down) of each machine: the sources first."""
 
-    size: int
+    files: list[int]  # bytes; one is a file, several are a folder
     roles: list[str]  # source, honest, slow, liar, killed
     rates: list[tuple[float, float]]
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are in all."""
+        return sum(self.files)
 
     def bound(self) -> float:
         """Return the seconds that the last honest peer needs at least; 0 without any limit.
@@ -106,7 +122,7 @@ def scene_of(arguments: argparse.Namespace, sources: int, peers: int) -> Scene:
     rates["source"] = (arguments.seed_rate or up, down)
     rates["slow"] = (up / SLOWER, down / SLOWER)
     roles = [role for role, count in counts.items() for _ in range(count)]
-    return Scene(arguments.size, roles, [rates[role] for role in roles])
+    return Scene(arguments.files or [arguments.size], roles, [rates[role] for role in roles])
 
 
 # What befalls them.
@@ -176,7 +192,7 @@ def fetch(arguments: argparse.Namespace, scene: Scene, network: Network) -> Resu
     everyone = network.sources + network.peers
     before = [peer.machine.sent() for peer in everyone]
     mishaps = mishaps_of(arguments, scene, network)
-    ends = fetch_all(network, mishaps)
+    ends = fetch_all(scene, network, mishaps)
     sent = [peer.machine.sent() - was for peer, was in zip(everyone, before, strict=True)]
     notes = [str(mishap) for mishap in mishaps]
     if lies := [peer.lies for peer in network.peers if peer.role == "liar"]:
@@ -193,21 +209,24 @@ def fetch(arguments: argparse.Namespace, scene: Scene, network: Network) -> Resu
     )
 
 
-def fetch_all(network: Network, mishaps: list[Mishap]) -> list[float]:
+def fetch_all(scene: Scene, network: Network, mishaps: list[Mishap]) -> list[float]:
     """Type the ``get`` at every peer; return the seconds that each of the honest took."""
     ends: list[float] = []
     failures: list[str] = []
+    wanted, came = "shared.bin", "shared.bin: baixado e verificado"
+    if len(scene.files) > 1:
+        wanted, came = "turma/", f"{len(scene.files)} baixados e verificados"
     began = monotonic()
 
     def wait_for(peer: Peer) -> None:
         try:
-            read_until(peer.process, "shared.bin: baixado e verificado")
+            read_until(peer.process, came)
             ends.append(monotonic() - began)
         except SystemExit as end:
             failures.append(f"{peer.machine.ip} {end}")
 
     for peer in network.peers:
-        peer.type(f"get {network.seed.machine.ip} shared.bin")
+        peer.type(f"get {network.seed.machine.ip} {wanted}")
     threads = [Thread(target=wait_for, args=(peer,)) for peer in network.honest]
     for thread in threads:
         thread.start()
@@ -245,9 +264,7 @@ def race(
 
 def one_run(arguments: argparse.Namespace, scene: Scene, work: Path, turn: int = 0) -> Result:
     """Set up a bench, fetch the file on it, and see that the honest have that very file."""
-    shared = work / "shared.bin"
-    if not shared.exists():
-        shared.write_bytes(os.urandom(scene.size))
+    shared = make_shared(scene, work)
     with bench(scene.rates) as machines:
         network = start_network(machines, scene.roles, work, shared)
         if arguments.curls:
@@ -255,12 +272,25 @@ def one_run(arguments: argparse.Namespace, scene: Scene, work: Path, turn: int =
         else:
             result = fetch(arguments, scene, network)
         for peer in network.honest:
-            if digest_of(peer.folder / shared.name) != digest_of(shared):
-                raise SystemExit(f"{peer.machine.ip} has another file")
+            for path in [*shared.iterdir()] if shared.is_dir() else [shared]:
+                if digest_of(peer.folder / path.relative_to(work)) != digest_of(path):
+                    raise SystemExit(f"{peer.machine.ip} has another {path.name}")
     for peer in network.sources + network.peers:
         shutil.rmtree(peer.folder)
     print(result.describe(scene.bound()), flush=True)
     return result
+
+
+def make_shared(scene: Scene, work: Path) -> Path:
+    """Return what the seed shares, made at the first run."""
+    shared = work / ("shared.bin" if len(scene.files) == 1 else "turma")
+    if not shared.exists() and len(scene.files) == 1:
+        shared.write_bytes(os.urandom(scene.size))
+    elif not shared.exists():
+        shared.mkdir()
+        for number, size in enumerate(scene.files):
+            (shared / f"{number:06}.bin").write_bytes(os.urandom(size))
+    return shared
 
 
 def digest_of(path: Path) -> bytes:
@@ -313,6 +343,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed-rate", type=bits_of, help="of the seed's uplink, if it is another")
     parser.add_argument("--down", type=bits_of, help="of the downlinks, if it is another")
     parser.add_argument("--size", type=bytes_of, default="64M")
+    parser.add_argument("--files", type=files_of, help="a folder, as 656x100K or 1x40M+2000x12K")
     parser.add_argument("--runs", type=int, default=3)
     odd = parser.add_argument_group("some of the N, who do not count for the last")
     odd.add_argument("--killed", type=int, default=0, help="die after half of the bound")

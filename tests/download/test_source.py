@@ -13,7 +13,7 @@ from processes import eventually
 from sources import content_of, nobody_else, pieces_of, right_pieces
 
 from rede_p2p.content import merkle
-from rede_p2p.content.merkle import MIN_PIECE_BYTES
+from rede_p2p.content.merkle import MIN_PIECE_BYTES, FileLayout
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.request import DownloadRequest
@@ -29,7 +29,8 @@ from rede_p2p.errors import (
 )  # fmt: skip
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.codec import Pending, Refusal
-from rede_p2p.protocol.messages import TO_PEER, Next, PieceData, PieceOffer, Take, Want
+from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take, Want
+from rede_p2p.protocol.verbs import TO_PEER
 from rede_p2p.timeouts import DEFAULT
 from rede_p2p.upload.seed_store import SeedStore
 
@@ -43,7 +44,8 @@ class Scripted:
 
     def __init__(self, path, stack):
         request = DownloadRequest("a.bin", CONTENT, (HERE,))
-        self.swarm = Swarm(request, SourceFinder(request, nobody_else, DEFAULT), DEFAULT)
+        finder = SourceFinder(request, nobody_else, DEFAULT)
+        self.swarm = Swarm("a.bin", FileLayout(CONTENT), finder, DEFAULT)
         self.path = path
         self._stack = stack
 
@@ -61,7 +63,7 @@ class Scripted:
         bare.settimeout(SOON)
         self._bare = bare
         self._lines = stack.enter_context(bare.makefile("rb"))
-        source = Source(HERE, connection, CONTENT, swarm, writer)
+        source = Source(HERE, connection, FileLayout(CONTENT), swarm, writer)
         self.ended = pool.submit(source.fetch)
 
     def hears(self):

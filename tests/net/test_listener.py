@@ -18,7 +18,8 @@ from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, 
 from rede_p2p.net import listener as listener_module
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.requests import requests
-from rede_p2p.protocol.messages import TO_PEER, Ls, Ok
+from rede_p2p.protocol.messages import Ls, Ok
+from rede_p2p.protocol.verbs import TO_PEER
 
 
 def echo(connection: Connection) -> None:

@@ -14,7 +14,8 @@ from rede_p2p.net import requests as net_requests
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import refuse, reply_lines, requests, serve
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.messages import TO_PEER, TO_TRACKER, Announce, FileEntry, Ls, Ok, Quit, Stat
+from rede_p2p.protocol.messages import Announce, FileEntry, Ls, Ok, Quit, Stat
+from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 
 
 @pytest.fixture

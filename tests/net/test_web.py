@@ -12,7 +12,8 @@ from rede_p2p.errors import ConnectionLostError
 from rede_p2p.net.requests import serve
 from rede_p2p.net.web import serve_web
 from rede_p2p.protocol import http
-from rede_p2p.protocol.messages import TO_PEER, Ls, Ok
+from rede_p2p.protocol.messages import Ls, Ok
+from rede_p2p.protocol.verbs import TO_PEER
 from rede_p2p.timeouts import Timeouts
 
 QUICK = Timeouts(reply_s=0.2, web_idle_s=0.2)

@@ -20,22 +20,22 @@ def note(frame, event, _):
     if event == "call" and PACKAGE in path.parents:
         entered.add(path.relative_to(PACKAGE).with_suffix("").as_posix())
 
-from rede_p2p.download import transfers
-run = transfers.Transfers._run
+from rede_p2p.download import transfer
+run = transfer.Transfer.run
 
-def traced(self, transfer):
+def traced(self):
     threading.setprofile(note)
     sys.setprofile(note)
-    run(self, transfer)
+    run(self)
     sys.setprofile(None)
     threading.setprofile(None)
     print("entered", *sorted(entered))
 
-transfers.Transfers._run = traced
+transfer.Transfer.run = traced
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-MOST = 16
+MOST = 18
 
 
 def modules_of_a_get(folder: Path) -> set[str]:

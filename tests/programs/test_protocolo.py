@@ -31,10 +31,10 @@ from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
 from rede_p2p.net import connection, discovery, requests
 from rede_p2p.protocol import codec, datagrams, fields, messages
 from rede_p2p.protocol.datagrams import BY_UDP
-from rede_p2p.protocol.messages import TO_PEER, TO_TRACKER
+from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker import announcer, content_index, registry, service
-from rede_p2p.upload import offer_picker, upload_session, upload_slots
+from rede_p2p.upload import offer_picker, seed_store, upload_session, upload_slots
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")
 TABLES = {"tracker": TO_TRACKER, "peer": TO_PEER, "udp": BY_UDP}
@@ -63,6 +63,7 @@ ANSWERS: dict[type, tuple[type, type | None]] = {
     messages.Get: (messages.FileData, None),
     messages.Hashes: (messages.FileData, None),
     messages.Pieces: (messages.FileData, None),
+    messages.Bundle: (messages.Ok, messages.BundleMember),
     messages.Want: (messages.PieceOffer, None),
     messages.Take: (messages.PieceData, None),
     messages.Next: (messages.PieceOffer, None),
@@ -78,6 +79,9 @@ LIMITS = {
     "um datagrama": discovery.MAX_DATAGRAM_BYTES,
     "o corpo de uma lista": fields.MAX_LISTING_BYTES,
     "o corpo de um `announce` ou `withdraw`": fields.MAX_ANNOUNCE_BYTES,
+    "o corpo de um `bundle`": fields.MAX_BUNDLE_BYTES,
+    "conteúdos de um pacote": fields.MAX_BUNDLE_FILES,
+    "conteúdos de todos os pacotes descritos": seed_store.MAX_BUNDLED_FILES,
     "linhas de uma lista": fields.MAX_LISTING_LINES,
     "números em um `got` ou `lost`": fields.MAX_NEWS_INDEXES,
     "números em um `others`": fields.MAX_OTHER_PIECES,
@@ -122,6 +126,7 @@ LIMITS = {
     "a menor peça": merkle.MIN_PIECE_BYTES,
     "peças de um conteúdo": merkle.MAX_PIECES,
     "espera por algo novo que oferecer": DEFAULT.offer_wait_s,
+    "a oferta mais longa de um pacote": upload_session.MAX_BUNDLE_RUN_BYTES,
     "a oferta mais longa": upload_session.MAX_RUN_BYTES,
     "fontes de um download ao mesmo tempo": source_finder.MAX_SOURCES,
     "um download sem uma peça nova": DEFAULT.download_stall_s,

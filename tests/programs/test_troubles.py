@@ -19,7 +19,7 @@ OLD_TRACKER = """
 import sys
 import Servidor
 from rede_p2p.cli.tracker_program import run_tracker
-from rede_p2p.protocol.messages import TO_TRACKER
+from rede_p2p.protocol.verbs import TO_TRACKER
 del TO_TRACKER["reach"]
 sys.exit(run_tracker([], Servidor.start))
 """

@@ -18,9 +18,8 @@ from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.datagrams import BY_UDP, LocateTracker, TrackerLocation
 from rede_p2p.protocol.fields import MAX_NEWS_INDEXES
 from rede_p2p.protocol.messages import (
-    TO_PEER,
-    TO_TRACKER,
     Announce,
+    Bundle,
     FileData,
     FileEntry,
     FileInfo,
@@ -51,6 +50,7 @@ from rede_p2p.protocol.messages import (
     Want,
     Withdraw,
 )
+from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.tracker import announcer
 
 REQUESTS = {**TO_TRACKER, **TO_PEER, **BY_UDP}
@@ -104,6 +104,7 @@ CASES = [
     (Next((65535,), (1,)), b'next {"got": [65535], "lost": [1]}\n'),
     (Next((), MOST), b'next {"lost": %b}\n' % json.dumps(MOST).encode()),
     (Announce(0, 0), b'announce {"bytes": 0, "count": 0}\n'),
+    (Bundle(9, 1), b'bundle {"bytes": 9, "count": 1}\n'),
     (Withdraw(9, 1), b'withdraw {"bytes": 9, "count": 1}\n'),
     (Find(ROOT), b'find {"root": "' + HEX + b'"}\n'),
     (Search(""), b'search {"text": ""}\n'),
@@ -120,6 +121,7 @@ CASES = [
     (FileInfo("a", 0, ROOT), b'ok {"name": "a", "size": 0, "root": "' + HEX + b'"}\n'),
     (PieceOffer(2, 9), b'ok {"first": 2, "count": 9}\n'),
     (PieceOffer(0), b'ok {"first": 0}\n'),
+    (PieceOffer(0, end=True), b'ok {"first": 0, "end": true}\n'),
     (PieceOffer(2, 1, (3, 0)), b'ok {"first": 2, "count": 1, "others": [3, 0]}\n'),
     (PieceData(7, 3, 1, (9,)), b'ok {"bytes": 7, "first": 3, "count": 1, "others": [9]}\n'),
     (PieceData(7), b'ok {"bytes": 7}\n'),

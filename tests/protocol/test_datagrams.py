@@ -5,7 +5,7 @@ from __future__ import annotations
 from rede_p2p.net.discovery import MAX_DATAGRAM_BYTES
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.datagrams import BY_UDP, LocateTracker, TrackerLocation
-from rede_p2p.protocol.messages import TO_PEER, TO_TRACKER
+from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 
 LONGEST = "x" * 32
 

@@ -13,9 +13,10 @@ from listening import SOON, connected, tracker_at
 import Servidor
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.errors import RefusedError
-from rede_p2p.protocol import messages
+from rede_p2p.protocol import messages, verbs
 from rede_p2p.protocol.datagrams import LocateTracker
-from rede_p2p.protocol.messages import TO_PEER, TO_TRACKER, Quit
+from rede_p2p.protocol.messages import Quit
+from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.tracker.registry import Registration
 from rede_p2p.upload.request_handler import RequestHandler
 from rede_p2p.upload.seed_store import SeedStore
@@ -71,8 +72,8 @@ def test_every_request_is_known_to_one_side_under_its_verb_and_goodbye_to_both()
 
 
 def test_what_is_typed_is_what_is_in_the_tables():
-    assert {*get_args(messages.TrackerRequest)} == {*TO_TRACKER.values()}
-    assert {*get_args(messages.PeerRequest)} == {*TO_PEER.values()}
+    assert {*get_args(verbs.TrackerRequest)} == {*TO_TRACKER.values()}
+    assert {*get_args(verbs.PeerRequest)} == {*TO_PEER.values()}
 
 
 @pytest.mark.parametrize("verb", TO_TRACKER)

@@ -16,7 +16,6 @@ from rede_p2p.events import PeerJoined, TrackerBack, TrackerLost
 from rede_p2p.net.requests import reply_lines, serve
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
-    TO_TRACKER,
     Announce,
     FileEntry,
     Find,
@@ -26,6 +25,7 @@ from rede_p2p.protocol.messages import (
     PortOffer,
     Withdraw,
 )
+from rede_p2p.protocol.verbs import TO_TRACKER
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker import content_index
 from rede_p2p.tracker.announcer import MAX_LINES_PER_ANNOUNCE, Announcer

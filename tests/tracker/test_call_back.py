@@ -13,7 +13,8 @@ from processes import beside
 
 from rede_p2p.errors import Address, RefusedError
 from rede_p2p.net.requests import serve
-from rede_p2p.protocol.messages import TO_PEER, Ok
+from rede_p2p.protocol.messages import Ok
+from rede_p2p.protocol.verbs import TO_PEER
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker.call_back import MAX_CALLS, CallBack
 

@@ -28,18 +28,8 @@ from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import refuse, reply_lines, requests
 from rede_p2p.protocol import messages
 from rede_p2p.protocol.codec import Pending
-from rede_p2p.protocol.messages import (
-    TO_PEER,
-    TO_TRACKER,
-    Join,
-    Ok,
-    PeerEntry,
-    Peers,
-    Ping,
-    PortOffer,
-    PortTaken,
-    Ready,
-)
+from rede_p2p.protocol.messages import Join, Ok, PeerEntry, Peers, Ping, PortOffer, PortTaken, Ready
+from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker import client, joining
 from rede_p2p.tracker.client import TrackerClient

@@ -1,0 +1,248 @@
+"""Many files as one download: one swarm, however many files.
+
+All of them lie one behind the other (``content/piece_layout``), and the pieces of that are
+exchanged with whoever has some of the files, or fetches the same. What this brings is verified and
+published; what it does not bring is left to the downloads of single files, which know what to say.
+
+``run`` belongs to one thread; ``cancel`` and ``progress`` may be called from any.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from hashlib import sha256
+from heapq import nlargest
+from itertools import chain, islice
+from threading import Lock
+
+from rede_p2p.content import descriptors, merkle
+from rede_p2p.content.merkle import Content
+from rede_p2p.content.piece_layout import BundleLayout
+from rede_p2p.download.bundle_writer import BundleWriter
+from rede_p2p.download.flush_queue import Written
+from rede_p2p.download.publisher import Publisher
+from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
+from rede_p2p.download.source import Source
+from rede_p2p.download.source_finder import SourceFinder, in_turns
+from rede_p2p.download.swarm import Swarm
+from rede_p2p.errors import (
+    UNADDRESSED,
+    Address,
+    PeerUnreachableError,
+    ProtocolError,
+    RedeError,
+    RefusedError,
+)
+from rede_p2p.events import Progress
+from rede_p2p.net.connection import Connection
+from rede_p2p.protocol.codec import encode_lines, encode_request
+from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
+from rede_p2p.protocol.messages import BundleMember, FileData, Hashes
+from rede_p2p.upload.shared_files import Share
+
+LARGE_FILES_PER_DESCRIPTOR = 8  # one of so many, for each large file stays open while it grows
+MAX_FILES_ASKED = 3  # of the tracker, so that who shares some of the same is found
+PIPELINED_HASHES = 64  # questions sent before their replies are read
+
+
+class BundleDownload:
+    """The files of one ``get`` on their way together."""
+
+    def __init__(
+        self, requests: Sequence[DownloadRequest], context: DownloadContext, report: Report
+    ) -> None:
+        """Prepare; ``report`` is given the outcome of each file that is here."""
+        self._context = context
+        self._report = report
+        self._requests = _in_order(requests)
+        members = dict.fromkeys(one.content for one in self._requests if one.content.size)
+        self._members = list(islice(members, MAX_BUNDLE_FILES))
+        lines = encode_lines(BundleMember(size, root) for root, size in self._members)
+        self._layout = BundleLayout(sha256(lines).digest(), self._members)
+        self._index = {content: file for file, content in enumerate(self._members)}
+        sources = tuple(dict.fromkeys(one for request in requests for one in request.sources))
+        content = Content(self._layout.root, self._layout.size)
+        whole = DownloadRequest(self._requests[0].name, content, sources)
+        self._finder = SourceFinder(whole, self._who_has, context.timeouts)
+        self._swarm = Swarm(whole.name, self._layout, self._finder, context.timeouts)
+        self.brought = self._swarm.brought
+        self._writer: BundleWriter | None = None  # once it has begun
+        self._lock = Lock()  # guards both below
+        self._here: dict[DownloadRequest, str] = {}  # where each is
+        self._published = 0  # bytes, of what was fetched now
+
+    def _who_has(self, bundle: Content) -> "Future[list[Address]]":
+        """Ask who fetches the same, and who has one of the largest files; return at once."""
+        largest = nlargest(MAX_FILES_ASKED, self._members, key=lambda content: content.size)
+        asked = [self._context.who_has(content) for content in (bundle, *largest)]
+        everyone: Future[list[Address]] = Future()
+        left, lock = [len(asked)], Lock()
+
+        def note(_answered: "Future[list[Address]]") -> None:
+            with lock:
+                left[0] -= 1
+                is_last = not left[0]
+            if is_last:
+                found = [one.result() for one in asked if not one.exception()]
+                everyone.set_result(list(dict.fromkeys(chain.from_iterable(found))))
+
+        for one in asked:
+            one.add_done_callback(note)
+        return everyone
+
+    def cancel(self) -> None:
+        """Make ``run`` end soon; what has arrived whole stays."""
+        self._swarm.cancel()
+
+    def progress(self) -> Progress:
+        """Return how far it is, beside what it has reported."""
+        now = self._swarm.progress()
+        with self._lock:
+            return replace(now, have=max(0, now.have - self._published), kept=0)
+
+    def part(self) -> Progress | None:
+        """Return how far the file of the moment is, where one is large."""
+        return None if self._writer is None else self._writer.part()
+
+    def run(self) -> list[DownloadRequest]:
+        """Fetch what comes; return the requests that are not met."""
+        seeded = self._context.seeds.fetch_bundle(self._layout, self._requests[0].name)
+
+        def close(written: Written) -> None:
+            if written.request.content.size:
+                seeded.release(written.request.content.root)
+
+        publisher = Publisher(self._context, self._note, self._swarm.check_cancelled, close)
+        with suppress(RedeError), publisher:
+            try:
+                self._fetch(publisher, self._wanted(publisher))
+            finally:
+                seeded.grows = False
+        return [request for request in self._requests if request not in self._here]
+
+    def _note(self, request: DownloadRequest, outcome: Outcome | RedeError) -> None:
+        if isinstance(outcome, Outcome):
+            with self._lock:
+                self._here[request] = str(outcome.path)
+                self._published += 0 if outcome.already else request.content.size
+            self._report(request, outcome)
+
+    def _wanted(self, publisher: Publisher) -> dict[int, list[DownloadRequest]]:
+        """Return which files are to be fetched, by their index.
+
+        Not those that are here, nor a large one of which a part is here: it goes on alone.
+        """
+        wanted: dict[int, list[DownloadRequest]] = {}
+        large = descriptors.limit() // LARGE_FILES_PER_DESCRIPTOR
+        for request in self._requests:
+            file = self._index.get(request.content)
+            self._swarm.check_cancelled()
+            if publisher.is_settled(request):
+                continue
+            if file is None:
+                self._make_empty(publisher, request)
+                continue
+            if self._layout.is_cut(file):
+                if large <= 0 or file in wanted or self._has_partial(publisher, request):
+                    continue
+                large -= 1
+            wanted.setdefault(file, []).append(request)
+        return wanted
+
+    @staticmethod
+    def _make_empty(publisher: Publisher, request: DownloadRequest) -> None:
+        """Write an empty file, which nobody need be asked for."""
+        layer = merkle.layer_of(b"")
+        if request.content.size or merkle.root_of(layer, 0) != request.content.root:
+            return
+        file = publisher.open(request.name)
+        file.write_whole(b"")
+        publisher.add(Written(request, file, layer), 0)
+
+    @staticmethod
+    def _has_partial(publisher: Publisher, request: DownloadRequest) -> bool:
+        try:
+            return publisher.has_partial(request.name)
+        except RedeError:
+            return True
+
+    def _fetch(self, publisher: Publisher, wanted: dict[int, list[DownloadRequest]]) -> None:
+        """Fetch the wanted files from every source that can be had."""
+        self._offer_what_is_here()
+        publisher.publish_all()  # those that are empty
+        everyone = [request for requests in wanted.values() for request in requests]
+        if not everyone or publisher.no_room(everyone) is not None:
+            return
+        layers = self._fetch_layers([file for file in wanted if self._layout.is_cut(file)])
+        for file in [one for one in wanted if self._layout.is_cut(one) and one not in layers]:
+            del wanted[file]
+        pieces = {piece for file in wanted for piece in self._layout.pieces_of(file)}
+        swarm = self._swarm
+        seeded = self._context.seeds.bundle(self._layout)
+        swarm.begin(seeded, range(0), set(range(self._layout.count)) - pieces)
+        writer = BundleWriter(seeded, wanted, layers, publisher, swarm.record, swarm.fail)
+        self._writer = writer
+        with writer:
+
+            def fetch_from(address: Address) -> None:
+                with self._talk_to(address) as connection:
+                    Source(address, connection, self._layout, swarm, writer).fetch()
+
+            swarm.run(fetch_from)
+
+    def _offer_what_is_here(self) -> None:
+        """Offer the files that were here before."""
+        whole = []
+        for request, path in self._here.items():
+            if state := self._context.hash_cache.state_as(request.content, path):
+                whole.append((request.content.root, Share(request.name, path, state)))
+        self._context.seeds.keep(whole, announce=False)
+
+    def _fetch_layers(self, files: list[int]) -> dict[int, bytes]:
+        """Return the piece layers of large files, as far as some source gives them."""
+        layers: dict[int, bytes] = {}
+        for source in in_turns(self._finder.sources()):
+            left = [file for file in files if file not in layers]
+            if not left:
+                break
+            with suppress(*UNADDRESSED, PeerUnreachableError), self._talk_to(source) as connection:
+                layers.update(self._ask_layers(connection, left))
+        return layers
+
+    def _ask_layers(self, connection: Connection, files: list[int]) -> Iterator[tuple[int, bytes]]:
+        """Ask one source for layers; yield those that it has right."""
+        for at in range(0, len(files), PIPELINED_HASHES):
+            some = files[at : at + PIPELINED_HASHES]
+            asked = (Hashes(self._members[file].root) for file in some)
+            connection.send(b"".join(map(encode_request, asked)))
+            for file in some:
+                content = self._members[file]
+                with suppress(RefusedError):
+                    head = connection.receive_reply(FileData)
+                    if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
+                        raise ProtocolError("bad-length")
+                    layer = bytes(connection.receive_exactly(head.bytes))
+                    if merkle.root_of(layer, content.size) == content.root:
+                        yield file, layer
+
+    @contextmanager
+    def _talk_to(self, address: Address) -> Iterator[Connection]:
+        """Connect to a peer; whoever cancels hangs up. Raises PeerUnreachableError."""
+        self._swarm.check_cancelled()
+        with (
+            self._context.connect(address) as connection,
+            self._swarm.hanging_up(address, connection.hang_up),
+        ):
+            yield connection
+
+
+def _in_order(requests: Sequence[DownloadRequest]) -> list[DownloadRequest]:
+    """Sort requests by name, so that all who fetch the same have one bundle.
+
+    Where no peer has all, the files of each stand together: a piece must be at one of them whole.
+    """
+    everywhere = set(requests[0].sources).intersection(*(one.sources for one in requests))
+    if everywhere:
+        return sorted(requests, key=lambda request: request.name)
+    return sorted(requests, key=lambda request: (sorted(request.sources), request.name))

@@ -1,0 +1,244 @@
+"""One ``get`` on its way: what it fetches together, what it fetches alone, and what came of it.
+
+Several files come as one bundle (``bundle_download``). What that does not bring is fetched as from
+a peer that knows no bundles: the small files together (``small_files``), each large one by itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from threading import Event as Flag
+from threading import Lock
+from time import monotonic
+
+from rede_p2p.download import resolve
+from rede_p2p.download.bundle_download import BundleDownload
+from rede_p2p.download.download import Download, innermost, may_be_news
+from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
+from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES, SmallFiles
+from rede_p2p.errors import (
+    Address,
+    ConnectionLostError,
+    InterruptedByUserError,
+    RedeError,
+    RefusedError,
+)
+from rede_p2p.events import Progress, Summary
+from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
+from rede_p2p.upload.shared_files import Share
+
+MAX_RENEWALS = 3  # of one file, while it changes again and again
+
+Results = list[tuple[DownloadRequest, "Outcome | RedeError"]]
+
+
+class Transfer:
+    """One ``get`` on its way."""
+
+    def __init__(
+        self,
+        number: int,
+        requests: Sequence[DownloadRequest],
+        context: DownloadContext,
+        failed: Sequence[tuple[str, RedeError]] = (),
+        named: frozenset[Address] = frozenset(),
+    ) -> None:
+        self.number = number
+        self.names = tuple(request.name for request in requests)
+        self.failed = failed  # the names asked for beside that cannot be had, and why
+        self.began = monotonic()
+        self.results: Future[Results] = Future()
+        self.followed = Flag()  # set while somebody waits for the end, who needs no event
+        self._requests = requests
+        self._size = sum(request.content.size for request in requests)
+        self._context = context
+        self._named = named  # the peers that the person asked for it; empty where it was anybody
+        self._took_s = 0.0
+        self._lock = Lock()  # guards everything below
+        self._done: Results = []
+        self._done_bytes = self._kept = self._already = 0
+        self._brought: Counter[Address] = Counter()
+        self._running: Download | BundleDownload | SmallFiles | None = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Make it end soon; what has arrived stays."""
+        with self._lock:
+            self.cancelled = True
+            running = self._running
+        if running is not None:
+            running.cancel()
+
+    def progress(self) -> Progress:
+        """Return how far it is."""
+        with self._lock:
+            running, done_bytes, done = self._running, self._done_bytes, len(self._done)
+            kept, already, brought = self._kept, self._already, self._brought.copy()
+        now = Progress() if running is None else running.progress()
+        part = now if isinstance(running, Download) else None
+        if isinstance(running, BundleDownload):
+            part = running.part()
+        brought.update(dict(now.by_source))
+        return replace(
+            now,
+            have=min(done_bytes + now.have, self._size),
+            size=self._size,
+            kept=kept + now.kept,
+            files_done=done,
+            files=len(self._requests),
+            already=already,
+            part=part,
+            by_source=tuple(brought.items()),
+        )
+
+    def summary(self) -> Summary:
+        """Return what came and from whom, once it has ended."""
+        return Summary(self.names, dict(self._brought), self._named, self._took_s)
+
+    def run(self) -> None:
+        """Fetch everything in this transfer's thread, set the results, and offer the files."""
+        try:
+            requests = self._requests
+            if len(requests) > 1:
+                requests = self._run_bundles(sorted(requests, key=lambda one: one.name))
+            small = [r for r in requests if r.content.size <= MAX_SMALL_FILE_BYTES]
+            large = [r for r in requests if r.content.size > MAX_SMALL_FILE_BYTES]
+            doubtful: Results = []
+            if len(small) > 1:
+                doubtful = self._run_small(small)
+            else:
+                large += small  # alone, it is worth the resuming that only a download does
+            for request in large:
+                self._run_newest(request)
+            for request, failure in doubtful:
+                self._run_newest(request, failure)
+            self._took_s = monotonic() - self.began
+            order = {request.name: number for number, request in enumerate(self._requests)}
+            self._done.sort(key=lambda one: order[one[0].name])
+            self.results.set_result(self._done)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the result must get it
+            self.results.set_exception(error)
+        self._context.seeds.keep(self._whole_files())
+
+    def _whole_files(self) -> Iterator[tuple[bytes, Share]]:
+        """Yield the root and the place of each file that is here and as it was verified."""
+        for request, outcome in self._done:
+            if isinstance(outcome, Outcome):
+                path = str(outcome.path)
+                if state := self._context.hash_cache.state_as(request.content, path):
+                    yield request.content.root, Share(request.name, path, state)
+                else:
+                    self._context.seeds.find_whole(request.content.root)  # forgets it if need be
+
+    def _run_bundles(self, requests: list[DownloadRequest]) -> list[DownloadRequest]:
+        """Fetch many files as one download, or as a few; return those that did not come."""
+        left: list[DownloadRequest] = []
+        while requests:
+            some, requests = requests[:MAX_BUNDLE_FILES], requests[MAX_BUNDLE_FILES:]
+            bundle = BundleDownload(some, self._context, self._report)
+            self._switch_to(bundle)
+            left += bundle.run()
+            self._switch_to(None)
+        return left
+
+    def _run_small(self, requests: list[DownloadRequest]) -> Results:
+        """Fetch small files together; return those that may have changed at their source.
+
+        The first that is lost with a connection may have ended it; the others are fetched again.
+        """
+        changed: Results = []
+        lost: Results = []
+
+        def report(request: DownloadRequest, outcome: Outcome | RedeError) -> None:
+            cause = innermost(outcome)
+            if isinstance(cause, ConnectionLostError) and cause.reason == "lost":
+                lost.append((request, outcome))
+            elif may_be_news(outcome):
+                changed.append((request, outcome))
+            else:
+                self._report(request, outcome)
+
+        barren = 0  # rounds in which every file was lost
+        while requests:
+            lost.clear()
+            small_files = SmallFiles(requests, self._context, report)
+            self._switch_to(small_files)
+            small_files.run()
+            self._switch_to(None)
+            barren += len(lost) == len(requests)
+            if barren > MAX_RENEWALS:
+                for request, outcome in lost:
+                    self._report(request, outcome)
+                break
+            changed += lost[:1]
+            requests = [request for request, _ in lost[1:]]
+        return changed
+
+    def _run_newest(
+        self, request: DownloadRequest, failure: Outcome | RedeError | None = None
+    ) -> None:
+        """Fetch one file; where it has changed at its source, fetch what is there now.
+
+        If that fails too, the ``failure`` of an earlier attempt is reported.
+        """
+        outcome = self._run_download(request)
+        for _ in range(MAX_RENEWALS):
+            renewed = self._renew(request, outcome)
+            if renewed is None:
+                break
+            with self._lock:
+                self._size += renewed.content.size - request.content.size
+            request, outcome = renewed, self._run_download(renewed)
+        if failure is not None and isinstance(outcome, RedeError) and not self.cancelled:
+            outcome = failure
+        self._report(request, outcome)
+
+    def _renew(
+        self, request: DownloadRequest, outcome: Outcome | RedeError
+    ) -> DownloadRequest | None:
+        """Ask the sources of a file that failed what it is now; return None if that is no help."""
+        if not may_be_news(outcome):
+            return None
+        sources, connect = request.sources, self._context.connect
+        with suppress(RedeError):
+            name = request.shared_as or request.name
+            renewed = resolve.find(name, sources, connect, lambda _: None, self._check_cancelled)
+            renewed = replace(renewed, name=request.name, shared_as=request.shared_as)
+            refused = isinstance(innermost(outcome), RefusedError)
+            return renewed if refused or renewed.content != request.content else None
+        return None
+
+    def _check_cancelled(self) -> None:
+        if self.cancelled:
+            raise InterruptedByUserError
+
+    def _run_download(self, request: DownloadRequest) -> Outcome | RedeError:
+        try:
+            download = Download(request, self._context)
+            self._switch_to(download)
+            return download.run()
+        except RedeError as error:
+            return error
+        finally:
+            self._switch_to(None)
+
+    def _switch_to(self, running: Download | BundleDownload | SmallFiles | None) -> None:
+        """Note what runs now, for ``cancel`` and ``progress``."""
+        with self._lock:
+            if isinstance(self._running, Download):
+                self._kept += self._running.progress().kept
+            if self._running is not None:
+                self._brought += self._running.brought
+            self._running = running
+            cancelled = self.cancelled
+        if cancelled and running is not None:
+            running.cancel()
+
+    def _report(self, request: DownloadRequest, outcome: Outcome | RedeError) -> None:
+        with self._lock:
+            self._done.append((request, outcome))
+            if isinstance(outcome, Outcome):
+                self._done_bytes += request.content.size
+                self._already += request.content.size if outcome.already else 0

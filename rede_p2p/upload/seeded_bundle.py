@@ -1,0 +1,136 @@
+"""A bundle that this peer offers: the pieces of it whose files are here, whole or arriving.
+
+A whole file is read where it is shared or kept. One that arrives is read from the open file that it
+is written to, until it has its final name. Any thread may use a bundle.
+"""
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Protocol
+
+from rede_p2p.content import disk
+from rede_p2p.content.piece_layout import BundleLayout, Part
+from rede_p2p.errors import DiskError, RefusedError
+from rede_p2p.upload.offer_picker import OfferPicker
+from rede_p2p.upload.shared_files import Share
+from rede_p2p.upload.upload_slots import Upload
+
+FindWhole = Callable[[bytes], "Share | None"]
+
+
+class Arriving(Protocol):
+    """A file that is written by a download of this peer."""
+
+    def read_into(self, start: int, view: memoryview) -> int:
+        """Fill a view from an offset on; return how many bytes there were. Raises DiskError."""
+
+
+class SeededBundle:
+    """One bundle, and which pieces of it are here."""
+
+    def __init__(
+        self, layout: BundleLayout, find_whole: FindWhole, name: str = "", *, grows: bool = False
+    ) -> None:
+        """Offer what ``find_whole`` finds; ``grows`` while this peer fetches the bundle itself."""
+        self.layout = layout
+        self.name = name
+        self.grows = grows
+        self.gone = False
+        self._find_whole = find_whole
+        self._files = {content.root: file for file, content in enumerate(layout.contents)}
+        self._lock = Lock()  # guards everything below
+        self._arriving: dict[int, Arriving] = {}  # by the index of the file
+        here = [find_whole(content.root) is not None for content in layout.contents]
+        self._whole = {file for file, is_here in enumerate(here) if is_here}
+        whole = (n for n in range(layout.count) if all(here[part.file] for part in layout.parts(n)))
+        self._picker = OfferPicker(layout.count, sum(1 << piece for piece in whole))
+
+    def picker(self) -> OfferPicker:
+        """Return what chooses the offers to requesters."""
+        return self._picker
+
+    def add(self, pieces: Iterable[int]) -> None:
+        """Offer more pieces, which are verified, and whose files are here or are ``receive``d."""
+        self._picker.add(pieces)
+
+    def note_whole(self, roots: Iterable[bytes]) -> None:
+        """Offer more files, which have come to be here by themselves."""
+        pieces: set[int] = set()
+        with self._lock:
+            for root in roots:
+                file = self._files.get(root)
+                if file is not None and file not in self._whole:
+                    self._whole.add(file)
+                    pieces.update(self.layout.pieces_of(file))
+            ready = [piece for piece in pieces if self._is_whole(piece)]
+        if ready:
+            self._picker.add(ready)
+
+    def receive(self, root: bytes, arriving: Arriving) -> None:
+        """Read a content from where it is written, until ``release``."""
+        with self._lock:
+            self._arriving[self._files[root]] = arriving
+
+    def release(self, root: bytes) -> None:
+        """Read a content no more from where it was written: it is about to be closed."""
+        with self._lock:
+            self._arriving.pop(self._files[root], None)
+
+    def reader(self) -> "BundleReader":
+        """Return what one requester reads by."""
+        return BundleReader(self)
+
+    def read(self, pieces: range) -> bytearray:
+        """Return some pieces; raise RefusedError where one is not here any more."""
+        data = bytearray(self.layout.bytes_in(pieces))
+        view = memoryview(data)
+        for piece in pieces:
+            for part in self.layout.parts(piece):
+                if not self._read_part(part, view[: part.length]):
+                    self._note_gone(part.file)
+                    raise RefusedError("not-here")
+                view = view[part.length :]
+        return data
+
+    def _note_gone(self, file: int) -> None:
+        with self._lock:
+            if file in self._arriving:  # it gets its name this moment
+                return
+            self._whole.discard(file)
+        self._picker.remove(self.layout.pieces_of(file))
+
+    def _is_whole(self, piece: int) -> bool:
+        return all(part.file in self._whole for part in self.layout.parts(piece))
+
+    def _read_part(self, part: Part, view: memoryview) -> bool:
+        """Fill a view with a part of a file; tell whether it is here, as it was verified."""
+        try:
+            with self._lock:  # which keeps the file open
+                arriving = self._arriving.get(part.file)
+                if arriving is not None:
+                    return arriving.read_into(part.start, view) == part.length
+            share = self._find_whole(self.layout.contents[part.file].root)
+            if share is None:
+                return False
+            with disk.open_regular(share.path) as file:
+                count = disk.read_into(file, part.start, view)
+                return count == part.length and disk.state_of_open(file) == share.state
+        except DiskError:
+            return False
+
+
+class BundleReader:
+    """The reading of a bundle for one requester."""
+
+    def __init__(self, seeded: SeededBundle) -> None:
+        self._seeded = seeded
+
+    def send(self, upload: Upload, head: bytes, pieces: range) -> None:
+        """Send the head of a reply and some pieces; raise as ``Upload.send_data`` does.
+
+        Raises RefusedError before anything has left.
+        """
+        upload.send_data(self._seeded.name, head, self._seeded.read(pieces))
+
+    def close(self) -> None:
+        """Do nothing: no file stays open between two pieces."""

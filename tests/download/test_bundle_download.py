@@ -1,0 +1,167 @@
+"""Many files as one download: all that somebody has arrives, and the rest is left to others."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from threading import Event, Thread
+
+import pytest
+from listening import SOON
+from processes import eventually
+from sources import about_pieces, connect, flips, found_in
+
+from rede_p2p.content.merkle import MIN_PIECE_BYTES
+from rede_p2p.download.bundle_download import BundleDownload
+from rede_p2p.download.request import Outcome
+from rede_p2p.protocol.codec import Refusal
+from rede_p2p.protocol.messages import Bundle, Take
+from rede_p2p.upload.seed_store import SeedStore
+
+pytest_plugins = ["downloading"]
+
+RANDOM = random.Random(12)
+SIZES = [0, 1, 16384, 65536, 65537, 131072, 131073, 5 * MIN_PIECE_BYTES + 3, 2**21]
+FILES = {f"pasta {n % 3}/{n:03}.bin": RANDOM.randbytes(RANDOM.randrange(9000)) for n in range(90)}
+FILES |= {f"pasta 1/tamanho {size}": RANDOM.randbytes(size) for size in SIZES}
+SAME = "pasta 2/tamanho 1"  # one more name of a content
+FILES[SAME] = FILES["pasta 1/tamanho 1"]
+
+
+@pytest.fixture
+def run(context):
+    """Return how to run one: what it reports, and the names of what it leaves."""
+
+    def run_(requests, dial=connect, **more):
+        reported = {}
+
+        def report(request, outcome):
+            assert request.name not in reported
+            reported[request.name] = outcome
+
+        left = BundleDownload(requests, context(dial, **more), report).run()
+        names = [request.name for request in left]
+        assert sorted([*reported, *names]) == sorted(request.name for request in requests)
+        return reported, sorted(names)
+
+    return run_
+
+
+def from_all(requests, sources):
+    return [replace(one, sources=tuple(peer.address for peer in sources)) for one in requests]
+
+
+def test_all_of_a_folder_arrives_exactly(honest, run, folder):
+    reported, left = run(honest.share(FILES))
+    assert (found_in(folder), left) == (FILES, [])
+    assert reported == {name: Outcome(folder / name, already=False) for name in FILES}
+
+
+def test_each_of_three_sources_gives_the_part_that_it_has(opened, run, folder):
+    parts = [dict(list(FILES.items())[n::3]) for n in range(3)]
+    sources = [opened() for _ in parts]
+    requests = [one for peer, part in zip(sources, parts, strict=True) for one in peer.share(part)]
+    _, left = run(requests)
+    assert len(left) < 20  # of the pieces where the files of two sources meet
+    assert found_in(folder) == {name: data for name, data in FILES.items() if name not in left}
+    assert all(peer.asked_pieces() for peer in sources)
+
+
+def test_who_fetches_the_same_gives_what_it_has(honest, opened, run, folder, context, tmp_path):
+    requests = honest.share(FILES)
+    second = opened()
+    seeds = second.seeds = SeedStore()
+    first = context(seeds=seeds)._replace(folder=tmp_path / "a", hash_cache=second._hash_cache)
+    assert BundleDownload(requests, first, lambda *_: None).run() == []
+    honest.lie = lambda *_: (_ for _ in ()).throw(AssertionError)  # it is not asked
+    _, left = run(from_all(requests, [second]))
+    assert (found_in(folder), left) == (FILES, [])
+
+
+def test_what_is_here_already_is_not_fetched(honest, run, folder):
+    requests = honest.share(FILES)
+    half = dict(list(FILES.items())[::2])
+    for name, data in half.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    reported, left = run(requests)
+    assert (found_in(folder), left) == (FILES, [])
+    assert {name for name, outcome in reported.items() if outcome.already} == set(half)
+    taken = sum(one.count for one in honest.asked if isinstance(one, Take))
+    everything = sum(len(data) for data in FILES.values())
+    assert taken * MIN_PIECE_BYTES < everything
+
+
+def test_a_large_file_of_which_a_part_is_here_goes_on_alone(honest, run, folder):
+    name = f"pasta 1/tamanho {2**21}"
+    (folder / "pasta 1").mkdir(parents=True)
+    (folder / f"{name}.parte").write_bytes(FILES[name][:MIN_PIECE_BYTES])
+    _, left = run(honest.share(FILES))
+    assert left == [name]
+    assert (folder / f"{name}.parte").read_bytes() == FILES[name][:MIN_PIECE_BYTES]
+
+
+@pytest.mark.parametrize("name", ["pasta 1/004.bin", f"pasta 1/tamanho {2**21}"])
+def test_what_is_another_at_its_source_by_now_is_left_and_nobody_waits(honest, run, folder, name):
+    requests = honest.share(FILES)
+    honest.paths[name].write_bytes(b"other")
+    _, left = run(requests)
+    assert name in left
+    assert found_in(folder).keys() >= {other for other in FILES if "tamanho" in other} - {name}
+    for other, data in found_in(folder).items():
+        assert data == FILES[other]
+
+
+def test_of_a_source_that_knows_no_bundles_all_is_left(opened, run, folder):
+    def lie(_source, connection, request):
+        if not isinstance(request, Bundle):
+            return False
+        connection.reply(Refusal("unknown-verb"))
+        return True
+
+    _, left = run(opened(lie).share(FILES))
+    assert left == sorted(name for name, data in FILES.items() if data)
+
+
+def test_a_liar_spoils_nothing(opened, run, folder):
+    honest, liar = opened(), opened(about_pieces(flips(0.5)))
+    requests = from_all(honest.share(FILES), [liar, honest])
+    liar.share(FILES)
+    run(requests)
+    for name, data in found_in(folder).items():
+        if not name.endswith(".parte"):
+            assert data == FILES[name]
+
+
+def test_cancelled_it_ends_and_gives_no_wrong_name(opened, context, folder):
+    reached, go_on = Event(), Event()
+
+    def wait(_connection, _body):
+        reached.set()
+        go_on.wait(SOON)
+        return False
+
+    peer = opened(about_pieces(wait))
+    one = BundleDownload(peer.share(FILES), context(), lambda *_: None)
+
+    def cancel():
+        one.cancel()
+        go_on.set()
+
+    thread = Thread(target=lambda: (reached.wait(SOON), cancel()))
+    thread.start()
+    left = one.run()
+    thread.join(SOON)
+    assert left
+    for name, data in found_in(folder).items():
+        assert name.endswith(".parte") or data == FILES[name]
+
+
+def test_progress_counts_what_has_come_beside_what_was_reported(honest, context):
+    requests, told = honest.share(FILES), []
+    one = BundleDownload(requests, context(), lambda *_: told.append(one.progress()))
+    assert one.progress().have == 0
+    one.run()
+    eventually(lambda: one.progress().have == 0)
+    assert all(progress.have >= 0 for progress in told)
+    assert sum(one.brought.values()) == sum(map(len, FILES.values())) - len(FILES[SAME])

@@ -1,0 +1,117 @@
+"""Files that are whole get their names, and nothing else does."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from sources import content_of, found_in
+
+from rede_p2p.content import merkle
+from rede_p2p.content.hash_cache import HashCache
+from rede_p2p.download.flush_queue import Written
+from rede_p2p.download.publisher import Publisher
+from rede_p2p.download.request import DownloadRequest, Outcome
+from rede_p2p.errors import DiskError
+from rede_p2p.upload.seed_store import SeedStore
+
+pytest_plugins = ["downloading"]
+
+DATA = {"a.txt": b"a" * 100, "pasta/b.txt": b"b" * 70_000}
+
+
+@pytest.fixture
+def seeds():
+    return SeedStore()
+
+
+@pytest.fixture
+def reported():
+    return {}
+
+
+@pytest.fixture
+def closed():
+    return []
+
+
+@pytest.fixture
+def publisher(context, seeds, reported, closed):
+    def report(request, outcome):
+        reported[request.name] = outcome
+
+    made = context(seeds=seeds)
+    with Publisher(made, report, lambda: None, lambda one: closed.append(one.request.name)) as one:
+        yield one
+
+
+def asked(name, data):
+    return DownloadRequest(name, content_of(data), ())
+
+
+def put(publisher, name, data):
+    file = publisher.open(name)
+    file.write_whole(data)
+    publisher.add(Written(asked(name, data), file, merkle.layer_of(data)), len(data))
+
+
+def test_files_are_named_offered_and_reported_once_they_are_on_the_disk(
+    publisher, folder, seeds, reported, closed
+):
+    for name, data in DATA.items():
+        put(publisher, name, data)
+    assert (found_in(folder), reported) == ({}, {})
+    publisher.publish_all()
+    assert found_in(folder) == DATA
+    assert reported == {name: Outcome(folder / name, already=False) for name in DATA}
+    assert closed == list(DATA)
+    assert all(seeds.find_whole(content_of(data).root) for data in DATA.values())
+
+
+def test_no_file_is_replaced(publisher, folder, reported):
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(b"mine")
+    put(publisher, "a.txt", DATA["a.txt"])
+    publisher.publish_all()
+    assert found_in(folder) == {"a.txt": b"mine", "a (1).txt": DATA["a.txt"]}
+    assert reported["a.txt"].path == folder / "a (1).txt"
+
+
+def test_what_is_here_already_is_settled(publisher, folder, reported):
+    request = asked("a.txt", DATA["a.txt"])
+    assert not publisher.is_settled(request)
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(DATA["a.txt"])
+    assert publisher.is_settled(request)
+    assert reported == {"a.txt": Outcome(folder / "a.txt", already=True)}
+
+
+def test_what_may_not_be_written_is_settled_too(publisher, reported):
+    assert publisher.is_settled(asked("../a.txt", b"a"))
+    assert isinstance(reported["../a.txt"], Exception)
+
+
+def test_what_an_earlier_get_left_is_known_and_taken_over(publisher, folder):
+    folder.mkdir()
+    (folder / "a.txt.parte").write_bytes(b"half")
+    assert publisher.has_partial("a.txt")
+    assert not publisher.has_partial("b.txt")
+    put(publisher, "a.txt", DATA["a.txt"])
+    publisher.publish_all()
+    assert found_in(folder) == {"a.txt": DATA["a.txt"]}
+
+
+def test_nothing_is_written_through_a_link(publisher, folder, tmp_path):
+    folder.mkdir()
+    (tmp_path / "outside").mkdir()
+    (folder / "pasta").symlink_to(tmp_path / "outside")
+    with pytest.raises(DiskError) as caught:
+        publisher.open_partial("pasta/b.txt")
+    assert caught.value.kind == "link-folder"
+    assert not list((tmp_path / "outside").iterdir())
+
+
+def test_what_is_not_published_at_the_end_leaves_nothing(context, folder):
+    with closing(HashCache(None)), Publisher(context(), lambda *_: None, lambda: None) as one:
+        put(one, "a.txt", DATA["a.txt"])
+    assert not folder.exists() or set(found_in(folder)) <= {"a.txt.parte"}

@@ -1,0 +1,124 @@
+"""What of a bundle can be offered, and is what it was."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from sources import content_of
+
+from rede_p2p.content import disk
+from rede_p2p.content.bitfield import bits_of
+from rede_p2p.content.merkle import MIN_PIECE_BYTES
+from rede_p2p.content.piece_layout import BundleLayout
+from rede_p2p.errors import RefusedError
+from rede_p2p.upload.seed_store import MAX_KEPT_BUNDLES, SeedStore
+from rede_p2p.upload.shared_files import Share
+
+RANDOM = random.Random(5)
+FILES = [RANDOM.randbytes(size) for size in (100, 200, 60_000, 3 * MIN_PIECE_BYTES)]
+CONTENTS = [content_of(data) for data in FILES]
+LAYOUT = BundleLayout(bytes(32), CONTENTS)  # pieces: 0 and 1 with 2 beside them, three of the last
+
+
+@pytest.fixture
+def seeds():
+    return SeedStore()
+
+
+@pytest.fixture
+def keep(seeds, tmp_path):
+    """Return how to have files here, by their numbers."""
+
+    def keep_(*files):
+        whole = []
+        for file in files:
+            path = tmp_path / str(file)
+            path.write_bytes(FILES[file])
+            state = disk.file_state(path)
+            assert state is not None
+            whole.append((CONTENTS[file].root, Share(str(file), str(path), state)))
+        seeds.keep(whole)
+
+    return keep_
+
+
+def offered(bundle):
+    """List the pieces that a new requester is offered, until there is nothing more."""
+    picker = bundle.picker()
+    requester = picker.enter("machine", bits_of(range(LAYOUT.count)))
+    found = []
+    while run := picker.offer(requester, 0, 1)[0]:
+        picker.take(requester, run)
+        picker.note(requester, run, ())
+        found += run
+    picker.leave(requester)
+    return sorted(found)
+
+
+def test_a_piece_is_offered_once_all_its_files_are_here(seeds, keep):
+    bundle = seeds.bundle(LAYOUT)
+    assert offered(bundle) == []
+    keep(0, 1)
+    assert offered(bundle) == []
+    keep(2)
+    assert offered(bundle) == [0]
+    keep(3)
+    assert offered(bundle) == [0, 1, 2, 3]
+    assert bundle.read(range(LAYOUT.count)) == b"".join(FILES)
+
+
+def test_what_was_here_before_is_offered_at_once(seeds, keep):
+    keep(3)
+    assert offered(seeds.bundle(LAYOUT)) == [1, 2, 3]
+
+
+def test_a_file_is_read_while_it_arrives_and_after_it_has_its_name(seeds, keep):
+    class Arriving:
+        def read_into(self, start, view):
+            view[:] = FILES[3][start : start + len(view)]
+            return len(view)
+
+    bundle = seeds.fetch_bundle(LAYOUT, "turma")
+    bundle.receive(CONTENTS[3].root, Arriving())
+    bundle.add([2])
+    assert offered(bundle) == [2]
+    assert bundle.read(range(2, 3)) == FILES[3][MIN_PIECE_BYTES : 2 * MIN_PIECE_BYTES]
+    keep(3)
+    bundle.release(CONTENTS[3].root)
+    assert bundle.read(range(2, 3)) == FILES[3][MIN_PIECE_BYTES : 2 * MIN_PIECE_BYTES]
+
+
+@pytest.mark.parametrize("change", ["other bytes", "gone", "shorter"])
+def test_a_file_that_is_another_now_is_refused_and_offered_no_more(seeds, keep, tmp_path, change):
+    keep(0, 1, 2, 3)
+    bundle = seeds.bundle(LAYOUT)
+    (tmp_path / "1").unlink()
+    if change != "gone":
+        (tmp_path / "1").write_bytes(FILES[1][::-1] if change == "other bytes" else b"x")
+    with pytest.raises(RefusedError, match="not-here"):
+        bundle.read(range(1))
+    assert offered(bundle) == [1, 2, 3]
+    assert bundle.read(range(1, 4)) == FILES[3]
+
+
+def test_a_bundle_that_nobody_has_is_forgotten_and_our_own_are_found_for_a_while(seeds):
+    seeds.bundle(LAYOUT)
+    assert seeds.find(LAYOUT.root) is None
+    for number in range(MAX_KEPT_BUNDLES + 1):
+        seeds.fetch_bundle(BundleLayout(bytes([number]) * 32, CONTENTS), "turma")
+    kept = [seeds.find(bytes([number]) * 32) is not None for number in range(MAX_KEPT_BUNDLES + 1)]
+    assert kept == [False] + [True] * MAX_KEPT_BUNDLES
+    assert {entry.root for entry in seeds.entries()} == {
+        bytes([number]) * 32 for number in range(1, MAX_KEPT_BUNDLES + 1)
+    }
+
+
+def test_no_more_files_are_described_than_there_is_memory_for(seeds, monkeypatch):
+    monkeypatch.setattr("rede_p2p.upload.seed_store.MAX_BUNDLED_FILES", 2 * len(CONTENTS))
+    held = [seeds.bundle(BundleLayout(bytes([n]) * 32, CONTENTS)) for n in (1, 2)]
+    with pytest.raises(RefusedError, match="full"):
+        seeds.bundle(LAYOUT)
+    assert seeds.bundle(held[1].layout) is held[1]
+    held.pop()
+    assert seeds.bundle(LAYOUT).layout is LAYOUT
