@@ -237,7 +237,7 @@ def test_the_name_of_a_machine_stands_wherever_its_ip_does(two, tmp_path):
     peer.send("get prof-pc a.bin", f"get prof-pc:{port} b", "get aluno b", "get b nada")
     peer.prints("a.bin: já estava")
     peer.prints("b: já estava")
-    peer.prints("b\tjá estava.*\naluno\tbaixado e verificado")  # a file comes before a machine
+    peer.prints("aluno\tbaixado e verificado.*\nb\tjá estava")  # a file comes before a machine
     peer.prints("b\tjá estava.*\nnada\tninguém em toda a rede compartilha nada")
     assert peer.end().status == 5
     for words in (["prof-pd"], [FIRST, "--ip", "prof-pd"], [FIRST, "-c", "ls prof-pd 5455"]):
