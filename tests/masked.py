@@ -11,7 +11,6 @@ import importlib.util
 import os
 import pkgutil
 import runpy
-import socket
 import struct
 import sys
 from pathlib import Path
@@ -35,10 +34,6 @@ class _Os(ModuleType):
         if name in HIDDEN:
             raise AttributeError(name)
         return getattr(os, name)
-
-
-def _give_up(*_: object) -> None:
-    raise socket._GiveupOnSendfile  # type: ignore[attr-defined]
 
 
 def _windows_lock(descriptor: int) -> None:
@@ -68,7 +63,6 @@ def mask() -> None:
         sys.modules.update(kept)
     if importlib.util.find_spec("fcntl"):
         importlib.import_module("rede_p2p.content.on_windows").lock = _windows_lock
-    socket.socket._sendfile_use_sendfile = _give_up  # type: ignore[attr-defined]
 
 
 def _import_all() -> None:

@@ -21,6 +21,8 @@ BORDER = {
         "net/address",
         "net/interfaces",
         "net/waker",
+        "net/losses",
+        "net/sending",
     },
     "rich": {"cli/terminal", "cli/bars", "cli/prompt"},
 }

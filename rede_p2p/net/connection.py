@@ -4,7 +4,6 @@ Above this module nobody sees an OSError of a socket, only ConnectionLostError a
 One thread owns a Connection and alone closes it; any thread may hang it up, which wakes the owner.
 """
 
-import errno
 import ipaddress
 import socket
 import time
@@ -13,16 +12,18 @@ from contextlib import suppress
 from typing import BinaryIO, TypeVar
 
 from rede_p2p.content import disk
-from rede_p2p.errors import Address, ConnectionLostError, LostReason, ProtocolError
+from rede_p2p.errors import Address, ConnectionLostError, ProtocolError
+from rede_p2p.net import sending
 from rede_p2p.net.address import raw_of
+from rede_p2p.net.losses import loss_of
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Listing
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
 BUFFER_BYTES = codec.MAX_LINE_BYTES + 64 * 1024  # a line of any length, and a small body behind it
+MIN_PROGRESS_BYTES = 64 * 1024  # that go or come within ``stall_s``: less is a dribble
 MAX_HELD_BYTES = 64 * 1024  # of small answers that are sent together
 BODY_STEP_BYTES = 256 * 1024  # of a body, for which memory is taken before they are here
-MIN_PROGRESS_BYTES = 64 * 1024  # of a body that must arrive within ``stall_s``: less is a dribble
 
 Message = TypeVar("Message")
 OnPending = Callable[[codec.Pending], None]
@@ -39,9 +40,10 @@ class Connection:
             # Requests are small and answered at once: Nagle's algorithm (RFC 896) would delay them.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
-            raise _lost(error) from error
+            raise loss_of(error) from error
         self._sock = sock
         self._timeouts = timeouts
+        self._taken_bytes, self._waited_s = 0, 0.0  # since MIN_PROGRESS_BYTES were last taken
         # One buffer for the whole life: taking memory for each message costs more than copying.
         self._view = disk.page_buffer(BUFFER_BYTES)
         self._find: Callable[[bytes, int, int], int] = self._view.obj.find  # type: ignore[attr-defined]
@@ -57,16 +59,18 @@ class Connection:
         self.close()
 
     def send(self, data: bytes | memoryview) -> None:
-        """Send all of it; the other side must take some bytes every ``stall_s``."""
+        """Send all of it; the other side must take MIN_PROGRESS_BYTES every ``stall_s``."""
         view = memoryview(data)
         if self._held:
             view, self._held = memoryview(self._held + data), bytearray()
         try:
             self._set_timeout(self._timeouts.stall_s)
             while view:
-                view = view[self._sock.send(view) :]
+                began = time.monotonic()
+                view = view[(taken := self._sock.send(view)) :]
+                self._note_taken(taken, time.monotonic() - began)
         except OSError as error:
-            raise _lost(error) from error
+            raise loss_of(error) from error
 
     def send_soon(self, data: bytes | memoryview) -> None:
         """Send it together with the answers to requests that have already arrived."""
@@ -83,9 +87,9 @@ class Connection:
         self.send(b"")
         try:
             self._set_timeout(self._timeouts.stall_s)
-            return self._sock.sendfile(file, start, count)
+            return sending.send_file(self._sock, file, start, count, self._note_taken)
         except OSError as error:
-            raise _lost(error) from error
+            raise loss_of(error) from error
 
     def receive_line(self, timeout: float) -> bytes | None:
         """Return a line with its LF, all within ``timeout`` seconds; None at a clean end."""
@@ -223,6 +227,15 @@ class Connection:
         """Free the socket; only the owner may."""
         self._sock.close()
 
+    def _note_taken(self, count: int, waited_s: float) -> None:
+        """Record what the other side took, and how long it made this one wait for that."""
+        self._taken_bytes += count
+        self._waited_s += waited_s
+        if self._taken_bytes >= MIN_PROGRESS_BYTES:
+            self._taken_bytes, self._waited_s = 0, 0.0
+        elif self._waited_s > self._timeouts.stall_s:
+            raise TimeoutError
+
     def _make_room(self) -> None:
         """Move what is unread to the front of the buffer."""
         left = bytes(self._view[self._start : self._end])
@@ -246,7 +259,7 @@ class Connection:
             self._set_timeout(timeout)
             return self._sock.recv_into(view)
         except OSError as error:
-            raise _lost(error) from error
+            raise loss_of(error) from error
 
     def _set_timeout(self, seconds: float) -> None:
         if seconds != self._timeout:  # a system call, where Python's socket makes one
@@ -268,7 +281,7 @@ def dial(
         local = source and (raw_of(source, 0, address.ip) if "%" in source else (source, 0))
         sock = socket.create_connection(address, timeout or timeouts.dial_s, local or None)
     except OSError as error:
-        raise _lost(error) from error
+        raise loss_of(error) from error
     try:
         connection = Connection(sock, timeouts)
         if connection.local == connection.remote:
@@ -285,14 +298,3 @@ def address_of(raw: tuple[object, ...]) -> Address:
     ip = ipaddress.ip_address(str(raw[0]).partition("%")[0])
     mapped = getattr(ip, "ipv4_mapped", None)
     return Address(str(mapped or ip), int(str(raw[1])))
-
-
-_REASONS: dict[int, LostReason] = {errno.ECONNREFUSED: "refused"}
-_REASONS |= dict.fromkeys((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN), "unreachable")
-_REASONS |= dict.fromkeys((errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT), "address")
-_REASONS |= dict.fromkeys((errno.ENODEV, errno.ENXIO, socket.EAI_NONAME), "address")
-
-
-def _lost(error: OSError) -> ConnectionLostError:
-    known = _REASONS.get(error.errno or 0, "lost")
-    return ConnectionLostError("silent" if isinstance(error, TimeoutError) else known)

@@ -95,7 +95,7 @@ LIMITS = {
     "para uma linha de resposta chegar inteira": DEFAULT.reply_s,
     "ouvindo `espera` sem nada melhor": DEFAULT.pending_s,
     "para um corpo ou um envio progredir": DEFAULT.stall_s,
-    "o progresso que se exige de um corpo": connection.MIN_PROGRESS_BYTES,
+    "o progresso que se exige de um corpo ou de um envio": connection.MIN_PROGRESS_BYTES,
     "entre dois `ping`": DEFAULT.heartbeat_s,
     "silêncio de quem está na lista": DEFAULT.member_silence_s,
     "silêncio de quem não está na lista": DEFAULT.stranger_silence_s,
