@@ -14,7 +14,8 @@ class Timeouts:
     # One connection.
     dial_s: float = 4.0  # for a TCP connection to be made
     reply_s: float = 8.0  # for one whole line of reply
-    pending_s: float = 600.0  # for "espera" to report progress, in place or in bytes
+    pending_s: float = 600.0  # for "espera" to report progress, in place, bytes or files
+    max_pending_s: float = 86_400.0  # for a reply, however much progress is reported: a day
     stall_s: float = 15.0  # for a body or a send to progress
     head_body_wait_s: float = 0.5  # for the body of a reply to arrive with its head
     web_idle_s: float = 15.0  # before a browser's connection that asks nothing is closed

@@ -16,6 +16,7 @@ from rede_p2p.errors import Address, ConnectionLostError, ProtocolError
 from rede_p2p.net import sending
 from rede_p2p.net.address import raw_of
 from rede_p2p.net.losses import loss_of
+from rede_p2p.net.patience import Patience
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Listing
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -173,9 +174,9 @@ class Connection:
     ) -> Message:
         """Return the next reply, a line within ``timeout`` or ``reply_s``; raise RefusedError.
 
-        ``on_pending`` is given each "espera"; without progress for ``pending_s``, the peer is lost.
+        ``on_pending`` is given each "espera"; who says nothing better for ``pending_s`` is lost.
         """
-        place, done, files, since = 2**31, -1, 0, 0.0
+        patience: Patience | None = None
         while True:
             line = self.receive_line(timeout or self._timeouts.reply_s)
             if line is None:
@@ -183,11 +184,8 @@ class Connection:
             reply = codec.decode_reply(line, kind)
             if not isinstance(reply, codec.Pending):
                 return reply
-            if reply.place < place or reply.done > done or reply.files > files:
-                place, done = min(place, reply.place), max(done, reply.done)
-                files = max(files, reply.files)
-                since = time.monotonic()
-            elif time.monotonic() - since > self._timeouts.pending_s:
+            patience = patience or Patience(self._timeouts)
+            if patience.is_over(reply):
                 raise ConnectionLostError("silent")
             if on_pending is not None:
                 on_pending(reply)

@@ -420,7 +420,8 @@ def test_one_who_never_says_anything_better_is_given_up(said):
 
 @pytest.mark.parametrize("field", ["place", "done", "files"])
 def test_one_who_says_something_better_each_time_is_waited_for(field):
-    said = [b'espera {"%s": %d}\n' % (field.encode(), n) for n in range(100, 200)]
+    step = {"place": 1, "done": 16 * 2**20, "files": 10}[field]
+    said = [b'espera {"%s": %d}\n' % (field.encode(), n * step) for n in range(100, 200)]
     with connected(pending_s=0.0) as (bare, connection):  # each line is later than that
         bare.sendall(b"".join(said if field != "place" else reversed(said)) + b"ok\n")
         assert connection.ask(Ls(), Ok) == Ok()

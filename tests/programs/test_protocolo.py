@@ -28,7 +28,7 @@ from rede_p2p.cli import options, peer_program
 from rede_p2p.content import merkle, safe_names
 from rede_p2p.download import small_files, source_finder
 from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
-from rede_p2p.net import connection, discovery, requests
+from rede_p2p.net import connection, discovery, patience, requests
 from rede_p2p.protocol import codec, datagrams, fields, messages
 from rede_p2p.protocol.datagrams import BY_UDP
 from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
@@ -94,6 +94,9 @@ LIMITS = {
     "para ela ser feita de novo com um tracker que caiu": DEFAULT.rejoin_dial_s,
     "para uma linha de resposta chegar inteira": DEFAULT.reply_s,
     "ouvindo `espera` sem nada melhor": DEFAULT.pending_s,
+    "o que é melhor: bytes lidos a mais": patience.MIN_PENDING_BYTES,
+    "o que é melhor: arquivos vistos a mais": patience.MIN_PENDING_FILES,
+    "ouvindo `espera`, ao todo": DEFAULT.max_pending_s,
     "para um corpo ou um envio progredir": DEFAULT.stall_s,
     "o progresso que se exige de um corpo ou de um envio": connection.MIN_PROGRESS_BYTES,
     "entre dois `ping`": DEFAULT.heartbeat_s,

@@ -1,0 +1,37 @@
+"""How long one who says "espera" is waited for: as long as that gets better, at a least rate.
+
+A liar may say anything. So what counts as better has a floor, and a day is the end of it all.
+"""
+
+from time import monotonic
+
+from rede_p2p.protocol.codec import Pending
+from rede_p2p.timeouts import Timeouts
+
+MAX_PLACES = 1024  # in a queue: twice the connections that a peer accepts
+MIN_PENDING_BYTES = 16 * 1024 * 1024  # more that are read within ``pending_s``: no disk is slower
+MIN_PENDING_FILES = 10  # more that are seen within ``pending_s``
+
+
+class Patience:
+    """With one reply. It begins with the first "espera"."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._place, self._done, self._files = MAX_PLACES + 1, 0, 0  # the best that were told
+        self._began = self._since = monotonic()  # of all; when something better was last told
+
+    def is_over(self, said: Pending) -> bool:
+        """Take note of what was said; tell whether to give up."""
+        now = monotonic()
+        if now - self._began > self._timeouts.max_pending_s:
+            return True
+        better_place = 0 < said.place < self._place
+        further = said.done - self._done >= MIN_PENDING_BYTES
+        more = said.files - self._files >= MIN_PENDING_FILES
+        if better_place or further or more:
+            self._place = said.place if better_place else self._place
+            self._done = said.done if further else self._done
+            self._files = said.files if more else self._files
+            self._since = now
+        return now - self._since > self._timeouts.pending_s
