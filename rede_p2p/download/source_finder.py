@@ -155,7 +155,10 @@ class SourceFinder:
     def _ask_layer(
         self, connection: Connection, source: Address, limit: float | None, pending: set[Address]
     ) -> bytes:
-        """Ask one source for the layer; with a ``limit``, "espera" buys it no more seconds."""
+        """Ask one source for the layer; with a ``limit``, "espera" buys it no more seconds.
+
+        Then a dribble buys none either: that long it may take for each 64 KiB.
+        """
         began = monotonic()
 
         def note_pending(_pending: Pending) -> None:
@@ -168,7 +171,7 @@ class SourceFinder:
             head = connection.ask(Hashes(content.root, again), FileData, limit, note_pending)
             if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
                 raise errors.ProtocolError("bad-length")
-            layer = bytes(connection.receive_exactly(head.bytes))
+            layer = bytes(connection.receive_exactly(head.bytes, limit))
             if merkle.root_of(layer, content.size) == content.root:
                 return layer
         raise errors.VerificationError(self._request.name, source)

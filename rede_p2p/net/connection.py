@@ -116,22 +116,22 @@ class Connection:
         self._advance(len(line))
         return line
 
-    def receive_into(self, view: memoryview, low_water: int) -> int:
+    def receive_into(self, view: memoryview, low_water: int, stall_s: float | None = None) -> int:
         """Fill at least one byte of ``view``, waiting for ``low_water`` bytes where possible."""
         if count := min(len(view), self._end - self._start):
             view[:count] = self._view[self._start : self._start + count]
             self._advance(count)
-        elif not (count := self._receive(view, self._timeouts.stall_s, low_water)):
+        elif not (count := self._receive(view, stall_s or self._timeouts.stall_s, low_water)):
             raise ConnectionLostError("lost")
         return count
 
-    def receive_all(self, view: memoryview) -> None:
+    def receive_all(self, view: memoryview, stall_s: float | None = None) -> None:
         """Fill the whole view; each MIN_PROGRESS_BYTES of it must arrive within ``stall_s``."""
-        stall_s = self._timeouts.stall_s
+        stall_s = stall_s or self._timeouts.stall_s
         deadline, due = time.monotonic() + stall_s, len(view) - MIN_PROGRESS_BYTES
         while view:
             # One wake-up for 64 KiB, and not one for each packet of a slow network.
-            view = view[self.receive_into(view, min(len(view), MIN_PROGRESS_BYTES)) :]
+            view = view[self.receive_into(view, min(len(view), MIN_PROGRESS_BYTES), stall_s) :]
             if len(view) <= due:
                 deadline, due = time.monotonic() + stall_s, len(view) - MIN_PROGRESS_BYTES
             elif time.monotonic() > deadline:
@@ -161,12 +161,12 @@ class Connection:
             raise ConnectionLostError("lost")
         self._end += count
 
-    def receive_exactly(self, count: int) -> bytearray:
+    def receive_exactly(self, count: int, stall_s: float | None = None) -> bytearray:
         """Return ``count`` bytes, which the caller has bounded; memory grows as they arrive."""
         data = bytearray(min(count, BODY_STEP_BYTES))
-        self.receive_all(memoryview(data))
+        self.receive_all(memoryview(data), stall_s)
         while len(data) < count:
-            data += self.receive_exactly(min(count - len(data), BODY_STEP_BYTES))
+            data += self.receive_exactly(min(count - len(data), BODY_STEP_BYTES), stall_s)
         return data
 
     def receive_reply(

@@ -823,6 +823,28 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
     assert found_in(folder) == {NAME: DATA}
 
 
+def test_who_dribbles_the_hashes_is_passed_over(opened, honest, fetch, folder, pool):
+    ended = Event()
+
+    def dribble(connection, body):
+        connection.send(codec.encode_reply(FileData(len(body))))
+        for byte in body:
+            if ended.wait(0.01):
+                break
+            connection.send(bytes([byte]))
+        ended.wait(SOON)
+
+    (first,) = opened(about_hashes(dribble)).share({NAME: DATA})
+    honest.share({NAME: DATA})
+    both = replace(first, sources=(*first.sources, honest.address))
+    found = pool.submit(fetch, both, layer_hurry_s=0.3)
+    try:
+        assert found.result(10) == Outcome(folder / NAME, already=False)  # a body may take 15 s
+    finally:
+        ended.set()
+    assert found_in(folder) == {NAME: DATA}
+
+
 def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(opened, fetch, folder):
     asked = []
 
