@@ -6,6 +6,7 @@ no method does I/O.
 """
 
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring  # a control character takes six bytes in it
 from threading import Lock
 
 from rede_p2p.content import safe_names
@@ -18,7 +19,7 @@ MAX_NAMES_PER_PEER = 200_000
 MAX_NAME_BYTES_PER_PEER = 16 * 1024 * 1024  # of UTF-8, in all of them
 MAX_SEARCH_LINES = 10_000  # in the answer to one search
 MAX_SEARCH_BYTES = 4 * 1024 * 1024  # in them, more or less
-LINE_OVERHEAD_BYTES = 135  # of a line, beside the name
+LINE_OVERHEAD_BYTES = 133  # of a line, beside the name as JSON writes it
 
 # Root and size. Tuples of plain values, because the garbage collector, which stops all threads,
 # need not look into them: with 200,000 objects in their place it stopped them for 0.1 s.
@@ -146,7 +147,7 @@ def _those_that_fit(pairs: Iterable[_Named]) -> tuple[list[_Named], bool]:
     fit: list[_Named] = []
     left = MAX_SEARCH_BYTES
     for pair in pairs:
-        left -= LINE_OVERHEAD_BYTES + len(pair[1].encode())
+        left -= LINE_OVERHEAD_BYTES + len(encode_basestring(pair[1]).encode())
         if len(fit) == MAX_SEARCH_LINES or left < 0:
             return fit, False
         fit.append(pair)

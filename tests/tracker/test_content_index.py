@@ -151,9 +151,10 @@ def test_an_answer_has_an_end_even_if_all_contents_have_one_name(monkeypatch, ex
     assert (len(found), found.total) == (3, 3)
 
 
-def test_an_answer_has_an_end_in_bytes_too(monkeypatch):
+@pytest.mark.parametrize("letter", ["ç" * 3, "\x01", '"' * 3, "\\" * 3, "\n" * 3, "\x7f" * 6])
+def test_an_answer_has_an_end_in_bytes_too(monkeypatch, letter):
     monkeypatch.setattr(content_index, "MAX_SEARCH_BYTES", 5_000)
-    table, long = ContentIndex(), "ç" * 500
+    table, long = ContentIndex(), letter * 166
     table.announce(SEATS[0], [FileEntry(f"{number}{long}", 2**50, ROOTS[0]) for number in range(9)])
     found = table.search(long, exact=False)
     assert 3 <= len(found) < 5
