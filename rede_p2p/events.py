@@ -92,6 +92,13 @@ class TrackerMoved:
 
 
 @dataclass(frozen=True)
+class NamesRefused:
+    """Peer: the tracker keeps no more names of this peer; the rest of its files is not found."""
+
+    tracker: Address
+
+
+@dataclass(frozen=True)
 class ProgramPacked:
     """Tracker: the file with the whole program is made, which it hands out under ``file``."""
 
@@ -172,6 +179,7 @@ Event = (
     | TrackerLost
     | TrackerBack
     | TrackerMoved
+    | NamesRefused
     | ProgramPacked
     | FilesServed
     | TransferEnded

@@ -41,6 +41,8 @@ _NETWORK: dict[type[Event], str] = {  # {0.peer} is a field of the event
     "até lá valem ls <IP> <PORTA> e get <IP> <NOME>",
     events.TrackerBack: "o tracker {0.tracker} voltou; minha porta é {0.port}",
     events.TrackerMoved: "mudei para o tracker {0.tracker}; minha porta é {0.port}",
+    events.NamesRefused: "são nomes demais para o tracker {0.tracker}: os que passam do limite não "
+    "se acham por buscar nem get <NOME>; valem ls <IP> <PORTA> e get <IP> <NOME>",
     events.ProgramPacked: "SHA-256 de {0.file}: {0.sha256}",
 }
 

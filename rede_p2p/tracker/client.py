@@ -1,8 +1,8 @@
 """This peer's conversation with the tracker: joining, staying, announcing, coming back.
 
 One thread owns the connection. Other threads hand it calls and wait for their results, so that the
-conversation needs no lock. When the connection ends, the thread joins again by itself, with a
-longer pause each time, and asks for the port it had. Owner: the peer, which must ``close`` it.
+conversation needs no lock. When the connection ends, the thread joins again by itself, and asks for
+the port it had. Owner: the peer, which must ``close`` it.
 """
 
 import random
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from rede_p2p import errors
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import Address, RedeError
-from rede_p2p.events import Event, TrackerBack, TrackerLost, TrackerMoved
+from rede_p2p.events import Event, NamesRefused, TrackerBack, TrackerLost, TrackerMoved
 from rede_p2p.net import discovery
 from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection, dial
@@ -64,18 +64,15 @@ class TrackerClient:
         self._timeouts, self._name, self.web, self._roams = timeouts, name, web, roams
         self._tracker_id = ""  # tells it apart from all others, once it said so
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
-        self._roster = Roster((), 0.0)
-        self._roster_at = monotonic()
+        self._roster, self._roster_at = Roster((), 0.0), monotonic()
         self._next_roster_at = inf  # when it is asked for, though nobody wants to see it
         self._here = True  # whether this peer is listed, and calls are answered
-        self._leaving = self._closed = False
+        self._leaving = self._closed = self._told_refused = False
         self._entries_changed = True
         self._connection: Connection | None = None  # for close() to hang up
-        self._joined = False  # at least once
-        self.port = 0  # the public port
+        self._joined, self.port = False, 0  # at least once; the public port
         self.tracker = Address(ip, self._find() or discovery.WELL_KNOWN_PORT)
-        joined = self._join(self.tracker)
-        self._thread = Thread(target=self._run, args=(joined,), name="tracker client")
+        self._thread = Thread(None, self._run, "tracker client", (self._join(self.tracker),))
         self._thread.start()
 
     def close(self) -> None:
@@ -199,8 +196,7 @@ class TrackerClient:
         self._tracker_id = ask(connection, messages.Ping(who=True), messages.Ok).id
         announcer = Announcer(partial(self._announce, connection))
         self._entries_changed = True  # this tracker knows nothing of us yet
-        announce_at = monotonic()
-        ping_at = announce_at + self._timeouts.heartbeat_s
+        announce_at, ping_at = monotonic(), monotonic() + self._timeouts.heartbeat_s
         while not self._leaving:
             due = min(announce_at, ping_at) if self._entries_changed else ping_at
             try:
@@ -234,7 +230,13 @@ class TrackerClient:
         if self._leaving:
             raise errors.ConnectionLostError("lost")
         connection.send(request)
-        connection.receive_reply(messages.Ok, on_pending=refuse_pending)
+        try:
+            connection.receive_reply(messages.Ok, on_pending=refuse_pending)
+        except errors.RefusedError:
+            if not self._told_refused:
+                self._told_refused = True
+                self._post(NamesRefused(self.tracker))
+            raise
 
     def _answer(self, connection: Connection, call: Call | None) -> None:
         if call is None:
@@ -282,8 +284,7 @@ class TrackerClient:
             return Address(self.tracker.ip, port)
         if is_loopback(self.tracker.ip):
             return None
-        any_one = long_gone and self._roams
-        return find_again(self._tracker_id, any_one, self._source, self._timeouts)
+        return find_again(self._tracker_id, long_gone and self._roams, self._source, self._timeouts)
 
     def _refuse_calls(self, seconds: float) -> bool:
         """Refuse calls for some seconds; tell, at once when leaving, whether this peer leaves."""

@@ -12,7 +12,7 @@ from processes import eventually
 
 from rede_p2p.content.merkle import Content
 from rede_p2p.errors import Address, ConnectionLostError, RefusedError
-from rede_p2p.events import PeerJoined, TrackerBack, TrackerLost
+from rede_p2p.events import NamesRefused, PeerJoined, TrackerBack, TrackerLost
 from rede_p2p.net.requests import reply_lines, serve
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
@@ -198,6 +198,7 @@ def test_what_a_tracker_does_not_keep_is_not_said_again_and_nobody_leaves_for_it
         assert asked.empty()
         assert world.seen.get(timeout=SOON) == PeerJoined(Address("127.0.0.1", FIRST_PORT))
         assert world.seen.empty()
+        assert world.told.get(timeout=SOON) == NamesRefused(joined.tracker)
     assert world.told.empty()
 
 

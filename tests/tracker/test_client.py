@@ -21,7 +21,14 @@ from rede_p2p.errors import (
     RefusedError,
     TrackerUnreachableError,
 )
-from rede_p2p.events import PeerJoined, PeerLeft, TrackerBack, TrackerLost, TrackerMoved
+from rede_p2p.events import (
+    NamesRefused,
+    PeerJoined,
+    PeerLeft,
+    TrackerBack,
+    TrackerLost,
+    TrackerMoved,
+)
 from rede_p2p.net import discovery
 from rede_p2p.net.address import own_addresses
 from rede_p2p.net.connection import Connection
@@ -31,7 +38,7 @@ from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import Join, Ok, PeerEntry, Peers, Ping, PortOffer, PortTaken, Ready
 from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import Timeouts
-from rede_p2p.tracker import client, joining
+from rede_p2p.tracker import client, content_index, joining
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.registry import FIRST_PORT, Registration
 
@@ -568,6 +575,21 @@ def test_leaving_while_a_tracker_does_not_let_us_in_again_has_an_end(world):
     with running(listen(world.host, tracker.port, 10), silent_now):
         assert reached.wait(SOON)
         assert ends_soon(joined)
+
+
+def test_whose_names_are_too_many_is_told_once(world, monkeypatch):
+    monkeypatch.setattr(content_index, "MAX_NAME_BYTES_PER_PEER", 100)
+    shared = {
+        messages.FileEntry("n" * 90, 1, bytes(32)),
+        messages.FileEntry("o" * 90, 1, bytes(32)),
+    }
+    with world.tracker() as tracker:
+        joined = world.join(tracker.port, entries=lambda: shared)
+        assert world.told.get(timeout=SOON) == NamesRefused(joined.tracker)
+        while not joined.search("p", exact=False):  # it was withdrawn and announced anew
+            shared = {messages.FileEntry("p", 1, bytes(32))}
+            joined.entries_changed()
+    assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
 
 
 def test_a_tracker_elsewhere_may_not_name_this_machines_own_services(world):
