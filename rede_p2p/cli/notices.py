@@ -1,7 +1,8 @@
 """What the other threads tell: an event is one line, and many of one kind at once are one too.
 
 Any thread may post; the main thread takes the lines. Of peers that come, go or fetch, the first is
-told at once, and what follows within FOLD_INTERVAL_S is told together.
+told at once, and what follows within FOLD_INTERVAL_S is told together. While more comes, that
+interval doubles, up to MAX_FOLD_INTERVAL_S: a class that fetches for an hour is no wall of lines.
 """
 
 from collections.abc import Generator, Iterator
@@ -14,6 +15,7 @@ from rede_p2p.events import Event, FilesServed, PeerJoined, PeerLeft
 from rede_p2p.net.waker import Waker
 
 FOLD_INTERVAL_S = 1.0  # between two times that such events are told
+MAX_FOLD_INTERVAL_S = 30.0  # the same, where they do not end
 PAUSE_S = 0.05  # between two looks of who waits: of thousands at once, each would wake it
 MAX_LINES_OF_A_KIND = 3  # at one time; of more events, one line tells how many
 
@@ -27,9 +29,10 @@ class Notices:
         self._folds = folds
         self._posted: Queue[Event] = Queue()
         self._waker: Waker | None = None  # of who waits for events
-        # Both are changed by the main thread only.
+        # All three are changed by the main thread only.
         self._held: list[Event] = []  # to be told together
         self._told_at = -FOLD_INTERVAL_S
+        self._interval_s = FOLD_INTERVAL_S
 
     def post(self, event: Event) -> None:
         """Queue an event; any thread may call this."""
@@ -64,9 +67,12 @@ class Notices:
                 else:
                     yield texts.describe(event)
         except Empty:
-            now = monotonic()
-            if self._held and (at_once or now - self._told_at >= FOLD_INTERVAL_S):
-                held, self._held, self._told_at = self._held, [], now
+            quiet_s = monotonic() - self._told_at
+            if self._held and (at_once or quiet_s >= self._interval_s):
+                again = quiet_s < 2 * self._interval_s  # else it had ended
+                interval_s = 2 * self._interval_s if again else FOLD_INTERVAL_S
+                self._interval_s = min(interval_s, MAX_FOLD_INTERVAL_S)
+                held, self._held, self._told_at = self._held, [], monotonic()
                 yield from fold(held)
 
 

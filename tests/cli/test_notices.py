@@ -86,6 +86,25 @@ def test_what_is_held_is_told_to_who_follows_though_nothing_else_comes(monkeypat
         assert told == ["10.0.0.2 baixou aula.iso (1,0 KiB)"]
 
 
+def test_what_does_not_end_is_told_less_and_less_often(monkeypatch):
+    now, told = [50.0], []
+    monkeypatch.setattr(notices, "monotonic", lambda: now[0])
+    queue = Notices(folds=True)
+    for number in range(600):  # one peer after the other, two each second, for five minutes
+        queue.post(served(number % 200))
+        told += list(queue.take())
+        now[0] += 0.5
+    told += list(queue.take(at_once=True))
+    assert len(told) < 30
+    counts = [int(line.split()[0]) for line in told if "peers" in line]
+    assert max(counts) <= 2 * notices.MAX_FOLD_INTERVAL_S
+    now[0] += 3 * notices.MAX_FOLD_INTERVAL_S
+    for _ in range(2):  # after a pause it is as at the beginning
+        queue.post(served(1))
+        assert len(list(queue.take())) == 1
+        now[0] += notices.FOLD_INTERVAL_S
+
+
 def test_what_is_held_is_told_when_all_is_asked_for():
     queue = Notices(folds=True)
     for last in (1, 2):
