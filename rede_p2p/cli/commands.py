@@ -21,6 +21,7 @@ from rede_p2p.download import resolve
 from rede_p2p.errors import Address, BadUsageError, RedeError
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import SearchResult
+from rede_p2p.upload.upload_slots import Upload
 
 MAX_SEEDS_NAMED = 10  # contents served beside the shares; of more, ``status`` shows the number
 
@@ -131,6 +132,14 @@ def _tones(session: Session, roots: Sequence[bytes | None]) -> list[Tone]:
     return ["hashing" if r is None else "mine" if r in mine else "ready" for r in roots]
 
 
+def _by_machine(uploads: list[Upload]) -> dict[tuple[str, str], list[Upload]]:
+    """Group uploads of one file to one machine, which may have several connections."""
+    groups: dict[tuple[str, str], list[Upload]] = {}
+    for upload in uploads:
+        groups.setdefault((upload.to, upload.name), []).append(upload)
+    return groups
+
+
 def status(session: Session, command: Command) -> None:
     """Show downloads, uploads, the contents that are served beside the shares, and hashing."""
     expect(command, 0, "status")
@@ -146,10 +155,11 @@ def status(session: Session, command: Command) -> None:
             del fact[own]
         fact["looking"] = fact.pop("rechecking")
         facts.append(fact)
-    for upload in session.slots.active():
-        speed = texts.speed(upload.sent, monotonic() - upload.began)
-        rows.append(("↑", upload.name, f"{texts.size(upload.sent)} enviados", speed, upload.to))
-        facts.append({"upload": upload.name, "to": upload.to, "sent": upload.sent})
+    for (to, name), several in _by_machine(session.slots.active()).items():
+        sent = sum(upload.sent for upload in several)
+        speed = texts.speed(sent, monotonic() - min(upload.began for upload in several))
+        rows.append(("↑", name, f"{texts.size(sent)} enviados", speed, to))
+        facts.append({"upload": name, "to": to, "sent": sent})
     for content, name in (kept := session.context.seeds.offered()).items():
         facts.append({"seeding": content.root.hex(), "name": name, "size": content.size})
     names = sorted(kept.values()) if len(kept) <= MAX_SEEDS_NAMED else [f"{len(kept)} conteúdos"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from listening import SOON
@@ -167,6 +169,24 @@ def test_a_download_in_the_background_is_shown_cancelled_and_awaited(rede, capsy
         assert rede.be(menu).status == 0
     finally:
         gate.open.set()
+
+
+def test_several_connections_of_one_machine_are_one_row(rede):
+    to = [("10.0.0.2", "a.iso"), ("10.0.0.3", "a.iso"), ("10.0.0.2", "a.iso"), ("10.0.0.2", "b")]
+
+    def menu(session):
+        with ExitStack() as stack:
+            for ip, name in to:
+                upload = SimpleNamespace(to=ip, name=name, sent=1024, began=0.0)
+                stack.enter_context(session.slots.slot(upload, pytest.fail))
+            do(session, "status")
+
+    rows = [line.split("\t") for line in rede.be(menu).out.splitlines()[1:]]
+    assert [(row[1], row[2], row[4]) for row in rows] == [
+        ("a.iso", "2,0 KiB enviados", "10.0.0.2"),
+        ("a.iso", "1,0 KiB enviados", "10.0.0.3"),
+        ("b", "1,0 KiB enviados", "10.0.0.2"),
+    ]
 
 
 def test_what_came_and_what_was_given_is_shown(rede):
