@@ -18,10 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the project is run from its folder, never installed
 
 MASK = "--mascarar"
+LONG = "--longo"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(MASK, action="store_true", help="hide from the programs what Linux alone has")
+    parser.addoption(LONG, action="store_true", help="fuzz for ten minutes each")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,6 +93,12 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give peers no name of themselves: that of the machine would be another on each."""
     monkeypatch.setenv("REDE_NOME", "")
     monkeypatch.delenv("REDE_TRACKER", raising=False)
+
+
+@pytest.fixture
+def lasts_s(request: pytest.FixtureRequest) -> float:
+    """Return how long, in seconds, what has no end of its own goes on beside what it must do."""
+    return 600.0 if request.config.getoption(LONG) else 0.0
 
 
 @pytest.fixture
