@@ -467,3 +467,17 @@ def test_a_cable_that_is_pulled_under_way_and_what_comes_then(tmp_path, then):
                 break
             typed(menu, f"get {net.ip} {port} {NAME}")
         assert found_in(net.downloads) == {NAME: DATA}
+
+
+# A name that is taken.
+
+
+def test_a_file_of_the_person_is_never_overwritten(scene):
+    menu = scene.menu()
+    scene.downloads.mkdir()
+    (scene.downloads / NAME).write_bytes(b"da pessoa")
+    watch = scene.watching(menu)
+    watch.own = {NAME: b"da pessoa"}
+    typed(menu, f"get {scene.net.ip} {scene.port} {NAME}")
+    watch.check()
+    assert found_in(scene.downloads) == {NAME: b"da pessoa", "aula (1).iso": DATA}

@@ -6,13 +6,15 @@ import json
 import re
 import socket
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from threading import Event
 from time import monotonic
 
 import pytest
-from lies import ok
+from lies import UNSAFE, ok, pieces, stat
 from processes import PATIENCE, Liar, beside, converse, eventually, private_address
 from rig import Awake, Use, Watch, hurried, settled, typed
+from sources import content_of
 from terminals import Terminal
 
 pytestmark = pytest.mark.slow
@@ -187,3 +189,25 @@ def test_one_who_reads_nothing_keeps_nobody_from_small_answers(seed):
             with asking(net, port, said) as (_, other):
                 assert other.readline().startswith(b"ok ")
             assert monotonic() - began < 1.0
+
+
+# Names.
+
+
+@pytest.mark.parametrize("name", [*UNSAFE, "..", ".bashrc", "a\\b", "a.parte", "p/../../c"])
+def test_an_unsafe_name_leads_nowhere(stage, name):
+    data = b"of a stranger"
+    root = content_of(data).root
+    line = json.dumps({"name": name, "size": len(data), "root": root.hex()}).encode() + b"\n"
+    said = {
+        "ls": ok({"bytes": len(line), "count": 1}, line),
+        "stat": stat(len(data), root, name),
+        "pieces": ok({"bytes": len(data)}, data),
+        **pieces(data, ok({"bytes": len(data)}, data)),
+    }
+    before = Path("/tmp/fora.txt").exists()
+    with Liar.listed(stage.net, said) as liar:
+        for asked in ("*", name):
+            typed(stage.menu, f"get {liar.ip} {liar.port} '{asked}'")
+    stage.watch.check()
+    assert Path("/tmp/fora.txt").exists() == before
