@@ -30,6 +30,7 @@ LIST_S = 15.0  # in which the tracker's list is true again
 DRIBBLE_S = 0.02  # between two bytes
 SOME_BYTES = 16  # that are dropped, or come twice
 GARBAGE_BYTES = 100_000
+MAX_OVERHEAD_BYTES = 30_000  # that a download takes beside its pieces: heads, hashes, a list
 
 # What our own programs write to steer a terminal; any other control character is a stranger's.
 OUR_ESCAPES = re.compile(
@@ -41,14 +42,15 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-
 
 @dataclass(frozen=True)
 class Fault:
-    """``kind`` happens to the answer to the first ``verb``, ``where`` it is."""
+    """``kind`` happens to the ``nth`` answer to ``verb``, ``where`` it is."""
 
     kind: str
     verb: str
     where: str  # start, head, body, middle, end
+    nth: int = 1
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.verb} {self.where}"
+        return f"{self.kind} {self.verb} {self.nth} {self.where}"
 
     def offset(self, head: int, body: int) -> int:
         """Return where, in bytes, in an answer of so many bytes."""
@@ -71,6 +73,7 @@ class Proxy:
         """Listen on an address; ``as_client``: connect from the IP of who connected."""
         self.upstream = upstream
         self.fault: Fault | None = None
+        self.left = 0  # answers to its verb, with the one that it happens to
         self.happened = Event()  # the fault
         self.down_bytes = 0  # that were relayed to clients
         self._as_client = as_client
@@ -86,7 +89,7 @@ class Proxy:
     def set(self, fault: Fault | None) -> None:
         """Arm a fault, or none; count bytes anew."""
         self.happened.clear()
-        self.down_bytes, self.fault = 0, fault
+        self.down_bytes, self.fault, self.left = 0, fault, fault.nth if fault else 0
 
     def close(self) -> None:
         """End every conversation, and all threads."""
@@ -186,7 +189,8 @@ class _Conversation:
             body = int((re.search(rb'"bytes": (\d+)', head) or [0, 0])[1])
             verb = "espera" if head.startswith(b"espera") else self._next_verb()
             fault = self._proxy.fault
-            if fault is not None and fault.verb == verb:
+            self._proxy.left -= fault is not None and fault.verb == verb
+            if fault is not None and fault.verb == verb and self._proxy.left <= 0:
                 at = fault.offset(len(head), body)
                 self._pass_on(at)
                 self._proxy.fault = None
@@ -546,7 +550,7 @@ class Room:
         for name in names:
             assert found.get(name) == self.files[name], said
         assert not [name for name in found if name.endswith(".parte")], said
-        assert missing <= self.proxy.down_bytes <= missing + 200_000, "it fetched again"
+        assert missing <= self.proxy.down_bytes <= missing + MAX_OVERHEAD_BYTES, "it fetched again"
 
     def forget(self) -> None:
         """Remove what was downloaded."""

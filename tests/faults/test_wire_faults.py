@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 from rig import FAULTS, Fault, Room
+from sources import right_pieces
 
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
 
@@ -18,12 +19,13 @@ FILES = {"grande.bin": BIG, **SMALL}
 
 WITH_BODY, WITHOUT = ("head", "body", "middle", "end"), ("start", "head", "end")
 PLACES = {"stat": WITHOUT, "want": WITHOUT, "hashes": WITH_BODY, "take": WITH_BODY}
+LATER = 4  # answers before the last of which some pieces are here
 MANY = {"ls": WITH_BODY, "pieces": WITH_BODY}  # answers in a download of several files
 
 
-def cases(places):
+def cases(places, nth=1):
     return [
-        Fault(kind, verb, where)
+        Fault(kind, verb, where, nth)
         for verb, everywhere in places.items()
         for where in everywhere
         for kind in FAULTS
@@ -50,6 +52,18 @@ def goes_through(room, fault, name, names):
 @pytest.mark.parametrize("fault", cases(PLACES), ids=str)
 def test_a_large_file_survives(room, fault):
     goes_through(room, fault, "grande.bin", ["grande.bin"])
+
+
+@pytest.mark.parametrize("fault", cases({"take": WITH_BODY}, LATER), ids=str)
+def test_a_large_file_goes_on_where_it_was(room, fault):
+    room.forget()
+    room.proxy.set(fault)
+    room.get("grande.bin", room.hasty)
+    part = room.downloads / "grande.bin.parte"
+    if part.exists():
+        assert right_pieces(part, BIG), "nothing of three answers was kept"
+    room.complete(["grande.bin"])
+    room.watch.check()
 
 
 @pytest.mark.parametrize("fault", cases(MANY), ids=str)
