@@ -117,6 +117,7 @@ class FilesServed:
     files: int
     size: int  # bytes of all the files
     to: str  # IP address
+    peer: str = ""  # what the only peer there calls itself
 
     def with_file(self, name: str, size: int) -> "FilesServed":
         """Return the same with one more file."""

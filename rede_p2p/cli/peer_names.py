@@ -45,6 +45,12 @@ def named(members: Sequence[PeerEntry], word: str) -> list[PeerEntry]:
     return [one for one in members if name and one.name.casefold() == name]
 
 
+def name_at(members: Sequence[PeerEntry], ip: str) -> str:
+    """Return what the only other peer at an IP calls itself; "" for none, or for several."""
+    here = [one.name for one in members if one.ip.partition("%")[0] == ip and not one.you]
+    return here[0] if len(here) == 1 else ""
+
+
 def known(session: Session, word: str, port: int | None) -> Place | None:
     """Return where a row or a name of a peer is; None for a word that is neither.
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from rede_p2p.cli import shell, texts
+from rede_p2p.cli import peer_names, shell, texts
 from rede_p2p.cli.asking import Asking
 from rede_p2p.cli.awake import Awake, moves
 from rede_p2p.cli.completion import Completer
@@ -33,7 +33,7 @@ from rede_p2p.errors import (
     SeveralTrackersError,
     TrackerUnreachableError,
 )
-from rede_p2p.events import Post
+from rede_p2p.events import Event, FilesServed, Post
 from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.discovery import LOCAL
@@ -70,7 +70,8 @@ class Peer:
         self.own_ip = chosen.own_ip
         self.name = chosen.name or ""
         self.page = chosen.page
-        self.post = post
+        self.name_at: Callable[[str], str] = lambda _ip: ""  # of the peer at an IP
+        self._post = post
         self.timeouts = timeouts
         self.hash_cache = HashCache(default_database())
         self.shares = ShareList(chosen.share_list, self.hash_cache, post, timeouts)
@@ -79,6 +80,12 @@ class Peer:
         self._listening = story.listening
         self._port: int | None = None  # the public port
         self._end_port = ExitStack()
+
+    def post(self, event: Event) -> None:
+        """Post an event, with the name of who is meant; any thread may call this."""
+        if isinstance(event, FilesServed):
+            event = replace(event, peer=self.name_at(event.to))
+        self._post(event)
 
     def open_port(self, port: int) -> bool:
         """Listen on a public port, and no more on the one before; False if a program has it.
@@ -149,6 +156,7 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
     peer = Peer(chosen, story, terminal.post)
     stack.callback(peer.close)
     client = _join(peer, chosen, terminal, stack)
+    peer.name_at = lambda ip: peer_names.name_at(client.roster().members, ip)
     connect = partial(story.connect_to_peer, peer)
     context = DownloadContext(
         Path(on_windows.long_path(chosen.folder)),

@@ -216,7 +216,8 @@ def moved(kind: type[Event], peers: int) -> str:
 def served(several: Sequence[events.FilesServed]) -> str:
     """Return who took what, of several in one line."""
     to = {one.to for one in several}
-    who = f"{len(to)} peers baixaram" if len(to) > 1 else f"{min(to)} baixou"
+    one = called(several[0].to, several[0].peer)
+    who = f"{len(to)} peers baixaram" if len(to) > 1 else f"{one} baixou"
     names, files = {one.name for one in several}, sum(one.files for one in several)
     one_name = len(names) == 1 and all(one.files == 1 for one in several)
     what = names.pop() if one_name else f"{files} arquivos"
@@ -235,8 +236,9 @@ def describe(fact: RedeError | Event) -> str:
             return _list_problem(fact)
         case events.MoreListProblems(path, lines):
             return f"{path}: e mais {count(lines, 'linha', 'linhas')} com problema"
-        case events.FilesServed(name, files, length, ip):
-            return f"{ip} baixou {name if files == 1 else f'{files} arquivos'} ({size(length)})"
+        case events.FilesServed(name, files, length, ip, peer):
+            what = name if files == 1 else f"{files} arquivos"
+            return f"{called(ip, peer)} baixou {what} ({size(length)})"
         case events.Preparing():
             return _preparing(fact)
         case events.InternalError(error):

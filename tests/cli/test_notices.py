@@ -28,6 +28,14 @@ def test_each_event_is_a_line_in_its_order_where_nothing_is_folded():
     ("events", "lines"),
     [
         ([served(1)], ["10.0.0.1 baixou aula.iso (1,0 KiB)"]),
+        (
+            [FilesServed("aula.iso", 1, 1024, "10.0.0.1", "ana")],
+            ["10.0.0.1 (ana) baixou aula.iso (1,0 KiB)"],
+        ),
+        (
+            [FilesServed(f"{n}", 1, 1024, "10.0.0.1", "ana") for n in range(4)],
+            ["10.0.0.1 (ana) baixou 4 arquivos (4,0 KiB)"],
+        ),
         ([served(n) for n in range(12)], ["12 peers baixaram aula.iso (12,0 KiB)"]),
         ([served(1, f"{n}.txt") for n in range(4)], ["10.0.0.1 baixou 4 arquivos (4,0 KiB)"]),
         ([served(1) for _ in range(4)], ["10.0.0.1 baixou aula.iso, 4 vezes (4,0 KiB)"]),

@@ -241,3 +241,16 @@ def test_a_name_that_a_tracker_may_not_tell_is_left_out_of_the_list(tmp_path):
     rows = [line.split("\t") for line in result.out.splitlines()[1:]]
     assert result.status == 0
     assert [row[2] for row in rows] == [""] * len(bad) + ["ana"]
+
+
+def test_the_only_peer_of_a_machine_is_told_by_its_name():
+    entries = [
+        PeerEntry("10.0.0.7", 5455, name="pc"),
+        PeerEntry("10.0.0.7", 5456, name="outro"),
+        PeerEntry("10.0.0.8", 5457, name="ana"),
+        PeerEntry("10.0.0.9", 5458),
+        PeerEntry("10.0.0.10", 5459, you=True, name="eu"),
+        PeerEntry("10.0.0.10", 5460, name="bia"),
+    ]
+    told = {ip: peer_names.name_at(entries, f"10.0.0.{ip}") for ip in (7, 8, 9, 10, 11)}
+    assert told == {7: "", 8: "ana", 9: "", 10: "bia", 11: ""}
