@@ -20,7 +20,7 @@ FILES = {"grande.bin": BIG, **SMALL}
 WITH_BODY, WITHOUT = ("head", "body", "middle", "end"), ("start", "head", "end")
 PLACES = {"stat": WITHOUT, "want": WITHOUT, "hashes": WITH_BODY, "take": WITH_BODY}
 LATER = 4  # answers before the last of which some pieces are here
-MANY = {"ls": WITH_BODY, "pieces": WITH_BODY}  # answers in a download of several files
+MANY = {"ls": WITH_BODY, "take": WITH_BODY}  # answers in a download of several files
 
 
 def cases(places, nth=1):
