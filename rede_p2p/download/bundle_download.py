@@ -39,6 +39,7 @@ from rede_p2p.net.connection import Connection
 from rede_p2p.protocol.codec import encode_lines, encode_request
 from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
 from rede_p2p.protocol.messages import BundleMember, FileData, Hashes
+from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.shared_files import Share
 
 LARGE_FILES_PER_DESCRIPTOR = 8  # one of so many, for each large file stays open while it grows
@@ -116,7 +117,7 @@ class BundleDownload:
         publisher = Publisher(self._context, self._note, self._swarm.check_cancelled, close)
         with suppress(RedeError), publisher:
             try:
-                self._fetch(publisher, self._wanted(publisher))
+                self._fetch(seeded, publisher, self._wanted(publisher))
             finally:
                 seeded.grows = False
         return [request for request in self._requests if request not in self._here]
@@ -167,7 +168,12 @@ class BundleDownload:
         except RedeError:
             return True
 
-    def _fetch(self, publisher: Publisher, wanted: dict[int, list[DownloadRequest]]) -> None:
+    def _fetch(
+        self,
+        seeded: SeededBundle,
+        publisher: Publisher,
+        wanted: dict[int, list[DownloadRequest]],
+    ) -> None:
         """Fetch the wanted files from every source that can be had."""
         self._offer_what_is_here()
         publisher.publish_all()  # those that are empty
@@ -179,7 +185,6 @@ class BundleDownload:
             del wanted[file]
         pieces = {piece for file in wanted for piece in self._layout.pieces_of(file)}
         swarm = self._swarm
-        seeded = self._context.seeds.bundle(self._layout)
         swarm.begin(seeded, range(0), set(range(self._layout.count)) - pieces)
         writer = BundleWriter(seeded, wanted, layers, publisher, swarm.record, swarm.fail)
         self._writer = writer

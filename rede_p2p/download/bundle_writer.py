@@ -200,6 +200,7 @@ class BundleWriter:
         large = self._large.get(part.file)
         if large is None:
             partial = self._publisher.open_partial(request.name)
+            partial.cut(request.content.size)
             large = self._large[part.file] = _Large(
                 request, partial, self._layout.pieces_of(part.file)
             )

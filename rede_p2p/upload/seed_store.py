@@ -221,8 +221,8 @@ class SeedStore:
         return found
 
     def fetch_bundle(self, layout: BundleLayout, name: str) -> SeededBundle:
-        """Return a bundle that this peer fetches; say to the tracker that it is had here."""
-        seeded = self.bundle(layout)
+        """Return a bundle that this peer fetches; offer it, and say so to the tracker."""
+        seeded = self.bundle(layout) if self._keeps else SeededBundle(layout, self.find_whole)
         seeded.name, seeded.grows = name, True
         if self._keeps:
             with self._lock:

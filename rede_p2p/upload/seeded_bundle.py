@@ -115,7 +115,7 @@ class SeededBundle:
             with disk.open_regular(share.path) as file:
                 count = disk.read_into(file, part.start, view)
                 return count == part.length and disk.state_of_open(file) == share.state
-        except DiskError:
+        except (DiskError, ValueError):  # the latter of a file that is closed, to be renamed
             return False
 
 

@@ -122,3 +122,27 @@ def test_no_more_files_are_described_than_there_is_memory_for(seeds, monkeypatch
     assert seeds.bundle(held[1].layout) is held[1]
     held.pop()
     assert seeds.bundle(LAYOUT).layout is LAYOUT
+
+
+def test_who_offers_nothing_offers_no_bundle_while_it_fetches_one():
+    seeds = SeedStore(keeps=False)
+    bundle = seeds.fetch_bundle(LAYOUT, "turma")
+    assert seeds.find(LAYOUT.root) is None
+    assert bundle.grows
+    assert not seeds.entries()
+
+
+def test_a_file_that_is_closed_to_get_its_name_is_refused_for_that_moment(seeds, keep):
+    class Closed:
+        def read_into(self, *_):
+            raise ValueError("I/O operation on closed file")
+
+    bundle = seeds.fetch_bundle(LAYOUT, "turma")
+    bundle.receive(CONTENTS[3].root, Closed())
+    bundle.add([1, 2, 3])
+    with pytest.raises(RefusedError, match="not-here"):
+        bundle.read(range(1, 4))
+    keep(3)
+    bundle.release(CONTENTS[3].root)
+    assert offered(bundle) == [1, 2, 3]
+    assert bundle.read(range(1, 4)) == FILES[3]
