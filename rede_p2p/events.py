@@ -119,9 +119,9 @@ class FilesServed:
     to: str  # IP address
     peer: str = ""  # what the only peer there calls itself
 
-    def with_file(self, name: str, size: int) -> "FilesServed":
-        """Return the same with one more file."""
-        return replace(self, name=name, files=self.files + 1, size=self.size + size)
+    def with_file(self, name: str, size: int, files: int = 1) -> "FilesServed":
+        """Return the same with one more file, or with a bundle of so many."""
+        return replace(self, name=name, files=self.files + files, size=self.size + size)
 
 
 @dataclass(frozen=True)

@@ -196,17 +196,20 @@ class RequestHandler:
         else:
             sent, layout, name = session.give(request), session.seeded.layout, session.seeded.name
             self._tally.add(layout.root, self._connection.remote.ip, sent)
-            self._count_sent(name, layout.root, layout.size, sent)
+            files = len(layout.contents) if isinstance(layout, BundleLayout) else 1
+            self._count_sent(name, layout.root, layout.size, sent, files)
 
     def _end_session(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
 
-    def _count_sent(self, name: str, key: bytes | str, size: int, length: int) -> None:
-        """Count a file as served once all its bytes, or as many, have gone."""
+    def _count_sent(
+        self, name: str, key: bytes | str, size: int, length: int, files: int = 1
+    ) -> None:
+        """Count a file, or a bundle, as served once all its bytes, or as many, have gone."""
         sent = self._sent.pop(key, 0) + length
         if sent < size:
             self._sent[key] = sent
         else:
-            self._served = self._served.with_file(name, size)
+            self._served = self._served.with_file(name, size, files)

@@ -33,14 +33,15 @@ class SeededBundle:
     ) -> None:
         """Offer what ``find_whole`` finds; ``grows`` while this peer fetches the bundle itself."""
         self.layout = layout
-        self.name = name
         self.grows = grows
         self.gone = False
         self._find_whole = find_whole
         self._files = {content.root: file for file, content in enumerate(layout.contents)}
         self._lock = Lock()  # guards everything below
         self._arriving: dict[int, Arriving] = {}  # by the index of the file
-        here = [find_whole(content.root) is not None for content in layout.contents]
+        found = [find_whole(content.root) for content in layout.contents]
+        self.name = name or next((share.name for share in found if share is not None), "")
+        here = [share is not None for share in found]
         self._whole = {file for file, is_here in enumerate(here) if is_here}
         whole = (n for n in range(layout.count) if all(here[part.file] for part in layout.parts(n)))
         self._picker = OfferPicker(layout.count, sum(1 << piece for piece in whole))

@@ -165,3 +165,10 @@ def test_progress_counts_what_has_come_beside_what_was_reported(honest, context)
     eventually(lambda: one.progress().have == 0)
     assert all(progress.have >= 0 for progress in told)
     assert sum(one.brought.values()) == sum(map(len, FILES.values())) - len(FILES[SAME])
+
+
+def test_who_gave_all_of_a_folder_is_told_how_many_files_went(honest, run):
+    run(honest.share(FILES))
+    (served,) = [honest._posted.get(timeout=SOON)]
+    contents = {data for data in FILES.values() if data}
+    assert (served.files, served.size) == (len(contents), sum(map(len, contents)))

@@ -10,7 +10,7 @@ from lies import NOISES, NOISES_TO_A_PEER, NOISES_TO_THE_TRACKER, UNSAFE_NAMES
 from rede_p2p.cli.escapes import escape_controls
 from rede_p2p.content import safe_names
 from rede_p2p.errors import ProtocolError, RefusedError, UnsafeNameError
-from rede_p2p.protocol import codec, http, messages
+from rede_p2p.protocol import codec, http, messages, verbs
 
 ROOT = b"ab" * 32
 REQUESTS = [
@@ -85,12 +85,12 @@ def _request(table: dict[str, type], data: bytes) -> str:
 
 def to_peer(data: bytes) -> str:
     """Read a request to a peer."""
-    return _request(messages.TO_PEER, data)
+    return _request(verbs.TO_PEER, data)
 
 
 def to_tracker(data: bytes) -> str:
     """Read a request to the tracker."""
-    return _request(messages.TO_TRACKER, data)
+    return _request(verbs.TO_TRACKER, data)
 
 
 KINDS = (

@@ -54,7 +54,7 @@ def served(tmp_path, *words):
             )[0]
             for n in (1, 2)
         ]
-        eventually(lambda: all(row["peers"] == 2 for row in known(net)) and known(net))
+        eventually(lambda: [row["peers"] for row in known(net)] == [2] * len(FILES))
         yield net, peers
 
 

@@ -70,7 +70,9 @@ def test_a_piece_is_offered_once_all_its_files_are_here(seeds, keep):
 
 def test_what_was_here_before_is_offered_at_once(seeds, keep):
     keep(3)
-    assert offered(seeds.bundle(LAYOUT)) == [1, 2, 3]
+    bundle = seeds.bundle(LAYOUT)
+    assert offered(bundle) == [1, 2, 3]
+    assert bundle.name == "3"  # for who asks what is being sent
 
 
 def test_a_file_is_read_while_it_arrives_and_after_it_has_its_name(seeds, keep):
