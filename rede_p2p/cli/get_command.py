@@ -265,7 +265,8 @@ def _show(session: Session, transfer: Transfer, failed: Failures) -> None:
         return
     shown = [fact for fact in facts if len(results) <= MAX_RESULT_ROWS or "error" in fact]
     rows = [(fact["name"], _sentence(fact)) for fact in shown]
-    session.terminal.table(("Arquivo", "Resultado"), rows, facts)
+    if rows or session.terminal.as_json or not session.terminal.draws:
+        session.terminal.table(("Arquivo", "Resultado"), rows, facts)
     already = sum(fact.get("already", False) for fact in facts)
     told = [texts.fetched(len(facts) - already - len(failures), already), brought]
     session.terminal.note("; ".join(filter(None, told)))

@@ -159,6 +159,14 @@ def test_each_file_and_each_source_has_a_line_and_none_is_left(net):
         assert "━─" not in opened.screen() and "do que veio" not in opened.screen()
 
 
+def test_of_many_files_that_came_the_sum_alone_is_shown(net):
+    net.peer("--servir", ip=beside(net.ip), files={f"{n}.txt": b"%d" % n for n in range(60)})
+    with terminal(net, columns=120) as opened:
+        opened.press(f"get {beside(net.ip)} '*'\r")
+        opened.shows("^60 baixados e verificados")
+        assert "Resultado" not in opened.screen()
+
+
 @pytest.mark.parametrize(
     "environment",
     [
