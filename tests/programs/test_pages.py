@@ -169,6 +169,7 @@ BEFORE = {  # what a command needs to have happened
     "cancelar 1": "get bruno grande.bin &; ",
     "ls 2": "peers; ",
     "get 2": "peers; ",
+    "torrent int.png fotos/": "compartilhar ~/fotos; ",
 }
 
 
