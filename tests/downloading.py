@@ -14,15 +14,12 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
-from listening import SOON
 from sources import Source, context_of
 
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.download.download import Download
 from rede_p2p.download.request import DownloadContext, Outcome
-from rede_p2p.download.transfer import Transfer
 from rede_p2p.download.transfers import Transfers
-from rede_p2p.errors import RedeError
 
 
 @pytest.fixture
@@ -86,8 +83,3 @@ def transfers(
 ) -> Iterator[Transfers]:
     with closing(Transfers(context(), posted.put)) as made:
         yield made
-
-
-def outcomes(transfer: Transfer) -> dict[str, Outcome | RedeError]:
-    """Wait for the end, and return what came of each name."""
-    return {wanted.name: outcome for wanted, outcome in transfer.results.result(SOON)}

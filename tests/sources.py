@@ -27,8 +27,15 @@ from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.piece_layout import BundleLayout
-from rede_p2p.download.request import Connect, DownloadContext, DownloadRequest, WhoHas
-from rede_p2p.errors import Address, RefusedError
+from rede_p2p.download.request import (
+    Connect,
+    DownloadContext,
+    DownloadRequest,
+    Outcome,
+    WhoHas,
+)
+from rede_p2p.download.transfer import Transfer
+from rede_p2p.errors import Address, RedeError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import refuse, requests
 from rede_p2p.protocol import codec
@@ -439,3 +446,8 @@ class Changing(UploadSlots):
             if self._sent == 50:
                 self._change()
             yield chunk
+
+
+def outcomes(transfer: Transfer) -> dict[str, Outcome | RedeError]:
+    """Wait for the end, and return what came of each name."""
+    return {wanted.name: outcome for wanted, outcome in transfer.results.result(SOON)}

@@ -11,7 +11,6 @@ from threading import Event
 
 import pytest
 import sources
-from downloading import outcomes
 from listening import SOON
 from processes import eventually
 from sources import (
@@ -22,6 +21,7 @@ from sources import (
     connect,
     content_of,
     found_in,
+    outcomes,
     refuses,
     send_pieces,
 )
@@ -144,7 +144,7 @@ def test_a_cancelled_one_interrupts_what_runs_and_all_that_would_follow(transfer
     found = outcomes(transfer)
     assert found.keys() == files.keys()
     assert set(map(type, found.values())) == {InterruptedByUserError}
-    assert {path.suffix for path in folder.iterdir()} <= {".parte"}
+    assert {path.suffix for path in folder.glob("*")} <= {".parte"}
 
 
 def test_cancelled_before_it_begins_it_does_nothing(transfers, opened):

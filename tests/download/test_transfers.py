@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
-from downloading import outcomes
 from listening import SOON
 from processes import eventually
-from sources import Gate, refuses
+from sources import Gate, outcomes, refuses
 
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES

@@ -600,6 +600,7 @@ def test_what_is_not_a_tracker_is_one_sentence(on_false_trackers, row):
 @pytest.mark.parametrize(
     "answer", [b'ok {"bytes": 3, "count": 1}\n{}', b'ok {"bytes": 999999999999, "count": 1}\n']
 )
+@pytest.mark.slow  # it is noticed after a deadline
 def test_a_tracker_whose_list_is_ill_formed_is_lost_and_one_sees_oneself(net, answer):
     port = str(private_port()).encode()
     joined = {verb: said.replace(b"PORT", port) for verb, said in JOINED.items()}

@@ -64,6 +64,7 @@ def test_every_table_fits_and_is_a_rectangle(net, columns):
 @needs_readline
 @every_width
 @pytest.mark.skipif(bool(machines()), reason=f"no network of its own: {machines()}")
+@pytest.mark.slow
 def test_what_is_typed_stays_while_peers_come_fetch_and_leave_and_downloads_end(tmp_path, columns):
     with Machine() as machine, network(tmp_path, machine.prefix) as net:
         net.ip, net.port = "127.0.0.1", 9450
