@@ -206,23 +206,25 @@ class SeedStore:
         return None
 
     def bundle(self, layout: BundleLayout) -> SeededBundle:
-        """Return a bundle, which is offered for as long as the caller has it.
+        """Return a bundle that a requester has described, offered for as long as the caller has it.
 
         Raises RefusedError where there are too many.
         """
-        found = self._bundles.get(layout.root)
-        if found is None:
+        if layout.root not in self._bundles:
             files = sum(len(one.layout.contents) for one in list(self._bundles.values()))
             if files + len(layout.contents) > MAX_BUNDLED_FILES:
                 raise RefusedError("full")
-            made = SeededBundle(layout, self.find_whole)
-            with self._lock:  # another thread may have made it, too
-                found = self._bundles.setdefault(layout.root, made)
-        return found
+        return self._offered(layout)
+
+    def _offered(self, layout: BundleLayout) -> SeededBundle:
+        """Return a bundle, the same to all who have it."""
+        made = self._bundles.get(layout.root) or SeededBundle(layout, self.find_whole)
+        with self._lock:  # another thread may have made it, too
+            return self._bundles.setdefault(layout.root, made)
 
     def fetch_bundle(self, layout: BundleLayout, name: str) -> SeededBundle:
         """Return a bundle that this peer fetches; offer it, and say so to the tracker."""
-        seeded = self.bundle(layout) if self._keeps else SeededBundle(layout, self.find_whole)
+        seeded = self._offered(layout) if self._keeps else SeededBundle(layout, self.find_whole)
         seeded.name, seeded.grows = name, True
         if self._keeps:
             with self._lock:

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Protocol
 
 from rede_p2p.content import disk
+from rede_p2p.content.bitfield import bits_of
 from rede_p2p.content.piece_layout import BundleLayout, Part
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.upload.offer_picker import OfferPicker
@@ -28,23 +29,20 @@ class Arriving(Protocol):
 class SeededBundle:
     """One bundle, and which pieces of it are here."""
 
-    def __init__(
-        self, layout: BundleLayout, find_whole: FindWhole, name: str = "", *, grows: bool = False
-    ) -> None:
-        """Offer what ``find_whole`` finds; ``grows`` while this peer fetches the bundle itself."""
+    def __init__(self, layout: BundleLayout, find_whole: FindWhole) -> None:
+        """Offer what ``find_whole`` finds."""
         self.layout = layout
-        self.grows = grows
+        self.grows = False  # whether this peer fetches the bundle itself
         self.gone = False
         self._find_whole = find_whole
         self._files = {content.root: file for file, content in enumerate(layout.contents)}
         self._lock = Lock()  # guards everything below
         self._arriving: dict[int, Arriving] = {}  # by the index of the file
         found = [find_whole(content.root) for content in layout.contents]
-        self.name = name or next((share.name for share in found if share is not None), "")
-        here = [share is not None for share in found]
-        self._whole = {file for file, is_here in enumerate(here) if is_here}
-        whole = (n for n in range(layout.count) if all(here[part.file] for part in layout.parts(n)))
-        self._picker = OfferPicker(layout.count, sum(1 << piece for piece in whole))
+        self.name = next((share.name for share in found if share is not None), "")
+        self._whole = {file for file, share in enumerate(found) if share is not None}
+        here = bits_of(filter(self._is_whole, range(layout.count)))
+        self._picker = OfferPicker(layout.count, here)
 
     def picker(self) -> OfferPicker:
         """Return what chooses the offers to requesters."""

@@ -122,6 +122,7 @@ def test_no_more_files_are_described_than_there_is_memory_for(seeds, monkeypatch
     with pytest.raises(RefusedError, match="full"):
         seeds.bundle(LAYOUT)
     assert seeds.bundle(held[1].layout) is held[1]
+    assert seeds.fetch_bundle(LAYOUT, "turma").layout is LAYOUT  # our own has always room
     held.pop()
     assert seeds.bundle(LAYOUT).layout is LAYOUT
 
