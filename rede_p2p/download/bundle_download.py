@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from heapq import nlargest
-from itertools import chain, islice
+from itertools import chain
 from threading import Lock
 
 from rede_p2p.content import descriptors, merkle
@@ -24,23 +24,21 @@ from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
 from rede_p2p.download.source import Source
-from rede_p2p.download.source_finder import SourceFinder, in_turns
+from rede_p2p.download.source_finder import SourceFinder, in_turns, receive_layer
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
     UNADDRESSED,
     Address,
     PeerUnreachableError,
-    ProtocolError,
     RedeError,
     RefusedError,
 )
 from rede_p2p.events import Progress
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol.codec import encode_lines, encode_request
-from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
 from rede_p2p.protocol.messages import BundleMember, FileData, Hashes
+from rede_p2p.upload.seed_store import as_verified
 from rede_p2p.upload.seeded_bundle import SeededBundle
-from rede_p2p.upload.shared_files import Share
 
 LARGE_FILES_PER_DESCRIPTOR = 8  # one of so many, for each large file stays open while it grows
 MAX_FILES_ASKED = 3  # of the tracker, so that who shares some of the same is found
@@ -53,12 +51,16 @@ class BundleDownload:
     def __init__(
         self, requests: Sequence[DownloadRequest], context: DownloadContext, report: Report
     ) -> None:
-        """Prepare; ``report`` is given the outcome of each file that is here."""
+        """Prepare; ``report`` is given the outcome of each file that is here.
+
+        There may be MAX_BUNDLE_FILES requests.
+        """
         self._context = context
         self._report = report
         self._requests = _in_order(requests)
-        members = dict.fromkeys(one.content for one in self._requests if one.content.size)
-        self._members = list(islice(members, MAX_BUNDLE_FILES))
+        self._members = list(
+            dict.fromkeys(one.content for one in self._requests if one.content.size)
+        )
         lines = encode_lines(BundleMember(size, root) for root, size in self._members)
         self._layout = BundleLayout(sha256(lines).digest(), self._members)
         self._index = {content: file for file, content in enumerate(self._members)}
@@ -198,11 +200,11 @@ class BundleDownload:
 
     def _offer_what_is_here(self) -> None:
         """Offer the files that were here before."""
-        whole = []
-        for request, path in self._here.items():
-            if state := self._context.hash_cache.state_as(request.content, path):
-                whole.append((request.content.root, Share(request.name, path, state)))
-        self._context.seeds.keep(whole, announce=False)
+        cache = self._context.hash_cache
+        whole = (
+            as_verified(cache, one.name, one.content, path) for one, path in self._here.items()
+        )
+        self._context.seeds.keep(filter(None, whole), announce=False)
 
     def _fetch_layers(self, files: list[int]) -> dict[int, bytes]:
         """Return the piece layers of large files, as far as some source gives them."""
@@ -222,13 +224,10 @@ class BundleDownload:
             asked = (Hashes(self._members[file].root) for file in some)
             connection.send(b"".join(map(encode_request, asked)))
             for file in some:
-                content = self._members[file]
                 with suppress(RefusedError):
                     head = connection.receive_reply(FileData)
-                    if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
-                        raise ProtocolError("bad-length")
-                    layer = bytes(connection.receive_exactly(head.bytes))
-                    if merkle.root_of(layer, content.size) == content.root:
+                    layer = receive_layer(connection, head, self._members[file])
+                    if layer is not None:
                         yield file, layer
 
     @contextmanager

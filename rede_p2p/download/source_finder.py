@@ -16,6 +16,7 @@ from time import monotonic
 
 from rede_p2p import errors
 from rede_p2p.content import merkle
+from rede_p2p.content.merkle import Content
 from rede_p2p.download.request import Connect, DownloadRequest, WhoHas
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection
@@ -169,12 +170,23 @@ class SourceFinder:
         content = self._request.content
         for again in (None, 0):  # the second time, it looks whether it has them right
             head = connection.ask(Hashes(content.root, again), FileData, limit, note_pending)
-            if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
-                raise errors.ProtocolError("bad-length")
-            layer = bytes(connection.receive_exactly(head.bytes, limit))
-            if merkle.root_of(layer, content.size) == content.root:
+            layer = receive_layer(connection, head, content, limit)
+            if layer is not None:
                 return layer
         raise errors.VerificationError(self._request.name, source)
+
+
+def receive_layer(
+    connection: Connection, head: FileData, content: Content, stall_s: float | None = None
+) -> bytes | None:
+    """Receive the piece layer that follows a head; return None if it is not the content's.
+
+    Raises ProtocolError for one of another length, and ConnectionLostError.
+    """
+    if head.bytes != merkle.piece_count(content.size) * merkle.HASH_BYTES:
+        raise errors.ProtocolError("bad-length")
+    layer = bytes(connection.receive_exactly(head.bytes, stall_s))
+    return layer if merkle.root_of(layer, content.size) == content.root else None
 
 
 def in_turns(sources: Iterable[Address]) -> list[Address]:

@@ -27,6 +27,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.events import Progress, Summary
 from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
+from rede_p2p.upload.seed_store import as_verified
 from rede_p2p.upload.shared_files import Share
 
 MAX_RENEWALS = 3  # of one file, while it changes again and again
@@ -126,9 +127,9 @@ class Transfer:
         """Yield the root and the place of each file that is here and as it was verified."""
         for request, outcome in self._done:
             if isinstance(outcome, Outcome):
-                path = str(outcome.path)
-                if state := self._context.hash_cache.state_as(request.content, path):
-                    yield request.content.root, Share(request.name, path, state)
+                place = request.name, request.content, str(outcome.path)
+                if kept := as_verified(self._context.hash_cache, *place):
+                    yield kept
                 else:
                     self._context.seeds.find_whole(request.content.root)  # forgets it if need be
 

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
+from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content, FileLayout
 from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import RefusedError
@@ -259,3 +260,11 @@ class SeedStore:
         with self._lock:
             kept = {Content(root, one.state.size): one.name for root, one in self._kept.items()}
             return kept | {seeded.content: seeded.name for seeded in self._downloads.values()}
+
+
+def as_verified(
+    cache: HashCache, name: str, content: Content, path: str
+) -> tuple[bytes, Share] | None:
+    """Return a file as ``keep`` takes it; None if it is not as it was verified any more."""
+    state = cache.state_as(content, path)
+    return (content.root, Share(name, path, state)) if state else None

@@ -8,7 +8,7 @@ moment on one common clock, so that the uploads share the limit evenly.
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Condition, Event, Lock
 from time import monotonic
 from typing import BinaryIO
@@ -163,9 +163,7 @@ class Upload:
         if length <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
             self._send_small(file, state, head, start, length)
             return
-        if name != self.name:
-            self.name, self.began, self.sent = name, monotonic(), 0
-        with self._slots.slot(self, self._report_place):
+        with self._slot(name):
             self._connection.send(head)
             last = max(length - 1, 0)
             for offset, count in self._slots.chunks(last):
@@ -179,13 +177,17 @@ class Upload:
         if len(data) <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
             self._connection.send_soon(head + data)
             return
-        if name != self.name:
-            self.name, self.began, self.sent = name, monotonic(), 0
-        with self._slots.slot(self, self._report_place), memoryview(data) as view:
+        with self._slot(name), memoryview(data) as view:
             self._connection.send(head)
             for offset, count in self._slots.chunks(len(data)):
                 self._connection.send(view[offset : offset + count])
                 self.sent += count
+
+    def _slot(self, name: str) -> AbstractContextManager[None]:
+        """Return a slot in which to send of the file ``name``, as ``slots.slot`` does."""
+        if name != self.name:
+            self.name, self.began, self.sent = name, monotonic(), 0
+        return self._slots.slot(self, self._report_place)
 
     def _send_part(self, file: BinaryIO, start: int, count: int) -> None:
         if self._connection.send_file(file, start, count) != count:
