@@ -23,7 +23,7 @@ from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
-from rede_p2p.download.source import Source
+from rede_p2p.download.source import Source, describe
 from rede_p2p.download.source_finder import SourceFinder, in_turns, receive_layer
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
@@ -35,8 +35,8 @@ from rede_p2p.errors import (
 )
 from rede_p2p.events import Progress
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol.codec import encode_lines, encode_request
-from rede_p2p.protocol.messages import BundleMember, FileData, Hashes
+from rede_p2p.protocol.codec import encode_request
+from rede_p2p.protocol.messages import FileData, Hashes
 from rede_p2p.upload.seed_store import as_verified
 from rede_p2p.upload.seeded_bundle import SeededBundle
 
@@ -61,11 +61,11 @@ class BundleDownload:
         self._members = list(
             dict.fromkeys(one.content for one in self._requests if one.content.size)
         )
-        lines = encode_lines(BundleMember(size, root) for root, size in self._members)
-        self._layout = BundleLayout(sha256(lines).digest(), self._members)
+        root = sha256(describe(self._members)).digest()
+        self._layout = BundleLayout(root, self._members)
         self._index = {content: file for file, content in enumerate(self._members)}
         sources = tuple(dict.fromkeys(one for request in requests for one in request.sources))
-        content = Content(self._layout.root, self._layout.size)
+        content = Content(root, self._layout.size)
         whole = DownloadRequest(self._requests[0].name, content, sources)
         self._finder = SourceFinder(whole, self._who_has, context.timeouts)
         self._swarm = Swarm(whole.name, self._layout, self._finder, context.timeouts)

@@ -4,12 +4,14 @@ The source offers pieces; this side takes those that nobody else brings, and has
 written. Each answer carries the next offer in its head.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from queue import Queue
 from time import monotonic
 
 from rede_p2p import errors
 from rede_p2p.content.disk import Writer, page_buffer
+from rede_p2p.content.merkle import Content
 from rede_p2p.content.piece_layout import BundleLayout, Layout
 from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.piece_writer import PieceWriter
@@ -100,9 +102,8 @@ class Source:
         except errors.RefusedError as no:
             if no.code != "not-here" or not isinstance(self._layout, BundleLayout):
                 raise
-        members = [BundleMember(size, root) for root, size in self._layout.contents]
-        body = encode_lines(members)
-        self._connection.send(encode_request(Bundle(len(body), len(members))) + body)
+        body, count = describe(self._layout.contents), len(self._layout.contents)
+        self._connection.send(encode_request(Bundle(len(body), count)) + body)
         self._connection.receive_reply(Ok)
         return self._connection.ask(want, PieceOffer)
 
@@ -156,3 +157,8 @@ class Source:
             else:
                 self._swarm.record(self._address, self._writer.write(file, some, data))
                 self._free.put(buffer)
+
+
+def describe(contents: Iterable[Content]) -> bytes:
+    """Return the lines that describe a bundle, whose SHA-256 is its root."""
+    return encode_lines(BundleMember(size, root) for root, size in contents)
