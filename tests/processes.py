@@ -312,6 +312,30 @@ def converse(ip: str, port: int, said: bytes, *, until_end: bool = True) -> byte
         return heard
 
 
+class Stay:
+    """A membership that lasts however long the test takes: a tracker drops who is silent."""
+
+    def __init__(self, membership: socket.socket) -> None:
+        self.membership = membership
+        self._left = Event()
+        self._thread = Thread(target=self._ping)
+        self._thread.start()
+
+    def _ping(self) -> None:
+        with suppress(OSError):
+            while not self._left.wait(3.0):
+                self.membership.sendall(b"ping\n")
+                self.membership.recv(64)
+
+    def close(self) -> None:
+        """Leave."""
+        self._left.set()
+        with suppress(OSError):
+            self.membership.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE)
+        self.membership.close()
+
+
 class Liar:
     """A server that answers each line by its first word, with whatever bytes the test wants.
 
@@ -328,8 +352,7 @@ class Liar:
         self.asked = Event()  # a verb without an answer has come
         self._server = socket.create_server((ip, port))
         self.port: int = self._server.getsockname()[1]
-        self._membership: socket.socket | None = None
-        self._left = Event()
+        self._stay: Stay | None = None
         self._open: list[socket.socket] = []
         self._threads = [Thread(target=self._accept)]
         self._threads[0].start()
@@ -354,33 +377,24 @@ class Liar:
                     talk.write(b'busy {"port": %d}\n' % port)
             talk.write(b'ready {"port": %d}\n' % port)
             assert talk.readline() == b"ok\n"
-        liar._membership = membership
-        liar._threads.append(Thread(target=liar._stay))
-        liar._threads[-1].start()
+        liar._stay = Stay(membership)
         return liar
 
     def __enter__(self) -> Liar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
+        if self._stay is not None:
+            self._stay.close()
         self._server.shutdown(socket.SHUT_RDWR)
         self._threads[0].join(PATIENCE)
-        for sock in [*self._open, *([self._membership] if self._membership else [])]:
+        for sock in self._open:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(PATIENCE)
-        for sock in (self._server, self._membership, *self._open):
-            if sock is not None:
-                sock.close()
-
-    def _stay(self) -> None:
-        """Remain a member, however long the test takes: the tracker drops who is silent."""
-        with suppress(OSError):
-            while not self._left.wait(3.0):
-                self._membership.sendall(b"ping\n")
-                self._membership.recv(64)
+        for sock in (self._server, *self._open):
+            sock.close()
 
     def _accept(self) -> None:
         with suppress(OSError):

@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from processes import PATIENCE, UNFORESEEN, Program, Programs, beside, converse, eventually
+from processes import PATIENCE, UNFORESEEN, Program, Programs, Stay, beside, converse, eventually
 from sources import found_in, pieces_of, right_pieces
 from terminals import Terminal
 
@@ -458,25 +458,15 @@ class ListedProxy(Proxy):
     """A proxy in place of a peer: a member of the tracker, which lists it."""
 
     def __init__(self, programs: Programs, ip: str, upstream: tuple[str, int]) -> None:
-        self._membership, port = listed_port(programs, ip)
+        membership, port = listed_port(programs, ip)
         super().__init__(ip, port, upstream, as_client=False)
-        self._membership.sendall(b'ready {"port": %d}\n' % port)
-        assert self._membership.recv(100) == b"ok\n"
-        self._left = Event()
-        self._staying = Thread(target=self._stay)
-        self._staying.start()
-
-    def _stay(self) -> None:
-        with suppress(OSError):
-            while not self._left.wait(3.0):
-                self._membership.sendall(b"ping\n")
-                self._membership.recv(64)
+        membership.sendall(b'ready {"port": %d}\n' % port)
+        assert membership.recv(100) == b"ok\n"
+        self._stay = Stay(membership)
 
     def close(self) -> None:
         """Leave, and end."""
-        self._left.set()
-        self._staying.join(PATIENCE)
-        self._membership.close()
+        self._stay.close()
         super().close()
 
 

@@ -75,6 +75,13 @@ class Scene:
         typed(menu, f"get {self.net.ip} {self.port} {NAME} &")
         eventually(lambda: self.part.exists() and self.part.stat().st_size)
 
+    def downloading(self):
+        """Return a menu that downloads in the background, and what watches it."""
+        menu = self.menu()
+        watch = self.watching(menu)
+        self.begin(menu)
+        return menu, watch
+
     def completes(self, menu, data=DATA):
         """Wait for what runs, ask once more, and look."""
         typed(menu, "esperar")
@@ -136,9 +143,7 @@ strangers = pytest.mark.parametrize("said", STRANGERS.values(), ids=STRANGERS)
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
 def test_a_seed_that_dies_is_told_and_gone_on_from_when_it_is_back(scene, number):
-    menu = scene.menu()
-    watch = scene.watching(menu)
-    scene.begin(menu)
+    menu, watch = scene.downloading()
     scene.seed.process.send_signal(number)
     scene.seed.process.wait(PATIENCE)
     typed(menu, "esperar")
@@ -152,9 +157,7 @@ def test_a_seed_that_dies_is_told_and_gone_on_from_when_it_is_back(scene, number
 
 
 def test_a_seed_that_sleeps_is_given_up_and_used_again_when_it_wakes(scene):
-    menu = scene.menu()
-    watch = scene.watching(menu)
-    scene.begin(menu)
+    menu, watch = scene.downloading()
     scene.seed.process.send_signal(signal.SIGSTOP)
     typed(menu, "esperar")
     watch.check()
@@ -165,9 +168,7 @@ def test_a_seed_that_sleeps_is_given_up_and_used_again_when_it_wakes(scene):
 
 @strangers
 def test_another_program_on_the_port_of_a_seed_does_no_harm(scene, said):
-    menu = scene.menu()
-    watch = scene.watching(menu)
-    scene.begin(menu)
+    menu, watch = scene.downloading()
     scene.seed.kill()
     with stranger_at(scene.net.ip, scene.port, said):
         typed(menu, f"esperar; get {scene.net.ip} {scene.port} {NAME}")
@@ -194,9 +195,7 @@ def test_one_who_is_killed_goes_on_where_it_was(scene):
 
 
 def test_one_who_sleeps_goes_on_when_it_wakes(scene):
-    menu = scene.menu()
-    watch = scene.watching(menu)
-    scene.begin(menu)
+    menu, watch = scene.downloading()
     menu.signal(signal.SIGSTOP)
     Event().wait(1.5)  # longer than each of its deadlines
     menu.signal(signal.SIGCONT)
@@ -214,9 +213,7 @@ def is_back(scene, menu):
 
 
 def test_a_tracker_that_dies_disturbs_no_download_and_all_come_back(scene):
-    menu = scene.menu()
-    watch = scene.watching(menu)
-    scene.begin(menu)
+    menu, watch = scene.downloading()
     scene.tracker.kill()
     assert "sair da rede" in typed(menu, "ajuda quit", ANSWER_S)
     scene.net.tracker()
@@ -226,9 +223,7 @@ def test_a_tracker_that_dies_disturbs_no_download_and_all_come_back(scene):
 
 
 def test_a_tracker_that_sleeps_disturbs_no_download_and_all_come_back(scene):
-    menu = scene.menu()
-    watch = scene.watching(menu)
-    scene.begin(menu)
+    menu, watch = scene.downloading()
     scene.tracker.process.send_signal(signal.SIGSTOP)
     typed(menu, "peers")
     assert "sair da rede" in typed(menu, "ajuda quit", ANSWER_S)

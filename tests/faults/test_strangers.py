@@ -76,7 +76,7 @@ def test_what_a_peer_says_steers_no_terminal(stage, evil):
 def test_what_is_announced_steers_no_terminal(stage, evil):
     with Liar.listed(stage.net, {}) as liar:
         line = json.dumps({"name": f"achado {evil}", "size": 5, "root": "ab" * 32}).encode() + b"\n"
-        liar._membership.sendall(b'announce {"bytes": %d, "count": 1}\n' % len(line) + line)
+        liar._stay.membership.sendall(b'announce {"bytes": %d, "count": 1}\n' % len(line) + line)
         eventually(lambda: "achado" in typed(stage.menu, "buscar achado"))
         typed(stage.menu, "ls")
         typed(stage.menu, f"get 'achado {evil[:1] if evil.isprintable() else 'x'}'")
