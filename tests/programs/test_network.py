@@ -192,8 +192,8 @@ def test_who_downloaded_serves_it_after_the_seed_has_left(net):
     with Liar.listed(net, {"hashes": no, "want": no}) as namer:  # it tells the name, and no more
         line = b'{"name": "aula.iso", "size": %d, "root": "%s"}\n' % (len(DATA), ROOT.encode())
         said = b'announce {"bytes": %d, "count": 1}\n' % len(line) + line
-        namer._membership.sendall(said)
-        assert namer._membership.recv(100) == b"ok\n"
+        namer._stay.membership.sendall(said)
+        assert namer._stay.membership.recv(100) == b"ok\n"
         seed.send("quit")
         assert seed.end().status == 0
         assert holders(net) == {namer.port, second_port}

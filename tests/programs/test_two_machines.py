@@ -229,6 +229,8 @@ def test_the_name_of_a_machine_stands_wherever_its_ip_does(two, tmp_path):
     tracker.says("Ctrl-C encerra")
     shared = {"a.bin": DATA, "aluno": b"a file, and a machine", "b": b"b"}
     _, port = start_peer(here, FIRST, files=shared)
+    asks = ("Peers.py", FIRST, "9999", "--json", "-c", "buscar aluno")
+    eventually(lambda: here.start(*asks).end().out)  # it is announced
     peer, _ = start_peer(there, "prof-pc", "--ip", "aluno", files={})
     peer.send(f"ls prof-pc {port}", f"ls prof-pc.local:{port}", f"get PROF-PC {port} a.bin b")
     for _ in range(2):
