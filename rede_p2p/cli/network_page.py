@@ -140,11 +140,8 @@ def _which(network: Network) -> str:
     total = network.total + network.hidden
     if last == total and network.first == 1:
         return texts.count(total, "arquivo", "arquivos")
-    return f"{_number(network.first)} a {_number(last)} de {_number(total)} arquivos"
-
-
-def _number(number: int) -> str:
-    return f"{number:,}".replace(",", ".")
+    of, to, all_of_them = map(texts.grouped, (network.first, last, total))
+    return f"{of} a {to} de {all_of_them} arquivos"
 
 
 def _row(file: File) -> str:

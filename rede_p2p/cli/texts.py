@@ -171,9 +171,14 @@ def of_source(count: int, came: int, rate: float) -> list[str]:
     return [speed(rate, 1), f"{100 * count // max(came, 1)} % do que veio"]
 
 
+def grouped(number: int) -> str:
+    """Return a number with a point after each three digits: 10.000."""
+    return f"{number:,}".replace(",", ".")
+
+
 def more(number: int) -> str:
     """Return how many are not shown."""
-    return f"… e mais {number:,}".replace(",", ".")
+    return f"… e mais {grouped(number)}"
 
 
 def title(names: Sequence[str]) -> str:
@@ -189,7 +194,7 @@ def fetched(fresh: int, already: int) -> str:
 
 def cut(shown: int, total: int) -> str:
     """Return that a list has more than is shown of it."""
-    return f"mostrando {shown:,} de {total:,}; buscar <TEXTO> mostra menos".replace(",", ".")
+    return f"mostrando {grouped(shown)} de {grouped(total)}; buscar <TEXTO> mostra menos"
 
 
 def empty_folders(made: int) -> str:
@@ -214,14 +219,14 @@ def moved(kind: type[Event], peers: int) -> str:
 
 
 def served(several: Sequence[events.FilesServed]) -> str:
-    """Return who took what, of several in one line."""
+    """Return who took what, of one or several in one line."""
     to = {one.to for one in several}
     one = called(several[0].to, several[0].peer)
     who = f"{len(to)} peers baixaram" if len(to) > 1 else f"{one} baixou"
     names, files = {one.name for one in several}, sum(one.files for one in several)
     one_name = len(names) == 1 and all(one.files == 1 for one in several)
     what = names.pop() if one_name else f"{files} arquivos"
-    what += f", {files} vezes" if one_name and len(to) == 1 else ""
+    what += f", {files} vezes" if one_name and files > 1 and len(to) == 1 else ""
     return f"{who} {what} ({size(sum(one.size for one in several))})"
 
 
@@ -236,9 +241,8 @@ def describe(fact: RedeError | Event) -> str:
             return _list_problem(fact)
         case events.MoreListProblems(path, lines):
             return f"{path}: e mais {count(lines, 'linha', 'linhas')} com problema"
-        case events.FilesServed(name, files, length, ip, peer):
-            what = name if files == 1 else f"{files} arquivos"
-            return f"{called(ip, peer)} baixou {what} ({size(length)})"
+        case events.FilesServed():
+            return served([fact])
         case events.Preparing():
             return _preparing(fact)
         case events.InternalError(error):
