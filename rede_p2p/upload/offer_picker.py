@@ -14,8 +14,10 @@ from threading import Condition, Lock
 from time import monotonic
 
 from rede_p2p.content.bitfield import bits_of, pieces_from, run_in, whole_units
+from rede_p2p.upload.pace import Pace
 
-UNIT_TIME_S = 0.018  # for which all that is sent of a content should be one unit
+SLOW_BYTES_PER_S = 15_000_000  # up to here exchanges of one piece cost nothing that shows
+UNIT_TIME_S = 0.03  # one unit is what moves above that rate in so long
 MIN_UNITS_EACH = 14  # of a content, for each requester and for us: else it spreads too late
 OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
 HALF_PACE_LEAD = 0.015  # fraction of the pieces; a requester this far ahead gets half speed
@@ -32,7 +34,7 @@ class Requester:
     lacking: int  # bit i is set if it lacks piece i
     lacking_count: int
     arrival: Condition  # of a piece that it lacks
-    rate: float = 0.0  # bytes/s that it was sent of late
+    taken: int = 0  # pieces, the last time
     waited: bool = False  # in vain for a whole unit: any piece will do
     offered: range = range(0)  # its last offer, until it answers
     others: tuple[int, ...] = ()  # of which it may take one instead
@@ -44,12 +46,22 @@ class OfferPicker:
     Each is in exactly one level: bit i of ``_levels[n]`` is set if piece i was offered n times.
     """
 
-    def __init__(self, count: int, here: int, chance: Callable[[], float] = random.random) -> None:
-        """Begin with the pieces ``here``, of ``count``; ``chance`` draws a number from [0, 1)."""
+    def __init__(
+        self,
+        count: int,
+        here: int,
+        chance: Callable[[], float] = random.random,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Begin with the pieces ``here``, of ``count``.
+
+        ``chance`` draws a number from [0, 1), ``clock`` returns monotonic seconds.
+        """
         self._count = count
         self._chance = chance
         self._lock = Lock()  # guards everything below, and the requesters
         self._levels = [here, 0]  # the last one is always empty
+        self._arriving, self._given = Pace(clock), Pace(clock)
         self._requesters: set[Requester] = set()
         self._waiting: set[Requester] = set()  # inside ``offer``, for a piece to arrive
 
@@ -76,6 +88,7 @@ class OfferPicker:
         """Add pieces that have arrived, and wake the requesters that wait for one of them."""
         with self._lock:
             new = bits_of(pieces)
+            self._arriving.note(new.bit_count())
             for level in self._levels:
                 new ^= new & level
             self._levels[0] |= new
@@ -113,18 +126,18 @@ class OfferPicker:
             return 0.0
         return min(1.0, lead / self._count / HALF_PACE_LEAD)
 
-    def unit(self, requester: Requester, rate: float, piece_bytes: int) -> int:
-        """Return how many pieces to offer together, a power of two, now that one has this rate.
+    def unit(self, piece_bytes: int) -> int:
+        """Return how many pieces to offer together, a power of two.
 
         On a fast network each exchange costs more than it carries. Runs stay whole when they are
-        passed on, because every source cuts the content into the same units.
+        passed on, because every source cuts the content into the same units; and as large ones,
+        because what arrives here counts like what is given.
         """
         with self._lock:
-            requester.rate = rate
-            total = sum(one.rate for one in self._requesters)
+            rate = max(self._arriving.rate, self._given.rate)
             most = self._count / MIN_UNITS_EACH / (len(self._requesters) + 1)
-        pieces = int(min(total * UNIT_TIME_S / piece_bytes, most))
-        return 1 << max(0, pieces.bit_length() - 1)
+        pieces = (rate - SLOW_BYTES_PER_S / piece_bytes) * UNIT_TIME_S
+        return 1 << max(0, int(max(0, min(pieces, most))).bit_length() - 1)
 
     def offer(
         self, requester: Requester, after: int, most: int, timeout_s: float = 0.0, unit: int = 1
@@ -163,6 +176,8 @@ class OfferPicker:
             if not in_run and not (len(taken) == 1 and taken[0] in requester.others):
                 return False
             self._settle(requester, taken)
+            self._given.note(requester.taken)  # which has arrived
+            requester.taken = len(taken)
             return True
 
     def _settle(self, requester: Requester, taken: range) -> None:

@@ -105,5 +105,5 @@ class UploadSession:
             rate = self._sent_bytes / max(now - self._sent_at, 1e-6)
             run = int(rate * TARGET_RUN_TIME_S / self._piece)
             self._run = max(1, min(run, 2 * self._run, self._most))
-            self._unit = min(self._picker.unit(self._requester, rate, self._piece), self._most)
+            self._unit = min(self._picker.unit(self._piece), self._most)
         self._sent_at, self._sent_bytes = now, length

@@ -31,6 +31,7 @@ from rede_p2p.upload.offer_picker import (
     OfferPicker,
     Requester,
 )
+from rede_p2p.upload.pace import WINDOW_S
 
 COUNT = 46
 PIECES_OR_MORE = st.integers(0, COUNT - 1)  # some of them never here
@@ -271,20 +272,52 @@ def test_who_waits_for_a_unit_gets_it_when_its_last_piece_arrives():
     thread.join(SOON)
 
 
-@pytest.mark.parametrize(
-    ("rate", "unit"), [(0.0, 1), (1e6, 1), (5e6, 1), (2e7, 4), (5e7, 8), (1e9, 64)]
-)
-def test_on_a_fast_network_more_pieces_are_offered_together(rate, unit):
-    picker = whole(4096)
+class Watch:
+    """A clock that stands still until it is set forward."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+FAST = [(1e6, 1), (1.25e7, 1), (2e7, 2), (6e7, 16), (1.2e8, 32), (6e8, 64)]  # bytes/s, unit
+
+
+@pytest.mark.parametrize(("rate", "unit"), FAST)
+def test_on_a_fast_network_a_source_offers_more_pieces_together(rate, unit):
+    watch = Watch()
+    picker = OfferPicker(4096, bits_of(range(4096)), clock=watch)
     requesters = [picker.enter(name, bits_of(range(4096))) for name in "ab"]
-    picker.unit(requesters[0], 0.0, 65536)
-    assert picker.unit(requesters[1], rate, 65536) == unit
+    run = max(1, int(rate / 2 * WINDOW_S / 65536))  # that each of both takes in that time
+    for _ in range(8):  # the first has not arrived when the second is asked for
+        for requester in requesters:
+            assert picker.take(requester, picker.offer(requester, 0, run)[0])
+        watch.now += 2 * run * 65536 / rate
+    assert picker.unit(65536) == unit
+
+
+@pytest.mark.parametrize(("rate", "unit"), FAST)
+def test_what_arrives_fast_is_passed_on_in_units_as_large(rate, unit):
+    watch = Watch()
+    picker = OfferPicker(4096, 0, clock=watch)
+    for name in "ab":
+        picker.enter(name, bits_of(range(4096)))
+    run = int(rate * WINDOW_S / 65536) + 1
+    watch.now += run * 65536 / rate
+    picker.add(range(run))
+    assert picker.unit(65536) == unit
 
 
 def test_of_a_small_content_no_more_than_spread_it_to_all():
-    picker = whole(400)
-    requesters = [picker.enter(name, bits_of(range(400))) for name in "abc"]
-    assert {picker.unit(one, 1e9, 65536) for one in requesters} == {4}
+    watch = Watch()
+    picker = OfferPicker(400, 0, clock=watch)
+    for name in "abc":
+        picker.enter(name, bits_of(range(400)))
+    watch.now += WINDOW_S
+    picker.add(range(400))
+    assert picker.unit(65536 * 1000) == 4
 
 
 def taken_by(picker, requester):
