@@ -27,7 +27,9 @@ from rede_p2p.timeouts import DEFAULT, Timeouts
 # The congestion control of what we send, where the system has several (RFC 9438). BBR and its kind
 # time each packet for the sake of long paths: on one network they take twice the processor.
 CONGESTION_CONTROL = b"cubic"
-BACKLOG = 512  # connections that wait to be accepted
+# Connections that wait to be accepted, where the system lets so many wait; Linux, 4,096. One that
+# finds no room tries again after 1 s, and all come at one instant when a tracker starts again.
+BACKLOG = 16_384
 
 _REASONS: dict[int, errors.PortReason] = {
     errno.EADDRINUSE: "taken",

@@ -7,6 +7,7 @@ import resource
 import selectors
 import socket
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from queue import Queue
 from threading import Event, Thread, active_count
 
@@ -175,6 +176,23 @@ def test_a_caller_who_gives_up_before_it_is_accepted_harms_nobody(host):
         sock.close()
     with running(listener, echo), dial(listener.address) as connection:
         assert connection.ask(Ls(), Ok) == Ok()
+
+
+def waiting_room():
+    """Return how many connections this system lets wait to be accepted, at most."""
+    try:
+        return int(Path("/proc/sys/net/core/somaxconn").read_text())
+    except OSError:
+        return 128
+
+
+@pytest.mark.skipif(waiting_room() < 800, reason="this system lets few connections wait")
+def test_as_many_wait_to_be_accepted_as_come_when_a_tracker_starts_again(host):
+    with listen(host) as listener, ExitStack() as stack:
+        for _ in range(700):
+            bare = stack.enter_context(socket.socket())
+            bare.settimeout(0.5)  # less than until a connection that found no room tries again
+            bare.connect(listener.address)
 
 
 # Slots.
