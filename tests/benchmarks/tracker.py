@@ -35,6 +35,7 @@ from pathlib import Path
 from statistics import median
 from threading import Event, Thread
 from time import perf_counter
+from typing import cast
 
 from bench import network
 from rivals import cpu_of
@@ -56,7 +57,7 @@ def root(number: int) -> str:
     return hashlib.sha256(b"%d" % number).hexdigest()
 
 
-@cache  # the crowd shares two processors with the tracker
+@cache
 def line(number: int) -> bytes:
     entry = {"name": f"aula {number:06}.pdf", "size": 100_000 + number, "root": root(number)}
     return json.dumps(entry).encode() + b"\n"
@@ -103,54 +104,90 @@ class Coming:
     failures: int
 
 
-class Talk:
-    """One peer's conversation with the tracker, and the longest it waited for an answer."""
+class Talk(asyncio.Protocol):
+    """One peer's conversation with the tracker, and the longest it waited for an answer.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    A protocol, and not streams: these took as much of the two processors as half a tracker.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._heard = bytearray()
+        self._answered: asyncio.Future[dict[str, int]] = self._loop.create_future()
+        self._answered.cancel()  # nothing is asked yet
         self.longest = 0.0
         self.pinged = asyncio.Event()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(error or ConnectionResetError())
+
+    def data_received(self, data: bytes) -> None:
+        self._heard += data
+        line, _, body = self._heard.partition(b"\n")
+        if line != self._heard and len(body) == (head := read_head(line)).get("bytes", 0):
+            self._heard.clear()
+            if not self._answered.done():
+                self._answered.set_result(head)
+
     async def ask(self, said: bytes) -> dict[str, int]:
-        began = perf_counter()
-        self._writer.write(said)
-        head = read_head(await asyncio.wait_for(self._reader.readline(), DEFAULT.reply_s))
-        await self._reader.readexactly(head.get("bytes", 0))
+        began, self._answered = perf_counter(), self._loop.create_future()
+        self._transport.write(said)
+        patience = self._loop.call_later(DEFAULT.reply_s, self._end, asyncio.TimeoutError())
+        try:
+            head = await self._answered
+        finally:
+            patience.cancel()
         self.longest = max(self.longest, perf_counter() - began)
         return head
 
     def hang_up(self) -> None:
-        self._writer.close()
+        self._transport.close()
+
+    def _end(self, error: Exception) -> None:
+        if not self._answered.done():
+            self._answered.set_exception(error)
 
 
-async def come(crowd: Crowd, number: int, entrance: asyncio.Semaphore) -> tuple[Talk, int]:
+async def come(
+    crowd: Crowd, number: int, told: Sequence[bytes], entrance: asyncio.Semaphore
+) -> tuple[Talk, int]:
     """Join as a real peer does, with its deadlines and pauses; tell how often it gave up, too."""
     pause, failures = DEFAULT.first_rejoin_pause_s, 0
     while True:
         try:
             async with entrance:
-                return await join(crowd, number), failures
+                return await join(crowd, number, told), failures
         except (asyncio.TimeoutError, OSError):
             failures += 1
             await asyncio.sleep(pause * random.uniform(0.7, 1.3))
             pause = min(pause * 2, DEFAULT.max_rejoin_pause_s)
 
 
-async def join(crowd: Crowd, number: int) -> Talk:
+async def join(crowd: Crowd, number: int, told: Sequence[bytes]) -> Talk:
     """Take a port, be listed, tell what one has."""
     own_ip = f"127.32.{number // 250}.{number % 250 + 1}"
-    picked = random.Random(number).sample(range(crowd.contents), crowd.shares)
-    dialled = asyncio.open_connection(crowd.ip, crowd.port, local_addr=(own_ip, 0))
-    talk = Talk(*await asyncio.wait_for(dialled, DEFAULT.dial_s))
+    loop = asyncio.get_running_loop()
+    dialled = loop.create_connection(Talk, crowd.ip, crowd.port, local_addr=(own_ip, 0))
+    _, talk = await asyncio.wait_for(dialled, DEFAULT.dial_s)
     try:
         port = (await talk.ask(b'join {"version": 1}\n'))["port"]
         await talk.ask(b'ready {"port": %d}\n' % port)
-        for start in range(0, len(picked), MAX_LINES_PER_ANNOUNCE):
-            await talk.ask(announcement(picked[start : start + MAX_LINES_PER_ANNOUNCE]))
+        for said in told:
+            await talk.ask(said)
     except BaseException:
         talk.hang_up()
         raise
     return talk
+
+
+def announcements(crowd: Crowd, number: int) -> list[bytes]:
+    """Make what one peer will tell that it has."""
+    picked = random.Random(number).sample(range(crowd.contents), crowd.shares)
+    starts = range(0, len(picked), MAX_LINES_PER_ANNOUNCE)
+    return [announcement(picked[start : start + MAX_LINES_PER_ANNOUNCE]) for start in starts]
 
 
 async def stay(talk: Talk, leaving: asyncio.Event) -> None:
@@ -172,11 +209,12 @@ async def be_crowd(crowd: Crowd, boss: Connection) -> None:
     staying: list[asyncio.Task[None]] = []
 
     async def live(number: int) -> None:
-        talk, failed = await come(crowd, number, entrance)
+        talk, failed = await come(crowd, number, told[number], entrance)
         talks.append(talk)
         failures.append(failed)
         staying.append(asyncio.create_task(stay(talk, leaving)))
 
+    told = [announcements(crowd, number) for number in range(crowd.peers)]  # the clock stands
     began = perf_counter()
     await asyncio.gather(*(live(number) for number in range(crowd.peers)))
     longest = max(talk.longest for talk in talks)
