@@ -11,7 +11,7 @@ from threading import Thread
 import Servidor
 from rede_p2p.cli import texts
 from rede_p2p.events import Event
-from rede_p2p.net.connection import Connection
+from rede_p2p.net.connection import BUFFER_BYTES, Connection
 from rede_p2p.net.listener import Listener
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker.registry import FIRST_PORT
@@ -38,12 +38,14 @@ def tracker_at(
 
 
 @contextmanager
-def connected(**timeouts: float) -> Iterator[tuple[socket.socket, Connection]]:
+def connected(
+    buffer_bytes: int = BUFFER_BYTES, **timeouts: float
+) -> Iterator[tuple[socket.socket, Connection]]:
     """Yield a bare socket and the Connection at its other end."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         bare = socket.create_connection(listening.getsockname())
         accepted, _ = listening.accept()
-    with bare, Connection(accepted, Timeouts(**timeouts)) as connection:
+    with bare, Connection(accepted, Timeouts(**timeouts), buffer_bytes) as connection:
         yield bare, connection
 
 

@@ -224,8 +224,10 @@ def _write_some(file: BinaryIO, start: int, data: memoryview) -> int:
 
 
 def page_buffer(size: int) -> memoryview:
-    """Return a buffer of whole pages, as O_DIRECT needs; they take memory once they are used."""
-    return memoryview(bytearray(size) if mmap is None else mmap.mmap(-1, size))
+    """Return a small buffer, or one of pages, as O_DIRECT needs; these take memory once used."""
+    if mmap is None or size < mmap.PAGESIZE:
+        return memoryview(bytearray(size))
+    return memoryview(mmap.mmap(-1, size))
 
 
 def link_open(descriptor: int, path: str, final: Path | str) -> None:

@@ -5,6 +5,7 @@ import socket
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from rede_p2p.errors import Address
 from rede_p2p.net.interfaces import Kind, addresses_of_name, interfaces, kind_of
 
 
@@ -16,6 +17,13 @@ def raw_of(ip: str, port: int, beside: str = "") -> tuple[str, int]:
     family = socket.AF_INET6 if ":" in (beside or ip) else socket.AF_INET
     raw: Any = socket.getaddrinfo(ip, port, family, flags=socket.AI_NUMERICHOST)[0][4]
     return raw  # type: ignore[no-any-return]  # of four, which no stub foresees
+
+
+def address_of(raw: tuple[object, ...]) -> Address:
+    """Make an Address of a socket's name; an IPv4 address mapped into IPv6 is told as IPv4."""
+    ip = ipaddress.ip_address(str(raw[0]).partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return Address(str(mapped or ip), int(str(raw[1])))
 
 
 def is_link_local(ip: str) -> bool:

@@ -4,7 +4,6 @@ Above this module nobody sees an OSError of a socket, only ConnectionLostError a
 One thread owns a Connection and alone closes it; any thread may hang it up, which wakes the owner.
 """
 
-import ipaddress
 import socket
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import BinaryIO, TypeVar
 from rede_p2p.content import disk
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError
 from rede_p2p.net import sending
-from rede_p2p.net.address import raw_of
+from rede_p2p.net.address import address_of, raw_of
 from rede_p2p.net.losses import loss_of
 from rede_p2p.net.patience import Patience
 from rede_p2p.protocol import codec
@@ -33,8 +32,13 @@ OnPending = Callable[[codec.Pending], None]
 class Connection:
     """A connected TCP socket, and what was received from it and not read yet."""
 
-    def __init__(self, sock: socket.socket, timeouts: Timeouts = DEFAULT) -> None:
-        """Take over a connected socket; raise ConnectionLostError."""
+    def __init__(
+        self, sock: socket.socket, timeouts: Timeouts = DEFAULT, buffer_bytes: int = BUFFER_BYTES
+    ) -> None:
+        """Take over a connected socket; raise ConnectionLostError.
+
+        The buffer begins with ``buffer_bytes``, and grows for a line that does not fit.
+        """
         try:
             self.local = address_of(sock.getsockname())
             self.remote = address_of(sock.getpeername())
@@ -42,12 +46,10 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise loss_of(error) from error
-        self._sock = sock
-        self._timeouts = timeouts
+        self._sock, self._timeouts = sock, timeouts
         self._taken_bytes, self._waited_s = 0, 0.0  # since MIN_PROGRESS_BYTES were last taken
         # One buffer for the whole life: taking memory for each message costs more than copying.
-        self._view = disk.page_buffer(BUFFER_BYTES)
-        self._find: Callable[[bytes, int, int], int] = self._view.obj.find  # type: ignore[attr-defined]
+        self._use(disk.page_buffer(buffer_bytes))
         self._start = self._end = 0  # between them: received and not read
         self._held = bytearray()  # small answers, sent with what comes next
         self._low_water = 1  # the socket's SO_RCVLOWAT, bytes
@@ -100,7 +102,7 @@ class Connection:
                 raise ProtocolError("long-line")
             if left <= 0:
                 raise ConnectionLostError("silent")
-            if self._end == BUFFER_BYTES:
+            if self._end == len(self._view):
                 self._make_room()
             searched = self._end
             count = self._receive(self._view[self._end :], left)
@@ -139,10 +141,10 @@ class Connection:
 
     def await_together(self, count: int) -> None:
         """Wait for ``count`` bytes at most ``head_body_wait_s``, so that one wake-up serves all."""
-        missing = min(count, BUFFER_BYTES) - (self._end - self._start)
+        missing = min(count, len(self._view)) - (self._end - self._start)
         if missing <= 0:
             return
-        if BUFFER_BYTES - self._end < missing:
+        if len(self._view) - self._end < missing:
             self._make_room()
         with suppress(ConnectionLostError):  # the next read raises it
             wait_s = self._timeouts.head_body_wait_s
@@ -234,9 +236,16 @@ class Connection:
         elif self._waited_s > self._timeouts.stall_s:
             raise TimeoutError
 
+    def _use(self, view: memoryview) -> None:
+        """Receive into this buffer from now on."""
+        self._view = view
+        self._find: Callable[[bytes, int, int], int] = view.obj.find  # type: ignore[attr-defined]
+
     def _make_room(self) -> None:
-        """Move what is unread to the front of the buffer."""
+        """Move what is unread to the front of the buffer, or of a larger one if that is full."""
         left = bytes(self._view[self._start : self._end])
+        if len(left) == len(self._view) < BUFFER_BYTES:
+            self._use(disk.page_buffer(BUFFER_BYTES))
         self._view[: len(left)] = left
         self._start, self._end = 0, len(left)
 
@@ -289,10 +298,3 @@ def dial(
     except ConnectionLostError:
         sock.close()
         raise
-
-
-def address_of(raw: tuple[object, ...]) -> Address:
-    """Make an Address of a socket's name; an IPv4 address mapped into IPv6 is told as IPv4."""
-    ip = ipaddress.ip_address(str(raw[0]).partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return Address(str(mapped or ip), int(str(raw[1])))

@@ -20,7 +20,7 @@ from rede_p2p import errors
 from rede_p2p.content import descriptors
 from rede_p2p.errors import Address
 from rede_p2p.net.address import raw_of
-from rede_p2p.net.connection import Connection
+from rede_p2p.net.connection import BUFFER_BYTES, Connection
 from rede_p2p.net.requests import Describe, refuse
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
@@ -51,11 +51,13 @@ class Listener:
         slots: int,
         describe: Describe,
         timeouts: Timeouts = DEFAULT,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         """Listen on one address, or on all, IPv4 and IPv6 (None); raise PortUnavailableError.
 
         At most ``slots`` connections are served at once, half of them from one address; fewer
-        where the system grants few descriptors, a quarter of which is for all else.
+        where the system grants few descriptors, a quarter of which is for all else. The buffer of
+        each begins with ``buffer_bytes``.
         """
         self._sock = _listening_socket(ip, port)
         with suppress(AttributeError, OSError):  # only Linux lets a socket choose
@@ -65,7 +67,7 @@ class Listener:
         self.address = Address(ip or "", self._sock.getsockname()[1])
         self._slots = min(slots, descriptors.limit() * 3 // 4)
         self._describe = describe
-        self._timeouts = timeouts
+        self._timeouts, self._buffer_bytes = timeouts, buffer_bytes
         self._wake, self._stop = socket.socketpair()
         # Made once: no descriptor may be left for another when accept() is called.
         self._selector = selectors.DefaultSelector()
@@ -107,7 +109,7 @@ class Listener:
                     self._selector.register(self._sock, selectors.EVENT_READ)
                 continue  # or the caller gave up before it was accepted
             try:
-                return Connection(sock, self._timeouts)
+                return Connection(sock, self._timeouts, self._buffer_bytes)
             except errors.ConnectionLostError:  # it left before we looked
                 sock.close()
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Page = Callable[["Tracker", Connection, "HttpRequest", "Reply"], None]
 MAX_CONNECTIONS = 16_384  # at once, half of them from one address
+REQUEST_BYTES = 500  # that most requests fit in; with its head, Python has a block of 512 for it
 SKIP_BYTES = 256 * 1024  # of a body that nobody reads, received at once
 
 
@@ -57,7 +58,7 @@ class Tracker:
         give way to another tracker, as its ``election`` says. Who searches is told the ``name``.
         ``page`` answers browsers.
         """
-        self.listener = Listener(ip, port, MAX_CONNECTIONS, describe, timeouts)
+        self.listener = Listener(ip, port, MAX_CONNECTIONS, describe, timeouts, REQUEST_BYTES)
         self.describe = describe
         self.registry = Registry(first_port)
         self.index = ContentIndex()

@@ -15,6 +15,7 @@ from listening import SOON, connected, send_and_leave
 from rede_p2p.errors import Address, ConnectionLostError, ProtocolError, RefusedError
 from rede_p2p.net.connection import (
     BODY_STEP_BYTES,
+    BUFFER_BYTES,
     MAX_HELD_BYTES,
     MIN_PROGRESS_BYTES,
     Connection,
@@ -26,10 +27,10 @@ from rede_p2p.protocol.messages import FileData, FileEntry, Listing, Ls, Ok, Sta
 from rede_p2p.timeouts import Timeouts
 
 
-@pytest.fixture
-def pair():
-    """Return a bare socket and the connection at its other end."""
-    with connected() as both:
+@pytest.fixture(params=[BUFFER_BYTES, 30], ids=["a peer's", "a tracker's"])
+def pair(request):
+    """Return a bare socket and the connection at its other end, whose buffer may begin small."""
+    with connected(request.param) as both:
         yield both
 
 
