@@ -1,7 +1,7 @@
 """One peer's place in the network, and where others reach it."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from rede_p2p.protocol.messages import PeerEntry
 CACHED_ADDRESSES = 32_768  # twice the connections of a tracker
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)  # there are thousands
 class Registration:
     """One peer's place. ``ip`` is the address that the tracker observed, never a claimed one.
 
@@ -25,7 +25,7 @@ class Registration:
     listed: bool = False
     name: str = ""
     web: bool = False  # its port answers browsers
-    refused: set[int] = field(default_factory=set)  # ports taken on the peer's machine
+    refused: frozenset[int] = frozenset()  # ports taken on the peer's machine
 
     @property
     def address(self) -> Address:

@@ -51,7 +51,7 @@ class Registry:
                 raise RefusedError("not-offered")
             if len(registration.refused) == MAX_PORT_OFFERS:
                 raise RefusedError("no-port")
-            registration.refused.add(port)
+            registration.refused |= {port}
 
     def confirm(self, registration: Registration, port: int) -> bool:
         """List a peer, and tell whether that is new; raise RefusedError ``not-offered``."""
