@@ -249,6 +249,10 @@ class Source:
             return True
         return False
 
+    def bundle_of(self, connection: Connection) -> BundleLayout | None:
+        """Return the bundle that the conversation is about."""
+        return self._bundles.get(self._wanted[connection])
+
     def body(self, connection: Connection, request: Take | Pieces) -> bytes:
         """Return the right answer."""
         root = request.root if isinstance(request, Pieces) else self._wanted[connection]

@@ -108,8 +108,12 @@ class BundleDownload:
         """Return how far the file of the moment is, where one is large."""
         return None if self._writer is None else self._writer.part()
 
-    def run(self) -> list[DownloadRequest]:
-        """Fetch what comes; return the requests that are not met."""
+    def run(self) -> tuple[list[DownloadRequest], list[DownloadRequest]]:
+        """Fetch what comes; return the requests not met: those to be fetched alone, and others.
+
+        The others may come as another bundle. A source that has one file wrong is given up, and
+        what it did not get to is no worse than what it gave.
+        """
         seeded = self._context.seeds.fetch_bundle(self._layout, self._requests[0].name)
 
         def close(written: Written) -> None:
@@ -122,7 +126,12 @@ class BundleDownload:
                 self._fetch(seeded, publisher, self._wanted(publisher))
             finally:
                 seeded.grows = False
-        return [request for request in self._requests if request not in self._here]
+        left = [request for request in self._requests if request not in self._here]
+        wrong = set[int]() if self._writer is None else self._writer.wrong
+        if not (wrong and self.brought):
+            return left, []
+        again = [one for one in left if self._index.get(one.content) not in wrong]
+        return [one for one in left if self._index.get(one.content) in wrong], again
 
     def _note(self, request: DownloadRequest, outcome: Outcome | RedeError) -> None:
         if isinstance(outcome, Outcome):
@@ -134,14 +143,16 @@ class BundleDownload:
     def _wanted(self, publisher: Publisher) -> dict[int, list[DownloadRequest]]:
         """Return which files are to be fetched, by their index.
 
-        Not those that are here, nor a large one of which a part is here: it goes on alone.
+        Not those that are here or that the disk cannot hold, nor a large one of which a part is
+        here: it goes on alone.
         """
         wanted: dict[int, list[DownloadRequest]] = {}
+        room = publisher.room()
         large = descriptors.limit() // LARGE_FILES_PER_DESCRIPTOR
         for request in self._requests:
             file = self._index.get(request.content)
             self._swarm.check_cancelled()
-            if publisher.is_settled(request):
+            if publisher.is_settled(request) or request.content.size > room:
                 continue
             if file is None:
                 self._make_empty(publisher, request)
@@ -151,6 +162,7 @@ class BundleDownload:
                     continue
                 large -= 1
             wanted.setdefault(file, []).append(request)
+            room -= request.content.size
         return wanted
 
     @staticmethod
@@ -179,8 +191,7 @@ class BundleDownload:
         """Fetch the wanted files from every source that can be had."""
         self._offer_what_is_here()
         publisher.publish_all()  # those that are empty
-        everyone = [request for requests in wanted.values() for request in requests]
-        if not everyone or publisher.no_room(everyone) is not None:
+        if not wanted:
             return
         layers = self._fetch_layers([file for file in wanted if self._layout.is_cut(file)])
         for file in [one for one in wanted if self._layout.is_cut(one) and one not in layers]:

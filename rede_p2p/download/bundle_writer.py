@@ -99,6 +99,7 @@ class BundleWriter:
         self._fail = fail
         self._large: dict[int, _Large] = {}
         self._whole: set[int] = set()  # files that are written, which may come again
+        self.wrong: set[int] = set()  # files of which a source has sent something else
         self._verified: Queue[_Verified | None] = Queue()
         self._thread = Thread(target=self._write_all, name="writer")
 
@@ -134,6 +135,7 @@ class BundleWriter:
                 layer = self._verify(part, data[: part.length])
                 if layer is None:
                     verdicts[piece] = False
+                    self.wrong.add(part.file)
                 else:
                     right.append(_Right(part, data[: part.length], layer))
                 data = data[part.length :]

@@ -219,17 +219,17 @@ class Download:
         return path
 
 
-def innermost(outcome: Outcome | RedeError) -> object:
-    """Return the innermost cause of an error."""
-    cause: object = outcome
-    while (inner := getattr(cause, "cause", None)) is not None:
-        cause = inner
-    return cause
+def causes(outcome: Outcome | RedeError) -> list[object]:
+    """List an error, its cause, the cause of that, and so on."""
+    found: list[object] = [outcome]
+    while (inner := getattr(found[-1], "cause", None)) is not None:
+        found.append(inner)
+    return found
 
 
 def may_be_news(outcome: Outcome | RedeError) -> bool:
     """Tell whether a file failed because it is another at its source by now."""
-    match innermost(outcome):
+    match causes(outcome)[-1]:
         case VerificationError() | ConnectionLostError("lost"):
             return True
         case RefusedError(code):

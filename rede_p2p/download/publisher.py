@@ -6,7 +6,7 @@ Owner: one thread, by ``with``.
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -71,15 +71,9 @@ class Publisher:
             self._report(request, error)
         return True
 
-    def no_room(self, wanted: Iterable[DownloadRequest]) -> DiskError | None:
-        """Return why the disk has no room for these files, or None where it has."""
-        needed = sum(request.content.size for request in wanted) + SPARE_DISK_BYTES
-        try:
-            if disk.free_space(self._context.folder) >= needed:
-                return None
-        except DiskError as error:
-            return error
-        return DiskError(str(self._context.folder), "full")
+    def room(self) -> int:
+        """Return how many bytes the disk has for files; raise DiskError."""
+        return disk.free_space(self._context.folder) - SPARE_DISK_BYTES
 
     def open(self, name: str) -> AnonymousFile | PartialFile:
         """Open a file to write; where a file that awaits its name is in the way, publish first.

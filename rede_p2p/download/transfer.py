@@ -1,7 +1,7 @@
 """One ``get`` on its way: what it fetches together, what it fetches alone, and what came of it.
 
-Several files come as one bundle (``bundle_download``). What that does not bring is fetched as from
-a peer that knows no bundles: the small files together (``small_files``), each large one by itself.
+Several files come as one bundle (``bundle_download``). What that does not bring is fetched by
+itself, one file after the other (``download``).
 """
 
 from collections import Counter
@@ -15,22 +15,25 @@ from time import monotonic
 
 from rede_p2p.download import resolve
 from rede_p2p.download.bundle_download import BundleDownload
-from rede_p2p.download.download import Download, innermost, may_be_news
+from rede_p2p.download.download import Download, causes, may_be_news
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
-from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES, SmallFiles
+from rede_p2p.download.source_finder import MAX_LOSSES
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
     InterruptedByUserError,
+    PeerUnreachableError,
     RedeError,
     RefusedError,
 )
 from rede_p2p.events import Progress, Summary
+from rede_p2p.net.connection import Connection
 from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
 from rede_p2p.upload.seed_store import as_verified
 from rede_p2p.upload.shared_files import Share
 
 MAX_RENEWALS = 3  # of one file, while it changes again and again
+MAX_BUNDLES = 4  # of the same files, while a source is given up for one that it has wrong
 
 Results = list[tuple[DownloadRequest, "Outcome | RedeError"]]
 
@@ -54,14 +57,16 @@ class Transfer:
         self.followed = Flag()  # set while somebody waits for the end, who needs no event
         self._requests = requests
         self._size = sum(request.content.size for request in requests)
-        self._context = context
+        self._dial = context.connect
+        self._context = context._replace(connect=self._connect)
+        self._unanswered: dict[Address, list[ConnectionLostError]] = {}  # for some file
         self._named = named  # the peers that the person asked for it; empty where it was anybody
         self._took_s = 0.0
         self._lock = Lock()  # guards everything below
         self._done: Results = []
         self._done_bytes = self._kept = self._already = 0
         self._brought: Counter[Address] = Counter()
-        self._running: Download | BundleDownload | SmallFiles | None = None
+        self._running: Download | BundleDownload | None = None
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -101,20 +106,11 @@ class Transfer:
     def run(self) -> None:
         """Fetch everything in this transfer's thread, set the results, and offer the files."""
         try:
-            requests = self._requests
-            if len(requests) > 1:
-                requests = self._run_bundles(sorted(requests, key=lambda one: one.name))
-            small = [r for r in requests if r.content.size <= MAX_SMALL_FILE_BYTES]
-            large = [r for r in requests if r.content.size > MAX_SMALL_FILE_BYTES]
-            doubtful: Results = []
-            if len(small) > 1:
-                doubtful = self._run_small(small)
-            else:
-                large += small  # alone, it is worth the resuming that only a download does
-            for request in large:
+            left = list(self._requests)
+            if len(left) > 1:
+                left = self._run_bundles(sorted(left, key=lambda one: one.name))
+            for request in left:
                 self._run_newest(request)
-            for request, failure in doubtful:
-                self._run_newest(request, failure)
             self._took_s = monotonic() - self.began
             order = {request.name: number for number, request in enumerate(self._requests)}
             self._done.sort(key=lambda one: order[one[0].name])
@@ -138,52 +134,19 @@ class Transfer:
         left: list[DownloadRequest] = []
         while requests:
             some, requests = requests[:MAX_BUNDLE_FILES], requests[MAX_BUNDLE_FILES:]
-            bundle = BundleDownload(some, self._context, self._report)
-            self._switch_to(bundle)
-            left += bundle.run()
-            self._switch_to(None)
+            for _ in range(MAX_BUNDLES):
+                bundle = BundleDownload(some, self._context, self._report)
+                self._switch_to(bundle)
+                alone, some = bundle.run()
+                self._switch_to(None)
+                left += alone
+                if not some:
+                    break
+            left += some
         return left
 
-    def _run_small(self, requests: list[DownloadRequest]) -> Results:
-        """Fetch small files together; return those that may have changed at their source.
-
-        The first that is lost with a connection may have ended it; the others are fetched again.
-        """
-        changed: Results = []
-        lost: Results = []
-
-        def report(request: DownloadRequest, outcome: Outcome | RedeError) -> None:
-            cause = innermost(outcome)
-            if isinstance(cause, ConnectionLostError) and cause.reason == "lost":
-                lost.append((request, outcome))
-            elif may_be_news(outcome):
-                changed.append((request, outcome))
-            else:
-                self._report(request, outcome)
-
-        barren = 0  # rounds in which every file was lost
-        while requests:
-            lost.clear()
-            small_files = SmallFiles(requests, self._context, report)
-            self._switch_to(small_files)
-            small_files.run()
-            self._switch_to(None)
-            barren += len(lost) == len(requests)
-            if barren > MAX_RENEWALS:
-                for request, outcome in lost:
-                    self._report(request, outcome)
-                break
-            changed += lost[:1]
-            requests = [request for request, _ in lost[1:]]
-        return changed
-
-    def _run_newest(
-        self, request: DownloadRequest, failure: Outcome | RedeError | None = None
-    ) -> None:
-        """Fetch one file; where it has changed at its source, fetch what is there now.
-
-        If that fails too, the ``failure`` of an earlier attempt is reported.
-        """
+    def _run_newest(self, request: DownloadRequest) -> None:
+        """Fetch one file; where it has changed at its source, fetch what is there now."""
         outcome = self._run_download(request)
         for _ in range(MAX_RENEWALS):
             renewed = self._renew(request, outcome)
@@ -192,8 +155,6 @@ class Transfer:
             with self._lock:
                 self._size += renewed.content.size - request.content.size
             request, outcome = renewed, self._run_download(renewed)
-        if failure is not None and isinstance(outcome, RedeError) and not self.cancelled:
-            outcome = failure
         self._report(request, outcome)
 
     def _renew(
@@ -207,9 +168,24 @@ class Transfer:
             name = request.shared_as or request.name
             renewed = resolve.find(name, sources, connect, lambda _: None, self._check_cancelled)
             renewed = replace(renewed, name=request.name, shared_as=request.shared_as)
-            refused = isinstance(innermost(outcome), RefusedError)
+            refused = isinstance(causes(outcome)[-1], RefusedError)
             return renewed if refused or renewed.content != request.content else None
         return None
+
+    def _connect(self, address: Address) -> Connection:
+        """Connect to a peer, unless several files could not be had because it does not answer."""
+        lost = self._unanswered.get(address, [])
+        if len(lost) >= MAX_LOSSES:
+            raise PeerUnreachableError(address, lost[-1])
+        return self._dial(address)
+
+    def _note_unanswered(self, error: RedeError) -> None:
+        """Take note of a peer that does not answer: the next thousand files shall not wait."""
+        for cause in causes(error):
+            if isinstance(cause, PeerUnreachableError):
+                lost = cause.cause
+                if isinstance(lost, ConnectionLostError) and lost.reason != "lost":
+                    self._unanswered.setdefault(cause.address, []).append(lost)
 
     def _check_cancelled(self) -> None:
         if self.cancelled:
@@ -221,11 +197,12 @@ class Transfer:
             self._switch_to(download)
             return download.run()
         except RedeError as error:
+            self._note_unanswered(error)
             return error
         finally:
             self._switch_to(None)
 
-    def _switch_to(self, running: Download | BundleDownload | SmallFiles | None) -> None:
+    def _switch_to(self, running: Download | BundleDownload | None) -> None:
         """Note what runs now, for ``cancel`` and ``progress``."""
         with self._lock:
             if isinstance(self._running, Download):

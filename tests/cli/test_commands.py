@@ -15,9 +15,8 @@ from sources import Gate
 from rede_p2p.cli.commands import COMMANDS
 from rede_p2p.cli.error_texts import USAGE
 from rede_p2p.cli.shell import parse
-from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES
 
-LARGE = random.Random(4).randbytes(2 * MAX_SMALL_FILE_BYTES)
+LARGE = random.Random(4).randbytes(2 * 1024 * 1024)
 
 pytest_plugins = ["sessions"]
 

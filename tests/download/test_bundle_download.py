@@ -39,7 +39,8 @@ def run(context):
             assert request.name not in reported
             reported[request.name] = outcome
 
-        left = BundleDownload(requests, context(dial, **more), report).run()
+        alone, again = BundleDownload(requests, context(dial, **more), report).run()
+        left = alone + again
         names = [request.name for request in left]
         assert sorted([*reported, *names]) == sorted(request.name for request in requests)
         return reported, sorted(names)
@@ -72,7 +73,7 @@ def test_who_fetches_the_same_gives_what_it_has(honest, opened, run, folder, con
     second = opened()
     seeds = second.seeds = SeedStore()
     first = context(seeds=seeds)._replace(folder=tmp_path / "a", hash_cache=second._hash_cache)
-    assert BundleDownload(requests, first, lambda *_: None).run() == []
+    assert BundleDownload(requests, first, lambda *_: None).run() == ([], [])
     honest.lie = lambda *_: (_ for _ in ()).throw(AssertionError)  # it is not asked
     _, left = run(from_all(requests, [second]))
     assert (found_in(folder), left) == (FILES, [])
@@ -123,6 +124,16 @@ def test_of_a_source_that_knows_no_bundles_all_is_left(opened, run, folder):
     assert left == sorted(name for name, data in FILES.items() if data)
 
 
+def test_what_came_wrong_is_told_from_what_the_given_up_source_did_not_get_to(honest, context):
+    wrong = "pasta 1/004.bin"
+    requests = honest.share(FILES)
+    honest.edit_unseen(wrong, bytes(len(FILES[wrong])))
+    alone, again = BundleDownload(requests, context(), lambda *_: None).run()
+    assert [request.name for request in alone] == [wrong]
+    assert again
+    assert BundleDownload(again, context(), lambda *_: None).run()[1] == []
+
+
 def test_a_liar_spoils_nothing(opened, run, folder):
     honest, liar = opened(), opened(about_pieces(flips(0.5)))
     requests = from_all(honest.share(FILES), [liar, honest])
@@ -150,7 +161,7 @@ def test_cancelled_it_ends_and_gives_no_wrong_name(opened, context, folder):
 
     thread = Thread(target=lambda: (reached.wait(SOON), cancel()))
     thread.start()
-    left = one.run()
+    left, _ = one.run()
     thread.join(SOON)
     assert left
     for name, data in found_in(folder).items():

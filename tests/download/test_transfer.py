@@ -31,7 +31,6 @@ from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.recheck import Recheck
 from rede_p2p.download import download, resolve
 from rede_p2p.download.request import Outcome
-from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES
 from rede_p2p.download.transfer import Transfer
 from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import InterruptedByUserError, VerificationError
@@ -40,7 +39,7 @@ from rede_p2p.protocol.codec import Refusal
 from rede_p2p.protocol.messages import Bundle, Pieces, Want
 from rede_p2p.upload.seed_store import SeedStore
 
-LARGE = random.Random(2).randbytes(2 * MAX_SMALL_FILE_BYTES)
+LARGE = random.Random(2).randbytes(2 * 1024 * 1024)
 FILES = {"a.txt": b"a", "grande.bin": LARGE, "b.txt": b"b" * 1000}
 
 

@@ -9,12 +9,11 @@ from processes import eventually
 from sources import Gate, outcomes, refuses
 
 from rede_p2p.download.request import Outcome
-from rede_p2p.download.small_files import MAX_SMALL_FILE_BYTES
 from rede_p2p.download.transfers import MAX_SUMMARIES
 from rede_p2p.errors import InterruptedByUserError, PeerUnreachableError
 from rede_p2p.events import TransferEnded
 
-LARGE = random.Random(2).randbytes(2 * MAX_SMALL_FILE_BYTES)
+LARGE = random.Random(2).randbytes(2 * 1024 * 1024)
 FILES = {"a.txt": b"a", "grande.bin": LARGE, "b.txt": b"b" * 1000}
 
 pytest_plugins = ["downloading"]

@@ -15,7 +15,7 @@ PART = {
     "test_partial_file.py": "",
     "test_request_handler.py": "many_buyers or bytes_are_sent",
     "test_download.py": "changes_half or two_at_once or link or full or takes_no_more",
-    "test_small_files.py": "hundreds or one_whose or one_that_another or room",
+    "test_whole_folders.py": "hundreds or one_whose or one_that_another or room",
     "test_programs.py": "fetches_every_name",
     "test_in_a_terminal.py": "four_commands",
 }

@@ -26,7 +26,7 @@ from processes import PATIENCE, Programs, beside, converse, eventually, network
 import Peers
 from rede_p2p.cli import options, peer_program
 from rede_p2p.content import merkle, safe_names
-from rede_p2p.download import small_files, source_finder
+from rede_p2p.download import source_finder
 from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
 from rede_p2p.net import connection, discovery, patience, requests
 from rede_p2p.protocol import codec, datagrams, fields, messages
@@ -131,6 +131,7 @@ LIMITS = {
     "espera por algo novo que oferecer": DEFAULT.offer_wait_s,
     "a oferta mais longa de um pacote": upload_session.MAX_BUNDLE_RUN_BYTES,
     "a oferta mais longa": upload_session.MAX_RUN_BYTES,
+    "o que se relê por um `again`": seed_store.MAX_CHECKED_BYTES,
     "fontes de um download ao mesmo tempo": source_finder.MAX_SOURCES,
     "um download sem uma peça nova": DEFAULT.download_stall_s,
     "primeira pausa antes de repetir um `find`": DEFAULT.first_search_pause_s,
@@ -140,8 +141,6 @@ LIMITS = {
     "bytes nesses nomes": content_index.MAX_NAME_BYTES_PER_PEER,
     "linhas da resposta a um `search`": content_index.MAX_SEARCH_LINES,
     "bytes dela, mais ou menos": content_index.MAX_SEARCH_BYTES,
-    "o maior arquivo que viaja em lote": small_files.MAX_SMALL_FILE_BYTES,
-    "pedidos adiantados em um lote": small_files.PIPELINED_REQUESTS,
 }
 
 # What the peer of the examples shares.
