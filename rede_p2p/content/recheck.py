@@ -1,4 +1,4 @@
-"""Rechecking what an earlier download left, in a process of its own.
+"""Rechecking what an earlier download left, in a process of its own where it is much.
 
 In this process, hashing would take turns with the hashing of what arrives: each of its many small
 steps holds the interpreter lock, and two processors would do the work of one.
@@ -18,6 +18,7 @@ from rede_p2p.content.merkle import Verdicts
 from rede_p2p.content.recheck_worker import recheck
 from rede_p2p.errors import DiskError
 
+MAX_BYTES_HERE = 4 * 1024 * 1024  # hashed in this process, sooner than another one has started
 SAMPLE_PIECES = 16  # of another partial file, to see whether it is of the same content
 RIGHT_TO_WRONG_RATIO = 8  # of those samples
 
@@ -33,9 +34,9 @@ main()
 
 
 class Recheck:
-    """The process for one partial file; used by ``with``, which ends it. Raises DiskError.
+    """The recheck of one partial file; used by ``with``, which ends its process. Raises DiskError.
 
-    It may be started before there is a question for it, because it needs some 30 ms to start.
+    It may be started before there is a question for it, because a process needs some 30 ms.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -66,7 +67,7 @@ class Recheck:
         with self._lock, disk.translate_os_errors(self._path):
             if self._stopped:
                 raise DiskError(str(self._path), "other", "")
-            if self._process is None:
+            if self._process is None and self._size > MAX_BYTES_HERE:
                 command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
                 self._process = subprocess.Popen(
                     [*command, str(self._path), str(self._size)],
@@ -84,7 +85,10 @@ class Recheck:
         """
         self.start()
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        if process is None:
+            yield self._recheck_here(layer, count, file)
+            return
+        assert process.stdin is not None and process.stdout is not None
         with disk.translate_os_errors(self._path):
             status = os.fstat(file.fileno())
             process.stdin.write(b"%d %d %d\n" % (count, status.st_dev, status.st_ino) + layer)
@@ -96,6 +100,16 @@ class Recheck:
                     raise DiskError(str(self._path), "other", "")
                 yield {index + number: right == 1 for number, right in enumerate(answers)}
                 index += len(answers)
+
+    def _recheck_here(self, layer: bytes, count: int, file: BinaryIO) -> Verdicts:
+        with (
+            disk.translate_os_errors(self._path),
+            BufferedReader(disk.open_regular(self._path)) as left,
+        ):
+            if not os.path.samestat(os.fstat(left.fileno()), os.fstat(file.fileno())):
+                raise DiskError(str(self._path), "other", "")
+            pieces = recheck(left, self._size, merkle.split(layer), [range(count)])
+            return {index: right for rights, _ in pieces for index, right in enumerate(rights)}
 
 
 def is_partly(other: Path, size: int, layer: bytes) -> bool:

@@ -19,6 +19,7 @@ from threading import Lock
 from rede_p2p.content import descriptors, merkle
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.piece_layout import BundleLayout
+from rede_p2p.download.begun_files import BegunFiles
 from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.publisher import Publisher
@@ -102,7 +103,7 @@ class BundleDownload:
         """Return how far it is, beside what it has reported."""
         now = self._swarm.progress()
         with self._lock:
-            return replace(now, have=max(0, now.have - self._published), kept=0)
+            return replace(now, have=max(0, now.have - self._published))
 
     def part(self) -> Progress | None:
         """Return how far the file of the moment is, where one is large."""
@@ -143,8 +144,7 @@ class BundleDownload:
     def _wanted(self, publisher: Publisher) -> dict[int, list[DownloadRequest]]:
         """Return which files are to be fetched, by their index.
 
-        Not those that are here or that the disk cannot hold, nor a large one of which a part is
-        here: it goes on alone.
+        Not those that are here, or that the disk cannot hold.
         """
         wanted: dict[int, list[DownloadRequest]] = {}
         room = publisher.room()
@@ -158,7 +158,7 @@ class BundleDownload:
                 self._make_empty(publisher, request)
                 continue
             if self._layout.is_cut(file):
-                if large <= 0 or file in wanted or self._has_partial(publisher, request):
+                if large <= 0 or file in wanted:
                     continue
                 large -= 1
             wanted.setdefault(file, []).append(request)
@@ -175,13 +175,6 @@ class BundleDownload:
         file.write_whole(b"")
         publisher.add(Written(request, file, layer), 0)
 
-    @staticmethod
-    def _has_partial(publisher: Publisher, request: DownloadRequest) -> bool:
-        try:
-            return publisher.has_partial(request.name)
-        except RedeError:
-            return True
-
     def _fetch(
         self,
         seeded: SeededBundle,
@@ -196,12 +189,21 @@ class BundleDownload:
         layers = self._fetch_layers([file for file in wanted if self._layout.is_cut(file)])
         for file in [one for one in wanted if self._layout.is_cut(one) and one not in layers]:
             del wanted[file]
-        pieces = {piece for file in wanted for piece in self._layout.pieces_of(file)}
         swarm = self._swarm
-        swarm.begin(seeded, range(0), set(range(self._layout.count)) - pieces)
-        writer = BundleWriter(seeded, wanted, layers, publisher, swarm.record, swarm.fail)
-        self._writer = writer
-        with writer:
+        writer = self._writer = BundleWriter(
+            *(seeded, wanted, layers, publisher),
+            *(swarm.record, swarm.record_recheck, swarm.fail),
+        )
+        begun = BegunFiles(self._layout, layers)
+        for file in layers:
+            try:
+                if publisher.has_partial(wanted[file][0].name):
+                    begun.add(file, writer.go_on(file))
+            except RedeError:  # alone, it can tell why
+                del wanted[file]
+        pieces = {piece for file in wanted for piece in self._layout.pieces_of(file)}
+        swarm.begin(seeded, begun.doubtful(), set(range(self._layout.count)) - pieces)
+        with writer, begun.rechecking(writer.keep):
 
             def fetch_from(address: Address) -> None:
                 with self._talk_to(address) as connection:

@@ -5,7 +5,7 @@ large one piece by piece into its partial file. A file that is whole goes to the
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from queue import Queue
@@ -42,6 +42,16 @@ class _Verified(NamedTuple):
     verdicts: Verdicts
     right: list[_Right]
     done: Callable[[], None]
+
+
+class _Kept(NamedTuple):
+    """For the writing thread: which pieces of a file are right that was begun before."""
+
+    file: int
+    verdicts: Verdicts
+
+    def done(self) -> None:
+        """Do nothing: it holds no memory."""
 
 
 class _Open:
@@ -83,11 +93,13 @@ class BundleWriter:
         layers: Mapping[int, bytes],
         publisher: Publisher,
         report: Callable[[Address, Verdicts], None],
+        report_kept: Callable[[Verdicts], object],
         fail: Callable[[RedeError], None],
     ) -> None:
         """Write the files ``wanted``, by their index; ``layers`` has that of each large one.
 
-        The writing thread calls ``report`` once a run is written, and ``fail`` where it ends.
+        The writing thread calls ``report`` once a run is written, ``report_kept`` once it knows
+        what is kept, and ``fail`` where it ends.
         """
         self._seeded = seeded
         self._layout: BundleLayout = seeded.layout
@@ -96,11 +108,12 @@ class BundleWriter:
         self._layers = layers
         self._publisher = publisher
         self._report = report
+        self._report_kept = report_kept
         self._fail = fail
         self._large: dict[int, _Large] = {}
         self._whole: set[int] = set()  # files that are written, which may come again
         self.wrong: set[int] = set()  # files of which a source has sent something else
-        self._verified: Queue[_Verified | None] = Queue()
+        self._verified: Queue[_Verified | _Kept | None] = Queue()
         self._thread = Thread(target=self._write_all, name="writer")
 
     def __enter__(self) -> "BundleWriter":
@@ -110,6 +123,10 @@ class BundleWriter:
     def __exit__(self, *_error: object) -> None:
         self._verified.put(None)
         self._thread.join()
+        for large in self._large.values():  # they stay for another time
+            self._seeded.release(large.request.content.root)
+            large.writer.__exit__()
+            large.partial.close()
 
     def part(self) -> Progress | None:
         """Return how far one of the large files is that come now; any thread may call this."""
@@ -141,6 +158,17 @@ class BundleWriter:
                 data = data[part.length :]
         self._verified.put(_Verified(source, verdicts, right, done))
 
+    def go_on(self, file: int) -> PartialFile:
+        """Open a large file that was begun before; only before this is entered. Raises DiskError.
+
+        It will be closed at the end.
+        """
+        return self._open_large(file, self._wanted[file][0]).partial
+
+    def keep(self, file: int, verdicts: Verdicts) -> None:
+        """Keep the pieces that are right in a file that was begun before."""
+        self._verified.put(_Kept(file, verdicts))
+
     def _verify(self, part: Part, data: memoryview) -> bytes | None:
         """Return the layer of the file of which this is a part; None if the bytes are wrong."""
         content = self._layout.contents[part.file]
@@ -154,9 +182,12 @@ class BundleWriter:
         return self._layers[part.file] if all(right) else None
 
     def _write_all(self) -> None:
-        handed = iter(self._verified.get, None)
+        handed: Iterator[_Verified | _Kept] = iter(self._verified.get, None)
         try:
             for run in handed:
+                if isinstance(run, _Kept):
+                    self._keep(run)
+                    continue
                 try:
                     for right in run.right:
                         self._write(right)
@@ -169,9 +200,6 @@ class BundleWriter:
         finally:
             for run in handed:  # a source that waits for a buffer must get it
                 run.done()
-            for large in self._large.values():  # they stay for another time
-                large.writer.__exit__()
-                large.partial.close()
 
     def _write(self, right: _Right) -> None:
         """Write a part where it is wanted; raise DiskError where no file can be written."""
@@ -201,23 +229,36 @@ class BundleWriter:
         part = right.part
         large = self._large.get(part.file)
         if large is None:
-            partial = self._publisher.open_partial(request.name)
-            partial.cut(request.content.size)
-            large = self._large[part.file] = _Large(
-                request, partial, self._layout.pieces_of(part.file)
-            )
-            self._seeded.receive(request.content.root, _Open(partial))
+            large = self._open_large(part.file, request)
         large.writer.write(part.start, right.data)
         first = self._layout.pieces_of(part.file).start
-        piece = first + part.start // self._layout.piece_bytes
-        if piece in large.left:
-            large.left.remove(piece)
-            large.have += part.length
+        self._note_here(part.file, {first + part.start // self._layout.piece_bytes})
+
+    def _open_large(self, file: int, request: DownloadRequest) -> _Large:
+        partial = self._publisher.open_partial(request.name)
+        try:
+            partial.cut(request.content.size)
+            large = self._large[file] = _Large(request, partial, self._layout.pieces_of(file))
+        except DiskError:
+            partial.close()
+            raise
+        self._seeded.receive(request.content.root, _Open(partial))
+        return large
+
+    def _keep(self, kept: _Kept) -> None:
+        self._note_here(kept.file, {piece for piece, right in kept.verdicts.items() if right})
+        self._report_kept(kept.verdicts)
+
+    def _note_here(self, file: int, pieces: set[int]) -> None:
+        """Take note of pieces of a large file; hand it on when it is whole."""
+        large = self._large[file]
+        large.have += self._layout.bytes_in(large.left & pieces)
+        large.left -= pieces
         if not large.left:
             large.writer.__exit__()
-            del self._large[part.file]
-            self._whole.add(part.file)
-            self._hand_on(Written(request, large.partial, right.layer))
+            del self._large[file]
+            self._whole.add(file)
+            self._hand_on(Written(large.request, large.partial, self._layers[file]))
 
     def _hand_on(self, written: Written) -> None:
         self._seeded.receive(written.request.content.root, _Open(written.file))

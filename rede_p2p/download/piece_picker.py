@@ -8,7 +8,7 @@ HERE      verified and written, for ever.
 A plain object: no I/O, no thread, and no lock but the one its owner holds around it.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 
 from rede_p2p.content.merkle import Verdicts
 from rede_p2p.errors import ProtocolError
@@ -41,14 +41,9 @@ class PiecePicker:
         return not (self._missing or self._reserved or self._doubtful)
 
     @property
-    def any_missing(self) -> bool:
-        """Whether a piece is neither here, nor reserved, nor doubtful."""
-        return bool(self._missing)
-
-    @property
-    def any_reserved(self) -> bool:
-        """Whether a piece is asked of a source."""
-        return bool(self._reserved)
+    def any_under_way(self) -> bool:
+        """Whether a piece is asked of a source, or waits to be rechecked."""
+        return bool(self._reserved or self._doubtful)
 
     @property
     def any_doubtful(self) -> bool:
@@ -59,7 +54,7 @@ class PiecePicker:
         """Tell whether a piece is verified and written."""
         return bool(self._here[index])
 
-    def doubt(self, pieces: range) -> None:
+    def doubt(self, pieces: Collection[int]) -> None:
         """Mark missing pieces as left by an earlier attempt: nobody is asked for them."""
         self._doubtful.update(pieces)
         self._missing.difference_update(pieces)
@@ -122,12 +117,15 @@ class PiecePicker:
         got, lost, since = self.news(since, MAX_NEWS_INDEXES)
         return Take(taken.start, len(taken), tuple(got), tuple(lost)), since
 
-    def ask_next(self, offer: PieceOffer, late: list[int], since: int) -> tuple[Next, int]:
-        """Return the request for the next offer, with the news since; ``late`` pieces are wanted.
+    def ask_next(self, source: Hashable, offer: PieceOffer, since: int) -> tuple[Next | None, int]:
+        """Return the request for the next offer, with the news since; None if nothing is wanted.
 
-        What was of no use in the last offer is repeated as not wanted: a late piece came from its
-        first source, which is no news.
+        In the endgame, pieces that are late are wanted. What was of no use in the last offer is
+        repeated as not wanted: a late piece came from its first source, which is no news.
         """
+        late = [] if self._missing else self.endgame(source)[:MAX_NEWS_INDEXES]
+        if not (self._missing or late):
+            return None, since
         got, lost, since = self.news(since, MAX_NEWS_INDEXES - len(late))
         offered = (*range(offer.first, offer.first + offer.count), *offer.others)
         stale = [i for i in offered if i not in self._missing and i not in got]

@@ -6,7 +6,7 @@ thread that calls ``run`` owns the swarm; any thread may ``cancel`` it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from threading import Condition, Lock, Thread
 from time import monotonic
@@ -20,7 +20,6 @@ from rede_p2p.download.source_finder import MAX_SOURCES, SourceFinder
 from rede_p2p.errors import Address, ConnectionLostError, DiskError, PeerUnreachableError, RedeError
 from rede_p2p.events import Progress
 from rede_p2p.protocol.codec import Pending
-from rede_p2p.protocol.fields import MAX_NEWS_INDEXES
 from rede_p2p.protocol.messages import Next, PieceOffer, Take
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.seed_store import SeededContent
@@ -39,7 +38,7 @@ class Swarm:
     def __init__(self, name: str, layout: Layout, finder: SourceFinder, timeouts: Timeouts) -> None:
         self._name = name
         self._layout = layout
-        self._seeded: Seeded | None = None  # set before a piece arrives
+        self._seeded: Seeded  # set by ``begin``, before a piece arrives
         self._timeouts = timeouts
         self._window = max(1, IN_FLIGHT_WINDOW_BYTES // layout.piece_bytes)  # pieces
         self._hang_ups = HangUps()
@@ -66,14 +65,12 @@ class Swarm:
 
     def progress(self) -> Progress:
         """Return the progress so far; any thread may call this."""
-        size, sources, name = self._layout.size, len(self._at_work), self._name
+        size, sources, place = self._layout.size, len(self._at_work), self._queue_place
         with self._changed:
-            rechecking = self._picker.any_doubtful
+            rechecking, by = self._picker.any_doubtful, tuple(self.brought.items())
             kept = 0 if rechecking else self._kept  # unknown until rechecked
-            have, by = self.brought.total() + kept, tuple(self.brought.items())
-            return Progress(
-                have, size, kept, 0, 1, self._queue_place, sources, 0, rechecking, name, None, by
-            )
+            have = self.brought.total() + kept
+        return Progress(have, size, kept, 0, 1, place, sources, 0, rechecking, self._name, None, by)
 
     def check_cancelled(self) -> None:
         """Raise InterruptedByUserError once the download is cancelled."""
@@ -113,12 +110,12 @@ class Swarm:
             raise error
         raise errors.IncompleteError(self._name, have, self._layout.size, error)
 
-    def begin(self, seeded: Seeded, doubtful: range, unwanted: Iterable[int] = ()) -> None:
-        """Offer pieces through ``seeded``; ask for no ``doubtful`` ones before their recheck."""
+    def begin(self, seeded: Seeded, doubtful: Collection[int], skip: Iterable[int] = ()) -> None:
+        """Offer through ``seeded``; ask for ``doubtful`` pieces once rechecked, for some never."""
         with self._changed:
             self._seeded = seeded
             self._picker.doubt(doubtful)
-            self._picker.skip(unwanted)
+            self._picker.skip(skip)
 
     def record_recheck(self, verdicts: Verdicts) -> bool:
         """Record verdicts on doubtful pieces; return whether to continue the recheck."""
@@ -127,6 +124,7 @@ class Swarm:
             self._kept += self._layout.bytes_in(right)
             self._progress_at = monotonic()
             self._picker.recheck(verdicts)
+            self._ended.clear()  # of what is missing now they were not asked
             self._changed.notify_all()
             return not (self._cancelled or self._disk_failed)
 
@@ -155,10 +153,9 @@ class Swarm:
         """Wait until a piece is missing or, in the endgame, late; return what to ask, or None."""
         with self._changed:
             while not (self._closed or self._picker.complete or not self._finder.may_ask(source)):
-                missing = self._picker.any_missing
-                late = [] if missing else self._picker.endgame(source)[:MAX_NEWS_INDEXES]
-                if missing or late:
-                    return self._picker.ask_next(offer, late, since)
+                request, since = self._picker.ask_next(source, offer, since)
+                if request is not None:
+                    return request, since
                 self._changed.wait(ENDGAME_POLL_S)
             return None, since
 
@@ -171,8 +168,7 @@ class Swarm:
     def give_back(self, source: Address) -> None:
         """Let others bring what was asked of a source, which has refused it."""
         with self._changed:
-            self._picker.release(source)
-            self._changed.notify_all()
+            self._release(source)
 
     def rest(self, seconds: float) -> None:
         """Wait some seconds, or until the download ends."""
@@ -274,16 +270,18 @@ class Swarm:
 
     def _leave(self, source: Address, failure: RedeError | None) -> None:
         with self._changed:
-            self._picker.release(source)
             self._at_work.remove(source)
-            self._ended.discard(source)
             if failure is not None and self._finder.note_loss(source, failure):
                 self._error = self._error or failure
-            self._changed.notify_all()
+            self._release(source)
+
+    def _release(self, source: Address) -> None:
+        self._picker.release(source)
+        self._ended.clear()  # of what is missing again they were not asked
+        self._changed.notify_all()
 
     def _offer_verified(self, verdicts: Verdicts) -> list[int]:
         """Offer the right pieces to other peers; return their indexes."""
-        assert self._seeded is not None
         self._seeded.add(right := [index for index, is_right in verdicts.items() if is_right])
         return right
 
@@ -291,7 +289,7 @@ class Swarm:
         if self._picker.complete or self._cancelled or self._disk_failed:
             return True
         # Of a bundle, some pieces may be nowhere any more.
-        if not self._finder.has_found or self._picker.any_reserved:
+        if not self._finder.has_found or self._picker.any_under_way:
             return False
         return 0 < len(self._at_work) == len(self._ended)
 

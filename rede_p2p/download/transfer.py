@@ -205,9 +205,8 @@ class Transfer:
     def _switch_to(self, running: Download | BundleDownload | None) -> None:
         """Note what runs now, for ``cancel`` and ``progress``."""
         with self._lock:
-            if isinstance(self._running, Download):
-                self._kept += self._running.progress().kept
             if self._running is not None:
+                self._kept += self._running.progress().kept
                 self._brought += self._running.brought
             self._running = running
             cancelled = self.cancelled

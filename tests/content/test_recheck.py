@@ -45,7 +45,9 @@ def left(tmp_path):
     return path
 
 
-def test_what_is_right_is_told_and_nothing_else(left):
+@pytest.mark.parametrize("here", [0, len(DATA)], ids=["in a process", "in this process"])
+def test_what_is_right_is_told_and_nothing_else(left, monkeypatch, here):
+    monkeypatch.setattr(recheck, "MAX_BYTES_HERE", here)
     assert rechecked(left) == set(range(COUNT))
     with left.open("rb+") as file:
         for wrong in (0, 63, 64, 99):
@@ -102,8 +104,10 @@ def test_the_nodes_of_a_tree_are_not_taken_for_its_leaves(tmp_path, blocks):
         assert list(rechecking.pieces(layer, 1, file)) == [{0: True}]
 
 
+@pytest.mark.parametrize("here", [0, len(DATA)], ids=["in a process", "in this process"])
 @pytest.mark.parametrize("other", [None, DATA])
-def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, other):
+def test_a_file_that_is_not_there_any_more_is_an_error_of_the_disk(left, monkeypatch, here, other):
+    monkeypatch.setattr(recheck, "MAX_BYTES_HERE", here)
     with left.open("rb") as file, Recheck(left, len(DATA)) as rechecking:
         left.unlink()
         if other is not None:  # right, but not in the file that is being written

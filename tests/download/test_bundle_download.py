@@ -9,9 +9,11 @@ from threading import Event, Thread
 import pytest
 from listening import SOON
 from processes import eventually
-from sources import about_pieces, connect, flips, found_in
+from sources import Gate, about_pieces, connect, content_of, flips, found_in, right_pieces
 
+from rede_p2p.content import recheck
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
+from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.bundle_download import BundleDownload
 from rede_p2p.download.request import Outcome
 from rede_p2p.protocol.codec import Refusal
@@ -24,8 +26,11 @@ RANDOM = random.Random(12)
 SIZES = [0, 1, 16384, 65536, 65537, 131072, 131073, 5 * MIN_PIECE_BYTES + 3, 2**21]
 FILES = {f"pasta {n % 3}/{n:03}.bin": RANDOM.randbytes(RANDOM.randrange(9000)) for n in range(90)}
 FILES |= {f"pasta 1/tamanho {size}": RANDOM.randbytes(size) for size in SIZES}
+LARGE, CUT = f"pasta 1/tamanho {SIZES[-1]}", f"pasta 1/tamanho {SIZES[-2]}"
 SAME = "pasta 2/tamanho 1"  # one more name of a content
 FILES[SAME] = FILES["pasta 1/tamanho 1"]
+CONTENTS = dict.fromkeys(content_of(FILES[name]) for name in sorted(FILES) if FILES[name])
+COUNT = BundleLayout(bytes(32), list(CONTENTS)).count  # pieces
 
 
 @pytest.fixture
@@ -93,13 +98,111 @@ def test_what_is_here_already_is_not_fetched(honest, run, folder):
     assert taken * MIN_PIECE_BYTES < everything
 
 
-def test_a_large_file_of_which_a_part_is_here_goes_on_alone(honest, run, folder):
-    name = f"pasta 1/tamanho {2**21}"
-    (folder / "pasta 1").mkdir(parents=True)
-    (folder / f"{name}.parte").write_bytes(FILES[name][:MIN_PIECE_BYTES])
+def lay(folder, name, held):
+    """Leave a part of a file, as an earlier attempt does."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.parte").write_bytes(held)
+
+
+@pytest.mark.parametrize("here", [0, 4 * 1024 * 1024], ids=["in a process", "in this process"])
+def test_of_large_files_that_were_begun_only_what_is_missing_is_fetched(
+    honest, run, folder, monkeypatch, here
+):
+    monkeypatch.setattr(recheck, "MAX_BYTES_HERE", here)
+    held = {LARGE: 20 * MIN_PIECE_BYTES + 5, CUT: 2 * MIN_PIECE_BYTES}
+    for name, length in held.items():
+        lay(folder, name, FILES[name][:length])
     _, left = run(honest.share(FILES))
-    assert left == [name]
-    assert (folder / f"{name}.parte").read_bytes() == FILES[name][:MIN_PIECE_BYTES]
+    assert (found_in(folder), left) == (FILES, [])
+    assert len(honest.asked_pieces()) == COUNT - 22
+
+
+def test_damage_to_what_was_begun_is_mended(honest, run, folder):
+    for name in (LARGE, CUT):
+        held = bytearray(FILES[name])
+        held[3 * MIN_PIECE_BYTES] ^= 1
+        lay(folder, name, held)
+    _, left = run(honest.share(FILES))
+    assert (found_in(folder), left) == (FILES, [])
+    assert len(honest.asked_pieces()) == COUNT - 36
+
+
+def test_what_was_left_whole_needs_only_its_name(honest, run, folder):
+    for name, data in FILES.items():
+        lay(folder, name, data)
+    _, left = run(honest.share(FILES))
+    assert (found_in(folder), left) == (FILES, [])
+
+
+def test_what_is_not_the_file_at_all_is_written_over(honest, run, folder):
+    lay(folder, LARGE, RANDOM.randbytes(3 * len(FILES[LARGE])))
+    _, left = run(honest.share(FILES))
+    assert (found_in(folder), left) == (FILES, [])
+
+
+def test_what_was_begun_is_given_to_who_fetches_the_same(opened, folder, context):
+    lay(folder, LARGE, FILES[LARGE])
+    gate, seeds = Gate(), SeedStore()
+    one = BundleDownload(opened(gate).share(FILES), context(seeds=seeds), lambda *_: None)
+    thread = Thread(target=one.run)
+    thread.start()
+    assert gate.reached.wait(SOON)
+    (picker,) = [seeds.find(entry.root).picker() for entry in seeds.entries()]
+    requester = picker.enter("another peer", (1 << COUNT) - 1)
+    eventually(lambda: picker.offer(requester, 0, 99)[0])
+    gate.open.set()
+    thread.join(SOON)
+    assert found_in(folder) == FILES
+
+
+@pytest.mark.parametrize("program", ["import threading; threading.Event().wait(60)", ""])
+def test_cancelled_while_it_rechecks_it_ends_and_loses_nothing(
+    honest, folder, context, monkeypatch, program
+):
+    monkeypatch.setattr(recheck, "MAX_BYTES_HERE", 0)
+    monkeypatch.setattr(recheck, "_PROGRAM", program)
+    lay(folder, LARGE, FILES[LARGE])
+    dialled = []
+
+    def dial(address):
+        dialled.append(address)
+        if len(dialled) > 1:  # after the first, for the hashes
+            one.cancel()
+        return connect(address)
+
+    one = BundleDownload(honest.share(FILES), context(dial), lambda *_: None)
+    alone, again = one.run()
+    assert LARGE in {request.name for request in alone + again}
+    assert found_in(folder)[f"{LARGE}.parte"] == FILES[LARGE]
+
+
+def test_what_was_cancelled_goes_on_where_it_was(opened, run, folder, context):
+    layout = BundleLayout(bytes(32), list(CONTENTS))
+    begins = layout.pieces_of(list(CONTENTS).index(content_of(FILES[LARGE]))).start
+
+    def cancel(_source, _connection, request):
+        if isinstance(request, Take) and request.first > begins + 8:
+            one.cancel()
+        return False
+
+    peer = opened(cancel)
+    one = BundleDownload(peer.share(FILES), context(), lambda *_: None)
+    one.run()
+    kept = right_pieces(folder / f"{LARGE}.parte", FILES[LARGE])
+    assert kept
+    peer.asked_pieces()
+    _, left = run(peer.share(FILES))
+    assert (found_in(folder), left) == (FILES, [])
+    assert len(peer.asked_pieces()) <= COUNT - len(kept)
+
+
+def test_where_no_process_can_recheck_it_is_fetched_anew(honest, run, folder, monkeypatch):
+    monkeypatch.setattr(recheck, "MAX_BYTES_HERE", 0)
+    monkeypatch.setattr(recheck, "_PROGRAM", "")
+    lay(folder, LARGE, FILES[LARGE])
+    _, left = run(honest.share(FILES))
+    assert (found_in(folder), left) == (FILES, [])
+    assert len(honest.asked_pieces()) == COUNT
 
 
 @pytest.mark.parametrize("name", ["pasta 1/004.bin", f"pasta 1/tamanho {2**21}"])
@@ -131,7 +234,7 @@ def test_what_came_wrong_is_told_from_what_the_given_up_source_did_not_get_to(ho
     alone, again = BundleDownload(requests, context(), lambda *_: None).run()
     assert [request.name for request in alone] == [wrong]
     assert again
-    assert BundleDownload(again, context(), lambda *_: None).run()[1] == []
+    assert BundleDownload(again, context(), lambda *_: None).run() == ([], [])
 
 
 def test_a_liar_spoils_nothing(opened, run, folder):

@@ -13,7 +13,7 @@ from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadRequest
-from rede_p2p.errors import Address
+from rede_p2p.errors import Address, RefusedError
 from rede_p2p.upload.seed_store import SeedStore
 
 pytest_plugins = ["downloading"]
@@ -32,7 +32,7 @@ def bundle(context):
     """Return how to write some pieces: what was reported of them, and the bundle as offered."""
     seeds = SeedStore()
 
-    def write(*runs, wanted=None):
+    def write(*runs, wanted=None, before=lambda _: lambda: None):
         seeded = seeds.fetch_bundle(LAYOUT, "turma")
         verdicts, failures, freed = {}, [], []
         asked = wanted or {
@@ -45,14 +45,15 @@ def bundle(context):
             lambda: None,
             lambda written: seeded.release(written.request.content.root),
         )
-        with (
-            publisher,
-            BundleWriter(
-                *(seeded, asked, LAYERS, publisher),
-                lambda _, found: verdicts.update(found),
-                failures.append,
-            ) as writer,
-        ):
+        writer = BundleWriter(
+            *(seeded, asked, LAYERS, publisher),
+            lambda _, found: verdicts.update(found),
+            verdicts.update,
+            failures.append,
+        )
+        begin = before(writer)
+        with publisher, writer:
+            begin()
             for pieces, data in runs:
                 view = memoryview(bytearray(data))
                 writer.write_behind(HERE, pieces, view, lambda: freed.append(1))
@@ -104,6 +105,40 @@ def test_one_content_may_have_several_names(bundle, folder):
     both = [DownloadRequest(name, CONTENTS[0], ()) for name in ("um", "dois")]
     bundle((range(1), of(range(1))), wanted={0: both})
     assert found_in(folder) == {"um": DATA[0], "dois": DATA[0]}
+
+
+def test_a_large_file_that_was_begun_goes_on_and_is_whole_with_the_last_piece(bundle, folder):
+    folder.mkdir()
+    (folder / "c.parte").write_bytes(DATA[2][: 2 * MIN_PIECE_BYTES])
+
+    def go_on(writer):
+        writer.go_on(2)
+        return lambda: writer.keep(2, {1: True, 2: True})
+
+    verdicts, _ = bundle((range(3, 5), of(range(3, 5))), before=go_on)
+    assert verdicts == dict.fromkeys(range(1, 5), True)
+    assert found_in(folder) == {"c": DATA[2]}
+
+
+def test_a_large_file_that_was_left_whole_is_published_as_it_is(bundle, folder):
+    folder.mkdir()
+    (folder / "c.parte").write_bytes(DATA[2])
+
+    def go_on(writer):
+        writer.go_on(2)
+        return lambda: writer.keep(2, dict.fromkeys(range(1, 5), True))
+
+    bundle(before=go_on)
+    assert found_in(folder) == {"c": DATA[2]}
+
+
+def test_what_stays_unfinished_is_offered_no_more(bundle):
+    _, seeded = bundle((range(1, 3), of(range(1, 3))))
+    seeded.add([1, 2])
+    with pytest.raises(RefusedError):
+        seeded.read(range(1, 2))
+    picker = seeded.picker()
+    assert not picker.offer(picker.enter("b", 0b11110), 0, 4)[0]
 
 
 def test_what_has_come_can_be_read_by_others(bundle):

@@ -75,6 +75,7 @@ def fetch(context):
 @pytest.fixture
 def hanging(monkeypatch):
     """Have the process that rechecks what is here say nothing, and read nothing."""
+    monkeypatch.setattr(recheck, "MAX_BYTES_HERE", 0)
     monkeypatch.setattr(recheck, "_PROGRAM", "import threading; threading.Event().wait(60)")
 
 
