@@ -19,6 +19,7 @@ from rede_p2p.download.piece_picker import PiecePicker
 from rede_p2p.download.source_finder import MAX_SOURCES, SourceFinder
 from rede_p2p.errors import Address, ConnectionLostError, DiskError, PeerUnreachableError, RedeError
 from rede_p2p.events import Progress
+from rede_p2p.net.patience import Patience
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import Next, PieceOffer, Take
 from rede_p2p.timeouts import Timeouts
@@ -51,7 +52,8 @@ class Swarm:
         self._error: RedeError | None = None  # a disk error, else a bad hash, else the first one
         self._disk_failed = False  # no other source can help
         self._cancelled = self._closed = False
-        self._progress_at = monotonic()  # when a verdict or an "espera" last came
+        self._progress_at = monotonic()  # when a verdict last came, or an "espera" worth waiting
+        self._patience: Patience | None = None  # with the queues that we are in since a verdict
         self._queue_place = 0  # ours, at the source that reported last
         self.brought: Counter[Address] = Counter()  # verified bytes fetched now, by source
         self._kept = 0  # verified bytes kept from before
@@ -96,11 +98,7 @@ class Swarm:
                 thread.join()
 
     def check_complete(self) -> None:
-        """Return if every piece is here; else raise the cause.
-
-        Raises InterruptedByUserError, DiskError, VerificationError, IncompleteError,
-        PeerUnreachableError or ConnectionLostError.
-        """
+        """Return if every piece is here; else raise why not, as ``Download.run`` does."""
         self.check_cancelled()
         if self._picker.complete and not self._disk_failed:
             return
@@ -122,7 +120,7 @@ class Swarm:
         right = self._offer_verified(verdicts)
         with self._changed:
             self._kept += self._layout.bytes_in(right)
-            self._progress_at = monotonic()
+            self._progress_at, self._patience = monotonic(), None
             self._picker.recheck(verdicts)
             self._ended.clear()  # of what is missing now they were not asked
             self._changed.notify_all()
@@ -187,14 +185,16 @@ class Swarm:
         """Record that a source has queued our request for these pieces."""
         with self._changed:
             self._queue_place = pending.place
-            self._progress_at = monotonic()
+            self._patience = self._patience or Patience(self._timeouts)
+            if not self._patience.is_over(pending, source):
+                self._progress_at = monotonic()
             self._picker.postpone(source, pieces)
 
     def record(self, source: Address, verdicts: Verdicts) -> None:
         """Record a source's pieces, the right ones already written; hang up if one is wrong."""
         right = self._offer_verified(verdicts)
         with self._changed:
-            self._queue_place, self._progress_at = 0, monotonic()
+            self._queue_place, self._progress_at, self._patience = 0, monotonic(), None
             new = [index for index in right if self._picker.confirm(index, source)]
             self.brought[source] += self._layout.bytes_in(new)
             if len(right) < len(verdicts):
@@ -271,6 +271,8 @@ class Swarm:
     def _leave(self, source: Address, failure: RedeError | None) -> None:
         with self._changed:
             self._at_work.remove(source)
+            if failure is not None and self._closed:  # we have hung up
+                failure = PeerUnreachableError(source, ConnectionLostError("silent"))
             if failure is not None and self._finder.note_loss(source, failure):
                 self._error = self._error or failure
             self._release(source)

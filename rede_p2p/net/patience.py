@@ -3,6 +3,7 @@
 A liar may say anything. So what counts as better has a floor, and a day is the end of it all.
 """
 
+from collections.abc import Hashable
 from time import monotonic
 
 from rede_p2p.protocol.codec import Pending
@@ -14,23 +15,30 @@ MIN_PENDING_FILES = 10  # more that are seen within ``pending_s``
 
 
 class Patience:
-    """With one reply. It begins with the first "espera"."""
+    """With one reply, or with all that a download waits for. It begins with the first "espera"."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._place, self._done, self._files = MAX_PLACES + 1, 0, 0  # the best that were told
+        self._places: dict[Hashable, int] = {}  # the lowest that each has told
+        self._done, self._files = 0, 0  # the most that were told
         self._began = self._since = monotonic()  # of all; when something better was last told
 
-    def is_over(self, said: Pending) -> bool:
-        """Take note of what was said; tell whether to give up."""
+    def is_over(self, said: Pending, who: Hashable = None) -> bool:
+        """Take note of what ``who`` said; tell whether to give up.
+
+        The first place that one tells is no better than none: else there would be no end of those
+        who only tell one.
+        """
         now = monotonic()
         if now - self._began > self._timeouts.max_pending_s:
             return True
-        better_place = 0 < said.place < self._place
+        before = self._places.get(who, 0)
+        better_place = 0 < said.place < before
+        if said.place:
+            self._places[who] = min(said.place, before or MAX_PLACES + 1)
         further = said.done - self._done >= MIN_PENDING_BYTES
         more = said.files - self._files >= MIN_PENDING_FILES
         if better_place or further or more:
-            self._place = said.place if better_place else self._place
             self._done = said.done if further else self._done
             self._files = said.files if more else self._files
             self._since = now

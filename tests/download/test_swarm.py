@@ -31,7 +31,12 @@ from rede_p2p.download import source_finder, swarm
 from rede_p2p.download.download import Download
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.request import DownloadRequest, Outcome
-from rede_p2p.errors import IncompleteError, InterruptedByUserError, RefusedError
+from rede_p2p.errors import (
+    IncompleteError,
+    InterruptedByUserError,
+    PeerUnreachableError,
+    RefusedError,
+)
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take, Want
 from rede_p2p.upload.seed_store import SeedStore
@@ -226,6 +231,21 @@ class Leagued:
         if isinstance(request, Want):  # the others come first
             assert all(waited_for.wait(SOON) for waited_for in self.waited_for)
         return False
+
+
+def test_where_all_only_make_us_wait_it_ends(sharing, fetching, beginning):
+    league = Leagued()
+    stalling = [sharing(league.stalling(number)) for number in range(2)]
+    # Each connection would bear it for ten minutes.
+    one = fetching(*stalling, connect=connect, pending_s=0.1, download_stall_s=0.3)
+    ended = beginning(one)
+    try:
+        error = ended.exception(SOON)
+    finally:
+        league.ended.set()
+    assert isinstance(error, PeerUnreachableError)
+    assert error.address in {source.address for source in stalling}
+    assert error.cause.reason == "silent"
 
 
 def test_two_sources_in_league_that_make_us_wait_for_ever_hold_nothing_up(

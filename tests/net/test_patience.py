@@ -16,12 +16,12 @@ REPORT_S = 7.0  # between two lines, less than the deadline of one
 def lasts(monkeypatch):
     """Return how long, in seconds, one who says such things is waited for; None: for ever."""
 
-    def measure(say, seconds=10 * DEFAULT.max_pending_s):
+    def measure(say, seconds=10 * DEFAULT.max_pending_s, who=lambda n: None):
         now = [1000.0]
         monkeypatch.setattr(module, "monotonic", lambda: now[0])
         patience, number = Patience(DEFAULT), 0
         while now[0] < 1000.0 + seconds:
-            if patience.is_over(say(number)):
+            if patience.is_over(say(number), who(number)):
                 return now[0] - 1000.0
             now[0] += REPORT_S
             number += 1
@@ -61,6 +61,24 @@ BETTER = {
 def test_who_says_something_better_is_waited_for_a_day_and_no_longer(lasts, say):
     assert lasts(say, DEFAULT.max_pending_s) is None
     assert lasts(say) <= DEFAULT.max_pending_s + REPORT_S
+
+
+CROWDS = {
+    "each says one place, and is another": lambda n: (Pending(place=1), n),
+    "each is a little better than the last": lambda n: (Pending(place=1000 - n), n),
+    "a few stand still": lambda n: (Pending(place=n % 32 + 1), n % 32),
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS.values(), ids=CROWDS)
+def test_of_many_none_of_whom_moves_all_are_given_up_together(lasts, crowd):
+    ended = lasts(lambda n: crowd(n)[0], who=lambda n: crowd(n)[1])
+    assert DEFAULT.pending_s - REPORT_S <= ended <= 2 * DEFAULT.pending_s
+
+
+def test_a_queue_that_moves_is_waited_for_beside_one_that_stands(lasts):
+    says = [lambda n: Pending(place=1), BETTER["a queue that moves"]]
+    assert lasts(lambda n: says[n % 2](n), DEFAULT.max_pending_s, who=lambda n: n % 2) is None
 
 
 def test_the_first_word_is_never_the_last(lasts):
