@@ -14,6 +14,7 @@ class Timeouts:
     # One connection.
     dial_s: float = 4.0  # for a TCP connection to be made
     reply_s: float = 8.0  # for one whole line of reply
+    line_s: float = 10.0  # for a line that has begun to be whole, however long its start may take
     pending_s: float = 600.0  # for "espera" to report progress, in place, bytes or files
     max_pending_s: float = 86_400.0  # for a reply, however much progress is reported: a day
     stall_s: float = 15.0  # for a body or a send to progress

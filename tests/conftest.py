@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import itertools
 import os
@@ -98,7 +99,10 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lasts_s(request: pytest.FixtureRequest) -> float:
     """Return how long, in seconds, what has no end of its own goes on beside what it must do."""
-    return 600.0 if request.config.getoption(LONG) else 0.0
+    if not request.config.getoption(LONG):
+        return 0.0
+    faulthandler.cancel_dump_traceback_later()  # which would end it as one that waits for ever
+    return 600.0
 
 
 @pytest.fixture

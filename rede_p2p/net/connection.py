@@ -95,8 +95,9 @@ class Connection:
             raise loss_of(error) from error
 
     def receive_line(self, timeout: float) -> bytes | None:
-        """Return a line with its LF, all within ``timeout`` seconds; None at a clean end."""
-        deadline, left, searched = time.monotonic() + timeout, timeout, self._start
+        """Return a line with its LF within ``timeout``, ``line_s`` once begun; None at the end."""
+        left = min(timeout, self._timeouts.line_s) if self._start < self._end else timeout
+        deadline, searched = time.monotonic() + left, self._start
         while (at := self._find(b"\n", searched, self._end)) < 0:
             if self._end - self._start >= codec.MAX_LINE_BYTES:
                 raise ProtocolError("long-line")
@@ -104,14 +105,15 @@ class Connection:
                 raise ConnectionLostError("silent")
             if self._end == len(self._view):
                 self._make_room()
-            searched = self._end
-            count = self._receive(self._view[self._end :], left)
-            if not count:
-                if self._start < self._end:
+            searched, begins = self._end, self._start == self._end
+            if not (count := self._receive(self._view[self._end :], left)):
+                if not begins:
                     raise ConnectionLostError("lost")
                 return None
             self._end += count
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            deadline = min(deadline, now + self._timeouts.line_s) if begins else deadline
+            left = deadline - now
         if at - self._start >= codec.MAX_LINE_BYTES:
             raise ProtocolError("long-line")
         line = bytes(self._view[self._start : at + 1])

@@ -31,6 +31,7 @@ def test_whatever_is_said_is_read_or_refused(reader, lasts_s):
             read(data)
         except Exception as error:
             raise AssertionError(f"seed {seed}, input {tried}: {data!r}") from error
+    print(f"{tried} inputs, seed {seed}")  # noqa: T201 - shown by -rP, and when it fails
 
 
 @pytest.mark.parametrize("reader", READERS)

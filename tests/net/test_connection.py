@@ -6,7 +6,7 @@ import socket
 import struct
 import tracemalloc
 from contextlib import ExitStack, contextmanager, suppress
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from time import monotonic
 
 import pytest
@@ -138,6 +138,24 @@ def test_a_line_dribbled_byte_by_byte_is_given_up(pair, pause):
     finally:
         given_up.set()
         dribbler.join()
+
+
+@pytest.mark.parametrize("before", [b"", b"ls\n"], ids=["alone", "behind another"])
+def test_a_line_that_has_begun_has_a_deadline_of_its_own(before):
+    with connected(line_s=0.2) as (bare, connection):
+        bare.sendall(before + b"l")
+        if before:
+            assert connection.receive_line(SOON) == before
+        with pytest.raises(ConnectionLostError, match="silent"):
+            connection.receive_line(SOON)
+
+
+def test_a_silence_before_a_line_takes_nothing_from_its_deadline():
+    with connected(line_s=0.2) as (bare, connection):
+        late = Timer(0.3, bare.sendall, (b"ls\n",))
+        late.start()
+        assert connection.receive_line(SOON) == b"ls\n"
+        late.join()
 
 
 def send_and_go_on(bare, data):

@@ -93,6 +93,7 @@ LIMITS = {
     "para a conexão ser feita": DEFAULT.dial_s,
     "para ela ser feita de novo com um tracker que caiu": DEFAULT.rejoin_dial_s,
     "para uma linha de resposta chegar inteira": DEFAULT.reply_s,
+    "para uma linha que começou chegar inteira": DEFAULT.line_s,
     "ouvindo `espera` sem nada melhor": DEFAULT.pending_s,
     "o que é melhor: bytes lidos a mais": patience.MIN_PENDING_BYTES,
     "o que é melhor: arquivos vistos a mais": patience.MIN_PENDING_FILES,
