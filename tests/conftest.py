@@ -19,12 +19,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the project is run from its folder, never installed
 
 MASK = "--mascarar"
-LONG = "--longo"
+LONG, LASTS_S = "--longo", "lasts_s"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(MASK, action="store_true", help="hide from the programs what Linux alone has")
-    parser.addoption(LONG, action="store_true", help="fuzz for ten minutes each")
+    parser.addoption(
+        LONG, action="store_const", const=600.0, default=0.0, dest=LASTS_S,
+        help="let what has no end of its own go on for ten minutes each",
+    )  # fmt: skip
+    parser.addoption("--segundos", type=float, dest=LASTS_S, help="the same, for so many seconds")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,10 +103,10 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lasts_s(request: pytest.FixtureRequest) -> float:
     """Return how long, in seconds, what has no end of its own goes on beside what it must do."""
-    if not request.config.getoption(LONG):
-        return 0.0
-    faulthandler.cancel_dump_traceback_later()  # which would end it as one that waits for ever
-    return 600.0
+    seconds: float = request.config.getoption(LASTS_S)
+    if seconds:
+        faulthandler.cancel_dump_traceback_later()  # which would end it as one that waits for ever
+    return seconds
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import re
 import select
 import socket
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -53,14 +53,15 @@ class Fault:
         return f"{self.kind} {self.verb} {self.nth} {self.where}"
 
     def offset(self, head: int, body: int) -> int:
-        """Return where, in bytes, in an answer of so many bytes."""
-        return {
+        """Return where, in bytes, in an answer of so many bytes; a no has no body."""
+        place = {
             "start": 0,
             "head": min(3, head),
             "body": head,
             "middle": head + body // 2,
             "end": head + body - 1,
         }[self.where]
+        return min(place, head + body - 1)
 
 
 FAULTS = ("cut", "reset", "stall", "dribble", "flip", "duplicate", "truncate", "garbage")
@@ -141,7 +142,8 @@ class Proxy:
                 finally:
                     for sock in (client, server):
                         with suppress(OSError):
-                            sock.shutdown(socket.SHUT_RDWR)
+                            rude = talk.rude and sock is client
+                            sock.shutdown(socket.SHUT_RD if rude else socket.SHUT_RDWR)
                     upward.join()
                     with self._lock:
                         self._open -= {client, server}
@@ -154,6 +156,7 @@ class _Conversation:
         self._proxy, self._client, self._server = proxy, client, server
         self._verbs: deque[str] = deque()  # of the requests without an answer
         self._held = bytearray()  # answers that are not relayed yet
+        self.rude = False  # whether the client is to hear of the end by RST
 
     def up(self) -> None:
         """Relay requests, and note their verbs before they go."""
@@ -179,7 +182,7 @@ class _Conversation:
         """Note a request; return the length of its body."""
         verb, _, fields = line.partition(b" ")
         self._verbs.append(verb.decode(errors="replace").strip())
-        if verb in (b"announce", b"withdraw"):
+        if verb in (b"announce", b"withdraw", b"bundle"):
             return int(json.loads(fields)["bytes"])
         return 0
 
@@ -239,8 +242,9 @@ class _Conversation:
         raise ConnectionError
 
     def _reset(self, _left: int) -> None:
+        # It is closed once nobody reads from it any more: before that the system sends nothing.
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._client.close()
+        self.rude = True
         raise ConnectionError
 
     def _stall(self, _left: int) -> None:
@@ -423,11 +427,14 @@ def typed(menu: Terminal, line: str, within: float = PATIENCE) -> str:
     return menu.raw[start:].decode(errors="replace")
 
 
-def what_it_holds(pid: int) -> list[str]:
+def what_it_holds(pid: int) -> Counter[str]:
     """Name the threads and the descriptors of a process."""
     tasks, links = Path(f"/proc/{pid}/task"), Path(f"/proc/{pid}/fd")
-    names = [(task / "comm").read_text().strip() for task in tasks.iterdir()]
-    return sorted(names) + sorted(os.readlink(link) for link in links.iterdir())  # noqa: PTH115
+    found = Counter((task / "comm").read_text().strip() for task in tasks.iterdir())
+    for link in links.iterdir():
+        with suppress(FileNotFoundError):  # that which lists our own
+            found[re.sub(r"\[\d+\]", "", os.readlink(link))] += 1  # noqa: PTH115
+    return found
 
 
 def settled(pid: int) -> Use:

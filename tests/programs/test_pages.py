@@ -45,7 +45,7 @@ NOT_RUN = {
     r"pipx install \.|pip install \.": "test_installed.py builds the package and installs it",
     r"(sudo )?\S*python3? tests/benchmarks/\w+\.py": "it takes minutes",
     r"\S*python -m pytest -q( --mascarar| -m slow( tests/faults)?)?$": ".ci/run does",
-    r"\S*python -m pytest -q -m slow --longo ": "it takes an hour",
+    r"\S*python -m pytest -q -m slow --(longo|segundos=120) ": "it takes minutes, or an hour",
     r"python3 -m venv .* -m pytest -q$": ".ci/run does",
     r"\S*python -m pytest -q -n 0 -k ": "it takes any name of a test",
     r"\.venv/bin/(ruff (format|check) \.|mypy)$": ".ci/run does",
