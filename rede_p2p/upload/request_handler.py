@@ -170,9 +170,14 @@ class RequestHandler:
     def _receive_bundle(self, request: messages.Bundle) -> None:
         """Take note of a bundle, which this requester may want from now on."""
         body = bytes(self._connection.receive_exactly(request.bytes))
-        members = codec.decode_lines(body, messages.BundleMember, request.count)
-        contents = [Content(member.root, member.size) for member in members]
-        self._bundle = self._seeds.bundle(BundleLayout(sha256(body).digest(), contents))
+        root = sha256(body).digest()
+        bundle = self._seeds.find_bundle(root)  # one that is known is not read again
+        if bundle is None or len(bundle.layout.contents) != request.count:
+            self._seeds.admit(self._connection.remote.ip, request.count)
+            members = codec.decode_lines(body, messages.BundleMember, request.count)
+            contents = [Content(member.root, member.size) for member in members]
+            bundle = self._seeds.bundle(BundleLayout(root, contents))
+        self._bundle = bundle
         self._connection.reply(messages.Ok())
 
     def _begin_session(self, request: messages.Want) -> None:

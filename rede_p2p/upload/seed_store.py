@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import BinaryIO
 from weakref import WeakValueDictionary
 
@@ -28,6 +29,9 @@ from rede_p2p.upload.upload_slots import Upload
 
 MAX_KEPT_BUNDLES = 8  # of this peer's own, which it goes on offering
 MAX_BUNDLED_FILES = 8 * MAX_BUNDLE_FILES  # in all bundles that requesters have described
+# Of new bundles, by one address in the long run: to read so many takes a twelfth of a processor. At
+# once, as many as there may be in all.
+MAX_DESCRIBED_PER_S = 20_000
 MAX_CHECKED_BYTES = 1024 * 1024  # read for one complaint, which costs no more than it does to serve
 
 
@@ -105,10 +109,17 @@ class ContentReader:
 class SeedStore:
     """The contents that one peer offers."""
 
-    def __init__(self, shares: ShareList | None = None, *, keeps: bool = True) -> None:
+    def __init__(
+        self,
+        shares: ShareList | None = None,
+        *,
+        keeps: bool = True,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """Offer what is shared, and what was downloaded unless ``keeps`` is False."""
         self._shares = shares
         self._keeps = keeps
+        self._clock = clock  # seconds
         self._changed: Callable[[], None] = lambda: None
         self._lock = Lock()  # guards everything below
         self._downloads: dict[bytes, SeededContent] = {}  # by root, as all of these
@@ -118,6 +129,7 @@ class SeedStore:
         # Those that a requester or a download has; this peer's own are kept for longer.
         self._bundles: WeakValueDictionary[bytes, SeededBundle] = WeakValueDictionary()
         self._own_bundles: dict[bytes, SeededBundle] = {}
+        self._described_until: dict[str, float] = {}  # by IP: when its descriptions are paid for
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` now and, in any thread, whenever ``entries`` may have changed."""
@@ -206,6 +218,23 @@ class SeedStore:
         self._changed()
         return None
 
+    def admit(self, ip: str, files: int) -> None:
+        """Let an address describe one more bundle, of so many files, which is to be read now.
+
+        Raises RefusedError where it has described too many of late.
+        """
+        with self._lock:
+            now = self._clock()
+            due = {one: until for one, until in self._described_until.items() if until > now}
+            until = due.get(ip, now) + files / MAX_DESCRIBED_PER_S
+            if until - now > MAX_BUNDLED_FILES / MAX_DESCRIBED_PER_S:
+                raise RefusedError("full")
+            self._described_until = due | {ip: until}
+
+    def find_bundle(self, root: bytes) -> SeededBundle | None:
+        """Return a bundle that somebody has described already, or that this peer fetches."""
+        return self._bundles.get(root)
+
     def bundle(self, layout: BundleLayout) -> SeededBundle:
         """Return a bundle that a requester has described, offered for as long as the caller has it.
 
@@ -241,8 +270,7 @@ class SeedStore:
 
     def find(self, root: bytes) -> SeededContent | SeededBundle | None:
         """Return what is offered: a bundle, the whole file if there is one, else a download."""
-        bundle = self._bundles.get(root)
-        if bundle is not None:
+        if (bundle := self.find_bundle(root)) is not None:
             return bundle
         share = self.find_whole(root)
         with self._lock:

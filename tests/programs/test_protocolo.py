@@ -82,6 +82,9 @@ LIMITS = {
     "o corpo de um `bundle`": fields.MAX_BUNDLE_BYTES,
     "conteúdos de um pacote": fields.MAX_BUNDLE_FILES,
     "conteúdos de todos os pacotes descritos": seed_store.MAX_BUNDLED_FILES,
+    "conteúdos de pacotes novos que um endereço descreve, por segundo": (
+        seed_store.MAX_DESCRIBED_PER_S
+    ),
     "linhas de uma lista": fields.MAX_LISTING_LINES,
     "números em um `got` ou `lost`": fields.MAX_NEWS_INDEXES,
     "números em um `others`": fields.MAX_OTHER_PIECES,

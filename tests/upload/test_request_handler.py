@@ -18,11 +18,13 @@ from sources import content_of
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import HASH_BYTES, MIN_PIECE_BYTES, Content
+from rede_p2p.download.source import describe
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.net.connection import dial
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
+    Bundle,
     FileData,
     FileEntry,
     FileInfo,
@@ -41,7 +43,7 @@ from rede_p2p.protocol.messages import (
     Want,
 )
 from rede_p2p.timeouts import Timeouts
-from rede_p2p.upload import share_list
+from rede_p2p.upload import seed_store, share_list
 
 MORE_THAN_BUFFERS = 64 * 1024 * 1024  # bytes; what no pair of sockets holds
 
@@ -415,6 +417,43 @@ def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buye
         assert not any(view[:count:4096])
         left -= count
     assert buyer.ask(Quit(), Ok) == Ok()
+
+
+# Bundles.
+
+
+def described(connection, *sizes):
+    """Describe a bundle of contents of these sizes."""
+    text = describe([Content(ROOT, size) for size in sizes])
+    connection.send(codec.encode_request(Bundle(len(text), len(sizes))) + text)
+    return connection.receive_reply(Ok)
+
+
+def test_a_bundle_that_is_known_is_not_read_again(seller, buyer, monkeypatch):
+    read = []
+    real = codec.decode_lines
+    monkeypatch.setattr(codec, "decode_lines", lambda *a: read.append(a[0]) or real(*a))
+    for sizes in ((1, 2), (1, 2), (2, 1), (2, 1)):
+        described(buyer, *sizes)
+    assert len(read) == 2
+    with dial(seller.address) as other:
+        described(other, 2, 1)  # as the first one does still
+        assert len(read) == 2
+        text = describe([Content(ROOT, size) for size in (2, 1)])
+        other.send(codec.encode_request(Bundle(len(text), 3)) + text)
+        with pytest.raises(RefusedError, match="bad-count"):
+            other.receive_reply(Ok)
+
+
+def test_who_describes_one_bundle_after_another_is_refused_and_served_on(buyer, monkeypatch):
+    monkeypatch.setattr(seed_store, "MAX_BUNDLED_FILES", 10)
+    monkeypatch.setattr(seed_store, "MAX_DESCRIBED_PER_S", 0.001)
+    for size in range(1, 6):
+        described(buyer, size, 2)
+    with pytest.raises(RefusedError, match="full"):
+        described(buyer, 6, 2)
+    described(buyer, 5, 2)  # costs nothing
+    assert buyer.ask(Stat("small"), FileInfo).size == 10
 
 
 # Files that hold other bytes in the same state.

@@ -10,7 +10,9 @@ from sources import content_of
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.bitfield import bits_of
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
-from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.errors import RefusedError
+from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
+from rede_p2p.upload.seed_store import MAX_BUNDLED_FILES, MAX_DESCRIBED_PER_S, SeedStore
 from rede_p2p.upload.shared_files import Share
 
 DATA = random.Random(7).randbytes(3 * MIN_PIECE_BYTES + 1)
@@ -137,3 +139,20 @@ def test_what_is_found_to_hold_other_bytes_is_offered_no_more(seeds, tmp_path):
     assert seeded.gone
     assert seeds.find(CONTENT.root) is None
     assert seeds.offered() == {}
+
+
+def test_an_address_describes_as_many_files_as_there_may_be_and_then_only_so_many_a_second():
+    now = 1000.0
+    seeds = SeedStore(clock=lambda: now)
+    for _ in range(MAX_BUNDLED_FILES // MAX_BUNDLE_FILES):
+        seeds.admit("10.0.0.1", MAX_BUNDLE_FILES)
+    with pytest.raises(RefusedError, match="full"):
+        seeds.admit("10.0.0.1", 1)
+    seeds.admit("10.0.0.2", MAX_BUNDLE_FILES)  # nobody else pays for it
+    now += 1.0
+    seeds.admit("10.0.0.1", MAX_DESCRIBED_PER_S)
+    with pytest.raises(RefusedError, match="full"):
+        seeds.admit("10.0.0.1", 1)
+    now += MAX_BUNDLED_FILES / MAX_DESCRIBED_PER_S
+    seeds.admit("10.0.0.3", 1)
+    assert seeds._described_until.keys() == {"10.0.0.3"}  # the others are forgotten
