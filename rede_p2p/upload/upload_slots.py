@@ -6,6 +6,7 @@ a slow reader leaves the others theirs however often it asks. With a limit, each
 moment on one common clock, so that the uploads share the limit evenly.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -159,7 +160,8 @@ class Upload:
         head has left, ConnectionLostError after.
         """
         if not _is_in(state, file):
-            raise RefusedError("changed")
+            removed = not os.fstat(file.fileno()).st_nlink  # it has no name any more
+            raise RefusedError("not-here" if removed else "changed")
         if length <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
             self._send_small(file, state, head, start, length)
             return

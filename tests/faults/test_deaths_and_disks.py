@@ -309,6 +309,16 @@ def test_a_shared_file_that_changes_is_never_a_mix(scene, change, when):
     assert b"ok" in converse(scene.net.ip, scene.port, b"ls\nquit\n")
 
 
+def test_of_a_shared_file_that_is_removed_while_it_is_sent_it_is_said_that_it_is_gone(scene):
+    menu = scene.menu()
+    scene.begin(menu)
+    remove(scene.shared)
+    said = typed(menu, "esperar")
+    assert "não tem mais esse conteúdo" in said, said
+    said = typed(menu, f"get {scene.net.ip} {scene.port} {NAME}")
+    assert "ninguém em" in said, said
+
+
 # Disks.
 
 
