@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
     "ntfs": (["mkfs.ntfs", "-F", "-Q"], [["lowntfs-3g", "-o", "ignore_case"]]),
 }
 IMAGE_BYTES = 64 * 1024 * 1024
+THIN_BYTES = 24 * 1024 * 1024  # of memory, for the image of a disk that claims to be larger
 
 
 @contextmanager
@@ -55,6 +56,53 @@ def mounted(kind: str) -> Iterator[Path]:
             top.mkdir()
             _run(["chattr", "+F", str(top)], work)
         yield top
+
+
+class ThinDisk:
+    """An ext4 whose image has no room any more: write(2) goes on, and fsync(2) fails."""
+
+    def __init__(self, work: Path, top: Path, stack: ExitStack) -> None:
+        """Mount it on ``top``; its image is on a disk of its own in ``work``, in memory."""
+        if os.name == "nt" or os.geteuid() != 0:
+            pytest.skip("only root may mount a disk")
+        missing = [word for word in ("mkfs.ext4", "losetup", "mount") if not shutil.which(word)]
+        if missing:
+            pytest.skip(f"there is no {missing[0]} here")
+        self.top, self._work, self._memory = top, work, work / "memoria"
+        self._memory.mkdir()
+        top.mkdir(exist_ok=True)
+        stack.callback(_run, ["umount", "--lazy", str(self._memory)], work)
+        words = ["mount", "-t", "tmpfs", "-o", f"size={THIN_BYTES}", "tmpfs", str(self._memory)]
+        if why := _run(words, work):
+            pytest.skip(why)
+        image = self._memory / "image"
+        image.touch()
+        os.truncate(image, IMAGE_BYTES)
+        # Few inodes and no journal, all written now: what must fail later are the files alone.
+        few = ["-N", "64", "-O", "^has_journal", "-E", "lazy_itable_init=0,nodiscard"]
+        _run(["mkfs.ext4", "-q", *few, str(image)], work)
+        self._device = _loop_device(image, stack)
+        stack.callback(_run, ["umount", "--lazy", str(top)], work)
+        self._mount()
+
+    def _mount(self) -> None:
+        if why := _run(["mount", "-t", "ext4", str(self._device), str(self.top)], self._work):
+            pytest.skip(why)
+
+    def fill(self) -> None:
+        """Take all the room from its image."""
+        with suppress(OSError), (self._memory / "cheio").open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+
+    def free(self) -> None:
+        """Give the room back."""
+        (self._memory / "cheio").unlink()
+
+    def forget(self) -> None:
+        """Unmount it and mount it again: what is not on it is gone."""
+        assert not _run(["umount", str(self.top)], self._work)
+        self._mount()
 
 
 def _loop_device(image: Path, stack: ExitStack) -> Path:

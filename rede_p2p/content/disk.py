@@ -278,7 +278,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def begin_flush(descriptor: int) -> None:
-    """Have the system begin to write an open file, so that a later fsync(2) finds little to do."""
+    """Have the system begin to write an open file, and keep no copy of what is written."""
     with suppress(AttributeError, OSError):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 

@@ -116,9 +116,10 @@ class PartialFile:
         """Make its content durable, after which nothing may be written; raise DiskError."""
         self._stop_flushing()
         with disk.translate_os_errors(self._name):
+            if self._flush_error is None:
+                self._sync()
             if self._flush_error is not None:  # the system reports it only once
                 raise self._flush_error
-            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Close it, and let other programs have it."""
@@ -178,16 +179,19 @@ class PartialFile:
 
     def _flush(self, stop: Event) -> None:
         flushed = 0
-        while not stop.wait(FLUSH_INTERVAL_S):
+        while self._flush_error is None and not stop.wait(FLUSH_INTERVAL_S):
             written = sum(writer.cached for writer in self._writers)
-            if written - flushed < MIN_FLUSH_BYTES:
-                continue
-            flushed = written
-            try:
-                os.fsync(self.file.fileno())
-            except OSError as error:
-                self._flush_error = error
-                return
+            if written - flushed >= MIN_FLUSH_BYTES:
+                flushed = written
+                self._sync()
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self.fileno())
+        except OSError as error:
+            self._flush_error = error
+            # The system keeps what it could not write, as if it were on the disk: it is not.
+            disk.begin_flush(self.fileno())
 
     def _stop_flushing(self) -> None:
         if self._flusher is not None and self._stop is not None:
