@@ -16,11 +16,16 @@ QUICK = {"list_poll_s": 0.1, "file_scan_s": 0.2, "quiet_s": 0.1}
 
 
 class Scene:
-    """A tracker, a seed that takes three seconds for the file, and a menu that downloads."""
+    """A tracker, a seed that takes three seconds for the file, and a menu that downloads.
 
-    def __init__(self, folder, stack):
+    ``runner`` are words before each program.
+    """
+
+    def __init__(self, folder, stack, runner=()):
         self.stack = stack
+        self.runner = list(runner)
         self.net = Awake(folder)
+        self.net.runner = self.runner
         stack.callback(self.net.close)
         self.tracker = self.net.tracker()
         self.list = self.net.sharing({NAME: DATA})
@@ -34,15 +39,16 @@ class Scene:
     def serve(self, *words):
         limit = words or ("--limite", "1M")
         self.net.hurry(**QUICK)
+        self.net.runner = [*self.runner, *self.net.runner]
         try:
             return self.net.peer("--servir", *limit, files=self.list)
         finally:
-            self.net.runner = []
+            self.net.runner = self.runner
 
     def menu(self, prefix=(), **seconds):
         words = self.net.words("--nao-semear", ip=self.ip, files={})
         patient = hurried(words, seconds) if seconds else hurried(words)
-        made = Terminal(patient, self.net.environment(), 200, prefix)
+        made = Terminal([*self.runner, *patient], self.net.environment(), 200, prefix)
         self.stack.callback(made.close)
         made.prompts()
         return made
