@@ -12,6 +12,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from walking import walk
 
 from rede_p2p.download.piece_picker import ENDGAME_FACTOR, PiecePicker
 
@@ -170,6 +171,11 @@ class PickerMachine(RuleBasedStateMachine):
 
 TestPicker = PickerMachine.TestCase
 TestPicker.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.slow
+def test_long_walks(lasts_s):
+    walk(PickerMachine, lasts_s)
 
 
 def test_a_piece_is_fetched_twice_only_at_the_end_and_a_third_time_only_much_later():

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 from listening import SOON
 from processes import eventually
+from walking import walk
 
 from rede_p2p.content.bitfield import bits_of, from_bitmap, pieces_from
 from rede_p2p.content.merkle import MAX_PIECES
@@ -175,6 +176,11 @@ class OfferPickerMachine(RuleBasedStateMachine):
 
 TestOfferPicker = OfferPickerMachine.TestCase
 TestOfferPicker.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+
+
+@pytest.mark.slow
+def test_long_walks(lasts_s):
+    walk(OfferPickerMachine, lasts_s)
 
 
 @given(
