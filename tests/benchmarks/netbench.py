@@ -255,22 +255,23 @@ def be_a_liar(words: list[str]) -> None:
     from rede_p2p.content import disk
     from rede_p2p.upload.upload_slots import Upload
 
-    send = Upload.send
+    send_data = Upload.send_data
     pieces = itertools.count(1)  # of all connections together
 
-    def lie(self, file, name, state, head, start) -> None:  # type: ignore[no-untyped-def]
-        body = bytearray(head.bytes)
-        disk.read_into(file, start, memoryview(body))
-        for at in range(0, head.bytes, PIECE):
+    def lie(self, name, head, body) -> None:  # type: ignore[no-untyped-def]
+        for at in range(0, len(body), PIECE):
             if next(pieces) % LIE_EVERY == 0:
                 body[at] ^= 1
                 os.write(1, b"lie\n")
-        with open(os.memfd_create("lie"), "w+b") as forged:  # noqa: PTH123 - it has no path
-            forged.write(body)
-            forged.flush()
-            send(self, forged, name, None, head, 0)
+        send_data(self, name, head, body)
 
-    Upload.send = lie  # type: ignore[method-assign]
+    def lie_of_file(self, file, name, state, head, start, length) -> None:  # type: ignore[no-untyped-def]
+        body = bytearray(length)
+        disk.read_into(file, start, memoryview(body))
+        lie(self, name, head, body)
+
+    Upload.send_data = lie  # type: ignore[method-assign]
+    Upload.send = lie_of_file  # type: ignore[method-assign]
     sys.argv = ["Peers.py", *words]
     runpy.run_path(str(ROOT / "Peers.py"), run_name="__main__")
 
