@@ -35,6 +35,7 @@ class Timeouts:
     max_opening_s: float = 3.0  # for trackers that open at once to agree on one
 
     # The tracker and its peers.
+    peer_turn_s: float = 0.02  # for a thread of a peer that computes, if others wait
     tracker_turn_s: float = 0.1  # for a thread of the tracker that computes, if others wait
     stranger_silence_s: float = 60.0  # before a connection that is not listed is closed
     member_silence_s: float = 12.0  # before a listed one is closed: two heartbeats and some

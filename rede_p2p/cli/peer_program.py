@@ -125,6 +125,8 @@ def _run(story: Story, chosen: PeerOptions, terminal: Terminal) -> int:
     typed = chosen.script is None and sys.stdin.isatty()
     terminal.serves_on = chosen.serve or typed
     terminal.quiet = chosen.quiet
+    # With Python's 5 ms, a dozen connections take the turn from each other in the middle of a run.
+    sys.setswitchinterval(DEFAULT.peer_turn_s)
     try:
         with ExitStack() as stack:
             chosen = from_environment(chosen)
