@@ -282,10 +282,7 @@ def dial(
     timeouts: Timeouts = DEFAULT,
     timeout: float | None = None,
 ) -> Connection:
-    """Connect to an address within ``timeout`` seconds, or ``dial_s``; raise ConnectionLostError.
-
-    ``source`` is the address of this machine to connect from.
-    """
+    """Connect from ``source`` within ``timeout`` s, or ``dial_s``; raise ConnectionLostError."""
     try:
         local = source and (raw_of(source, 0, address.ip) if "%" in source else (source, 0))
         sock = socket.create_connection(address, timeout or timeouts.dial_s, local or None)

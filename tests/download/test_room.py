@@ -162,8 +162,7 @@ class Room(RuleBasedStateMachine):
         swarm, source = talk.who.swarm, talk.of.address
         request, talk.since = swarm.take(source, talk.offer, talk.brought, talk.since)
         if request is None:
-            picker = swarm._picker
-            if talk.coming or not (picker.any_missing or picker.endgame(source)):
+            if talk.coming or swarm._picker.ask_next(source, talk.offer, talk.since)[0] is None:
                 return False
             following, talk.since = swarm.ask_next(source, talk.offer, talk.since)
             talk.of.offers.note(talk.requester, following.got, following.lost)

@@ -178,7 +178,8 @@ def test_a_lie_about_one_of_several_is_told_and_the_others_arrive(net, fetch):
     )
     answers = {
         "ls": ok({"bytes": len(body), "count": len(names)}, body),
-        "pieces": ok({"bytes": 4}, good),
+        "want": ok({"first": 0, "count": 1}),
+        "take": ok({"bytes": 4}, good),
     }
     net.hurry(reply_s=1.0)
     with Liar.listed(net, answers) as liar:
