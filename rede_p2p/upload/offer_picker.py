@@ -16,8 +16,7 @@ from time import monotonic
 from rede_p2p.content.bitfield import bits_of, pieces_from, run_in, whole_units
 from rede_p2p.upload.pace import Pace
 
-SLOW_BYTES_PER_S = 15_000_000  # up to here exchanges of one piece cost nothing that shows
-UNIT_TIME_S = 0.03  # one unit is what moves above that rate in so long
+UNIT_TIME_S = 0.03  # one unit is what moves in so long
 MIN_UNITS_EACH = 14  # of a content, for each requester and for us: else it spreads too late
 OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
 HALF_PACE_LEAD = 0.015  # fraction of the pieces; a requester this far ahead gets half speed
@@ -126,17 +125,18 @@ class OfferPicker:
             return 0.0
         return min(1.0, lead / self._count / HALF_PACE_LEAD)
 
-    def unit(self, piece_bytes: int) -> int:
+    def unit(self, free_rate: float) -> int:
         """Return how many pieces to offer together, a power of two.
 
-        On a fast network each exchange costs more than it carries. Runs stay whole when they are
-        passed on, because every source cuts the content into the same units; and as large ones,
-        because what arrives here counts like what is given.
+        Up to ``free_rate``, in pieces/s, exchanges cost nothing that shows; above it each costs
+        more than it carries. Runs stay whole when they are passed on, because every source cuts
+        the content into the same units; and as large ones, because what arrives here counts like
+        what is given.
         """
         with self._lock:
             rate = max(self._arriving.rate, self._given.rate)
             most = self._count / MIN_UNITS_EACH / (len(self._requesters) + 1)
-        pieces = (rate - SLOW_BYTES_PER_S / piece_bytes) * UNIT_TIME_S
+        pieces = (rate - free_rate) * UNIT_TIME_S
         return 1 << max(0, int(max(0, min(pieces, most))).bit_length() - 1)
 
     def offer(

@@ -19,6 +19,8 @@ from rede_p2p.upload.upload_slots import Upload
 TARGET_RUN_TIME_S = 0.02  # for one run to be sent
 MAX_RUN_BYTES = 64 * 1024 * 1024
 MAX_BUNDLE_RUN_BYTES = 2 * 1024 * 1024  # which is read before it is sent
+FREE_BYTES_PER_S = 15_000_000  # at which one exchange for each piece hides behind the cable; it
+# does not where each piece has files of its own to open and to flush
 MAX_HANDICAP_S = 0.05  # for which a requester ahead of the others waits between two runs
 
 
@@ -42,6 +44,7 @@ class UploadSession:
         is_bundle = isinstance(seeded.layout, BundleLayout)
         most = MAX_BUNDLE_RUN_BYTES if is_bundle else MAX_RUN_BYTES
         self._most = max(1, most // self._piece)  # pieces in a run
+        self._free_rate = 0.0 if is_bundle else FREE_BYTES_PER_S / self._piece  # pieces/s
         self._picker = seeded.picker()
         lacking = bitfield.from_bitmap(bitmap, seeded.layout.count)
         self._requester = self._picker.enter(upload.to, lacking)
@@ -105,5 +108,5 @@ class UploadSession:
             rate = self._sent_bytes / max(now - self._sent_at, 1e-6)
             run = int(rate * TARGET_RUN_TIME_S / self._piece)
             self._run = max(1, min(run, 2 * self._run, self._most))
-            self._unit = min(self._picker.unit(self._piece), self._most)
+            self._unit = min(self._picker.unit(self._free_rate), self._most)
         self._sent_at, self._sent_bytes = now, length
