@@ -33,6 +33,7 @@ class PiecePicker:
         # Piece → source → when it was asked; None while that source keeps us in its queue.
         self._reserved: dict[int, dict[Hashable, float | None]] = {}
         self._news: list[int] = []  # i: piece i is wanted no more; ~i: piece i is wanted again
+        self.lost_at = 0  # where the news begin that have no piece that is wanted again
         self._smoothed_piece_s = 0.0  # from reserving a piece to having it
 
     @property
@@ -154,8 +155,7 @@ class PiecePicker:
             if right:
                 self._here[index] = 1
             else:
-                self._missing.add(index)
-                self._news.append(~index)
+                self._lose(index)
 
     def release(self, source: Hashable) -> None:
         """Give back what a source had reserved: pieces that no other brings are missing again."""
@@ -164,8 +164,12 @@ class PiecePicker:
             del holders[source]
             if not holders:
                 del self._reserved[index]
-                self._missing.add(index)
-                self._news.append(~index)
+                self._lose(index)
+
+    def _lose(self, index: int) -> None:
+        self._missing.add(index)
+        self._news.append(~index)
+        self.lost_at = len(self._news)
 
     def postpone(self, source: Hashable, pieces: range) -> None:
         """Note that a source keeps us in its queue: in the endgame nobody waits for it."""

@@ -86,7 +86,7 @@ class Source:
                 return
             asked_at = monotonic()
             offer = self._connection.ask(request, PieceOffer)
-            self._swarm.note_answer(self._address, ended=offer.end)
+            self._swarm.note_answer(self._address, self._since, ended=offer.end)
             taken = self._take(offer)
             if not taken:
                 # An honest source with nothing to offer waits before it says so. One that does not

@@ -48,7 +48,7 @@ class Swarm:
         self._finder = finder
         self._picker = PiecePicker(layout.count, monotonic, timeouts.min_endgame_wait_s)
         self._at_work: set[Address] = set()
-        self._ended: set[Address] = set()  # of those, who have nothing more for us
+        self._ended: dict[Address, int] = {}  # who has nothing more, by the news that it knew
         self._error: RedeError | None = None  # a disk error, else a bad hash, else the first one
         self._disk_failed = False  # no other source can help
         self._cancelled = self._closed = False
@@ -122,7 +122,6 @@ class Swarm:
             self._kept += self._layout.bytes_in(right)
             self._progress_at, self._patience = monotonic(), None
             self._picker.recheck(verdicts)
-            self._ended.clear()  # of what is missing now they were not asked
             self._changed.notify_all()
             return not (self._cancelled or self._disk_failed)
 
@@ -157,16 +156,17 @@ class Swarm:
                 self._changed.wait(ENDGAME_POLL_S)
             return None, since
 
-    def note_answer(self, source: Address, *, ended: bool) -> None:
-        """Record whether a source has nothing more for us."""
+    def note_answer(self, source: Address, since: int, *, ended: bool) -> None:
+        """Record whether a source that knew the news until ``since`` has nothing more for us."""
         with self._changed:
-            (self._ended.add if ended else self._ended.discard)(source)
+            self._ended[source] = since if ended else -1
             self._changed.notify_all()
 
     def give_back(self, source: Address) -> None:
         """Let others bring what was asked of a source, which has refused it."""
         with self._changed:
-            self._release(source)
+            self._picker.release(source)
+            self._changed.notify_all()
 
     def rest(self, seconds: float) -> None:
         """Wait some seconds, or until the download ends."""
@@ -275,12 +275,9 @@ class Swarm:
                 failure = PeerUnreachableError(source, ConnectionLostError("silent"))
             if failure is not None and self._finder.note_loss(source, failure):
                 self._error = self._error or failure
-            self._release(source)
-
-    def _release(self, source: Address) -> None:
-        self._picker.release(source)
-        self._ended.clear()  # of what is missing again they were not asked
-        self._changed.notify_all()
+            self._picker.release(source)
+            self._ended.pop(source, None)
+            self._changed.notify_all()
 
     def _offer_verified(self, verdicts: Verdicts) -> list[int]:
         """Offer the right pieces to other peers; return their indexes."""
@@ -293,7 +290,8 @@ class Swarm:
         # Of a bundle, some pieces may be nowhere any more.
         if not self._finder.has_found or self._picker.any_under_way:
             return False
-        return 0 < len(self._at_work) == len(self._ended)
+        ended = [since for since in self._ended.values() if since >= self._picker.lost_at]
+        return 0 < len(self._at_work) == len(ended)
 
     def _wake(self) -> None:
         with self._changed:

@@ -27,14 +27,14 @@ class Patience:
     def is_over(self, said: Pending, who: Hashable = None) -> bool:
         """Take note of what ``who`` said; tell whether to give up.
 
-        The first place that one tells is no better than none: else there would be no end of those
-        who only tell one.
+        The first place that one more tells is no better than none: else there would be no end of
+        those who only tell one.
         """
         now = monotonic()
         self._began, self._since = self._began or now, self._since or now
         if now - self._began > self._timeouts.max_pending_s:
             return True
-        before = self._places.get(who, 0)
+        before = self._places.get(who, 0 if self._places else MAX_PLACES + 1)
         better_place = 0 < said.place < before
         if said.place:
             self._places[who] = min(said.place, before or MAX_PLACES + 1)

@@ -9,7 +9,16 @@ from threading import Event, Thread
 import pytest
 from listening import SOON
 from processes import eventually
-from sources import Gate, about_pieces, connect, content_of, flips, found_in, right_pieces
+from sources import (
+    Gate,
+    about_pieces,
+    connect,
+    content_of,
+    flips,
+    found_in,
+    hangs_up_at_once,
+    right_pieces,
+)
 
 from rede_p2p.content import recheck
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
@@ -17,7 +26,7 @@ from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.bundle_download import BundleDownload
 from rede_p2p.download.request import Outcome
 from rede_p2p.protocol.codec import Refusal
-from rede_p2p.protocol.messages import Bundle, Take
+from rede_p2p.protocol.messages import Bundle, Next, Take, Want
 from rede_p2p.upload.seed_store import SeedStore
 
 pytest_plugins = ["downloading"]
@@ -225,6 +234,31 @@ def test_of_a_source_that_knows_no_bundles_all_is_left(opened, run, folder):
 
     _, left = run(opened(lie).share(FILES))
     assert left == sorted(name for name, data in FILES.items() if data)
+
+
+def test_who_had_no_more_is_asked_again_for_what_another_gives_back(opened, run, folder):
+    half = dict(sorted(FILES.items())[: len(FILES) // 2])
+    taken, gone = Event(), Event()
+
+    def dies_with_the_first_piece(source, connection, request):
+        if gone.is_set():
+            return hangs_up_at_once(source, connection, request)
+        if isinstance(request, Take):
+            taken.set()
+            eventually(lambda: sum(isinstance(one, Next) for one in second.asked) > 1)
+            gone.set()
+            return hangs_up_at_once(source, connection, request)
+        return False
+
+    def begins_after_it(_source, _connection, request):
+        return isinstance(request, Want) and not taken.wait(SOON)
+
+    first, second = opened(dies_with_the_first_piece), opened(begins_after_it)
+    requests = from_all(first.share(FILES), [first, second])
+    second.share(half)
+    _, left = run(requests, min_endgame_wait_s=1000.0)
+    assert not {name for name in left if name in list(half)[:5]}  # which are in the first piece
+    assert all(data == FILES[name] for name, data in found_in(folder).items())
 
 
 def test_what_came_wrong_is_told_from_what_the_given_up_source_did_not_get_to(honest, context):
