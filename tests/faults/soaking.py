@@ -10,7 +10,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Lock
@@ -127,7 +127,10 @@ class Member:
         except RedeError as error:
             return [type(error).__name__]
         transfer = self.transfers.start(found.requests, found.failed, followed=True)
-        results = [outcome for _, outcome in transfer.results.result(10 * PATIENCE)]
+        for _ in range(int(10 * PATIENCE)):  # and not in one wait: the machine may sleep meanwhile
+            if wait([transfer.results], 1.0).done:
+                break
+        results = [outcome for _, outcome in transfer.results.result(0)]
         came = ["ok" if not isinstance(one, RedeError) else type(one).__name__ for one in results]
         return came + [type(error).__name__ for _, error in found.failed]
 
