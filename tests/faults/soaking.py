@@ -48,6 +48,7 @@ PLACES = {
 }  # fmt: skip
 BETWEEN_FAULTS_S = 0.05
 ARMED = 0.3  # of the proxies without a fault that get one each time
+OTHERWISE = 0.05  # of the others, whose answers may not be asked for
 BETWEEN_TRACKERS_S = 5.0  # that are killed
 OUTAGE_S = 0.3
 
@@ -242,16 +243,15 @@ class Soak:
                 due = monotonic() + BETWEEN_TRACKERS_S
 
     def _arm(self, proxy: Proxy) -> None:
-        """Have something happen to an answer of a peer, unless something is to happen already."""
-        if proxy.fault is None:
-            if proxy.happened.is_set():
-                proxy.happened.clear()
-                self._count(self.faults, [self.armed[proxy]])
-            if self.chance.random() < ARMED:
-                kind, verb = self.chance.choice(FAULTS), self.chance.choice([*PLACES])
-                where, nth = self.chance.choice(PLACES[verb]), self.chance.choice((1, 1, 2, 5))
-                proxy.set(Fault(kind, verb, where, nth))
-                self.armed[proxy] = kind
+        """Have something happen to an answer of a peer, unless something is to happen soon."""
+        if proxy.fault is None and proxy.happened.is_set():
+            proxy.happened.clear()
+            self._count(self.faults, [self.armed[proxy]])
+        if self.chance.random() < (ARMED if proxy.fault is None else OTHERWISE):
+            kind, verb = self.chance.choice(FAULTS), self.chance.choice([*PLACES])
+            where, nth = self.chance.choice(PLACES[verb]), self.chance.choice((1, 1, 2, 5))
+            proxy.set(Fault(kind, verb, where, nth))
+            self.armed[proxy] = kind
 
     def settle(self) -> None:
         """End the faults; complete what was left; wait until all are listed."""
