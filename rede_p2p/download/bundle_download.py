@@ -54,7 +54,7 @@ class BundleDownload:
     ) -> None:
         """Prepare; ``report`` is given the outcome of each file that is here.
 
-        There may be MAX_BUNDLE_FILES requests.
+        There may be MAX_BUNDLE_FILES requests, of MAX_BUNDLE_CONTENT_BYTES in all.
         """
         self._context = context
         self._report = report
@@ -119,7 +119,7 @@ class BundleDownload:
 
         def close(written: Written) -> None:
             if written.request.content.size:
-                seeded.release(written.request.content.root)
+                seeded.release(written.request.content)
 
         publisher = Publisher(self._context, self._note, self._swarm.check_cancelled, close)
         with suppress(RedeError), publisher:

@@ -124,7 +124,7 @@ class BundleWriter:
         self._verified.put(None)
         self._thread.join()
         for large in self._large.values():  # they stay for another time
-            self._seeded.release(large.request.content.root)
+            self._seeded.release(large.request.content)
             large.writer.__exit__()
             large.partial.close()
 
@@ -242,7 +242,7 @@ class BundleWriter:
         except DiskError:
             partial.close()
             raise
-        self._seeded.receive(request.content.root, _Open(partial))
+        self._seeded.receive(request.content, _Open(partial))
         return large
 
     def _keep(self, kept: _Kept) -> None:
@@ -261,5 +261,5 @@ class BundleWriter:
             self._hand_on(Written(large.request, large.partial, self._layers[file]))
 
     def _hand_on(self, written: Written) -> None:
-        self._seeded.receive(written.request.content.root, _Open(written.file))
+        self._seeded.receive(written.request.content, _Open(written.file))
         self._publisher.add(written, written.request.content.size)

@@ -5,7 +5,7 @@ itself, one file after the other (``download``).
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +28,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.events import Progress, Summary
 from rede_p2p.net.connection import Connection
-from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
+from rede_p2p.protocol.fields import MAX_BUNDLE_CONTENT_BYTES, MAX_BUNDLE_FILES
 from rede_p2p.upload.seed_store import as_verified
 from rede_p2p.upload.shared_files import Share
 
@@ -132,9 +132,8 @@ class Transfer:
     def _run_bundles(self, requests: list[DownloadRequest]) -> list[DownloadRequest]:
         """Fetch many files as one download, or as a few; return those that did not come."""
         left: list[DownloadRequest] = []
-        while requests:
-            some, requests = requests[:MAX_BUNDLE_FILES], requests[MAX_BUNDLE_FILES:]
-            for _ in range(MAX_BUNDLES):
+        for some in _bundles(requests):
+            for _ in range(MAX_BUNDLES if len(some) > 1 else 0):
                 bundle = BundleDownload(some, self._context, self._report)
                 self._switch_to(bundle)
                 alone, some = bundle.run()
@@ -219,3 +218,16 @@ class Transfer:
             if isinstance(outcome, Outcome):
                 self._done_bytes += request.content.size
                 self._already += request.content.size if outcome.already else 0
+
+
+def _bundles(requests: Iterable[DownloadRequest]) -> Iterator[list[DownloadRequest]]:
+    """Cut requests into as many as are one bundle each; a file may be too large for any."""
+    some: list[DownloadRequest] = []
+    size = 0
+    for request in requests:
+        size += request.content.size
+        if some and (len(some) == MAX_BUNDLE_FILES or size > MAX_BUNDLE_CONTENT_BYTES):
+            yield some
+            some, size = [], request.content.size
+        some.append(request)
+    yield some

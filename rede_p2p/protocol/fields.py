@@ -12,6 +12,7 @@ MAX_LISTING_BYTES = 64 * 1024 * 1024  # in a body of JSON lines
 MAX_ANNOUNCE_BYTES = 5 * 1024 * 1024  # in that of an announcement: 2,000 of the longest lines
 MAX_BUNDLE_BYTES = 8 * 1024 * 1024  # in that of a bundle
 MAX_BUNDLE_FILES = 65_536  # in a bundle; a larger folder is several
+MAX_BUNDLE_CONTENT_BYTES = 2**40  # in all of them: who serves one has a piece of it in memory
 MAX_LISTING_LINES = 500_000  # in such a body
 MAX_NEWS_INDEXES = 4096  # told in one ``next``; the rest waits for the one after
 MAX_OTHER_PIECES = 8  # offered beside the first choice

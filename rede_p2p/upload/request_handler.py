@@ -13,11 +13,12 @@ from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.piece_layout import BundleLayout
-from rede_p2p.errors import DiskError, NoSuchFileError, RefusedError
+from rede_p2p.errors import DiskError, NoSuchFileError, ProtocolError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import reply_lines
 from rede_p2p.protocol import codec, messages, verbs
+from rede_p2p.protocol.fields import MAX_BUNDLE_CONTENT_BYTES
 from rede_p2p.protocol.messages import FileData
 from rede_p2p.protocol.verbs import PeerRequest
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -176,6 +177,8 @@ class RequestHandler:
             self._seeds.admit(self._connection.remote.ip, request.count)
             members = codec.decode_lines(body, messages.BundleMember, request.count)
             contents = [Content(member.root, member.size) for member in members]
+            if sum(content.size for content in contents) > MAX_BUNDLE_CONTENT_BYTES:
+                raise ProtocolError("bad-field", "size")
             bundle = self._seeds.bundle(BundleLayout(root, contents))
         self._bundle = bundle
         self._connection.reply(messages.Ok())

@@ -5,7 +5,7 @@ A download is offered from its first piece on. A whole file is offered if it is 
 change. Owner: the peer, whose threads share the store.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -176,7 +176,7 @@ class SeedStore:
                 if self._keeps:
                     self._kept[root] = Share(seeded.name, str(path), state)
                     self._whole[root] = seeded
-        self._note_whole([root])
+        self._note_whole([seeded.content])
         self._changed()
 
     def doubt(self, seeded: SeededContent) -> None:
@@ -198,7 +198,7 @@ class SeedStore:
                 for root in kept:
                     self._come.pop(root, None)
                 (self._kept if announce else self._come).update(kept)
-            self._note_whole(list(kept))
+            self._note_whole([Content(root, one.state.size) for root, one in kept.items()])
             if announce:
                 self._changed()
 
@@ -264,9 +264,9 @@ class SeedStore:
             self._changed()
         return seeded
 
-    def _note_whole(self, roots: Iterable[bytes]) -> None:
+    def _note_whole(self, contents: Sequence[Content]) -> None:
         for bundle in list(self._bundles.values()):
-            bundle.note_whole(roots)
+            bundle.note_whole(contents)
 
     def find(self, root: bytes) -> SeededContent | SeededBundle | None:
         """Return what is offered: a bundle, the whole file if there is one, else a download."""

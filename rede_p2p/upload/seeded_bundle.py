@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rede_p2p.content import disk
 from rede_p2p.content.bitfield import bits_of
+from rede_p2p.content.merkle import Content
 from rede_p2p.content.piece_layout import BundleLayout, Part
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.upload.offer_picker import OfferPicker
@@ -34,11 +35,11 @@ class SeededBundle:
         self.layout = layout
         self.grows = False  # whether this peer fetches the bundle itself
         self.gone = False
-        self._find_whole = find_whole
-        self._files = {content.root: file for file, content in enumerate(layout.contents)}
+        self._find_root = find_whole
+        self._files = {content: file for file, content in enumerate(layout.contents)}
         self._lock = Lock()  # guards everything below
         self._arriving: dict[int, Arriving] = {}  # by the index of the file
-        found = [find_whole(content.root) for content in layout.contents]
+        found = list(map(self._find_whole, layout.contents))
         self.name = next((share.name for share in found if share is not None), "")
         self._whole = {file for file, share in enumerate(found) if share is not None}
         here = bits_of(filter(self._is_whole, range(layout.count)))
@@ -52,12 +53,12 @@ class SeededBundle:
         """Offer more pieces, which are verified, and whose files are here or are ``receive``d."""
         self._picker.add(pieces)
 
-    def note_whole(self, roots: Iterable[bytes]) -> None:
+    def note_whole(self, contents: Iterable[Content]) -> None:
         """Offer more files, which have come to be here by themselves."""
         pieces: set[int] = set()
         with self._lock:
-            for root in roots:
-                file = self._files.get(root)
+            for content in contents:
+                file = self._files.get(content)
                 if file is not None and file not in self._whole:
                     self._whole.add(file)
                     pieces.update(self.layout.pieces_of(file))
@@ -65,15 +66,15 @@ class SeededBundle:
         if ready:
             self._picker.add(ready)
 
-    def receive(self, root: bytes, arriving: Arriving) -> None:
+    def receive(self, content: Content, arriving: Arriving) -> None:
         """Read a content from where it is written, until ``release``."""
         with self._lock:
-            self._arriving[self._files[root]] = arriving
+            self._arriving[self._files[content]] = arriving
 
-    def release(self, root: bytes) -> None:
+    def release(self, content: Content) -> None:
         """Read a content no more from where it was written: it is about to be closed."""
         with self._lock:
-            self._arriving.pop(self._files[root], None)
+            self._arriving.pop(self._files[content], None)
 
     def reader(self) -> "BundleReader":
         """Return what one requester reads by."""
@@ -98,6 +99,11 @@ class SeededBundle:
             self._whole.discard(file)
         self._picker.remove(self.layout.pieces_of(file))
 
+    def _find_whole(self, content: Content) -> Share | None:
+        """Return where a content is; who describes a bundle may have its size wrong."""
+        share = self._find_root(content.root)
+        return share if share is not None and share.state.size == content.size else None
+
     def _is_whole(self, piece: int) -> bool:
         return all(part.file in self._whole for part in self.layout.parts(piece))
 
@@ -108,7 +114,7 @@ class SeededBundle:
                 arriving = self._arriving.get(part.file)
                 if arriving is not None:
                     return arriving.read_into(part.start, view) == part.length
-            share = self._find_whole(self.layout.contents[part.file].root)
+            share = self._find_whole(self.layout.contents[part.file])
             if share is None:
                 return False
             with disk.open_regular(share.path) as file:
@@ -125,11 +131,10 @@ class BundleReader:
         self._seeded = seeded
 
     def send(self, upload: Upload, head: bytes, pieces: range) -> None:
-        """Send the head of a reply and some pieces; raise as ``Upload.send_data`` does.
-
-        Raises RefusedError before anything has left.
-        """
-        upload.send_data(self._seeded.name, head, self._seeded.read(pieces))
+        """Send the head of a reply and some pieces; raise as ``Upload.send_data`` does."""
+        seeded = self._seeded
+        length = seeded.layout.bytes_in(pieces)
+        upload.send_data(seeded.name, head, length, lambda: seeded.read(pieces))
 
     def close(self) -> None:
         """Do nothing: no file stays open between two pieces."""

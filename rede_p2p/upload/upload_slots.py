@@ -174,14 +174,18 @@ class Upload:
                 raise ConnectionLostError("changed")
             self._send_part(file, start + last, length - last)
 
-    def send_data(self, name: str, head: bytes, data: bytearray) -> None:
-        """Send the head of a reply and its body; raise ConnectionLostError."""
-        if len(data) <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
-            self._connection.send_soon(head + data)
+    def send_data(self, name: str, head: bytes, length: int, read: Callable[[], bytearray]) -> None:
+        """Send the head of a reply and its body, the ``length`` bytes that ``read`` returns.
+
+        They take memory only once it is their turn. ``read`` may raise RefusedError, before the
+        head has left. Raises ConnectionLostError, too.
+        """
+        if length <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
+            self._connection.send_soon(head + read())
             return
-        with self._slot(name), memoryview(data) as view:
+        with self._slot(name), memoryview(read()) as view:
             self._connection.send(head)
-            for offset, count in self._slots.chunks(len(data)):
+            for offset, count in self._slots.chunks(length):
                 self._connection.send(view[offset : offset + count])
                 self.sent += count
 

@@ -258,17 +258,18 @@ def be_a_liar(words: list[str]) -> None:
     send_data = Upload.send_data
     pieces = itertools.count(1)  # of all connections together
 
-    def lie(self, name, head, body) -> None:  # type: ignore[no-untyped-def]
+    def lie(self, name, head, length, read) -> None:  # type: ignore[no-untyped-def]
+        body = read()
         for at in range(0, len(body), PIECE):
             if next(pieces) % LIE_EVERY == 0:
                 body[at] ^= 1
                 os.write(1, b"lie\n")
-        send_data(self, name, head, body)
+        send_data(self, name, head, length, lambda: body)
 
     def lie_of_file(self, file, name, state, head, start, length) -> None:  # type: ignore[no-untyped-def]
         body = bytearray(length)
         disk.read_into(file, start, memoryview(body))
-        lie(self, name, head, body)
+        lie(self, name, head, length, lambda: body)
 
     Upload.send_data = lie  # type: ignore[method-assign]
     Upload.send = lie_of_file  # type: ignore[method-assign]

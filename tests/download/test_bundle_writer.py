@@ -43,7 +43,7 @@ def bundle(context):
             context(seeds=seeds),
             lambda *_: None,
             lambda: None,
-            lambda written: seeded.release(written.request.content.root),
+            lambda written: seeded.release(written.request.content),
         )
         writer = BundleWriter(
             *(seeded, asked, LAYERS, publisher),

@@ -258,6 +258,16 @@ def test_one_small_file_that_ends_the_connection_does_not_end_the_others(transfe
     assert found_in(folder).keys() == files.keys() - {"7"}
 
 
+def test_a_folder_too_large_for_one_bundle_comes_as_several(transfers, opened, folder, monkeypatch):
+    monkeypatch.setattr("rede_p2p.download.transfer.MAX_BUNDLE_CONTENT_BYTES", 250)
+    sizes = {"a": 100, "b": 100, "c": 300, "d": 50, "e": 200, "f": 1}
+    files = {name: name.encode() * size for name, size in sizes.items()}
+    source = opened()
+    outcomes(transfers.start(source.share(files), followed=True))
+    assert found_in(folder) == files
+    assert [one.count for one in source.asked if isinstance(one, Bundle)] == [2, 2]
+
+
 def test_a_file_under_another_name_is_renewed_by_the_name_that_its_source_shares(
     transfers, opened, folder
 ):

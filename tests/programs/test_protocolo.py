@@ -81,6 +81,7 @@ LIMITS = {
     "o corpo de um `announce` ou `withdraw`": fields.MAX_ANNOUNCE_BYTES,
     "o corpo de um `bundle`": fields.MAX_BUNDLE_BYTES,
     "conteúdos de um pacote": fields.MAX_BUNDLE_FILES,
+    "bytes de todos os conteúdos de um pacote": fields.MAX_BUNDLE_CONTENT_BYTES,
     "conteúdos de todos os pacotes descritos": seed_store.MAX_BUNDLED_FILES,
     "conteúdos de pacotes novos que um endereço descreve, por segundo": (
         seed_store.MAX_DESCRIBED_PER_S

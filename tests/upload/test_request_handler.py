@@ -445,6 +445,12 @@ def test_a_bundle_that_is_known_is_not_read_again(seller, buyer, monkeypatch):
             other.receive_reply(Ok)
 
 
+@pytest.mark.parametrize("sizes", [(2**50,), (1, 2**40), [2**25] * 32_769])
+def test_a_bundle_of_which_no_piece_would_fit_in_memory_is_refused(buyer, sizes):
+    with pytest.raises(RefusedError, match="bad-field"):
+        described(buyer, *sizes)
+
+
 def test_who_describes_one_bundle_after_another_is_refused_and_served_on(buyer, monkeypatch):
     monkeypatch.setattr(seed_store, "MAX_BUNDLED_FILES", 10)
     monkeypatch.setattr(seed_store, "MAX_DESCRIBED_PER_S", 0.001)

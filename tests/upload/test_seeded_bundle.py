@@ -13,6 +13,7 @@ from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import RefusedError
 from rede_p2p.upload.seed_store import MAX_KEPT_BUNDLES, SeedStore
+from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.shared_files import Share
 
 RANDOM = random.Random(5)
@@ -75,6 +76,17 @@ def test_what_was_here_before_is_offered_at_once(seeds, keep):
     assert bundle.name == "3"  # for who asks what is being sent
 
 
+@pytest.mark.parametrize("size", [50, 150])
+def test_a_file_whose_size_is_described_wrong_is_not_here(seeds, keep, size):
+    layout = BundleLayout(bytes(32), [CONTENTS[0]._replace(size=size), CONTENTS[3]])
+    before = seeds.bundle(layout)
+    keep(0)
+    for bundle in (before, SeededBundle(layout, seeds.find_whole)):
+        assert offered(bundle) == []
+        with pytest.raises(RefusedError, match="not-here"):
+            bundle.read(range(1))
+
+
 def test_a_file_is_read_while_it_arrives_and_after_it_has_its_name(seeds, keep):
     class Arriving:
         def read_into(self, start, view):
@@ -82,12 +94,12 @@ def test_a_file_is_read_while_it_arrives_and_after_it_has_its_name(seeds, keep):
             return len(view)
 
     bundle = seeds.fetch_bundle(LAYOUT, "turma")
-    bundle.receive(CONTENTS[3].root, Arriving())
+    bundle.receive(CONTENTS[3], Arriving())
     bundle.add([2])
     assert offered(bundle) == [2]
     assert bundle.read(range(2, 3)) == FILES[3][MIN_PIECE_BYTES : 2 * MIN_PIECE_BYTES]
     keep(3)
-    bundle.release(CONTENTS[3].root)
+    bundle.release(CONTENTS[3])
     assert bundle.read(range(2, 3)) == FILES[3][MIN_PIECE_BYTES : 2 * MIN_PIECE_BYTES]
 
 
@@ -141,11 +153,11 @@ def test_a_file_that_is_closed_to_get_its_name_is_refused_for_that_moment(seeds,
             raise ValueError("I/O operation on closed file")
 
     bundle = seeds.fetch_bundle(LAYOUT, "turma")
-    bundle.receive(CONTENTS[3].root, Closed())
+    bundle.receive(CONTENTS[3], Closed())
     bundle.add([1, 2, 3])
     with pytest.raises(RefusedError, match="not-here"):
         bundle.read(range(1, 4))
     keep(3)
-    bundle.release(CONTENTS[3].root)
+    bundle.release(CONTENTS[3])
     assert offered(bundle) == [1, 2, 3]
     assert bundle.read(range(1, 4)) == FILES[3]

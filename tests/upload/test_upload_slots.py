@@ -166,6 +166,27 @@ def test_chunks_cover_an_upload_without_a_gap():
     assert sum(count for _, count in chunks) == 100_000
 
 
+def test_data_is_read_only_once_a_slot_is_free():
+    slots, is_read, sent = made(slots=1), Event(), []
+    before = Requester(slots, "before")
+    assert before.served.wait(SOON)
+    told, length = Queue(), 2 * MAX_SMALL_BODY_BYTES
+    upload = Upload(SimpleNamespace(remote=Address("b", 1), send=sent.append), slots, told.put)
+
+    def read():
+        is_read.set()
+        return bytearray(length)
+
+    thread = Thread(target=upload.send_data, args=("a", b"head", length, read))
+    thread.start()
+    assert told.get(timeout=SOON) == 1
+    assert not is_read.is_set()
+    before.ends()
+    thread.join(SOON)
+    assert is_read.is_set()
+    assert [len(part) for part in sent] == [4, length]
+
+
 def test_parts_of_one_file_are_counted_together_until_another_file_is_sent(tmp_path):
     path, slots, active = tmp_path / "a", made(), []
     path.write_bytes(bytes(3 * MAX_SMALL_BODY_BYTES))
