@@ -22,6 +22,7 @@ OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
 HALF_PACE_LEAD = 0.015  # fraction of the pieces; a requester this far ahead gets half speed
 MIN_LEAD = 0.008  # fraction of the pieces; a smaller lead is noise
 MIN_LEAD_PIECES = 8  # the larger of the two minimums counts
+MAX_COUNTED_OFFERS = 256  # of one piece: who takes it again and again makes nothing longer
 MAX_LEAD = 0.1  # fraction of the pieces; beyond it the others have slower links
 
 
@@ -42,7 +43,8 @@ class Requester:
 class OfferPicker:
     """The pieces of one content that are here, by how often each was offered.
 
-    Each is in exactly one level: bit i of ``_levels[n]`` is set if piece i was offered n times.
+    Each is in exactly one level: bit i of ``_levels[n]`` is set if piece i was offered n times, or
+    MAX_COUNTED_OFFERS times and more.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class OfferPicker:
         self._count = count
         self._chance = chance
         self._lock = Lock()  # guards everything below, and the requesters
-        self._levels = [here, 0]  # the last one is always empty
+        self._levels = [here, 0]  # the last one is empty, until it is the last that there may be
         self._arriving, self._given = Pace(clock), Pace(clock)
         self._requesters: set[Requester] = set()
         self._waiting: set[Requester] = set()  # inside ``offer``, for a piece to arrive
@@ -219,6 +221,6 @@ class OfferPicker:
 
     def _move(self, pieces: int, level: int, to: int) -> None:
         self._levels[level] ^= pieces
-        self._levels[to] |= pieces
-        if self._levels[-1]:
+        self._levels[min(to, len(self._levels) - 1)] |= pieces
+        if self._levels[-1] and len(self._levels) <= MAX_COUNTED_OFFERS:
             self._levels.append(0)

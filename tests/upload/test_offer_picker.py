@@ -25,6 +25,7 @@ from rede_p2p.content.bitfield import bits_of, from_bitmap, pieces_from
 from rede_p2p.content.merkle import MAX_PIECES
 from rede_p2p.upload.offer_picker import (
     HALF_PACE_LEAD,
+    MAX_COUNTED_OFFERS,
     MAX_LEAD,
     MIN_LEAD,
     MIN_LEAD_PIECES,
@@ -406,3 +407,18 @@ def test_a_machine_counts_once_however_often_it_asks():
     assert picker.handicap(requester) == 0
     picker.enter("d", bits_of(range(515)))
     assert picker.handicap(requester) == 1
+
+
+def test_who_takes_a_piece_again_and_again_makes_no_offer_cost_more():
+    picker = whole(2)
+    greedy, other = (picker.enter(machine, 0b01) for machine in "ab")
+    for _ in range(2 * MAX_COUNTED_OFFERS):
+        run, _ = picker.offer(greedy, 0, 1)
+        assert picker.take(greedy, run)
+        picker.note(greedy, run, run)
+    assert len(picker._levels) == MAX_COUNTED_OFFERS + 1
+    picker.note(other, (), [1])
+    assert picker.offer(other, 0, 1) == (range(1, 2), (0,))  # what was offered less comes first
+    picker.leave(greedy)
+    picker.leave(other)
+    assert picker._levels == [0b11, 0]
