@@ -203,13 +203,17 @@ class RequestHandler:
             self._connection.reply(session.choose(request))
         else:
             sent, layout, name = session.give(request), session.seeded.layout, session.seeded.name
-            self._tally.add(layout.root, self._connection.remote.ip, sent)
-            files = len(layout.contents) if isinstance(layout, BundleLayout) else 1
+            bundle = layout if isinstance(layout, BundleLayout) else None
+            # Who describes bundles may make up as many roots as it likes: none is kept.
+            root = layout.root if bundle is None else None
+            self._tally.add(root, self._connection.remote.ip, sent)
+            files = 1 if bundle is None else len(bundle.contents)
             self._count_sent(name, layout.root, layout.size, sent, files)
 
     def _end_session(self) -> None:
         if self._session is not None:
             self._session.close()
+            self._sent.pop(self._session.seeded.layout.root, None)
             self._session = None
 
     def _count_sent(

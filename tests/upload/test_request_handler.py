@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from queue import Queue
 from threading import Event, Semaphore, Thread, current_thread
 from time import monotonic
@@ -637,3 +638,16 @@ def test_each_way_to_fetch_is_counted_for_its_content(seller, buyer):
     total = 2 * size + taken.bytes
     eventually(lambda: seller.slots.tally.sent(root) == total)
     assert seller.slots.tally.given() == (total, 1)
+
+
+def test_bundles_are_counted_in_the_bytes_alone(seller, buyer):
+    buyer.ask(Stat("data"), FileInfo)
+    text = describe([Content(ROOT, len(DATA))])
+    buyer.send(codec.encode_request(Bundle(len(text), 1)) + text)
+    buyer.receive_reply(Ok)
+    root = sha256(text).digest()
+    offer = buyer.ask(Want(root, b"\x80"), PieceOffer)
+    taken = buyer.ask(Take(offer.first, 1), PieceData)
+    buyer.receive_exactly(taken.bytes)
+    eventually(lambda: seller.slots.tally.given() == (taken.bytes, 1))
+    assert seller.slots.tally.sent(root) == 0
