@@ -28,6 +28,7 @@ BUFFERS_PER_SOURCE = 3
 MIN_SOURCES_TO_BATCH_WAKEUPS = 4  # with fewer, the next request leaves when a head comes
 MIN_HEAD_BYTES = 8  # of a reply, before its body
 FIRST_REST_S, MAX_REST_S = 0.001, 0.5  # after an offer of no use; doubled each time
+REFUSED_REST_S = 0.02  # after a refusal of what was offered, which may go on for ever
 
 
 class Source:
@@ -75,6 +76,7 @@ class Source:
                 rest_s = FIRST_REST_S
                 coming, head = taken, self._receive_head(taken)
                 if head is None:
+                    self._swarm.rest(REFUSED_REST_S)
                     offer, taken = PieceOffer(0), range(0)
                     break
                 offer = PieceOffer(head.first, head.count, head.others)

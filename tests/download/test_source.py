@@ -15,9 +15,10 @@ from sources import content_of, nobody_else, pieces_of, right_pieces
 from rede_p2p.content import merkle
 from rede_p2p.content.merkle import MIN_PIECE_BYTES, FileLayout
 from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.request import DownloadRequest
-from rede_p2p.download.source import FIRST_REST_S, MAX_REST_S, Source
+from rede_p2p.download.source import FIRST_REST_S, MAX_REST_S, REFUSED_REST_S, Source
 from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
@@ -37,15 +38,17 @@ from rede_p2p.upload.seed_store import SeedStore
 DATA = random.Random(6).randbytes(4 * MIN_PIECE_BYTES + 9)
 CONTENT, PIECES, LAYER = content_of(DATA), pieces_of(DATA), merkle.layer_of(DATA)
 HERE = Address("127.0.0.1", 5455)
+ALONE = FileLayout(CONTENT)
 
 
 class Scripted:
     """A download whose only source is the test."""
 
-    def __init__(self, path, stack):
+    def __init__(self, path, stack, layout=ALONE):
         request = DownloadRequest("a.bin", CONTENT, (HERE,))
         finder = SourceFinder(request, nobody_else, DEFAULT)
-        self.swarm = Swarm("a.bin", FileLayout(CONTENT), finder, DEFAULT)
+        self.layout = layout
+        self.swarm = Swarm("a.bin", layout, finder, DEFAULT)
         self.path = path
         self._stack = stack
 
@@ -63,7 +66,7 @@ class Scripted:
         bare.settimeout(SOON)
         self._bare = bare
         self._lines = stack.enter_context(bare.makefile("rb"))
-        source = Source(HERE, connection, FileLayout(CONTENT), swarm, writer)
+        source = Source(HERE, connection, self.layout, swarm, writer)
         self.ended = pool.submit(source.fetch)
 
     def hears(self):
@@ -184,3 +187,21 @@ def test_after_offers_of_no_use_the_rest_grows_and_a_piece_ends_that(scripted, m
     scripted.hears()
     assert rests[-1] == FIRST_REST_S
     scripted.fails()
+
+
+def test_a_source_of_a_bundle_that_refuses_what_it_offered_is_not_asked_without_a_rest(
+    tmp_path, monkeypatch
+):
+    rests = []
+    with ExitStack() as stack:
+        scripted = Scripted(tmp_path / "a", stack, BundleLayout(CONTENT.root, [CONTENT]))
+        monkeypatch.setattr(scripted.swarm, "rest", rests.append)
+        scripted.begin()
+        assert isinstance(scripted.hears(), Want)
+        for _ in range(3):
+            scripted.says(PieceOffer(0, 1))
+            assert isinstance(scripted.hears(), Take)
+            scripted.says(Refusal("not-here"))
+            assert isinstance(scripted.hears(), Next)
+        assert rests == [REFUSED_REST_S] * 3
+        scripted.fails()
