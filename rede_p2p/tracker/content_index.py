@@ -5,6 +5,7 @@ are ``_announced`` read by content, by name and by pair. Owner: the tracker, who
 no method does I/O.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring  # a control character takes six bytes in it
 from threading import Lock
@@ -17,6 +18,8 @@ from rede_p2p.tracker.registration import Registration
 
 MAX_NAMES_PER_PEER = 200_000
 MAX_NAME_BYTES_PER_PEER = 16 * 1024 * 1024  # of UTF-8, in all of them
+# An address may have thousands of connections, each of which may be listed as a peer.
+PEERS_WORTH_PER_ADDRESS = 4  # times as much as of one peer, of all peers of an IP address
 MAX_SEARCH_LINES = 10_000  # in the answer to one search
 MAX_SEARCH_BYTES = 4 * 1024 * 1024  # in them, more or less
 LINE_OVERHEAD_BYTES = 133  # of a line, beside the name as JSON writes it
@@ -35,6 +38,8 @@ class ContentIndex:
         # The values are None: a set of as many pairs takes twice the memory.
         self._announced: dict[Registration, dict[_Named, None]] = {}
         self._name_bytes: dict[Registration, int] = {}
+        self._names_of: Counter[str] = Counter()  # that all peers of an IP address announced
+        self._name_bytes_of: Counter[str] = Counter()  # in them
         self._holders: dict[bytes, dict[Registration, int]] = {}  # root → peer → names it has
         self._names: dict[str, dict[_Content, int]] = {}  # name → content → peers that have it
         self._known: dict[_Named, _Named] = {}  # each pair to itself: peers that have one share it
@@ -47,21 +52,23 @@ class ContentIndex:
         refused = False
         with self._lock:
             announced = self._announced.setdefault(peer, {})
-            name_bytes = self._name_bytes.get(peer, 0)
+            names, name_bytes = self._room(peer)
+            had, had_bytes = names, name_bytes
             for told in _pairs(entries):
                 if told in announced:
                     continue
-                more = name_bytes + len(told[1].encode())
-                if len(announced) == MAX_NAMES_PER_PEER or more > MAX_NAME_BYTES_PER_PEER:
+                length = len(told[1].encode())
+                if not names or length > name_bytes:
                     refused = True
                     continue
-                name_bytes = more
+                names -= 1
+                name_bytes -= length
                 pair = self._known.setdefault(told, told)
                 announced[pair] = None
                 content, name = pair
                 _count_up(self._holders, content[0], peer)
                 _count_up(self._names, name, content)
-            self._name_bytes[peer] = name_bytes
+            self._count(peer, had - names, had_bytes - name_bytes)
         if refused:
             raise RefusedError("too-much")
 
@@ -78,6 +85,8 @@ class ContentIndex:
                 self._forget(peer, pair)
             self._announced.pop(peer, None)
             self._name_bytes.pop(peer, None)
+            if not self._names_of[peer.ip]:
+                del self._names_of[peer.ip], self._name_bytes_of[peer.ip]
 
     def holders(self, root: bytes) -> list[Registration]:
         """List who has a content, in the order in which they announced it."""
@@ -130,13 +139,26 @@ class ContentIndex:
                     yielded.add(pair)
                     yield pair
 
+    def _room(self, peer: Registration) -> tuple[int, int]:
+        """Return how many more names a peer may announce, and how many bytes in them."""
+        names = MAX_NAMES_PER_PEER - len(self._announced[peer])
+        names_of = PEERS_WORTH_PER_ADDRESS * MAX_NAMES_PER_PEER - self._names_of[peer.ip]
+        size = MAX_NAME_BYTES_PER_PEER - self._name_bytes.get(peer, 0)
+        size_of = PEERS_WORTH_PER_ADDRESS * MAX_NAME_BYTES_PER_PEER - self._name_bytes_of[peer.ip]
+        return min(names, names_of), min(size, size_of)
+
+    def _count(self, peer: Registration, names: int, name_bytes: int) -> None:
+        self._name_bytes[peer] = self._name_bytes.get(peer, 0) + name_bytes
+        self._names_of[peer.ip] += names
+        self._name_bytes_of[peer.ip] += name_bytes
+
     def _forget(self, peer: Registration, pair: _Named) -> None:
         announced = self._announced.get(peer, {})
         if pair not in announced:
             return
         del announced[pair]
         content, name = pair
-        self._name_bytes[peer] -= len(name.encode())
+        self._count(peer, -1, -len(name.encode()))
         _count_down(self._holders, content[0], peer)
         if not _count_down(self._names, name, content):
             del self._known[pair]

@@ -14,7 +14,7 @@ from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import FileEntry, SearchResult
 from rede_p2p.tracker import content_index
-from rede_p2p.tracker.content_index import ContentIndex
+from rede_p2p.tracker.content_index import PEERS_WORTH_PER_ADDRESS, ContentIndex
 from rede_p2p.tracker.registration import Registration
 
 SEATS = [Registration(f"10.0.0.{number}") for number in range(4)]
@@ -127,6 +127,27 @@ def test_the_names_of_one_peer_have_an_end_in_bytes_too(monkeypatch):
     table.announce(seat, [FileEntry("nada", 1, ROOTS[0]), FileEntry("", 1, ROOTS[1])])
     table.leave(seat)
     table.announce(seat, [FileEntry(name, 1, ROOTS[0]) for name in names[:2]])
+
+
+def test_all_peers_of_one_address_have_the_place_of_a_few(monkeypatch):
+    monkeypatch.setattr(content_index, "MAX_NAMES_PER_PEER", 3)
+    monkeypatch.setattr(content_index, "MAX_NAME_BYTES_PER_PEER", 100)
+    table, many = ContentIndex(), [Registration("10.0.0.9", port=port) for port in range(9)]
+    for peer in many[:PEERS_WORTH_PER_ADDRESS]:
+        table.announce(peer, [FileEntry(f"{peer.port} {n}", 1, ROOTS[0]) for n in range(3)])
+    with pytest.raises(RefusedError, match="too-much"):
+        table.announce(many[-1], [FileEntry("mine", 1, ROOTS[0])])
+    table.announce(SEATS[0], [FileEntry("mine", 1, ROOTS[0])])
+    table.withdraw(many[0], [FileEntry("0 0", 1, ROOTS[0])])
+    table.announce(many[-1], [FileEntry("mine", 1, ROOTS[0])])
+    for peer in many:
+        table.leave(peer)
+    long = [FileEntry(letter * 100, 1, ROOTS[0]) for letter in "abcdef"]
+    for peer, entry in zip(many[:PEERS_WORTH_PER_ADDRESS], long, strict=False):
+        table.announce(peer, [entry])
+    with pytest.raises(RefusedError, match="too-much"):
+        table.announce(many[-1], long)
+    assert table.holders(ROOTS[0]) == [SEATS[0], *many[:PEERS_WORTH_PER_ADDRESS]]
 
 
 def test_a_hundred_thousand_ordinary_names_of_one_peer_are_kept():
