@@ -174,12 +174,13 @@ class RequestHandler:
         root = sha256(body).digest()
         bundle = self._seeds.find_bundle(root)  # one that is known is not read again
         if bundle is None or len(bundle.layout.contents) != request.count:
-            self._seeds.admit(self._connection.remote.ip, request.count)
+            ip = self._connection.remote.ip
+            self._seeds.admit(ip, request.count)
             members = codec.decode_lines(body, messages.BundleMember, request.count)
             contents = [Content(member.root, member.size) for member in members]
             if sum(content.size for content in contents) > MAX_BUNDLE_CONTENT_BYTES:
                 raise ProtocolError("bad-field", "size")
-            bundle = self._seeds.bundle(BundleLayout(root, contents))
+            bundle = self._seeds.bundle(BundleLayout(root, contents), ip)
         self._bundle = bundle
         self._connection.reply(messages.Ok())
 

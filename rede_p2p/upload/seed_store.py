@@ -28,7 +28,7 @@ from rede_p2p.upload.shared_files import Share
 from rede_p2p.upload.upload_slots import Upload
 
 MAX_KEPT_BUNDLES = 8  # of this peer's own, which it goes on offering
-MAX_BUNDLED_FILES = 8 * MAX_BUNDLE_FILES  # in all bundles that requesters have described
+MAX_BUNDLED_FILES = 8 * MAX_BUNDLE_FILES  # described by requesters; half by an address
 # Of new bundles, by one address in the long run: to read so many takes a twelfth of a processor. At
 # once, as many as there may be in all.
 MAX_DESCRIBED_PER_S = 20_000
@@ -235,20 +235,22 @@ class SeedStore:
         """Return a bundle that somebody has described already, or that this peer fetches."""
         return self._bundles.get(root)
 
-    def bundle(self, layout: BundleLayout) -> SeededBundle:
-        """Return a bundle that a requester has described, offered for as long as the caller has it.
+    def bundle(self, layout: BundleLayout, ip: str) -> SeededBundle:
+        """Return a bundle that an address has described, offered for as long as the caller has it.
 
-        Raises RefusedError where there are too many.
+        Raises RefusedError where there are too many, or half of that by this address.
         """
         if layout.root not in self._bundles:
-            files = sum(len(one.layout.contents) for one in list(self._bundles.values()))
-            if files + len(layout.contents) > MAX_BUNDLED_FILES:
+            held = [(one.by, len(one.layout.contents)) for one in list(self._bundles.values())]
+            most, mine = MAX_BUNDLED_FILES, sum(files for by, files in held if by == ip)
+            room = min(most - sum(files for _, files in held), most // 2 - mine)
+            if len(layout.contents) > room:
                 raise RefusedError("full")
-        return self._offered(layout)
+        return self._offered(layout, ip)
 
-    def _offered(self, layout: BundleLayout) -> SeededBundle:
+    def _offered(self, layout: BundleLayout, ip: str = "") -> SeededBundle:
         """Return a bundle, the same to all who have it."""
-        made = self._bundles.get(layout.root) or SeededBundle(layout, self.find_whole)
+        made = self._bundles.get(layout.root) or SeededBundle(layout, self.find_whole, ip)
         with self._lock:  # another thread may have made it, too
             return self._bundles.setdefault(layout.root, made)
 

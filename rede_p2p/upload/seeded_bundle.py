@@ -30,9 +30,10 @@ class Arriving(Protocol):
 class SeededBundle:
     """One bundle, and which pieces of it are here."""
 
-    def __init__(self, layout: BundleLayout, find_whole: FindWhole) -> None:
-        """Offer what ``find_whole`` finds."""
+    def __init__(self, layout: BundleLayout, find_whole: FindWhole, by: str = "") -> None:
+        """Offer what ``find_whole`` finds; ``by`` is the IP address that described it first."""
         self.layout = layout
+        self.by = by
         self.grows = False  # whether this peer fetches the bundle itself
         self.gone = False
         self._find_root = find_whole

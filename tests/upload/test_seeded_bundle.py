@@ -58,7 +58,7 @@ def offered(bundle):
 
 
 def test_a_piece_is_offered_once_all_its_files_are_here(seeds, keep):
-    bundle = seeds.bundle(LAYOUT)
+    bundle = seeds.bundle(LAYOUT, "10.0.0.1")
     assert offered(bundle) == []
     keep(0, 1)
     assert offered(bundle) == []
@@ -71,7 +71,7 @@ def test_a_piece_is_offered_once_all_its_files_are_here(seeds, keep):
 
 def test_what_was_here_before_is_offered_at_once(seeds, keep):
     keep(3)
-    bundle = seeds.bundle(LAYOUT)
+    bundle = seeds.bundle(LAYOUT, "10.0.0.1")
     assert offered(bundle) == [1, 2, 3]
     assert bundle.name == "3"  # for who asks what is being sent
 
@@ -79,7 +79,7 @@ def test_what_was_here_before_is_offered_at_once(seeds, keep):
 @pytest.mark.parametrize("size", [50, 150])
 def test_a_file_whose_size_is_described_wrong_is_not_here(seeds, keep, size):
     layout = BundleLayout(bytes(32), [CONTENTS[0]._replace(size=size), CONTENTS[3]])
-    before = seeds.bundle(layout)
+    before = seeds.bundle(layout, "10.0.0.1")
     keep(0)
     for bundle in (before, SeededBundle(layout, seeds.find_whole)):
         assert offered(bundle) == []
@@ -106,7 +106,7 @@ def test_a_file_is_read_while_it_arrives_and_after_it_has_its_name(seeds, keep):
 @pytest.mark.parametrize("change", ["other bytes", "gone", "shorter"])
 def test_a_file_that_is_another_now_is_refused_and_offered_no_more(seeds, keep, tmp_path, change):
     keep(0, 1, 2, 3)
-    bundle = seeds.bundle(LAYOUT)
+    bundle = seeds.bundle(LAYOUT, "10.0.0.1")
     (tmp_path / "1").unlink()
     if change != "gone":
         (tmp_path / "1").write_bytes(FILES[1][::-1] if change == "other bytes" else b"x")
@@ -117,7 +117,7 @@ def test_a_file_that_is_another_now_is_refused_and_offered_no_more(seeds, keep, 
 
 
 def test_a_bundle_that_nobody_has_is_forgotten_and_our_own_are_found_for_a_while(seeds):
-    seeds.bundle(LAYOUT)
+    seeds.bundle(LAYOUT, "10.0.0.1")
     assert seeds.find(LAYOUT.root) is None
     for number in range(MAX_KEPT_BUNDLES + 1):
         seeds.fetch_bundle(BundleLayout(bytes([number]) * 32, CONTENTS), "turma")
@@ -130,13 +130,25 @@ def test_a_bundle_that_nobody_has_is_forgotten_and_our_own_are_found_for_a_while
 
 def test_no_more_files_are_described_than_there_is_memory_for(seeds, monkeypatch):
     monkeypatch.setattr("rede_p2p.upload.seed_store.MAX_BUNDLED_FILES", 2 * len(CONTENTS))
-    held = [seeds.bundle(BundleLayout(bytes([n]) * 32, CONTENTS)) for n in (1, 2)]
+    held = [
+        seeds.bundle(BundleLayout(bytes([n]) * 32, CONTENTS), f"10.0.0.{n + 1}") for n in (1, 2)
+    ]
     with pytest.raises(RefusedError, match="full"):
-        seeds.bundle(LAYOUT)
-    assert seeds.bundle(held[1].layout) is held[1]
+        seeds.bundle(LAYOUT, "10.0.0.1")
+    assert seeds.bundle(held[1].layout, "10.0.0.4") is held[1]
     assert seeds.fetch_bundle(LAYOUT, "turma").layout is LAYOUT  # our own has always room
     held.pop()
-    assert seeds.bundle(LAYOUT).layout is LAYOUT
+    assert seeds.bundle(LAYOUT, "10.0.0.1").layout is LAYOUT
+
+
+def test_one_address_describes_half_of_the_files_that_there_is_memory_for(seeds, monkeypatch):
+    monkeypatch.setattr("rede_p2p.upload.seed_store.MAX_BUNDLED_FILES", 4 * len(CONTENTS))
+    layouts = [BundleLayout(bytes([n]) * 32, CONTENTS) for n in range(4)]
+    held = [seeds.bundle(layout, "10.0.0.1") for layout in layouts[:2]]
+    with pytest.raises(RefusedError, match="full"):
+        seeds.bundle(layouts[2], "10.0.0.1")
+    held += [seeds.bundle(layout, "10.0.0.2") for layout in layouts]
+    assert len({id(one) for one in held}) == 4
 
 
 def test_who_offers_nothing_offers_no_bundle_while_it_fetches_one():
