@@ -300,6 +300,47 @@ def fetch_with_curls(url: str, machines: list[Machine], work: Path) -> float:
     return seconds
 
 
+def fetch_with_libtorrent(
+    shared: Path, piece: int, seed: Machine, machines: list[Machine], work: Path
+) -> float:
+    """Let libtorrent on every machine fetch the file at once; return the seconds of the last.
+
+    Raises SystemExit where one fails.
+    """
+    import libtorrent as lt
+
+    folder = Path(tempfile.mkdtemp(dir=work))
+    files = lt.file_storage()
+    lt.add_files(files, str(shared))
+    made = lt.create_torrent(files, piece_size=piece)
+    lt.set_piece_hashes(made, str(shared.parent))
+    torrent = folder / "shared.torrent"
+    torrent.write_bytes(lt.bencode(made.generate()))
+    peers = []
+    everyone = [machine.ip for machine in (seed, *machines)]
+    for machine in (seed, *machines):
+        (own := folder / machine.name).mkdir()
+        file = shared if machine is seed else own / shared.name
+        script = str(ROOT / "tests" / "benchmarks" / "torrent_peer.py")
+        others = [ip for ip in everyone if ip != machine.ip]
+        words = (sys.executable, script, str(file), str(torrent), machine.ip, *others)
+        peers.append(machine.start(*words, folder=own))
+    for peer in peers:
+        read_until(peer, "ready")
+    began = monotonic()
+    for peer in peers:
+        assert peer.stdin is not None
+        peer.stdin.write("\n")
+    for peer in peers:
+        read_until(peer, "done")
+    seconds = monotonic() - began
+    for peer in peers:
+        peer.kill()
+        peer.wait()
+    shutil.rmtree(folder)
+    return seconds
+
+
 def start_nginx(machine: Machine, shared: Path, work: Path) -> str:
     """Start nginx; return the address of the file."""
     folder = Path(tempfile.mkdtemp(dir=work))

@@ -7,6 +7,7 @@
     python3 tests/benchmarks/swarm.py --n 8 --seed-rate 400mbit --seed-leaves
     python3 tests/benchmarks/swarm.py --sources 3 --down 1gbit                    # goal: 2.8 times
     python3 tests/benchmarks/swarm.py --n 8 --rate none --curls                   # goal: 1.3
+    python3 tests/benchmarks/swarm.py --n 8 --rate 1gbit --libtorrent 1M          # goal: 0.6
     python3 tests/benchmarks/swarm.py --n 8 --files 656x100K                      # goal: 1.2
     python3 tests/benchmarks/swarm.py --n 8 --files 1x40M+2000x12K                # goal: 1.2
 
@@ -41,6 +42,7 @@ from netbench import (
     Peer,
     bench,
     fetch_with_curls,
+    fetch_with_libtorrent,
     no_bench,
     read_until,
     rival,
@@ -169,7 +171,7 @@ class Result:
     each: float
     cpu: tuple[float, float]  # seconds of the seed's, and of an honest peer's
     notes: list[str] = field(default_factory=list)
-    curls: float = 0.0  # seconds until the last curl had it
+    rival: float = 0.0  # seconds until the last curl, or the last libtorrent, had it
 
     @property
     def last(self) -> float:
@@ -182,8 +184,8 @@ class Result:
             words += [f"last/bound {ratio:.3f}", f"of the TCP floor {ratio / HEADERS:.3f}"]
         words += [f"seed sent {self.seed:.2f} F", f"sent for each peer {self.each:.2f} F"]
         words += [f"processor: seed {self.cpu[0]:.2f} s, a peer {self.cpu[1]:.2f} s"]
-        if self.curls:
-            words += [f"last curl {self.curls:.2f} s, ratio {self.last / self.curls:.2f}"]
+        if self.rival:
+            words += [f"last rival {self.rival:.2f} s, ratio {self.last / self.rival:.2f}"]
         return "  ".join(words + self.notes)
 
 
@@ -250,15 +252,23 @@ def await_mishaps(mishaps: list[Mishap], began: float, threads: list[Thread]) ->
 def race(
     arguments: argparse.Namespace, scene: Scene, network: Network, work: Path, turn: int
 ) -> Result:
-    """Let the peers and as many curls fetch the file, in turn: every other time the curls first."""
-    url = start_nginx(network.seed.machine, work / "shared.bin", work)
-    curls = partial(fetch_with_curls, url, [peer.machine for peer in network.honest], work)
+    """Let the peers and as many rivals fetch the file, in turn: every other time the rivals first.
+
+    The rivals are curls that ask nginx, or libtorrents.
+    """
+    shared, machines = work / "shared.bin", [peer.machine for peer in network.honest]
+    if arguments.libtorrent:
+        seed, piece = network.seed.machine, arguments.libtorrent
+        rivals = partial(fetch_with_libtorrent, shared, piece, seed, machines, work)
+    else:
+        url = start_nginx(network.seed.machine, shared, work)
+        rivals = partial(fetch_with_curls, url, machines, work)
     os.sync()  # so that neither writes what others left
-    seconds = curls() if turn % 2 else 0.0
+    seconds = rivals() if turn % 2 else 0.0
     os.sync()
     result = fetch(arguments, scene, network)
     os.sync()
-    result.curls = seconds or curls()
+    result.rival = seconds or rivals()
     return result
 
 
@@ -267,7 +277,7 @@ def one_run(arguments: argparse.Namespace, scene: Scene, work: Path, turn: int =
     shared = make_shared(scene, work)
     with bench(scene.rates) as machines:
         network = start_network(machines, scene.roles, work, shared)
-        if arguments.curls:
+        if arguments.curls or arguments.libtorrent:
             result = race(arguments, scene, network, work, turn)
         else:
             result = fetch(arguments, scene, network)
@@ -313,10 +323,10 @@ def measure_swarm(arguments: argparse.Namespace, work: Path) -> None:
         ratio = last / bound
         words += f" = {ratio:.3f} of the bound, {ratio / HEADERS:.3f} of the TCP floor"
     print(words)
-    if arguments.curls:
-        curls = statistics.median(result.curls for result in results)
-        ratio = statistics.median(result.last / result.curls for result in results)
-        print(f"median of the last curl {curls:.2f} s; median of the ratios {ratio:.2f}")
+    if arguments.curls or arguments.libtorrent:
+        rival = statistics.median(result.rival for result in results)
+        ratio = statistics.median(result.last / result.rival for result in results)
+        print(f"median of the last rival {rival:.2f} s; median of the ratios {ratio:.2f}")
 
 
 def measure_sources(arguments: argparse.Namespace, work: Path) -> None:
@@ -357,11 +367,16 @@ def parse() -> argparse.Namespace:
         "--sources", type=int, default=1, help="compare as many with one; N is then one receiver"
     )
     parser.add_argument("--curls", action="store_true", help="compare with N curls and nginx")
+    parser.add_argument(
+        "--libtorrent", type=bytes_of, metavar="PIECE", help="compare with N libtorrents, for a LAN"
+    )
     arguments = parser.parse_args()
     odd_ones = arguments.killed + arguments.liars + arguments.slow
     if odd_ones >= arguments.n:
         parser.error("somebody must be left to count")
-    if arguments.sources > 1 and (odd_ones or arguments.seed_leaves or arguments.curls):
+    if arguments.sources > 1 and (
+        odd_ones or arguments.seed_leaves or arguments.curls or arguments.libtorrent
+    ):
         parser.error("--sources is measured alone")
     return arguments
 
