@@ -15,6 +15,7 @@ from hashlib import sha256
 from heapq import nlargest
 from itertools import chain
 from threading import Lock
+from time import monotonic
 
 from rede_p2p.content import descriptors, merkle
 from rede_p2p.content.merkle import Content
@@ -30,6 +31,7 @@ from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
     UNADDRESSED,
     Address,
+    ConnectionLostError,
     PeerUnreachableError,
     RedeError,
     RefusedError,
@@ -220,28 +222,43 @@ class BundleDownload:
         self._context.seeds.keep(filter(None, whole), announce=False)
 
     def _fetch_layers(self, files: list[int]) -> dict[int, bytes]:
-        """Return the piece layers of large files, as far as some source gives them."""
+        """Return the piece layers of large files, as far as some source gives them soon.
+
+        What is left is fetched alone, where somebody waits as long as it takes.
+        """
         layers: dict[int, bytes] = {}
-        for source in in_turns(self._finder.sources()):
+        sources, timeouts = in_turns(self._finder.sources()), self._context.timeouts
+        for source in sources:
             left = [file for file in files if file not in layers]
             if not left:
                 break
+            within_s = timeouts.reply_s if source == sources[-1] else timeouts.layer_hurry_s
             with suppress(*UNADDRESSED, PeerUnreachableError), self._talk_to(source) as connection:
-                layers.update(self._ask_layers(connection, left))
+                layers.update(self._ask_layers(connection, left, within_s))
         return layers
 
-    def _ask_layers(self, connection: Connection, files: list[int]) -> Iterator[tuple[int, bytes]]:
-        """Ask one source for layers; yield those that it has right."""
+    def _ask_layers(
+        self, connection: Connection, files: list[int], within_s: float
+    ) -> Iterator[tuple[int, bytes]]:
+        """Ask one source for layers; yield those that it has right, the next ``within_s``."""
+        since = monotonic()
+
+        def check_in_time(_said: object = None) -> None:
+            if monotonic() - since > within_s:
+                raise ConnectionLostError("silent")
+
         for at in range(0, len(files), PIPELINED_HASHES):
             some = files[at : at + PIPELINED_HASHES]
             asked = (Hashes(self._members[file].root) for file in some)
             connection.send(b"".join(map(encode_request, asked)))
             for file in some:
                 with suppress(RefusedError):
-                    head = connection.receive_reply(FileData)
-                    layer = receive_layer(connection, head, self._members[file])
+                    head = connection.receive_reply(FileData, within_s, check_in_time)
+                    layer = receive_layer(connection, head, self._members[file], within_s)
                     if layer is not None:
+                        since = monotonic()
                         yield file, layer
+                check_in_time()
 
     @contextmanager
     def _talk_to(self, address: Address) -> Iterator[Connection]:

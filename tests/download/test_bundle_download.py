@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import count
 from threading import Event, Thread
 
 import pytest
@@ -25,8 +26,8 @@ from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.bundle_download import BundleDownload
 from rede_p2p.download.request import Outcome
-from rede_p2p.protocol.codec import Refusal
-from rede_p2p.protocol.messages import Bundle, Next, Take, Want
+from rede_p2p.protocol.codec import Pending, Refusal
+from rede_p2p.protocol.messages import Bundle, Hashes, Next, Take, Want
 from rede_p2p.upload.seed_store import SeedStore
 
 pytest_plugins = ["downloading"]
@@ -80,6 +81,31 @@ def test_each_of_three_sources_gives_the_part_that_it_has(opened, run, folder):
     assert len(left) < 20  # of the pieces where the files of two sources meet
     assert found_in(folder) == {name: data for name, data in FILES.items() if name not in left}
     assert all(peer.asked_pieces() for peer in sources)
+
+
+@pytest.mark.parametrize("answer", [Pending(done=2**30), Refusal("not-here")])
+def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_over(
+    opened, honest, run, folder, pool, answer
+):
+    ended, said = Event(), count(1)
+
+    def wait_on(_source, connection, request):
+        while isinstance(request, Hashes) and not ended.wait(0.01):
+            if isinstance(answer, Refusal):
+                connection.reply(answer)
+                return True
+            connection.reply(replace(answer, done=next(said) * answer.done))
+        return False
+
+    liar = opened(wait_on)
+    liar.share(FILES)
+    both = from_all(honest.share(FILES), [liar, honest])
+    found = pool.submit(run, both, layer_hurry_s=0.05)
+    try:
+        _, left = found.result(SOON)
+    finally:
+        ended.set()
+    assert (found_in(folder), left) == (FILES, [])
 
 
 def test_who_fetches_the_same_gives_what_it_has(honest, opened, run, folder, context, tmp_path):
