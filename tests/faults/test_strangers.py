@@ -202,7 +202,6 @@ def test_an_unsafe_name_leads_nowhere(stage, name):
     said = {
         "ls": ok({"bytes": len(line), "count": 1}, line),
         "stat": stat(len(data), root, name),
-        "pieces": ok({"bytes": len(data)}, data),
         **pieces(data, ok({"bytes": len(data)}, data)),
     }
     before = Path("/tmp/fora.txt").exists()

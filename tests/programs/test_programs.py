@@ -677,7 +677,7 @@ def on_unsafe_names(rede, tmp_path_factory):
         data = b"mal"
         answers = {
             "stat": stat(len(data), merkle.layer_of(data), name),
-            "pieces": ok({"bytes": len(data)}, data),
+            **pieces(data, ok({"bytes": len(data)}, data)),
         }
         folder = tmp_path_factory.mktemp("inseguro")
         with Liar.listed(rede[0], answers) as liar:
