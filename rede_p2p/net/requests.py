@@ -9,7 +9,10 @@ from rede_p2p.protocol import codec
 from rede_p2p.protocol.fields import MAX_LISTING_BYTES, MAX_LISTING_LINES
 from rede_p2p.protocol.messages import Listing, Quit
 
+LINES_STEP_BYTES = 64 * 1024  # of a body of lines, received at once
+
 RequestType = TypeVar("RequestType")
+Line = TypeVar("Line")
 Describe = Callable[[RedeError], str]  # an error → the sentence for the other side
 
 
@@ -68,6 +71,30 @@ def refuse(connection: Connection, error: RefusedError | ProtocolError, describe
     """Answer no: a code for programs, a sentence for people."""
     code = error.code if isinstance(error, RefusedError) else error.kind
     connection.reply(codec.Refusal(code, describe(error)))
+
+
+def lines_of_body(
+    connection: Connection, length: int, count: int, kind: type[Line]
+) -> Iterator[list[Line]]:
+    """Yield the lines of a request's body, some at a time; raise ProtocolError.
+
+    What has not arrived yet takes no memory: there may be thousands who send slowly.
+    """
+    rest = b""
+    while length:
+        step = min(length, LINES_STEP_BYTES)
+        length -= step
+        body = rest + connection.receive_exactly(step)
+        lines, rest = count, b""
+        if length:
+            body, rest = body[: (end := body.rfind(b"\n") + 1)], body[end:]
+            lines = body.count(b"\n")
+        if lines > count or len(rest) >= codec.MAX_LINE_BYTES:
+            raise ProtocolError("bad-count" if lines > count else "long-line")
+        count -= lines
+        yield codec.decode_lines(body, kind, lines)
+    if count:
+        raise ProtocolError("bad-count")
 
 
 def reply_lines(connection: Connection, entries: Iterable[object], total: int = 0) -> None:

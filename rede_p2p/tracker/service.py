@@ -15,7 +15,7 @@ from rede_p2p.net.address import OwnAddress, is_loopback, own_addresses
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.discovery import LOCAL, Responder
 from rede_p2p.net.listener import Listener
-from rede_p2p.net.requests import Describe
+from rede_p2p.net.requests import Describe, lines_of_body
 from rede_p2p.protocol import messages
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.call_back import CallBack
@@ -188,8 +188,14 @@ class Tracker:
             while left:  # so that the next request can be read
                 left -= len(connection.receive_exactly(min(left, SKIP_BYTES)))
             raise RefusedError("join-first")
-        entries = connection.receive_lines(request.bytes, request.count, messages.FileEntry)
-        if isinstance(request, messages.Announce):
-            self.index.announce(registration, entries)
-        else:
-            self.index.withdraw(registration, entries)
+        is_announced = isinstance(request, messages.Announce)
+        update = self.index.announce if is_announced else self.index.withdraw
+        refusal: RefusedError | None = None
+        body = request.bytes, request.count, messages.FileEntry
+        for entries in lines_of_body(connection, *body):
+            try:
+                update(registration, entries)
+            except RefusedError as error:  # the rest must be read all the same
+                refusal = error
+        if refusal is not None:
+            raise refusal

@@ -12,7 +12,14 @@ from listening import SOON, connected, send_and_leave
 from rede_p2p.errors import ConnectionLostError, ProtocolError, RefusedError
 from rede_p2p.net import requests as net_requests
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.requests import refuse, reply_lines, requests, serve
+from rede_p2p.net.requests import (
+    LINES_STEP_BYTES,
+    lines_of_body,
+    refuse,
+    reply_lines,
+    requests,
+    serve,
+)
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Announce, FileEntry, Ls, Ok, Quit, Stat
 from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
@@ -165,7 +172,7 @@ def test_an_ill_formed_body_is_refused_and_ends_the_conversation(pair, head, bod
 
     def answer(request):
         asked.append(request)
-        connection.receive_lines(request.bytes, request.count, FileEntry)
+        list(lines_of_body(connection, request.bytes, request.count, FileEntry))
         connection.reply(Ok())
 
     assert head.bytes == len(body)
@@ -216,3 +223,39 @@ def test_a_listing_is_cut_at_what_a_reply_may_hold_and_says_of_how_many(
     lines = Connection(bare).ask_lines(Ls(), FileEntry)
     assert lines == some[:come]
     assert lines.total == 30
+
+
+def test_the_lines_of_a_body_are_read_as_they_arrive(pair):
+    bare, connection = pair
+    told = [FileEntry(f"{number} {'x' * 900}", number) for number in range(200)]
+    body = codec.encode_lines(told)
+    found = lines_of_body(connection, len(body), len(told), FileEntry)
+    bare.sendall(body[:-1])
+    some = next(found)
+    assert some and len(codec.encode_lines(some)) <= LINES_STEP_BYTES
+    bare.sendall(body[-1:])
+    for more in found:
+        some += more
+    assert some == told
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "kind"),
+    [
+        (codec.encode_lines([FileEntry("x" * 900, 1)]) * 200, 1, "bad-count"),
+        (codec.encode_lines([FileEntry("x" * 900, 1)]) * 200, -150, "bad-count"),
+        (b"\n" * 3 * LINES_STEP_BYTES, -LINES_STEP_BYTES, "no-field"),
+        (b"x" * 3 * LINES_STEP_BYTES + b"\n", 0, "long-line"),
+        (codec.encode_lines([FileEntry("x" * 900, 1)]) * 200 + b"{}\n", 0, "no-field"),
+    ],
+    ids=["too few", "too many", "empty lines", "an endless one", "no entry"],
+)
+def test_a_long_body_that_is_not_what_was_said_is_a_breach(pair, body, more, kind):
+    bare, connection = pair
+    sending = Thread(target=send_and_leave, args=(bare, body))
+    sending.start()
+    with pytest.raises(ProtocolError) as caught:
+        list(lines_of_body(connection, len(body), body.count(b"\n") + more, FileEntry))
+    connection.hang_up()
+    sending.join(SOON)
+    assert caught.value.kind == kind
