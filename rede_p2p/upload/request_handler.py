@@ -170,7 +170,7 @@ class RequestHandler:
 
     def _receive_bundle(self, request: messages.Bundle) -> None:
         """Take note of a bundle, which this requester may want from now on."""
-        body = bytes(self._connection.receive_exactly(request.bytes))
+        body = self._upload.receive(request.bytes)
         root = sha256(body).digest()
         bundle = self._seeds.find_bundle(root)  # one that is known is not read again
         if bundle is None or len(bundle.layout.contents) != request.count:

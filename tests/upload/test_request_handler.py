@@ -45,6 +45,7 @@ from rede_p2p.protocol.messages import (
 )
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import seed_store, share_list
+from rede_p2p.upload.upload_slots import MAX_SMALL_BODY_BYTES
 
 MORE_THAN_BUFFERS = 64 * 1024 * 1024  # bytes; what no pair of sockets holds
 
@@ -450,6 +451,23 @@ def test_a_bundle_that_is_known_is_not_read_again(seller, buyer, monkeypatch):
 def test_a_bundle_of_which_no_piece_would_fit_in_memory_is_refused(buyer, sizes):
     with pytest.raises(RefusedError, match="bad-field"):
         described(buyer, *sizes)
+
+
+def test_a_long_description_of_a_bundle_is_received_only_once_a_slot_is_free(tmp_path, host):
+    with selling(tmp_path, host, slots=1, place_report_s=0.01) as seller, ExitStack() as stack:
+        slow, other, short = (stack.enter_context(dial(seller.address)) for _ in range(3))
+        text = describe([Content(ROOT, size) for size in range(1, 2000)])
+        assert len(text) > MAX_SMALL_BODY_BYTES
+        head = codec.encode_request(Bundle(len(text), 1999))
+        slow.send(head + text[:-1])
+        eventually(lambda: [one.name for one in seller.slots.active()] == [""])
+        other.send(head + text)
+        assert other.receive_line(SOON) == b'espera {"place": 1}\n'
+        described(short, 1, 2)
+        slow.send(text[-1:])
+        for one in (slow, other):
+            assert one.receive_reply(Ok) == Ok()
+        eventually(lambda: not seller.slots.active())
 
 
 def test_who_describes_one_bundle_after_another_is_refused_and_served_on(buyer, monkeypatch):
