@@ -55,17 +55,21 @@ def answer(  # noqa: C901 - one branch a request
             tracker.confirm(registration, request)
             connection.reply(messages.Ok())
         case messages.Peers():
-            lines = tracker.registry.members(registration, connection.local.ip)
-            reply_body(connection, b"".join(lines), len(lines))
+            with tracker.turns.turn(registration.ip):
+                lines = tracker.registry.members(registration, connection.local.ip)
+                reply_body(connection, b"".join(lines), len(lines))
         case messages.Announce() | messages.Withdraw():
             tracker.update_index(registration, connection, request)
             connection.reply(messages.Ok())
         case messages.Find():
-            here, holders = connection.local.ip, tracker.index.holders(request.root)
-            reply_lines(connection, tracker.registry.as_reached(holders, registration, here))
+            here = connection.local.ip
+            with tracker.turns.turn(registration.ip):
+                holders = tracker.index.holders(request.root)
+                reply_lines(connection, tracker.registry.as_reached(holders, registration, here))
         case messages.Search():
-            found = tracker.index.search(request.text, exact=request.exact)
-            reply_lines(connection, found, found.total)
+            with tracker.turns.turn(registration.ip):
+                found = tracker.index.search(request.text, exact=request.exact)
+                reply_lines(connection, found, found.total)
         case messages.Reach():
             connection.reply(tracker.call_back(registration, connection.local.ip))
         case messages.Ping() | messages.Quit():

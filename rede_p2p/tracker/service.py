@@ -23,6 +23,7 @@ from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.election import Election
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.registry import Registry
+from rede_p2p.tracker.turns import Turns
 
 if TYPE_CHECKING:
     from rede_p2p.net.web import Reply
@@ -63,6 +64,7 @@ class Tracker:
         self.registry = Registry(first_port)
         self.index = ContentIndex()
         self.election = Election(opening=opening)
+        self.turns = Turns(timeouts)
         self._calls = CallBack(timeouts)
         self.post = post
         self._page = page

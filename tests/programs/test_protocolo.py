@@ -33,7 +33,7 @@ from rede_p2p.protocol import codec, datagrams, fields, messages
 from rede_p2p.protocol.datagrams import BY_UDP
 from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import DEFAULT, Timeouts
-from rede_p2p.tracker import announcer, content_index, registry, service
+from rede_p2p.tracker import announcer, content_index, registry, service, turns
 from rede_p2p.upload import offer_picker, seed_store, upload_session, upload_slots
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")
@@ -145,6 +145,7 @@ LIMITS = {
     "nomes que o tracker guarda de um peer": content_index.MAX_NAMES_PER_PEER,
     "bytes nesses nomes": content_index.MAX_NAME_BYTES_PER_PEER,
     "vezes isso, de todos os peers de um endereço": content_index.PEERS_WORTH_PER_ADDRESS,
+    "listas que um endereço recebe ao mesmo tempo": turns.MAX_LISTS_PER_ADDRESS,
     "linhas da resposta a um `search`": content_index.MAX_SEARCH_LINES,
     "bytes dela, mais ou menos": content_index.MAX_SEARCH_BYTES,
 }
