@@ -16,6 +16,7 @@ from rede_p2p.net.connection import Connection
 from rede_p2p.net.discovery import LOCAL, Responder
 from rede_p2p.net.listener import Listener
 from rede_p2p.net.requests import Describe, lines_of_body
+from rede_p2p.net.turns import Turns
 from rede_p2p.protocol import messages
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.call_back import CallBack
@@ -23,7 +24,6 @@ from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.election import Election
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.registry import Registry
-from rede_p2p.tracker.turns import Turns
 
 if TYPE_CHECKING:
     from rede_p2p.net.web import Reply

@@ -50,7 +50,7 @@ class RequestHandler:
         self._upload = Upload(
             connection, slots, lambda place: connection.reply(codec.Pending(place=place))
         )
-        self._tally = slots.tally
+        self._tally, self._turns = slots.tally, slots.turns
         self._session: UploadSession | None = None
         self._bundle: SeededBundle | None = None  # which the requester has described
         self._post = post
@@ -81,14 +81,16 @@ class RequestHandler:
                 shares = self._shares.shares(self._connection.reply)
                 empty = self._shares.empty_folders() if request.folders else []
                 lines = chain(self._entries(shares), (messages.FileEntry(n, 0) for n in empty))
-                reply_lines(self._connection, lines, len(shares) + len(empty))
+                with self._turns.turn(self._connection.remote.ip):
+                    reply_lines(self._connection, lines, len(shares) + len(empty))
             case messages.Stat():
                 share, root = self._shares.wait_hashed(request.name, self._connection.reply)
                 self._connection.reply(messages.FileInfo(request.name, share.state.size, root))
             case messages.Get():
                 self._send_by_name(request)
             case messages.Hashes():
-                self._send_hashes(request)
+                with self._turns.turn(self._connection.remote.ip):
+                    self._send_hashes(request)
             case messages.Pieces():
                 self._send_pieces(request)
             case messages.Bundle():

@@ -18,6 +18,7 @@ from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.net.connection import Connection
+from rede_p2p.net.turns import Turns
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload.upload_tally import UploadTally
 
@@ -46,6 +47,7 @@ class UploadSlots:
         self._place_report_s = timeouts.place_report_s
         self._slots, self._slots_per_address = slots, max(1, slots // 2)
         self.tally = UploadTally()
+        self.turns = Turns(timeouts)  # of lists, which need no slot
         self._closed = Event()
         self._lock = Condition(Lock())  # guards everything below
         self._queue: deque[Upload] = deque()

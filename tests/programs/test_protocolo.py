@@ -28,12 +28,12 @@ from rede_p2p.cli import options, peer_program
 from rede_p2p.content import merkle, safe_names
 from rede_p2p.download import source_finder
 from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
-from rede_p2p.net import connection, discovery, patience, requests
+from rede_p2p.net import connection, discovery, patience, requests, turns
 from rede_p2p.protocol import codec, datagrams, fields, messages
 from rede_p2p.protocol.datagrams import BY_UDP
 from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import DEFAULT, Timeouts
-from rede_p2p.tracker import announcer, content_index, registry, service, turns
+from rede_p2p.tracker import announcer, content_index, registry, service
 from rede_p2p.upload import offer_picker, seed_store, upload_session, upload_slots
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ from rede_p2p.download.source import describe
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.net.connection import dial
+from rede_p2p.net.turns import MAX_LISTS_PER_ADDRESS
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import (
     Bundle,
@@ -32,6 +33,7 @@ from rede_p2p.protocol.messages import (
     Get,
     Hashes,
     Join,
+    Listing,
     Ls,
     Ok,
     Peers,
@@ -419,6 +421,20 @@ def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buye
         assert not any(view[:count:4096])
         left -= count
     assert buyer.ask(Quit(), Ok) == Ok()
+
+
+def test_who_reads_no_list_leaves_the_others_theirs(tmp_path, host):
+    with ExitStack() as stack:
+        seller = stack.enter_context(selling(tmp_path, host, reply_s=0.01))
+        buyer = stack.enter_context(dial(seller.address))
+        with ExitStack() as held:
+            for _ in range(MAX_LISTS_PER_ADDRESS):  # as if it read nothing
+                held.enter_context(seller.slots.turns.turn(buyer.local.ip))
+            for request in (Ls(), Hashes(ROOT)):
+                with pytest.raises(RefusedError, match="full"):
+                    buyer.ask(request, Listing)
+            assert buyer.ask(Stat("small"), FileInfo).size == 10
+        assert buyer.ask_lines(Ls(), FileEntry)
 
 
 # Bundles.

@@ -1,7 +1,7 @@
 """How many lists one address is sent at once: each is in memory until it has been taken.
 
 An address may have thousands of connections, and a list has megabytes. Who must wait is woken by
-whoever of the same address is done, and by nobody else. Owner: the tracker, whose threads share it.
+whoever of the same address is done, and by nobody else. Any thread may use it.
 """
 
 from collections.abc import Iterator

@@ -9,8 +9,8 @@ import pytest
 from listening import SOON
 
 from rede_p2p.errors import RefusedError
+from rede_p2p.net.turns import MAX_LISTS_PER_ADDRESS, Turns
 from rede_p2p.timeouts import Timeouts
-from rede_p2p.tracker.turns import MAX_LISTS_PER_ADDRESS, Turns
 
 
 def test_one_address_has_so_many_turns_and_the_others_theirs():
