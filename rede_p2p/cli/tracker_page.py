@@ -13,6 +13,7 @@ from rede_p2p.cli.listing import name_key
 from rede_p2p.cli.network_page import File, Network, Wish
 from rede_p2p.cli.program_page import send_program
 from rede_p2p.content import safe_names
+from rede_p2p.errors import RefusedError
 from rede_p2p.net.address import is_link_local, is_loopback
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.web import Reply
@@ -43,13 +44,21 @@ def show_network(
 ) -> None:
     """Show the network as this browser reaches it: how to join, who is there, what they share."""
     wish = _wish(request.query)
+    try:
+        with tracker.turns.turn(connection.remote.ip):
+            body = _made_alone(tracker, connection, wish)
+            reply.send(200, HTML, body, [("Cache-Control", "no-store")])
+    except RefusedError as error:
+        raise HttpError(503) from error
+
+
+def _made_alone(tracker: Tracker, connection: Connection, wish: Wish) -> bytes:
     if not _making.acquire(timeout=DEFAULT.reply_s):
         raise HttpError(503)
     try:
-        body = _page(tracker, connection, wish)
+        return _page(tracker, connection, wish)
     finally:
         _making.release()
-    reply.send(200, HTML, body, [("Cache-Control", "no-store")])
 
 
 def _page(tracker: Tracker, connection: Connection, wish: Wish) -> bytes:

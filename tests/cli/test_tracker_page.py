@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from html import unescape
 from http.client import HTTPConnection
@@ -16,6 +16,7 @@ from listening import SOON, tracker_at
 
 from rede_p2p.cli import tracker_page
 from rede_p2p.cli.installation import lines_to_fetch
+from rede_p2p.net.turns import MAX_LISTS_PER_ADDRESS
 from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.tracker.registration import Registration
 
@@ -226,3 +227,20 @@ def test_many_browsers_at_once_are_all_answered(both):
     for thread in threads:
         thread.join()
     assert statuses == [200] * 30
+
+
+def test_who_reads_no_page_is_given_no_more_of_them(host):
+    with (
+        tracker_at(host, page=tracker_page.answer, reply_s=0.5) as tracker,
+        closing(HTTPConnection(host, tracker.port, SOON)) as opened,
+        ExitStack() as held,
+    ):
+        opened.connect()
+        for _ in range(MAX_LISTS_PER_ADDRESS):
+            held.enter_context(tracker.turns.turn(opened.sock.getsockname()[0]))
+        for status in (503, 200):
+            opened.request("GET", "/")
+            answer = opened.getresponse()
+            answer.read()
+            assert answer.status == status
+            held.close()
