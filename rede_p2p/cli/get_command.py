@@ -230,19 +230,23 @@ def _holders(session: Session, content: Content) -> list[Address]:
 
 
 def reporter(session: Session) -> OnPending:
-    """Return a function that shows what a peer is busy with: its list, or each tenth of a hash."""
+    """Return a function that shows what a peer is busy with: its list, or each tenth of a hash.
+
+    Nothing is shown twice, whatever a peer says, or several that say different things.
+    """
     shown, reading = (-1, False), False
 
     def report(pending: Pending) -> None:
         nonlocal shown, reading
-        step = (10 * pending.done // max(pending.size, 1), pending.size > 0)
+        done = min(pending.done, pending.size)
+        step = (10 * done // max(pending.size, 1), pending.size > 0)
         if pending.files:
             if not reading:
                 session.terminal.note(texts.READING)
             reading = True
-        elif step != shown:
+        elif step > shown:
             shown = step
-            session.terminal.post(Preparing(pending.done, pending.size))
+            session.terminal.post(Preparing(done, pending.size))
             session.terminal.show_events()
 
     return report
