@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -103,6 +103,10 @@ def bench(rates: list[tuple[float, float]]) -> Iterator[list[Machine]]:
             for process in machine.processes:
                 process.kill()
                 process.wait()
+            # One whose start was interrupted is nobody's.
+            for pid in run("ip", "netns", "pids", machine.name, check=False).stdout.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", machine.name, check=False)
         run("ip", "netns", "del", bridge, check=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
