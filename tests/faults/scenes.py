@@ -79,10 +79,13 @@ class Scene:
         return menu, watch
 
     def completes(self, menu, data=DATA):
-        """Wait for what runs, ask once more, and look."""
+        """Wait for what runs, ask again until somebody is known to have it, and look."""
         typed(menu, "esperar")
-        for _ in range(3):
-            if found_in(self.downloads).get(NAME) == data:
-                break
-            typed(menu, f"get {NAME}")
+
+        def has_come():
+            if found_in(self.downloads).get(NAME) != data:
+                typed(menu, f"get {NAME}")
+            return found_in(self.downloads).get(NAME) == data
+
+        eventually(has_come)
         assert found_in(self.downloads) == {NAME: data}
