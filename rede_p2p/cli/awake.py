@@ -96,7 +96,7 @@ def moves(transfers: Transfers, slots: UploadSlots) -> IsBusy:
     def is_busy() -> bool:
         nonlocal sent
         before, sent = sent, slots.tally.given().sent
-        return sent != before or bool(slots.active()) or bool(transfers.running())
+        return sent != before or bool(slots.active()) or transfers.any_running()
 
     return is_busy
 

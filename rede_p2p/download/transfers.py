@@ -22,7 +22,7 @@ class Transfers:
         self.context = context
         self._post = post
         self._next = 1
-        # All are used by the main thread only.
+        # All are changed by the main thread only.
         self._running: dict[Transfer, Thread] = {}
         self._ended: list[Transfer] = []  # in the background, and not taken since
         self._summaries: deque[Summary] = deque(maxlen=MAX_SUMMARIES)
@@ -54,6 +54,10 @@ class Transfers:
         """List those that have not ended."""
         self._reap()
         return list(self._running)
+
+    def any_running(self) -> bool:
+        """Tell whether one has not ended; any thread may ask."""
+        return not all(transfer.results.done() for transfer in list(self._running))
 
     def summaries(self) -> list[Summary]:
         """Return what the last transfers brought, those that brought something, in their order."""

@@ -143,7 +143,7 @@ def test_what_moves_is_what_is_sent_or_comes():
     sent, active, running = [0], [], []
     tally = SimpleNamespace(given=lambda: SimpleNamespace(sent=sent[0]))
     slots = SimpleNamespace(tally=tally, active=lambda: active)
-    is_busy = moves(SimpleNamespace(running=lambda: running), slots)
+    is_busy = moves(SimpleNamespace(any_running=lambda: bool(running)), slots)
     assert not is_busy()
     sent[0] = 7  # a small file, that needed no slot
     assert is_busy() and not is_busy()

@@ -34,6 +34,19 @@ def test_each_has_a_number_and_those_that_ended_are_listed_no_more(transfers, op
     assert transfers.start(wanted, followed=True).number == 3
 
 
+def test_whether_any_runs_may_be_asked_by_any_thread_for_it_changes_nothing(transfers, opened):
+    gate = Gate()
+    wanted = opened(gate).share({"grande.bin": LARGE})
+    assert not transfers.any_running()
+    one = transfers.start(wanted, followed=False)
+    assert gate.reached.wait(SOON)
+    assert transfers.any_running()
+    gate.open.set()
+    outcomes(one)
+    assert not transfers.any_running()
+    assert transfers.take_ended() == [one]  # which is the main thread's to take note of
+
+
 def test_one_that_nobody_follows_posts_its_end(transfers, opened, posted):
     one = opened()
     transfers.start(one.share(FILES), followed=False)
