@@ -54,7 +54,8 @@ _hosts = itertools.count(random.randrange(2**20))
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many workers run the tests: more than cores, because most tests wait."""
-    return max(4, os.cpu_count() or 1)
+    least = 6 if config.option.markexpr == "not slow" else 4  # a slow one has many programs
+    return max(least, os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)
