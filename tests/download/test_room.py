@@ -269,13 +269,15 @@ class Room(RuleBasedStateMachine):
             while peer.doubtful:
                 self.recheck(peer)
         talks = self.talks_with_the_seed()
+        late_s = LATE_S
         for _ in range(6 * self.count + 6):
             for talk in talks:
                 self.ask(talk)
                 if talk.coming:
                     self.deliver(talk)
                 self.every_piece_of_a_download_is_in_one_state()
-            self.now += LATE_S
+            self.now += late_s
+            late_s *= 2  # however slow pieces were, and however many sources keep one
         for peer in self.downloading:
             assert peer.swarm._picker.complete, "a room with a whole source does not complete"
             peer.swarm.check_complete()
