@@ -193,8 +193,7 @@ class BundleDownload:
             del wanted[file]
         swarm = self._swarm
         writer = self._writer = BundleWriter(
-            *(seeded, wanted, layers, publisher),
-            *(swarm.record, swarm.record_recheck, swarm.fail),
+            seeded, wanted, layers, publisher, swarm.record, swarm.record_recheck, swarm.fail
         )
         begun = BegunFiles(self._layout, layers)
         for file in layers:

@@ -21,8 +21,7 @@ class Patience:
         self._timeouts = timeouts
         self._places: dict[Hashable, int] = {}  # the lowest that each has told
         self._done, self._files = 0, 0  # the most that were told
-        self._began = 0.0  # when the first "espera" came, on the monotonic clock
-        self._since = 0.0  # when something better was last told
+        self._began = self._since = monotonic()  # of all; when something better was last told
 
     def is_over(self, said: Pending, who: Hashable = None) -> bool:
         """Take note of what ``who`` said; tell whether to give up.
@@ -31,7 +30,6 @@ class Patience:
         those who only tell one.
         """
         now = monotonic()
-        self._began, self._since = self._began or now, self._since or now
         if now - self._began > self._timeouts.max_pending_s:
             return True
         before = self._places.get(who, 0 if self._places else MAX_PLACES + 1)

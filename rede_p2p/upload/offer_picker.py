@@ -18,11 +18,11 @@ from rede_p2p.upload.pace import Pace
 
 UNIT_TIME_S = 0.03  # one unit is what moves in so long
 MIN_UNITS_EACH = 14  # of a content, for each requester and for us: else it spreads too late
+MAX_COUNTED_OFFERS = 256  # of one piece: who takes it again and again makes nothing longer
 OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
 HALF_PACE_LEAD = 0.015  # fraction of the pieces; a requester this far ahead gets half speed
 MIN_LEAD = 0.008  # fraction of the pieces; a smaller lead is noise
 MIN_LEAD_PIECES = 8  # the larger of the two minimums counts
-MAX_COUNTED_OFFERS = 256  # of one piece: who takes it again and again makes nothing longer
 MAX_LEAD = 0.1  # fraction of the pieces; beyond it the others have slower links
 
 

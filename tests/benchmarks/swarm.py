@@ -324,9 +324,9 @@ def measure_swarm(arguments: argparse.Namespace, work: Path) -> None:
         words += f" = {ratio:.3f} of the bound, {ratio / HEADERS:.3f} of the TCP floor"
     print(words)
     if arguments.curls or arguments.libtorrent:
-        rival = statistics.median(result.rival for result in results)
+        last_rival = statistics.median(result.rival for result in results)
         ratio = statistics.median(result.last / result.rival for result in results)
-        print(f"median of the last rival {rival:.2f} s; median of the ratios {ratio:.2f}")
+        print(f"median of the last rival {last_rival:.2f} s; median of the ratios {ratio:.2f}")
 
 
 def measure_sources(arguments: argparse.Namespace, work: Path) -> None:
