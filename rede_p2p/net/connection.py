@@ -205,16 +205,13 @@ class Connection:
         self.send(codec.encode_request(request))
         return self.receive_reply(kind, timeout, on_pending)
 
-    def receive_lines(self, length: int, count: int, kind: type[Message]) -> list[Message]:
-        """Return the lines of a listing of ``length`` bytes, which its head has bounded."""
-        return codec.decode_lines(bytes(self.receive_exactly(length)), kind, count)
-
     def ask_lines(
         self, request: codec.Request, kind: type[Message], on_pending: OnPending | None = None
     ) -> codec.Lines[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, on_pending=on_pending)
-        return codec.Lines(self.receive_lines(listing.bytes, listing.count, kind), listing.total)
+        body = bytes(self.receive_exactly(listing.bytes))  # which the head has bounded
+        return codec.Lines(codec.decode_lines(body, kind, listing.count), listing.total)
 
     def reply(self, message: object) -> None:
         """Send a reply without a body."""
