@@ -26,7 +26,7 @@ from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
 from rede_p2p.download.source import Source, describe
-from rede_p2p.download.source_finder import SourceFinder, in_turns, receive_layer
+from rede_p2p.download.source_finder import SourceFinder, receive_layer
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
     UNADDRESSED,
@@ -226,7 +226,7 @@ class BundleDownload:
         What is left is fetched alone, where somebody waits as long as it takes.
         """
         layers: dict[int, bytes] = {}
-        sources, timeouts = in_turns(self._finder.sources()), self._context.timeouts
+        sources, timeouts = self._finder.sources(), self._context.timeouts
         for source in sources:
             left = [file for file in files if file not in layers]
             if not left:

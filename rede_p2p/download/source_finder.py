@@ -7,7 +7,7 @@ behaviour is guarded by the lock of the swarm.
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, suppress
@@ -24,7 +24,6 @@ from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileData, Hashes
 from rede_p2p.timeouts import Timeouts
 
-MAX_SOURCES = 32  # at once, and as many connections and open files
 MAX_LOSSES = 3  # of one source before it is given up
 
 HangingUp = Callable[[object, Callable[[], None]], AbstractContextManager[None]]
@@ -42,12 +41,18 @@ class SourceFinder:
         self._asked: Future[list[Address]] | None = None
         self._pause_s, self._due = 0.0, monotonic()  # the tracker is asked at once, then less often
         self._losses: Counter[Address] = Counter()
+        self._idle: Counter[Address] = Counter()  # rounds in which each brought nothing
         self._liars: dict[Address, int] = {}  # with a piece that was wrong
 
     def sources(self) -> list[Address]:
-        """Return all that are known: the named ones first, the least often lost first."""
-        everyone = (*in_turns(self._request.sources), *in_turns(self._found))
-        return sorted(dict.fromkeys(everyone), key=self._losses.__getitem__)  # each once
+        """Return all that may be asked, the least often lost or idle first; lots are drawn.
+
+        Else all who fetch the same would ask the same few.
+        """
+        known = dict.fromkeys((*self._request.sources, *self._found))  # each once
+        everyone = [source for source in known if self.may_ask(source)]
+        random.shuffle(everyone)
+        return sorted(in_turns(everyone), key=lambda one: self._losses[one] + self._idle[one])
 
     def may_ask(self, source: Address) -> bool:
         """Tell whether a source has not lied, and was not lost too often."""
@@ -68,6 +73,10 @@ class SourceFinder:
         # After silence, a refusal or a broken rule another attempt is worth nothing.
         self._losses[source] += 1 if _reason(failure) in ("lost", "refused") else MAX_LOSSES
         return True
+
+    def note_idle(self, sources: Iterable[Address]) -> None:
+        """Note that sources had nothing for us: others come first now."""
+        self._idle.update(sources)
 
     def pause_s(self) -> float:
         """Return how many seconds may pass until ``update`` has something to do."""
@@ -190,16 +199,10 @@ def receive_layer(
 
 
 def in_turns(sources: Iterable[Address]) -> list[Address]:
-    """Order sources, each machine's first before any second, so that none hides the others.
-
-    Where there are more sources than may be at work, lots are drawn first.
-    """
-    drawn: Sequence[Address] = tuple(sources)
-    if len(drawn) > MAX_SOURCES:
-        drawn = random.sample(drawn, len(drawn))
+    """Order sources, each machine's first before any second, so that none hides the others."""
     times: Counter[str] = Counter()
     turns = []
-    for source in drawn:
+    for source in sources:
         turns.append((times[source.ip], source))
         times[source.ip] += 1
     return [source for _, source in sorted(turns, key=itemgetter(0))]

@@ -16,7 +16,8 @@ from rede_p2p.content.merkle import Verdicts
 from rede_p2p.content.piece_layout import Layout
 from rede_p2p.download.hang_ups import HangUps
 from rede_p2p.download.piece_picker import PiecePicker
-from rede_p2p.download.source_finder import MAX_SOURCES, SourceFinder
+from rede_p2p.download.seats import Seats
+from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.errors import Address, ConnectionLostError, DiskError, PeerUnreachableError, RedeError
 from rede_p2p.events import Progress
 from rede_p2p.net.patience import Patience
@@ -26,7 +27,7 @@ from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.seed_store import SeededContent
 from rede_p2p.upload.seeded_bundle import SeededBundle
 
-IN_FLIGHT_WINDOW_BYTES = 4 * 1024 * 1024  # most per request until a source has sent half of it
+IN_FLIGHT_WINDOW_BYTES = 4 * 1024 * 1024  # most per request, until a source has sent half of it
 ENDGAME_POLL_S = 0.1  # between two checks for late pieces
 
 Seeded = SeededContent | SeededBundle
@@ -47,8 +48,7 @@ class Swarm:
         self._changed = Condition(Lock())  # guards all below; of the finder, losses and liars
         self._finder = finder
         self._picker = PiecePicker(layout.count, monotonic, timeouts.min_endgame_wait_s)
-        self._at_work: set[Address] = set()
-        self._ended: dict[Address, int] = {}  # who has nothing more, by the news that it knew
+        self._seats = Seats(layout.size, monotonic)
         self._error: RedeError | None = None  # a disk error, else a bad hash, else the first one
         self._disk_failed = False  # no other source can help
         self._cancelled = self._closed = False
@@ -67,7 +67,7 @@ class Swarm:
 
     def progress(self) -> Progress:
         """Return the progress so far; any thread may call this."""
-        size, sources, place = self._layout.size, len(self._at_work), self._queue_place
+        size, sources, place = self._layout.size, len(self._seats), self._queue_place
         with self._changed:
             rechecking, by = self._picker.any_doubtful, tuple(self.brought.items())
             kept = 0 if rechecking else self._kept  # unknown until rechecked
@@ -92,8 +92,7 @@ class Swarm:
             with self._changed:
                 self._closed = True
                 self._changed.notify_all()
-                at_work = set(self._at_work)
-            self._hang_ups.call(at_work)
+                self._hang_ups.call(self._seats)  # which takes no other lock
             for thread in self._threads:
                 thread.join()
 
@@ -116,8 +115,8 @@ class Swarm:
             self._picker.skip(skip)
 
     def record_recheck(self, verdicts: Verdicts) -> bool:
-        """Record verdicts on doubtful pieces; return whether to continue the recheck."""
-        right = self._offer_verified(verdicts)
+        """Record and offer doubtful pieces; return whether to continue the recheck."""
+        self._seeded.add(right := [index for index, is_right in verdicts.items() if is_right])
         with self._changed:
             self._kept += self._layout.bytes_in(right)
             self._progress_at, self._patience = monotonic(), None
@@ -139,19 +138,19 @@ class Swarm:
     def take(
         self, source: Address, offer: PieceOffer, brought: int, since: int
     ) -> tuple[Take | None, int]:
-        """Reserve useful pieces of an offer; return the request, or None, and the next ``since``.
-
-        A source that brings nothing reserves little: twice its ``brought``, or the window.
-        """
+        """Reserve useful pieces of an offer; return the request or None, and ``since``."""
         with self._changed:
+            if self._seats.is_dismissed(source):
+                return None, since
             return self._picker.take(source, offer, max(self._window, 2 * brought), since)
 
     def ask_next(self, source: Address, offer: PieceOffer, since: int) -> tuple[Next | None, int]:
         """Wait until a piece is missing or, in the endgame, late; return what to ask, or None."""
         with self._changed:
-            while not (self._closed or self._picker.complete or not self._finder.may_ask(source)):
+            while not (self._closed or self._picker.complete or self._seats.is_dismissed(source)):
                 request, since = self._picker.ask_next(source, offer, since)
                 if request is not None:
+                    self._seats.note_asked(source)
                     return request, since
                 self._changed.wait(ENDGAME_POLL_S)
             return None, since
@@ -159,7 +158,7 @@ class Swarm:
     def note_answer(self, source: Address, since: int, *, ended: bool) -> None:
         """Record whether a source that knew the news until ``since`` has nothing more for us."""
         with self._changed:
-            self._ended[source] = since if ended else -1
+            self._seats.note_answer(source, since if ended else -1)
             self._changed.notify_all()
 
     def give_back(self, source: Address) -> None:
@@ -175,7 +174,7 @@ class Swarm:
 
     def count_sources(self) -> int:
         """Return how many sources are at work."""
-        return len(self._at_work)
+        return len(self._seats)
 
     def is_here(self, index: int) -> bool:
         """Tell whether a piece is verified and written."""
@@ -189,20 +188,24 @@ class Swarm:
             if not self._patience.is_over(pending, source):
                 self._progress_at = monotonic()
             self._picker.postpone(source, pieces)
+            if self._seats.is_dismissed(source):
+                self._hang_ups.call([source])
 
     def record(self, source: Address, verdicts: Verdicts) -> None:
-        """Record a source's pieces, the right ones already written; hang up if one is wrong."""
-        right = self._offer_verified(verdicts)
+        """Record a source's pieces, and offer the right ones; hang up if one is wrong."""
+        self._seeded.add(right := [index for index, is_right in verdicts.items() if is_right])
         with self._changed:
             self._queue_place, self._progress_at, self._patience = 0, monotonic(), None
             new = [index for index in right if self._picker.confirm(index, source)]
-            self.brought[source] += self._layout.bytes_in(new)
+            self.brought[source] += (brought := self._layout.bytes_in(new))
+            self._seats.note(source, brought)
             if len(right) < len(verdicts):
                 self._finder.note_liar(source, min(verdicts.keys() - right))
+                self._seats.dismiss(source)
                 if not self._disk_failed:
                     self._error = errors.VerificationError(self._name, source)
-                self._hang_ups.call([source])  # which takes no other lock
-            elif not self._picker.complete:
+                self._hang_ups.call([source])
+            elif not (self._picker.complete or self._seats.is_due):
                 return
             self._changed.notify_all()
 
@@ -215,43 +218,46 @@ class Swarm:
 
     def _find_and_start(self, fetch_from: FetchFrom) -> None:
         """Start sources as they are found, until it is over, has stalled, or has no source."""
-        others_wait = False
+        seats = self._seats
 
         def should_wake() -> bool:
-            if self._is_over() or (others_wait and len(self._at_work) < MAX_SOURCES):
+            if self._is_over() or seats.is_due:
                 return True
-            return self._finder.is_answered(unless_asked=not self._at_work)
+            return self._finder.is_answered(unless_asked=not seats)
 
         while True:
-            others_wait = self._start_sources(fetch_from)
+            self._start_sources(fetch_from)
             with self._changed:
-                self._changed.wait_for(should_wake, self._finder.pause_s())
+                pause_s = min(self._finder.pause_s(), seats.round_left_s())
+                self._changed.wait_for(should_wake, pause_s)
                 if self._is_over() or self.stalls_in_s() < 0:
                     return
-            answered = self._finder.update(self._wake, at_once=not self._at_work)
-            if answered and not (self._at_work or self._startable()):
+                if seats.round_left_s() <= 0:
+                    self._finder.note_idle(seats.end_round())
+                    self._hang_ups.call(seats.dismissed_and_asked())
+                    self._changed.notify_all()
+            answered = self._finder.update(self._wake, at_once=not seats)
+            if answered and not (seats or self._waiting()):
                 return
 
-    def _start_sources(self, fetch_from: FetchFrom) -> bool:
-        """Start sources until MAX_SOURCES are at work; return whether others wait."""
-        for source in self._startable():
+    def _start_sources(self, fetch_from: FetchFrom) -> None:
+        """Start sources while there are seats, and note whether others wait."""
+        for source in self._waiting():
             with self._changed:
-                if self._closed or len(self._at_work) >= MAX_SOURCES:
-                    return True
-                self._at_work.add(source)
+                if self._closed or not self._seats.enter(source):
+                    return
             thread = Thread(target=self._run_source, args=(source, fetch_from), name=source.ip)
             try:
                 thread.start()
+                self._threads.append(thread)
             except RuntimeError:  # the system has no thread left
                 self._leave(source, PeerUnreachableError(source, ConnectionLostError("lost")))
-            else:
-                self._threads.append(thread)
-        return False
+        self._seats.any_waits = False
 
-    def _startable(self) -> list[Address]:
+    def _waiting(self) -> list[Address]:
+        """List the sources that have no seat."""
         with self._changed:
-            known = self._finder.sources()
-            return [s for s in known if s not in self._at_work and self._finder.may_ask(s)]
+            return [source for source in self._finder.sources() if source not in self._seats]
 
     def _run_source(self, source: Address, fetch_from: FetchFrom) -> None:
         failure: RedeError | None = None
@@ -270,19 +276,16 @@ class Swarm:
 
     def _leave(self, source: Address, failure: RedeError | None) -> None:
         with self._changed:
-            self._at_work.remove(source)
+            failure = None if self._seats.is_dismissed(source) else failure
+            self._seats.leave(source)
             if failure is not None and self._closed:  # we have hung up
                 failure = PeerUnreachableError(source, ConnectionLostError("silent"))
-            if failure is not None and self._finder.note_loss(source, failure):
-                self._error = self._error or failure
+            if failure is not None:
+                self._seats.forget_end(source)
+                if self._finder.note_loss(source, failure):
+                    self._error = self._error or failure
             self._picker.release(source)
-            self._ended.pop(source, None)
             self._changed.notify_all()
-
-    def _offer_verified(self, verdicts: Verdicts) -> list[int]:
-        """Offer the right pieces to other peers; return their indexes."""
-        self._seeded.add(right := [index for index, is_right in verdicts.items() if is_right])
-        return right
 
     def _is_over(self) -> bool:
         if self._picker.complete or self._cancelled or self._disk_failed:
@@ -290,8 +293,7 @@ class Swarm:
         # Of a bundle, some pieces may be nowhere any more.
         if not self._finder.has_found or self._picker.any_under_way:
             return False
-        ended = [since for since in self._ended.values() if since >= self._picker.lost_at]
-        return 0 < len(self._at_work) == len(ended)
+        return self._seats.have_ended(self._picker.lost_at, self._finder.sources())
 
     def _wake(self) -> None:
         with self._changed:

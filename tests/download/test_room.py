@@ -117,7 +117,7 @@ class Room(RuleBasedStateMachine):
 
     def may_talk(self, who, of):
         """Tell whether one may begin to download from another."""
-        at_work = who.swarm is not None and of.address in who.swarm._at_work
+        at_work = who.swarm is not None and of.address in who.swarm._seats
         return who is not of and not at_work and who.swarm._finder.may_ask(of.address)
 
     @precondition(lambda self: self.downloading)
@@ -129,7 +129,7 @@ class Room(RuleBasedStateMachine):
             self.connect(who, data.draw(st.sampled_from(others)))
 
     def connect(self, who, of):
-        who.swarm._at_work.add(of.address)
+        who.swarm._seats.enter(of.address)
         bitmap, since = who.swarm.first_want()
         requester = of.offers.enter(who.address.ip, from_bitmap(bitmap, self.count))
         talk = Talk(who, of, requester, since, PieceOffer(0))
@@ -162,6 +162,9 @@ class Room(RuleBasedStateMachine):
         swarm, source = talk.who.swarm, talk.of.address
         request, talk.since = swarm.take(source, talk.offer, talk.brought, talk.since)
         if request is None:
+            if swarm._seats.is_dismissed(source) and not talk.coming:
+                self.hang_up(talk, None)
+                return True
             if talk.coming or swarm._picker.ask_next(source, talk.offer, talk.since)[0] is None:
                 return False
             following, talk.since = swarm.ask_next(source, talk.offer, talk.since)
@@ -215,6 +218,12 @@ class Room(RuleBasedStateMachine):
         del peer.doubtful[piece]
         peer.here.update({piece} if right else ())
         peer.swarm.record_recheck({piece: right})
+
+    @precondition(lambda self: self.downloading)
+    @rule(data=st.data())
+    def a_round_ends(self, data):
+        swarm = data.draw(st.sampled_from(self.downloading)).swarm
+        swarm._finder.note_idle(swarm._seats.end_round())
 
     @rule(seconds=st.sampled_from([0.01, 0.2, LATE_S]))
     def time_goes_by(self, seconds):
@@ -285,6 +294,10 @@ class Room(RuleBasedStateMachine):
     def talks_with_the_seed(self):
         """Have everybody talk to the seed, or to another one; return the talks."""
         other = self.enter("honest", range(self.count))
+        for talk in [
+            one for one in self.talks if one.who.swarm._seats.is_dismissed(one.of.address)
+        ]:
+            self.hang_up(talk, None)
         talks = [one for one in self.talks if one.of is self.seed]
         for peer in self.downloading:
             if all(one.who is not peer for one in talks):

@@ -6,17 +6,21 @@ import pytest
 from sources import content_of, nobody_else
 
 from rede_p2p.download.request import DownloadRequest
-from rede_p2p.download.source_finder import MAX_SOURCES, SourceFinder
+from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.errors import Address
 from rede_p2p.timeouts import DEFAULT
 
 
-def named(sources):
+def finder_of(sources):
     request = DownloadRequest("x", content_of(b"x"), tuple(sources))
-    return SourceFinder(request, nobody_else, DEFAULT).sources()
+    return SourceFinder(request, nobody_else, DEFAULT)
 
 
-@pytest.mark.parametrize("count", [3, MAX_SOURCES, 5000])
+def named(sources):
+    return finder_of(sources).sources()
+
+
+@pytest.mark.parametrize("count", [3, 32, 5000])
 def test_one_of_each_machine_comes_before_a_second_of_any(count):
     crowd = [Address("10.0.0.66", 5455 + number) for number in range(count)]
     honest = [Address("10.0.0.2", 5455), Address("10.0.0.3", 5455)]
@@ -25,12 +29,30 @@ def test_one_of_each_machine_comes_before_a_second_of_any(count):
     assert {source.ip for source in found[:3]} == {"10.0.0.66", "10.0.0.2", "10.0.0.3"}
 
 
-def test_a_few_of_different_machines_keep_their_order_and_many_are_drawn_by_lot():
+def test_the_sources_are_drawn_by_lot():
     machines = [Address(f"10.0.{number // 250}.{number % 250}", 5455) for number in range(2000)]
-    assert named(machines[:MAX_SOURCES]) == machines[:MAX_SOURCES]
-    assert named(machines) != machines
+    drawn = named(machines)
+    assert drawn not in (machines, named(machines))
+    assert sorted(drawn) == sorted(machines)
+
+
+def test_who_brought_nothing_is_asked_after_all_others():
+    machines = [Address(f"10.0.0.{number}", 5455) for number in range(40)]
+    finder = finder_of(machines)
+    finder.note_idle(machines[:20])
+    finder.note_idle(machines[:5])
+    known = finder.sources()
+    assert set(known[:20]) == set(machines[20:])
+    assert set(known[-5:]) == set(machines[:5])
+
+
+def test_who_may_not_be_asked_is_no_source():
+    here, there = Address("10.0.0.2", 5455), Address("10.0.0.3", 5455)
+    finder = finder_of([here, there])
+    finder.note_liar(here, 0)
+    assert finder.sources() == [there]
 
 
 def test_who_is_named_twice_is_one_source():
     here, there = Address("10.0.0.2", 5455), Address("10.0.0.3", 5455)
-    assert named([here, there, here]) == [here, there]
+    assert sorted(named([here, there, here])) == [here, there]

@@ -27,7 +27,7 @@ from sources import (
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
-from rede_p2p.download import source_finder, swarm
+from rede_p2p.download import seats, swarm
 from rede_p2p.download.download import Download
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.request import DownloadRequest, Outcome
@@ -390,8 +390,8 @@ def test_a_tracker_that_hangs_does_not_delay_a_cancel(
 @pytest.fixture
 def two_at_once(monkeypatch):
     """Let no more than two sources be at work."""
-    monkeypatch.setattr(swarm, "MAX_SOURCES", 2)
-    monkeypatch.setattr(source_finder, "MAX_SOURCES", 2)
+    monkeypatch.setattr(seats, "MIN_SEATS", 2)
+    monkeypatch.setattr(seats, "MAX_SEATS", 2)
 
 
 class Counted:
@@ -456,8 +456,25 @@ def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, beginn
     assert arrived(folder)
 
 
-def test_the_sixteen_of_a_swarm_may_all_be_at_work():
-    assert swarm.MAX_SOURCES >= 16
+@pytest.mark.parametrize("answers", ["nothing", "never"])
+def test_many_that_bring_nothing_do_not_keep_a_source_from_the_seats(
+    sharing, fetching, folder, monkeypatch, answers
+):
+    monkeypatch.setattr(seats, "MAX_ROUND_S", 0.1)
+    ended = Event()
+
+    def idle(source, connection, request):
+        if isinstance(request, Next) and answers == "never":
+            ended.wait(SOON)
+        if isinstance(request, Want | Next):
+            connection.reply(PieceOffer(0))
+            return True
+        return False
+
+    crowd = [sharing(idle) for _ in range(60)]
+    fetching(*crowd, sharing(), *crowd, download_stall_s=SOON, reply_s=SOON).run()
+    ended.set()
+    assert arrived(folder)
 
 
 def test_a_thread_that_the_system_does_not_give_is_done_without(

@@ -26,7 +26,7 @@ from processes import PATIENCE, Programs, beside, converse, eventually, network
 import Peers
 from rede_p2p.cli import options, peer_program
 from rede_p2p.content import merkle, safe_names
-from rede_p2p.download import source_finder
+from rede_p2p.download import seats
 from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
 from rede_p2p.net import connection, discovery, patience, requests, turns
 from rede_p2p.protocol import codec, datagrams, fields, messages
@@ -137,7 +137,9 @@ LIMITS = {
     "a oferta mais longa de um pacote": upload_session.MAX_BUNDLE_RUN_BYTES,
     "a oferta mais longa": upload_session.MAX_RUN_BYTES,
     "o que se relê por um `again`": seed_store.MAX_CHECKED_BYTES,
-    "fontes de um download ao mesmo tempo": source_finder.MAX_SOURCES,
+    "fontes de um download ao mesmo tempo": seats.MIN_SEATS,
+    "as mesmas, onde são lentas": seats.MAX_SEATS,
+    "uma rodada em que pouco vem": seats.MAX_ROUND_S,
     "um download sem uma peça nova": DEFAULT.download_stall_s,
     "primeira pausa antes de repetir um `find`": DEFAULT.first_search_pause_s,
     "maior pausa entre dois `find`": DEFAULT.max_search_pause_s,
