@@ -7,7 +7,7 @@ An OfferPicker is a monitor: one lock guards it and its requesters, and any thre
 """
 
 import random
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from itertools import chain, islice
 from threading import Condition, Lock
@@ -85,7 +85,7 @@ class OfferPicker:
             if not self._requesters:
                 self._levels = [sum(self._levels), 0]  # a union: no two levels share a bit
 
-    def add(self, pieces: Iterable[int]) -> None:
+    def add(self, pieces: Collection[int]) -> None:
         """Add pieces that have arrived, and wake the requesters that wait for one of them."""
         with self._lock:
             new = bits_of(pieces)
@@ -97,7 +97,7 @@ class OfferPicker:
                 if requester.lacking & new:
                     requester.arrival.notify()
 
-    def remove(self, pieces: Iterable[int]) -> None:
+    def remove(self, pieces: Collection[int]) -> None:
         """Offer pieces no more that are not here any longer."""
         with self._lock:
             gone = bits_of(pieces)
@@ -105,12 +105,15 @@ class OfferPicker:
 
     def note(self, requester: Requester, got: Collection[int], lost: Collection[int]) -> None:
         """Note that a requester no longer lacks ``got``, and lacks ``lost`` again."""
+        # Read without the lock: a stranger may tell of very many.
+        brought = bits_of(got)
+        missing = bits_of(lost) & bits_of(range(self._count)) if lost else 0
         with self._lock:
-            removed = requester.lacking & bits_of(got)
+            removed = requester.lacking & brought
             requester.lacking ^= removed
             requester.lacking_count -= removed.bit_count()
-            if lost:
-                requester.lacking |= bits_of(lost) & bits_of(range(self._count))
+            if missing:
+                requester.lacking |= missing
                 requester.lacking_count = requester.lacking.bit_count()
 
     def handicap(self, requester: Requester) -> float:

@@ -5,7 +5,7 @@ A download is offered from its first piece on. A whole file is offered if it is 
 change. Owner: the peer, whose threads share the store.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -70,7 +70,7 @@ class SeededContent:
             data = data[: disk.read_into(file, first * piece, data)]
         return all(merkle.compare(data, size, pieces, merkle.split(layer)))
 
-    def add(self, pieces: Iterable[int]) -> None:
+    def add(self, pieces: Collection[int]) -> None:
         """Offer more pieces, which are verified and written; from any thread."""
         with self._lock:
             picker = self._picker
@@ -147,7 +147,7 @@ class SeedStore:
         return kept | (self._shares.entries() if self._shares is not None else set())
 
     def begin(
-        self, name: str, content: Content, layer: bytes, path: Path, here: Iterable[int] = ()
+        self, name: str, content: Content, layer: bytes, path: Path, here: Collection[int] = ()
     ) -> SeededContent:
         """Offer the pieces of a download that are ``here``, and those that it will ``add``."""
         seeded = SeededContent(name, content, path, layer=layer)

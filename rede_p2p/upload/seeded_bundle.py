@@ -4,7 +4,7 @@ A whole file is read where it is shared or kept. One that arrives is read from t
 is written to, until it has its final name. Any thread may use a bundle.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 from typing import Protocol
 
@@ -43,14 +43,14 @@ class SeededBundle:
         found = list(map(self._find_whole, layout.contents))
         self.name = next((share.name for share in found if share is not None), "")
         self._whole = {file for file, share in enumerate(found) if share is not None}
-        here = bits_of(filter(self._is_whole, range(layout.count)))
+        here = bits_of([*filter(self._is_whole, range(layout.count))])
         self._picker = OfferPicker(layout.count, here)
 
     def picker(self) -> OfferPicker:
         """Return what chooses the offers to requesters."""
         return self._picker
 
-    def add(self, pieces: Iterable[int]) -> None:
+    def add(self, pieces: Collection[int]) -> None:
         """Offer more pieces, which are verified, and whose files are here or are ``receive``d."""
         self._picker.add(pieces)
 

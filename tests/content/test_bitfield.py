@@ -24,6 +24,12 @@ def test_a_set_holds_the_pieces_of_which_it_was_made(some):
     assert bits_of(some).bit_count() == len(some)
 
 
+@given(some=st.sets(st.integers(0, 65_535), min_size=60, max_size=70))
+def test_many_pieces_are_a_set_like_few(some):
+    some = (*some, *some)  # who tells of a piece twice means it once
+    assert pieces(bits_of(some)) == sorted(set(some))
+
+
 @given(start=st.integers(0, 99), stop=st.integers(0, 99), step=st.integers(1, 3))
 def test_a_range_is_a_set_like_any_other(start, stop, step):
     assert pieces(bits_of(range(start, stop, step))) == list(range(start, stop, step))
