@@ -155,8 +155,7 @@ def status(session: Session, command: Command) -> None:
             del fact[own]
         fact["looking"] = fact.pop("rechecking")
         facts.append(fact)
-    sending = [one for one in session.slots.active() if one.name or one.sent]
-    for (to, name), several in _by_machine(sending).items():
+    for (to, name), several in _by_machine(session.slots.active()).items():
         sent = sum(upload.sent for upload in several)
         speed = texts.speed(sent, monotonic() - min(upload.began for upload in several))
         rows.append(("↑", name, f"{texts.size(sent)} enviados", speed, to))

@@ -10,6 +10,7 @@ from rede_p2p.protocol.fields import MAX_LISTING_BYTES, MAX_LISTING_LINES
 from rede_p2p.protocol.messages import Listing, Quit
 
 LINES_STEP_BYTES = 64 * 1024  # of a body of lines, received at once
+SKIP_STEP_BYTES = 256 * 1024  # of a body that nobody reads, received at once
 
 RequestType = TypeVar("RequestType")
 Line = TypeVar("Line")
@@ -95,6 +96,12 @@ def lines_of_body(
         yield codec.decode_lines(body, kind, lines)
     if count:
         raise ProtocolError("bad-count")
+
+
+def skip_body(connection: Connection, length: int) -> None:
+    """Receive the body of a refused request, so that the next one can be read."""
+    while length:
+        length -= len(connection.receive_exactly(min(length, SKIP_STEP_BYTES)))
 
 
 def reply_lines(connection: Connection, entries: Iterable[object], total: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""How many lists one address is sent at once: each is in memory until it has been taken.
+"""How many lists one address is sent, or sends, at once: each is in memory until it is over.
 
 An address may have thousands of connections, and a list has megabytes. Who must wait is woken by
 whoever of the same address is done, and by nobody else. Any thread may use it.

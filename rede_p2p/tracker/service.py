@@ -15,7 +15,7 @@ from rede_p2p.net.address import OwnAddress, is_loopback, own_addresses
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.discovery import LOCAL, Responder
 from rede_p2p.net.listener import Listener
-from rede_p2p.net.requests import Describe, lines_of_body
+from rede_p2p.net.requests import Describe, lines_of_body, skip_body
 from rede_p2p.net.turns import Turns
 from rede_p2p.protocol import messages
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Page = Callable[["Tracker", Connection, "HttpRequest", "Reply"], None]
 MAX_CONNECTIONS = 16_384  # at once, half of them from one address
 REQUEST_BYTES = 500  # that most requests fit in; with its head, Python has a block of 512 for it
-SKIP_BYTES = 256 * 1024  # of a body that nobody reads, received at once
 
 
 class Tracker:
@@ -186,9 +185,7 @@ class Tracker:
         Raises RefusedError ``join-first`` or ``too-much``.
         """
         if not registration.listed:
-            left = request.bytes
-            while left:  # so that the next request can be read
-                left -= len(connection.receive_exactly(min(left, SKIP_BYTES)))
+            skip_body(connection, request.bytes)
             raise RefusedError("join-first")
         is_announced = isinstance(request, messages.Announce)
         update = self.index.announce if is_announced else self.index.withdraw

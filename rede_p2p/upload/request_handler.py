@@ -16,7 +16,7 @@ from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import DiskError, NoSuchFileError, ProtocolError, RefusedError
 from rede_p2p.events import Event, FilesServed
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.requests import reply_lines
+from rede_p2p.net.requests import reply_lines, skip_body
 from rede_p2p.protocol import codec, messages, verbs
 from rede_p2p.protocol.fields import MAX_BUNDLE_CONTENT_BYTES
 from rede_p2p.protocol.messages import FileData
@@ -172,7 +172,12 @@ class RequestHandler:
 
     def _receive_bundle(self, request: messages.Bundle) -> None:
         """Take note of a bundle, which this requester may want from now on."""
-        body = self._upload.receive(request.bytes)
+        try:
+            with self._turns.turn(self._connection.remote.ip):
+                body = bytes(self._connection.receive_exactly(request.bytes))
+        except RefusedError:
+            skip_body(self._connection, request.bytes)
+            raise
         root = sha256(body).digest()
         bundle = self._seeds.find_bundle(root)  # one that is known is not read again
         if bundle is None or len(bundle.layout.contents) != request.count:

@@ -136,7 +136,7 @@ class Upload:
     ) -> None:
         """Send to a connection; ``report_place`` is called as by ``slots.slot``."""
         self.to = connection.remote.ip
-        self.name = ""  # of the file; of what is received there is none
+        self.name = ""  # of the file
         self.began = 0.0  # when its first part was to be sent, on the monotonic clock
         self.sent = 0  # bytes of it in large bodies
         self._connection = connection
@@ -190,16 +190,6 @@ class Upload:
             for offset, count in self._slots.chunks(length):
                 self._connection.send(view[offset : offset + count])
                 self.sent += count
-
-    def receive(self, length: int) -> bytes:
-        """Receive the body of a request; a large one waits for a slot, since it takes memory.
-
-        Raises ConnectionLostError.
-        """
-        if length <= MAX_SMALL_BODY_BYTES:
-            return bytes(self._connection.receive_exactly(length))
-        with self._slot(""):
-            return bytes(self._connection.receive_exactly(length))
 
     def _slot(self, name: str) -> AbstractContextManager[None]:
         """Return a slot in which to send of the file ``name``, as ``slots.slot`` does."""

@@ -8,6 +8,7 @@ from hashlib import sha256
 from queue import Queue
 from threading import Event, Semaphore, Thread, current_thread
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 from lies import UNSAFE_NAMES
@@ -47,7 +48,6 @@ from rede_p2p.protocol.messages import (
 )
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import seed_store, share_list
-from rede_p2p.upload.upload_slots import MAX_SMALL_BODY_BYTES
 
 MORE_THAN_BUFFERS = 64 * 1024 * 1024  # bytes; what no pair of sockets holds
 
@@ -469,21 +469,26 @@ def test_a_bundle_of_which_no_piece_would_fit_in_memory_is_refused(buyer, sizes)
         described(buyer, *sizes)
 
 
-def test_a_long_description_of_a_bundle_is_received_only_once_a_slot_is_free(tmp_path, host):
-    with selling(tmp_path, host, slots=1, place_report_s=0.01) as seller, ExitStack() as stack:
-        slow, other, short = (stack.enter_context(dial(seller.address)) for _ in range(3))
-        text = describe([Content(ROOT, size) for size in range(1, 2000)])
-        assert len(text) > MAX_SMALL_BODY_BYTES
-        head = codec.encode_request(Bundle(len(text), 1999))
-        slow.send(head + text[:-1])
-        eventually(lambda: [one.name for one in seller.slots.active()] == [""])
-        other.send(head + text)
-        assert other.receive_line(SOON) == b'espera {"place": 1}\n'
-        described(short, 1, 2)
-        slow.send(text[-1:])
-        for one in (slow, other):
-            assert one.receive_reply(Ok) == Ok()
-        eventually(lambda: not seller.slots.active())
+def test_a_bundle_is_described_while_every_slot_is_taken(tmp_path, host):
+    with selling(tmp_path, host, slots=1) as seller, ExitStack() as stack:
+        stack.enter_context(seller.slots.slot(SimpleNamespace(to="10.0.0.1"), print))
+        # What is not read while its sender waits is a stall: this is more than the sockets hold.
+        hurried = Timeouts(stall_s=1.0)
+        buyer = stack.enter_context(dial(seller.address, timeouts=hurried))
+        assert described(buyer, *range(1, 65_537)) == Ok()
+
+
+def test_who_describes_bundles_slowly_leaves_the_others_theirs(tmp_path, host):
+    with ExitStack() as stack:
+        seller = stack.enter_context(selling(tmp_path, host, reply_s=0.01))
+        buyer = stack.enter_context(dial(seller.address))
+        with ExitStack() as held:
+            for _ in range(MAX_LISTS_PER_ADDRESS):  # as if it sent nothing
+                held.enter_context(seller.slots.turns.turn(buyer.local.ip))
+            with pytest.raises(RefusedError, match="full"):
+                described(buyer, 1, 2)
+            assert buyer.ask(Stat("small"), FileInfo).size == 10  # not a line of what was refused
+        assert described(buyer, 1, 2) == Ok()
 
 
 def test_who_describes_one_bundle_after_another_is_refused_and_served_on(buyer, monkeypatch):
