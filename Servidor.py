@@ -11,7 +11,8 @@ from functools import partial
 
 from rede_p2p.cli.tracker_program import run_tracker
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.requests import reply_body, reply_lines, serve
+from rede_p2p.net.requests import listing, reply_body, reply_lines, serve
+from rede_p2p.net.turns import with_rests
 from rede_p2p.protocol import messages, verbs
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.service import Tracker
@@ -65,11 +66,14 @@ def answer(  # noqa: C901 - one branch a request
             here = connection.local.ip
             with tracker.turns.turn(registration.ip):
                 holders = tracker.index.holders(request.root)
-                reply_lines(connection, tracker.registry.as_reached(holders, registration, here))
+                peers = tracker.registry.as_reached(holders, registration, here)
+                reply_lines(connection, with_rests(peers))
         case messages.Search():
             with tracker.turns.turn(registration.ip):
-                found = tracker.index.search(request.text, exact=request.exact)
-                reply_lines(connection, found, found.total)
+                with tracker.turns.alone():
+                    results = tracker.index.search(request.text, exact=request.exact)
+                    found = listing(with_rests(results), results.total)
+                reply_body(connection, *found)
         case messages.Reach():
             connection.reply(tracker.call_back(registration, connection.local.ip))
         case messages.Ping() | messages.Quit():

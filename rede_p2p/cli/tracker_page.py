@@ -4,7 +4,6 @@ Imported only once there is a browser.
 """
 
 import random
-from threading import Lock
 from urllib.parse import parse_qs
 
 from rede_p2p.cli import network_page
@@ -20,7 +19,6 @@ from rede_p2p.net.web import Reply
 from rede_p2p.protocol import codec, http
 from rede_p2p.protocol.http import HttpError, HttpRequest
 from rede_p2p.protocol.messages import PeerEntry, SearchResult
-from rede_p2p.timeouts import DEFAULT
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.service import Page, Tracker
 
@@ -28,7 +26,6 @@ FILES_A_PAGE = 200
 MAX_SOURCES = 3  # other peers that the link to a .torrent names
 MAX_SEARCH_CHARS = 1024  # as many as a name has
 HTML = "text/html; charset=utf-8"
-_making = Lock()  # one page at a time, so that browsers cannot keep peers waiting
 
 
 def answer(tracker: Tracker, connection: Connection, request: HttpRequest, reply: Reply) -> None:
@@ -46,19 +43,11 @@ def show_network(
     wish = _wish(request.query)
     try:
         with tracker.turns.turn(connection.remote.ip):
-            body = _made_alone(tracker, connection, wish)
+            with tracker.turns.alone():
+                body = _page(tracker, connection, wish)
             reply.send(200, HTML, body, [("Cache-Control", "no-store")])
     except RefusedError as error:
         raise HttpError(503) from error
-
-
-def _made_alone(tracker: Tracker, connection: Connection, wish: Wish) -> bytes:
-    if not _making.acquire(timeout=DEFAULT.reply_s):
-        raise HttpError(503)
-    try:
-        return _page(tracker, connection, wish)
-    finally:
-        _making.release()
 
 
 def _page(tracker: Tracker, connection: Connection, wish: Wish) -> bytes:

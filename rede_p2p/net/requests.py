@@ -106,13 +106,18 @@ def skip_body(connection: Connection, length: int) -> None:
 
 def reply_lines(connection: Connection, entries: Iterable[object], total: int = 0) -> None:
     """Send a reply whose body is a listing, cut where it gets too long: there are ``total``."""
+    reply_body(connection, *listing(entries, total))
+
+
+def listing(entries: Iterable[object], total: int = 0) -> tuple[bytearray, int, int]:
+    """Return what ``reply_body`` needs to send such a reply."""
     body, count = bytearray(), 0
     for line in map(codec.encode_entry, entries):
         if count == MAX_LISTING_LINES or len(body) + len(line) > MAX_LISTING_BYTES:
             break
         body += line
         count += 1
-    reply_body(connection, body, count, total if total > count else 0)
+    return body, count, total if total > count else 0
 
 
 def reply_body(connection: Connection, body: bytes | bytearray, count: int, total: int = 0) -> None:

@@ -1,17 +1,26 @@
 """How many lists one address is sent, or sends, at once: each is in memory until it is over.
 
 An address may have thousands of connections, and a list has megabytes. Who must wait is woken by
-whoever of the same address is done, and by nobody else. Any thread may use it.
+whoever of the same address is done, and by nobody else. Who makes a list of very many keeps all
+others from computing: it rests now and then, and the longest are made one at a time. Any thread may
+use it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from threading import Lock, Semaphore
+from threading import Event, Lock, Semaphore
+from time import monotonic
+from typing import TypeVar
 
 from rede_p2p.errors import RefusedError
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
 MAX_LISTS_PER_ADDRESS = 16  # at once
+WORK_S = 0.005  # of making lists, before a rest in which all others may compute
+REST_S = 0.0005
+ITEMS_A_LOOK = 32  # between two looks at the clock
+
+Item = TypeVar("Item")
 
 
 class Turns:
@@ -22,6 +31,8 @@ class Turns:
         self._lock = Lock()  # guards both below
         self._turns: dict[str, Semaphore] = {}  # by IP address: of those that have or await one
         self._users: dict[str, int] = {}  # how many those are
+        self._making = Semaphore()  # had by whoever is alone
+        self._worked_s = 0.0  # by those, since the last rest
 
     @contextmanager
     def turn(self, ip: str) -> Iterator[None]:
@@ -44,3 +55,34 @@ class Turns:
                 self._users[ip] -= 1
                 if not self._users[ip]:
                     del self._users[ip], self._turns[ip]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nobody else searches or makes a page, and be the one while the block runs.
+
+        Raises RefusedError as ``turn`` does.
+        """
+        if not self._making.acquire(timeout=self._timeouts.reply_s):
+            raise RefusedError("full")
+        try:
+            began = monotonic()
+            yield
+        finally:
+            self._worked_s += monotonic() - began
+            if self._worked_s > WORK_S:
+                self._worked_s = 0.0
+                Event().wait(REST_S)
+            self._making.release()
+
+
+def with_rests(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items; whoever computes with very many lets all others compute now and then.
+
+    That it sends and receives is not enough: it is back before they have woken.
+    """
+    began = monotonic()
+    for number, item in enumerate(items):
+        if not number % ITEMS_A_LOOK and monotonic() - began > WORK_S:
+            Event().wait(REST_S)
+            began = monotonic()
+        yield item

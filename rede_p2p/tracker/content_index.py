@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring  # a control character takes six bytes in it
 from threading import Lock
 
-from rede_p2p.content import safe_names
+from rede_p2p.content.safe_names import normal_form
 from rede_p2p.errors import RefusedError
+from rede_p2p.net.turns import with_rests
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry, SearchResult
 from rede_p2p.tracker.registration import Registration
@@ -112,11 +113,11 @@ class ContentIndex:
             is_name = exact and text and text in self._names
             names = [text] if is_name else [name for name in self._names if name]
         # Compared without the lock: there may be very many.
-        folded = safe_names.normal_form(text.casefold())
+        form = normal_form(text if exact else text.casefold())
         if exact:
-            names = safe_names.matching(text, names)
-        elif folded:
-            names = [n for n in names if folded in safe_names.normal_form(n.casefold())]
+            names = [name for name in with_rests(names) if normal_form(name) == form]
+        elif form:
+            names = [name for name in with_rests(names) if form in normal_form(name.casefold())]
         with self._lock:
             rows, complete = _those_that_fit(
                 (content, name) for name in names for content in self._names.get(name, ())

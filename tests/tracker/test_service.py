@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import tracemalloc
 from contextlib import ExitStack
@@ -51,6 +52,16 @@ def test_what_nobody_announces_at_once_is_refused_before_it_comes(caller):
     sock, heard = caller
     sock.sendall(b'announce {"bytes": 67108864, "count": 1}\n')
     assert heard.readline().startswith(b'erro {"code": "bad-field"')
+
+
+def test_while_one_searches_others_wait_with_their_searches_alone(tracker, caller):
+    sock, heard = caller
+    with tracker.turns.alone():
+        sock.sendall(b'search {"text": "a"}\n')
+        for short in (b"ping", b'find {"root": "%064d"}' % 7, b"peers"):
+            assert converse(*tracker.listener.address, short + b"\n").startswith(b"ok")
+        assert not select.select([sock], [], [], 0)[0]
+    assert heard.readline() == b'ok {"bytes": 0, "count": 0}\n'
 
 
 @pytest.mark.parametrize(
