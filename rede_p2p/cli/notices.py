@@ -3,8 +3,11 @@
 Any thread may post; the main thread takes the lines. Of peers that come, go or fetch, the first is
 told at once, and what follows within FOLD_INTERVAL_S is told together. While more comes, that
 interval doubles, up to MAX_FOLD_INTERVAL_S: a class that fetches for an hour is no wall of lines.
+A log has a line for each, but of one address, which may come and go without end, no more than
+MAX_LINES_OF_AN_ADDRESS: what it does beyond that is told together, too.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from queue import Empty, Queue
 from threading import Event as Flag
@@ -17,6 +20,8 @@ from rede_p2p.net.waker import Waker
 FOLD_INTERVAL_S = 1.0  # between two times that such events are told
 MAX_FOLD_INTERVAL_S = 30.0  # the same, where they do not end
 PAUSE_S = 0.05  # between two looks of who waits: of thousands at once, each would wake it
+MAX_LINES_OF_AN_ADDRESS = 100  # in a log, within MAX_FOLD_INTERVAL_S
+MAX_HELD = 10_000  # events, which are told together before their time
 MAX_LINES_OF_A_KIND = 3  # at one time; of more events, one line tells how many
 
 _FOLDED = (FilesServed, PeerJoined, PeerLeft)
@@ -29,10 +34,12 @@ class Notices:
         self._folds = folds
         self._posted: Queue[Event] = Queue()
         self._waker: Waker | None = None  # of who waits for events
-        # All three are changed by the main thread only.
+        # All these are changed by the main thread only.
         self._held: list[Event] = []  # to be told together
         self._told_at = -FOLD_INTERVAL_S
         self._interval_s = FOLD_INTERVAL_S
+        self._lines: Counter[str] = Counter()  # of each IP address, in a log
+        self._counted_since = 0.0
 
     def post(self, event: Event) -> None:
         """Queue an event; any thread may call this."""
@@ -62,18 +69,33 @@ class Notices:
             while True:
                 event = self._posted.get(timeout=timeout)
                 timeout = 0.0
-                if self._folds and isinstance(event, _FOLDED):
-                    self._held.append(event)
-                else:
+                if not isinstance(event, _FOLDED) or self._has_a_line(event):
                     yield texts.describe(event)
+                    continue
+                self._held.append(event)
+                if len(self._held) == MAX_HELD:
+                    yield from self._told_together()
         except Empty:
-            quiet_s = monotonic() - self._told_at
-            if self._held and (at_once or quiet_s >= self._interval_s):
-                again = quiet_s < 2 * self._interval_s  # else it had ended
-                interval_s = 2 * self._interval_s if again else FOLD_INTERVAL_S
-                self._interval_s = min(interval_s, MAX_FOLD_INTERVAL_S)
-                held, self._held, self._told_at = self._held, [], monotonic()
-                yield from fold(held)
+            if self._held and (at_once or monotonic() - self._told_at >= self._interval_s):
+                yield from self._told_together()
+
+    def _has_a_line(self, event: FilesServed | PeerJoined | PeerLeft) -> bool:
+        """Tell whether such an event is a line of a log, and count it as one."""
+        if self._folds:
+            return False
+        if monotonic() - self._counted_since >= MAX_FOLD_INTERVAL_S:
+            self._lines, self._counted_since = Counter(), monotonic()
+        ip = event.to if isinstance(event, FilesServed) else event.peer.ip
+        self._lines[ip] += 1
+        return self._lines[ip] <= MAX_LINES_OF_AN_ADDRESS
+
+    def _told_together(self) -> Iterator[str]:
+        quiet_s = monotonic() - self._told_at
+        again = quiet_s < 2 * self._interval_s  # else it had ended
+        interval_s = 2 * self._interval_s if again else FOLD_INTERVAL_S
+        self._interval_s = min(interval_s, MAX_FOLD_INTERVAL_S)
+        held, self._held, self._told_at = self._held, [], monotonic()
+        return fold(held)
 
 
 def fold(events: list[Event]) -> Iterator[str]:

@@ -24,6 +24,37 @@ def test_each_event_is_a_line_in_its_order_where_nothing_is_folded():
     assert [line.split()[0] for line in queue.take()] == [f"10.0.0.{n}" for n in range(9)]
 
 
+def test_of_one_address_a_log_has_so_many_lines_and_then_what_it_does_all_together(monkeypatch):
+    now, told = [50.0], []
+    monkeypatch.setattr(notices, "monotonic", lambda: now[0])
+    queue = Notices(folds=False)
+    one, other = Address("10.0.0.1", 5455), Address("10.0.0.2", 5455)
+    for _ in range(30):  # a second each
+        for _ in range(1000):
+            queue.post(PeerJoined(one))
+            queue.post(PeerLeft(one))
+        queue.post(PeerJoined(other))
+        told += list(queue.take())
+        now[0] += 1.0
+    told += list(queue.take(at_once=True))
+    assert len([line for line in told if str(one.ip) in line]) == notices.MAX_LINES_OF_AN_ADDRESS
+    assert len([line for line in told if str(other.ip) in line]) == 30
+    assert len(told) < notices.MAX_LINES_OF_AN_ADDRESS + 50
+    many = sum(int(line.split()[1]) for line in told if line.endswith("peers"))
+    assert many == 60_000 - notices.MAX_LINES_OF_AN_ADDRESS
+    queue.post(PeerLeft(one))  # after a while it is as any other
+    assert len(list(queue.take())) == 1
+
+
+def test_what_is_held_does_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr(notices, "monotonic", lambda: 50.0)
+    queue = Notices(folds=True)
+    for _ in range(3 * notices.MAX_HELD):
+        queue.post(served(1))
+    told = list(queue.take())
+    assert len(told) == 3 and not queue.any_left()
+
+
 @pytest.mark.parametrize(
     ("events", "lines"),
     [
