@@ -1,13 +1,14 @@
 """Sending parts of files to other peers: how many at once, in what order, and how fast in all.
 
 A large body needs a slot. Requesters that find every slot taken wait in a queue, in the order of
-their requests, and are sent their place in it. One address gets at most half of the slots, so that
-a slow reader leaves the others theirs however often it asks. With a limit, each chunk has its
-moment on one common clock, so that the uploads share the limit evenly.
+their requests, and are sent their place in it. One address gets at most half of the slots. When all
+are taken, what it has beyond its share does not count, so that slow readers leave the others theirs
+however often they ask. With a limit, each chunk has its moment on one common clock, so that the
+uploads share the limit evenly.
 """
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Condition, Event, Lock
@@ -45,7 +46,7 @@ class UploadSlots:
         if limit is not None:
             slots = max(1, min(slots, limit // MIN_RATE_BYTES_PER_S))
         self._place_report_s = timeouts.place_report_s
-        self._slots, self._slots_per_address = slots, max(1, slots // 2)
+        self._slots = slots
         self.tally = UploadTally()
         self.turns = Turns(timeouts)  # of lists, which need no slot
         self._closed = Event()
@@ -74,6 +75,7 @@ class UploadSlots:
         """
         with self._lock:
             self._queue.append(upload)
+            self._admit()
         try:
             while place := self._wait_for_slot(upload):
                 report_place(place)
@@ -81,7 +83,7 @@ class UploadSlots:
         finally:
             with self._lock:
                 (self._active if upload in self._active else self._queue).remove(upload)
-                self._lock.notify_all()
+                self._admit()
 
     def chunks(self, length: int) -> Iterator[tuple[int, int]]:
         """Yield (offset, length) of each chunk of ``length`` bytes when its moment has come."""
@@ -101,23 +103,32 @@ class UploadSlots:
     def _wait_for_slot(self, upload: "Upload") -> int:
         """Wait ``place_report_s`` for a slot; return 0 with one, else the place in the queue."""
         with self._lock:
-            is_next = self._lock.wait_for(
-                lambda: self._closed.is_set() or self._is_next(upload), self._place_report_s
+            has_slot = self._lock.wait_for(
+                lambda: self._closed.is_set() or upload in self._active, self._place_report_s
             )
             if self._closed.is_set():
                 raise ConnectionLostError("lost")
-            if not is_next:
-                return self._queue.index(upload) + 1
+            return 0 if has_slot else self._queue.index(upload) + 1
+
+    def _admit(self) -> None:
+        """Give slots to those who wait, as long as there are any for them."""
+        while (upload := self._next()) is not None:
             self._queue.remove(upload)
             self._active.append(upload)
             self._lock.notify_all()
-            return 0
 
-    def _is_next(self, upload: "Upload") -> bool:
-        """Tell whether a slot is free, and nobody before in the queue may have it."""
-        busy = [active.to for active in self._active]
-        allowed = (one for one in self._queue if busy.count(one.to) < self._slots_per_address)
-        return len(busy) < self._slots and next(allowed, None) is upload
+    def _next(self) -> "Upload | None":
+        """Return the first in the queue that may have a slot, if there is one for it."""
+        if not self._queue:
+            return None
+        held = Counter(one.to for one in self._active)
+        most = max(1, self._slots // 2)
+        if len(self._active) >= self._slots:
+            addresses = held.keys() | {one.to for one in self._queue}
+            most = max(1, self._slots // len(addresses))  # its share
+            if sum(min(count, most) for count in held.values()) >= self._slots:
+                return None
+        return next((one for one in self._queue if held[one.to] < most), None)
 
     def _pace(self, seconds: float) -> None:
         """Wait for the moment of a chunk that takes so many seconds."""

@@ -130,6 +130,26 @@ def test_one_address_has_no_more_than_half_of_the_slots(number, half):
         requester.ends()
 
 
+def test_two_addresses_that_hold_every_slot_keep_nobody_waiting():
+    slots = made(slots=8)
+    greedy = [Requester(slots, (to, n), to) for n in range(4) for to in ("one", "two")]
+    for requester in greedy:
+        assert requester.served.wait(SOON)
+    more = Requester(slots, "more", "one")
+    more.is_told(1)
+    others = [Requester(slots, (to, n), to) for to in ("three", "four") for n in range(2)]
+    for requester in others:
+        assert requester.served.wait(SOON)  # two each, as of eight slots four addresses have
+    greedy[0].ends()
+    assert not more.served.is_set()  # its address still has three
+    for requester in greedy[2::2]:
+        requester.ends()
+    assert more.served.wait(SOON)
+    for requester in (more, *others, *greedy[1::2]):
+        requester.ends()
+    assert names(slots) == []
+
+
 def test_a_slot_is_free_again_after_an_error():
     slots = made(slots=1)
     for _ in range(3):
