@@ -22,7 +22,7 @@ from rede_p2p.net.discovery import LOCAL, WELL_KNOWN_PORT
 from rede_p2p.net.resolver import addresses_of, may_be_name
 from rede_p2p.protocol.fields import LOWEST_PUBLIC_PORT
 from rede_p2p.tracker.registry import FIRST_PORT
-from rede_p2p.upload.upload_slots import MIN_RATE_BYTES_PER_S
+from rede_p2p.upload.upload_slots import MIN_LIMIT_BYTES_PER_S
 
 FOLDER = installation.folder()
 
@@ -89,7 +89,7 @@ def _parse_rate(text: str) -> int:
     """Read bytes a second, as ``500K`` or ``5M``; raise BadUsageError."""
     found = re.fullmatch(r"(\d{1,12})([KMG]?)", text, re.IGNORECASE | re.ASCII)
     count = int(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ") if found else 0
-    if count < MIN_RATE_BYTES_PER_S:
+    if count < MIN_LIMIT_BYTES_PER_S:
         raise BadUsageError("rate", text)
     return count
 

@@ -25,7 +25,8 @@ from rede_p2p.upload.upload_tally import UploadTally
 
 MAX_UPLOADS = 32  # at once
 UNLIMITED_CHUNK_BYTES = 4 * 1024 * 1024  # handed to the kernel at once where there is no limit
-MIN_RATE_BYTES_PER_S = 16 * 1024  # of one upload; a receiver gives up below about 4 KiB/s
+MIN_RATE_BYTES_PER_S = 8 * 1024  # of one upload; a receiver gives up below about 4 KiB/s
+MIN_LIMIT_BYTES_PER_S = 2 * MIN_RATE_BYTES_PER_S  # so that there are slots for two addresses
 MIN_PACED_CHUNK_BYTES = 16 * 1024
 MIN_CHUNK_TIME_S = 0.005  # that a chunk should last: the system sleeps no shorter with precision
 MAX_SMALL_BODY_BYTES = 64 * 1024  # of a body that needs no slot, and is sent with its head

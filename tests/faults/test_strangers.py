@@ -153,8 +153,9 @@ def test_who_leaves_in_the_middle_gives_its_slot_to_the_next(seed):
     net, program, port = seed
     before = settled(program.pid)
     for _ in range(3):
-        with asking(net, port, WHOLE) as (holder, first):
-            assert first.readline().startswith(b"ok ")
+        with asking(net, port, WHOLE) as (holder, first), asking(net, port, WHOLE) as (_, other):
+            for talk in (first, other):  # both slots that there are
+                assert talk.readline().startswith(b"ok ")
             with asking(net, port, LITTLE) as (_, second):
                 assert second.readline().startswith(b"espera ")
                 holder.shutdown(socket.SHUT_RDWR)

@@ -17,6 +17,7 @@ from rede_p2p.upload import upload_slots
 from rede_p2p.upload.upload_slots import (
     MAX_SMALL_BODY_BYTES,
     MIN_CHUNK_TIME_S,
+    MIN_LIMIT_BYTES_PER_S,
     MIN_PACED_CHUNK_BYTES,
     MIN_RATE_BYTES_PER_S,
     UNLIMITED_CHUNK_BYTES,
@@ -344,6 +345,19 @@ def test_a_low_limit_means_fewer_at_once_each_fast_enough_not_to_be_given_up(lim
         requester.ends()
     assert late.served.wait(SOON)
     late.ends()
+
+
+def test_with_the_least_limit_that_may_be_typed_one_address_leaves_another_a_slot():
+    slots = made(MIN_LIMIT_BYTES_PER_S)
+    greedy = [Requester(slots, n, "greedy") for n in range(2)]
+    other = Requester(slots, "other")
+    assert other.served.wait(SOON)
+    assert sum(requester.served.is_set() for requester in greedy) == 1
+    other.ends()
+    for requester in greedy:
+        requester.let_go.set()
+    for requester in greedy:
+        requester.ends()
 
 
 def test_closing_ends_what_waits_for_its_moment():
