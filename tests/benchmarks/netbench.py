@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parent.parent.parent
 NET = "10.77.0"
 BURST = "128kb"  # a 64 KiB sendfile is one packet until the cable cuts it
-RIVALS = ("nginx", "curl")
+RIVALS = ("nginx", "curl", "openssl")
 TRACKER = "9450"
 NGINX_PORT = 8080
 LIE_EVERY = 10  # pieces that a liar sends, of which the last is wrong
@@ -283,19 +283,26 @@ def be_a_liar(words: list[str]) -> None:
 
 # Their rivals.
 
+CURL = "curl -sS --fail --config -"
+SHA256 = "openssl dgst -sha256"
+
 
 def fetch_with_curls(url: str, machines: list[Machine], work: Path) -> float:
-    """Let a curl on every machine fetch the file at once; return the seconds of the last."""
+    """Let a curl on every machine fetch the file at once; return the seconds of the last.
+
+    Each waits for the disk and hashes the file, as a peer does.
+    """
     folder = Path(tempfile.mkdtemp(dir=work))
+    paths = [folder / str(number) / "shared.bin" for number in range(len(machines))]
     curls = [
-        machine.start("curl", "-sS", "--fail", "--config", "-", folder=folder)
-        for machine in machines
+        machine.start("sh", "-c", f"{CURL} && sync {path} && {SHA256} {path}", folder=folder)
+        for machine, path in zip(machines, paths, strict=True)
     ]
     Event().wait(0.5)  # they have started, as the peers have, and wait for what to fetch
     began = monotonic()
-    for number, curl in enumerate(curls):
+    for curl, path in zip(curls, paths, strict=True):
         assert curl.stdin is not None
-        curl.stdin.write(f'url="{url}"\noutput="{folder}/{number}/shared.bin"\ncreate-dirs\n')
+        curl.stdin.write(f'url="{url}"\noutput="{path}"\ncreate-dirs\n')
         curl.stdin.close()
     if any([curl.wait() for curl in curls]):  # noqa: C419 - all must end
         raise SystemExit("a curl failed")

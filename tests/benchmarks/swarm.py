@@ -6,7 +6,7 @@
     python3 tests/benchmarks/swarm.py --n 8 --killed 1 --liars 1 --slow 1         # goal: 1.25
     python3 tests/benchmarks/swarm.py --n 8 --seed-rate 400mbit --seed-leaves
     python3 tests/benchmarks/swarm.py --sources 3 --down 1gbit                    # goal: 2.8 times
-    python3 tests/benchmarks/swarm.py --n 8 --rate none --curls                   # goal: 1.3
+    python3 tests/benchmarks/swarm.py --n 4 --rate none --curls --size 1G         # goal: 1
     python3 tests/benchmarks/swarm.py --n 8 --rate 1gbit --libtorrent 1M          # goal: 0.6
     python3 tests/benchmarks/swarm.py --n 8 --files 656x100K                      # goal: 1.2
     python3 tests/benchmarks/swarm.py --n 8 --files 1x40M+2000x12K                # goal: 1.2
