@@ -46,6 +46,7 @@ class Timeouts:
     restart_grace_s: float = 3.0  # before another tracker of the machine is as good
     rejoin_dial_s: float = 2.0  # for the connection of such an attempt; closing waits for it
     joining_s: float = 15.0  # for a tracker to offer a port that this machine can have
+    identify_s: float = 1.5  # for a tracker to accept, and then to say which one it is
     leave_s: float = 1.5  # for a tracker to answer ``quit``
     call_back_s: float = 1.5  # for a peer that the tracker calls back to accept, and to answer
     call_back_interval_s: float = 5.0  # between two such calls to one IP address

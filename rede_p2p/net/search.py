@@ -7,8 +7,9 @@ is a stranger's word: it says where to try, and nothing else is believed.
 import secrets
 import selectors
 import socket
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -21,7 +22,7 @@ from rede_p2p.protocol import codec
 from rede_p2p.protocol.datagrams import LocateTracker, TrackerLocation
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
-MAX_FOUND = 32  # trackers of one search; whoever lies about more is not heard
+MAX_FOUND = 32  # addresses at which one search finds trackers, one at each
 MAX_INTERFACES = 64
 
 
@@ -29,13 +30,20 @@ MAX_INTERFACES = 64
 class Found:
     """A tracker that answered. ``id`` tells trackers apart, "" where it said none.
 
-    ``name`` is what its machine claims to be called, for a person to choose by.
+    ``name`` is what its machine claims to be called, for a person to choose by. Anybody may say any
+    ``id``: ``addresses`` are all from which it was said, the best first, which is ``address``.
     """
 
     address: Address
     id: str
     opening: bool  # it may yet give way to another: wait before joining it
     name: str = ""
+    others: tuple[Address, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All from which this id was said."""
+        return (self.address, *self.others)
 
 
 def search(
@@ -49,7 +57,7 @@ def search(
     """
     nonce = secrets.token_hex(8)
     question = codec.encode_request(LocateTracker(nonce, search=True, id=own_id))
-    found: dict[str, Found] = {}
+    found: dict[str, Found] = {}  # by IP address
     with suppress(OSError), ExitStack() as stack:  # one without a descriptor left finds nobody
         selector = stack.enter_context(selectors.DefaultSelector())
         targets = _targets(source, stack)
@@ -67,20 +75,7 @@ def search(
             if open_at is None and any(not one.opening for one in found.values()):
                 open_at = now
                 end = min(end, now + timeouts.search_several_s)
-    return sorted(found.values(), key=lambda one: one.address)
-
-
-def find_again(
-    tracker_id: str, any_one: bool, source: str | None = None, timeouts: Timeouts = DEFAULT
-) -> Address | None:
-    """Return where the tracker with that id is now; with ``any_one``, else the only one there is.
-
-    ``tracker_id`` is "" where it never said one.
-    """
-    found = search(source, timeouts=timeouts)
-    same = [one.address for one in found if one.id and one.id == tracker_id]
-    others = [one.address for one in found if not one.opening]
-    return same[0] if same else others[0] if any_one and len(others) == 1 else None
+    return _together(found.values())
 
 
 def _targets(source: str | None, stack: ExitStack) -> list[tuple[socket.socket, list[Any]]]:
@@ -126,10 +121,7 @@ def _ask(targets: list[tuple[socket.socket, list[Any]]], question: bytes) -> Non
 
 
 def _hear(sock: Any, nonce: str, own_id: str, found: dict[str, Found]) -> None:
-    """Note one answer to the question, at the best of the addresses from which a tracker answers.
-
-    A socket tells an IPv4 address before an IPv6 one, and that before one of a single zone.
-    """
+    """Note one answer to the question, by the IP address from which it came."""
     with suppress(OSError, RedeError):
         datagram, asked = sock.recvfrom(MAX_DATAGRAM_BYTES)
         location = codec.decode_reply(datagram, TrackerLocation)
@@ -137,16 +129,26 @@ def _hear(sock: Any, nonce: str, own_id: str, found: dict[str, Found]) -> None:
             return
         zone = f"%{socket.if_indextoname(asked[3])}" if is_link_local(asked[0]) else ""
         address = Address(asked[0] + zone, location.port)
-        key = location.id or str(address)
-        if (own_id and location.id == own_id) or (key not in found and len(found) >= MAX_FOUND):
-            return
-        opening, name, before = location.opening, location.name, found.get(key)
-        if before is not None:  # who answers later takes nothing from who answered first
-            opening, name = opening and before.opening, before.name
-            if _order(before.address) <= _order(address):
-                address = before.address
-        found[key] = Found(address, location.id, opening, name)
+        before = found.get(address.ip)
+        if before is not None:  # one tracker of a machine answers, and says once what it is called
+            opening = before.opening and (location.opening or location.id != before.id)
+            found[address.ip] = replace(before, opening=opening)
+        elif len(found) < MAX_FOUND and not (own_id and location.id == own_id):
+            found[address.ip] = Found(address, location.id, location.opening, location.name)
+
+
+def _together(heard: Iterable[Found]) -> list[Found]:
+    """Make one of those that say one id: who answered later takes nothing from who did first."""
+    found: dict[str, Found] = {}
+    for one in heard:
+        before = found.setdefault(one.id or str(one.address), one)
+        if before is not one:
+            at = sorted((*before.addresses, one.address), key=_order)
+            opening = before.opening and one.opening
+            found[one.id] = Found(at[0], one.id, opening, before.name, tuple(at[1:]))
+    return sorted(found.values(), key=lambda one: one.address)
 
 
 def _order(address: Address) -> tuple[bool, bool]:
+    """Put an IPv4 address before an IPv6 one, and that before one of a single zone."""
     return ":" in address.ip, "%" in address.ip

@@ -12,10 +12,7 @@ PROTOCOL_VERSION = 1  # a tracker refuses a peer that says another
 
 @dataclass(frozen=True)
 class Join:
-    """I want in, under this name. ``port`` is the one I had before, if I can have it again.
-
-    ``web``: that port answers browsers, too.
-    """
+    """I want in, under this name, with the ``port`` I had; ``web``: it answers browsers, too."""
 
     verb: ClassVar[str] = "join"
     version: fields.Version
@@ -49,10 +46,11 @@ class Peers:
 
 @dataclass(frozen=True)
 class Ping:
-    """I am still here. ``who``: say also which tracker you are."""
+    """I am still here. ``who``: say also which tracker you are. ``nonce``: prove it."""
 
     verb: ClassVar[str] = "ping"
     who: fields.Bool = False
+    nonce: fields.Nonce = ""
 
 
 @dataclass(frozen=True)
@@ -195,9 +193,10 @@ class Quit:
 
 @dataclass(frozen=True)
 class Ok:
-    """Yes. ``id`` tells a tracker from all others, where a ping asks ``who``."""
+    """Yes. ``id`` tells a tracker from all others, and ``proof`` proves it, where a ping asks."""
 
     id: fields.TrackerId = ""
+    proof: fields.Proof = ""
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from rede_p2p.events import Event, NamesRefused, TrackerBack, TrackerLost, Track
 from rede_p2p.net import discovery
 from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection, dial
-from rede_p2p.net.search import find_again
 from rede_p2p.protocol import messages
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.announcer import Announcer
+from rede_p2p.tracker.identity import Identity, find_again, identify
 from rede_p2p.tracker.joining import ask, refuse_pending, take_port
 from rede_p2p.tracker.roster import Roster, reachable
 
@@ -62,7 +62,7 @@ class TrackerClient:
         self._ip, self._wanted_port, self._source = ip, port, source
         self._open_port, self._post, self._entries = open_port, post, entries
         self._timeouts, self._name, self.web, self._roams = timeouts, name, web, roams
-        self._tracker_id = ""  # tells it apart from all others, once it said so
+        self._identity = Identity()  # of the tracker, once it said so
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
         self._roster, self._roster_at = Roster((), 0.0), monotonic()
         self._next_roster_at = inf  # when it is asked for, though nobody wants to see it
@@ -193,7 +193,7 @@ class TrackerClient:
 
     def _stay(self, connection: Connection) -> None:
         """Announce, answer calls, and ping when there is nothing to say; return when leaving."""
-        self._tracker_id = ask(connection, messages.Ping(who=True), messages.Ok).id
+        self._identity = identify(connection)
         announcer = Announcer(partial(self._announce, connection))
         self._entries_changed = True  # this tracker knows nothing of us yet
         announce_at, ping_at = monotonic(), monotonic() + self._timeouts.heartbeat_s
@@ -284,7 +284,7 @@ class TrackerClient:
             return Address(self.tracker.ip, port)
         if is_loopback(self.tracker.ip):
             return None
-        return find_again(self._tracker_id, long_gone and self._roams, self._source, self._timeouts)
+        return find_again(self._identity, long_gone and self._roams, self._source, self._timeouts)
 
     def _refuse_calls(self, seconds: float) -> bool:
         """Refuse calls for some seconds; tell, at once when leaving, whether this peer leaves."""

@@ -4,6 +4,7 @@ Owner: the program that opens it, by ``with``. The conversation with each peer i
 Servidor.py, whose functions the threads run.
 """
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
@@ -22,6 +23,7 @@ from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.call_back import CallBack
 from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.election import Election
+from rede_p2p.tracker.identity import prove
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.registry import Registry
 
@@ -63,6 +65,7 @@ class Tracker:
         self.registry = Registry(first_port)
         self.index = ContentIndex()
         self.election = Election(opening=opening)
+        self._secret = secrets.token_bytes(32)  # by which members know this tracker again
         self.turns = Turns(timeouts)
         self._calls = CallBack(timeouts)
         self.post = post
@@ -138,9 +141,11 @@ class Tracker:
         return messages.PortOffer(port, registration.ip, messages.PROTOCOL_VERSION)
 
     def acknowledge(self, request: messages.Ping | messages.Quit) -> messages.Ok:
-        """Return the answer to what needs none, with the id of this tracker where that is asked."""
-        asked = isinstance(request, messages.Ping) and request.who
-        return messages.Ok(self.election.id if asked else "")
+        """Return the answer to what needs none, with id and proof of this tracker where asked."""
+        if isinstance(request, messages.Quit):
+            return messages.Ok()
+        own_id = self.election.id if request.who else ""
+        return messages.Ok(own_id, prove(self._secret, request.nonce))
 
     def confirm(self, registration: Registration, request: messages.Ready) -> None:
         """List a peer that listens on the port it was offered; raise RefusedError."""

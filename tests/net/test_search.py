@@ -13,7 +13,7 @@ from processes import Machine, machines, network
 from rede_p2p.errors import Address
 from rede_p2p.net import search as module
 from rede_p2p.net.discovery import GROUP_4, GROUP_6
-from rede_p2p.net.search import Found, find_again, search
+from rede_p2p.net.search import search
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.datagrams import BY_UDP, TrackerLocation
 from rede_p2p.protocol.messages import PROTOCOL_VERSION
@@ -216,29 +216,14 @@ def test_ones_own_tracker_and_what_is_no_answer_are_not_found(answered):
     assert found == []
 
 
-def test_whoever_answers_for_very_many_fills_no_memory(answered):
+def test_whoever_answers_for_very_many_is_one_and_fills_no_memory(answered):
     found = answered(lambda nonce: [("127.9.0.1", location(nonce, str(i))) for i in range(200)])
+    assert [one.id for one in found] == ["0"]
+    found = answered(lambda nonce: [(f"127.9.0.{i}", location(nonce, str(i))) for i in range(99)])
     assert len(found) <= module.MAX_FOUND
 
 
-A, B = Address("10.0.0.1", 9450), Address("10.0.0.2", 9450)
-
-
-@pytest.mark.parametrize(
-    ("found", "tracker_id", "any_one", "expected"),
-    [
-        ([], "a", True, None),
-        ([Found(A, "a", False)], "a", False, A),
-        ([Found(A, "a", False)], "", False, None),
-        ([Found(A, "", False)], "", False, None),
-        ([Found(A, "", False)], "", True, A),
-        ([Found(A, "b", False)], "a", False, None),
-        ([Found(A, "b", False)], "a", True, A),
-        ([Found(A, "b", True)], "a", True, None),
-        ([Found(A, "b", False), Found(B, "c", False)], "a", True, None),
-        ([Found(A, "b", False), Found(B, "a", False)], "a", True, B),
-    ],
-)
-def test_a_lost_tracker_is_known_by_its_id(monkeypatch, found, tracker_id, any_one, expected):
-    monkeypatch.setattr(module, "search", lambda *_words, **_options: found)
-    assert find_again(tracker_id, any_one) == expected
+def test_all_who_say_an_id_are_kept_as_any_of_them_may_lie(answered):
+    places = ["127.9.0.2", "127.9.0.1"]
+    (found,) = answered(lambda nonce: [(ip, location(nonce, "a")) for ip in places])
+    assert found.addresses == tuple(Address(ip, 9450) for ip in places)

@@ -190,6 +190,62 @@ def test_a_tracker_whose_machine_got_another_address_is_found_by_those_that_lost
         assert f"\n{ip}\t{port}\t\t" in listed
 
 
+def test_who_says_the_id_of_a_tracker_that_is_gone_gets_none_of_its_peers(room):
+    here, there = room(2).programs
+    for programs in (here, there):
+        programs.hurry(heartbeat_s=0.5, max_rejoin_pause_s=0.5)
+    tracker = here.start("Servidor.py", "9450")
+    tracker.says("Ctrl-C encerra")
+    peer = start(there, FIRST, "9450", "--servir", files={"a.txt": b"a"})
+    joined(peer)
+    eventually(lambda: here.start("Peers.py", "--json", "-c", "buscar a.txt").end().out)
+    thief = here.start_script(THIEF)
+    thief.prints("knows")
+    tracker.kill()
+    thief.prints("asked to prove it\\n(?s:.)*asked to prove it\\n")
+    assert "JOINED" not in thief.close().out
+    here.start("Servidor.py", "9450").says("Ctrl-C encerra")
+    peer.says("voltou; minha porta")
+
+
+THIEF = """
+import json, socket, sys, threading
+ask = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+ask.sendto(b'where {"nonce": "n", "search": true}\\n', ("10.77.0.1", 9450))
+tracker_id = json.loads(ask.recv(600)[3:])["id"]
+answers = {b"join": b'ok {"port": 5700, "ip": "10.77.0.2", "version": 1}\\n'}
+answers[b"ping"] = ("ok " + json.dumps({"id": tracker_id, "proof": "0" * 32}) + "\\n").encode()
+
+def serve(sock):
+    with sock, sock.makefile("rb") as lines:
+        for line in lines:
+            verb = line.split()[0]
+            print("asked to prove it" if verb == b"ping" else "JOINED" if verb == b"join" else "")
+            sys.stdout.flush()
+            sock.sendall(answers.get(verb, b"ok\\n"))
+
+def listen():
+    while True:
+        threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+
+listening = socket.create_server(("", 9700))
+threading.Thread(target=listen, daemon=True).start()
+print("knows", flush=True)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    while True:
+        try:
+            sock.bind(("", 9450))
+            break
+        except OSError:
+            threading.Event().wait(0.01)
+    while True:
+        question, asker = sock.recvfrom(1000)
+        nonce = json.loads(question[6:])["nonce"]
+        said = {"nonce": nonce, "port": 9700, "version": 1, "id": tracker_id}
+        sock.sendto(b"ok " + json.dumps(said).encode() + b"\\n", asker)
+"""
+
+
 def test_who_answers_and_is_no_tracker_is_told_and_one_is_opened(room):
     made = room(2)
     here, there = made.programs

@@ -117,6 +117,7 @@ LIMITS = {
     "entre duas `espera` do cálculo da raiz, ou de uma lista": DEFAULT.hash_report_s,
     "sem mudar, antes de um arquivo ser anunciado": DEFAULT.quiet_s,
     "para um arquivo pedido parar de mudar": DEFAULT.max_quiet_wait_s,
+    "para um tracker aceitar, e para dizer qual é": DEFAULT.identify_s,
     "para a porta de um peer aceitar o tracker, e para responder": DEFAULT.call_back_s,
     "entre dois `reach` de um endereço": DEFAULT.call_back_interval_s,
     "primeira pausa antes de voltar ao tracker": DEFAULT.first_rejoin_pause_s,

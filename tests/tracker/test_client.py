@@ -330,8 +330,8 @@ def test_a_tracker_that_went_elsewhere_is_sought_by_its_id_and_joined_there(
 ):
     asked = []
 
-    def find_again(tracker_id, any_one, source, _timeouts):
-        asked.append((tracker_id, any_one, source))
+    def find_again(known, any_one, source, _timeouts):
+        asked.append((known.id, any_one, source))
         return new.address
 
     monkeypatch.setattr(client, "find_again", find_again)
