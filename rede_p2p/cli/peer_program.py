@@ -42,6 +42,7 @@ from rede_p2p.net.search import Found
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.tracker.finding import Finder
+from rede_p2p.tracker.identity import those_there
 from rede_p2p.tracker.service import Tracker
 from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.share_list import ShareList
@@ -201,16 +202,20 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
     finder = Finder(partial(_open_tracker, peer), peer.own_ip, peer.timeouts)
     avoid: set[Address] = set()  # where somebody answered a search, and is no tracker to join
     while isinstance(found := finder.run(stack, avoid), list):
-        address = (found[0] if len(found) == 1 else _choose(found, chosen, terminal)).address
-        is_here = is_loopback(address.ip)
-        try:
-            return _client(peer, address.ip, None if is_here else address.port, roams=not is_here)
-        except TrackerUnreachableError as error:
-            if not is_here:
-                terminal.note(texts.describe(error))
-            avoid.add(address)
-            if len(avoid) >= MAX_FALSE_TRACKERS:
-                finder = replace(finder, source=LOCAL)
+        there = found if len(found) == 1 else those_there(found, peer.own_ip, peer.timeouts)
+        if there:
+            address = (there[0] if len(there) == 1 else _choose(there, chosen, terminal)).address
+            is_here = is_loopback(address.ip)
+            try:
+                port = None if is_here else address.port
+                return _client(peer, address.ip, port, roams=not is_here)
+            except TrackerUnreachableError as error:
+                if not is_here:
+                    terminal.note(texts.describe(error))
+                avoid.add(address)
+        avoid.update(one.address for one in found if one not in there)
+        if len(avoid) >= MAX_FALSE_TRACKERS:
+            finder = replace(finder, source=LOCAL)
     terminal.note("nenhum tracker nesta rede: abri um aqui. Nas outras máquinas, digite:")
     tell_what_to_type(found, terminal, terminal.note)
     line = f"{typed('Peers.py')} <IP>"

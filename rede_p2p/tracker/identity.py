@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection, dial
-from rede_p2p.net.search import MAX_FOUND, search
+from rede_p2p.net.search import MAX_FOUND, Found, search
 from rede_p2p.protocol.messages import Ok, Ping
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.joining import ask
@@ -54,6 +54,14 @@ def find_again(
     proven = [at for at, ok in zip(same, said, strict=True) if ok and ok.proof == known.proof]
     others = [one.address for one in found if not one.opening]
     return proven[0] if proven else others[0] if any_one and len(others) == 1 else None
+
+
+def those_there(
+    found: Sequence[Found], source: str | None = None, timeouts: Timeouts = DEFAULT
+) -> list[Found]:
+    """Return those of several trackers that say by TCP, too, the id that they said in a search."""
+    said = ask_each([one.address for one in found], Ping(who=True), source, timeouts)
+    return [one for one, ok in zip(found, said, strict=True) if ok and ok.id == one.id]
 
 
 def ask_each(

@@ -257,6 +257,19 @@ def test_who_answers_and_is_no_tracker_is_told_and_one_is_opened(room):
     joined(peer)
 
 
+def test_those_who_answer_and_are_no_trackers_keep_no_script_from_the_one_that_is(room):
+    here, there, elsewhere, last = room(4).programs
+    for liar in (there.start_script(LIAR), elsewhere.start_script(LIAR)):
+        liar.prints("listening")
+    alone = start(last, "-c", "peers")
+    alone.says(OPENED)
+    assert alone.end().status == 0
+    here.start("Servidor.py", "9450").says("Ctrl-C encerra")
+    peer = start(last, "-c", "peers")
+    peer.says(f"na rede, pelo tracker {FIRST}:9450")
+    assert peer.end().status == 0
+
+
 LIAR = """
 import json, socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -265,6 +278,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     while True:
         question, asker = sock.recvfrom(1000)
         nonce = json.loads(question[6:])["nonce"]
-        said = {"nonce": nonce, "port": 7, "version": 1, "id": "!"}
+        said = {"nonce": nonce, "port": 7, "version": 1, "id": sys.argv[0][-30:]}
         sock.sendto(b"ok " + json.dumps(said).encode() + b"\\n", asker)
 """

@@ -15,7 +15,7 @@ from rede_p2p.protocol.messages import Ok
 from rede_p2p.protocol.verbs import TO_TRACKER
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker import identity
-from rede_p2p.tracker.identity import Identity, find_again, identify, prove
+from rede_p2p.tracker.identity import Identity, find_again, identify, prove, those_there
 
 QUICK = Timeouts(identify_s=0.5)
 
@@ -84,6 +84,15 @@ def test_a_tracker_that_has_no_proofs_is_known_by_its_id(monkeypatch, place):
     monkeypatch.setattr(identity, "search", lambda *_, **__: [Found(at, "a", False)])
     assert find_again(Identity("a", "n"), False, None, QUICK) == at
     assert find_again(Identity("a", "n", "proof"), False, None, QUICK) is None
+
+
+def test_of_several_trackers_those_are_there_that_say_their_id_by_tcp(host, place):
+    liars = [place(liar) for liar in (answering(Ok("b")), answering(Ok()), silent, full, noise)]
+    with tracker_at(host) as tracker:
+        true = Found(tracker.listener.address, tracker.election.id, False)
+        found = [true, *(Found(at, "a", False) for at in (*liars, A))]
+        assert those_there(found, None, QUICK) == [true]
+    assert those_there(found, None, QUICK) == []
 
 
 A, B = Address("127.0.0.1", 1), Address("127.0.0.1", 2)  # where nobody is
