@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from rede_p2p.content import merkle
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hashing import Hashed
-from rede_p2p.content.merkle import Content
+from rede_p2p.content.merkle import HASH_BYTES, Content
+from rede_p2p.content.v1_pieces import DIGEST_BYTES
 
 ROWS_PER_WRITE = 128  # a write costs about as much as this many rows
 
@@ -28,6 +29,16 @@ _TABLES = (
     root blob, piece integer, digests blob not null, primary key (root, piece)) without rowid""",
     "drop table if exists root",  # of earlier versions, without ctime
 )
+_STATE = ("size", "mtime_ns", "inode", "ctime_ns")
+# A column of SQLite takes values of any type: what another program wrote is not there.
+_FILES = (
+    f"select path, {', '.join(_STATE)}, settled, root from file "
+    f"where typeof(path) = 'blob' and typeof(root) = 'blob' and length(root) = {HASH_BYTES}"
+    + "".join(f" and typeof({column}) = 'integer'" for column in _STATE)
+)
+_LAYER = """select layer, size from file
+    where path = ? and root = ? and typeof(layer) = 'blob' and typeof(size) = 'integer'"""
+_DIGESTS = "select digests from v1 where root = ? and piece = ? and typeof(digests) = 'blob'"
 
 
 class Row(NamedTuple):
@@ -54,27 +65,23 @@ class HashDatabase:
     def files(self) -> list[Row]:
         """Return what is remembered of every path, as far as it can be read."""
         rows: list[Row] = []
-        with suppress(sqlite3.Error):
-            for path, *state, settled, root in self._opened.execute(
-                "select path, size, mtime_ns, inode, ctime_ns, settled, root from file"
-            ):
+        with suppress(sqlite3.Error, UnicodeDecodeError):
+            for path, *state, settled, root in self._opened.execute(_FILES):
                 rows.append(Row(os.fsdecode(path), FileState(*state), bool(settled), root))
         return rows
 
     def layer(self, path: str, root: bytes) -> bytes | None:
         """Return the piece layer of a file of several pieces, if it is remembered."""
-        query = "select layer from file where path = ? and root = ?"
-        row = self.execute(query, os.fsencode(path), root)
-        return row[0] if row else None
+        layer, size = self.execute(_LAYER, os.fsencode(path), root) or (b"", 0)
+        return layer if len(layer) == merkle.piece_count(size) * HASH_BYTES else None
 
     def digests(self, content: Content, piece: int) -> bytes | None:
         """Return the v1 digests of a content, if they are remembered."""
         if not content.size:
             return b""
-        row = self.execute(
-            "select digests from v1 where root = ? and piece = ?", content.root, piece
-        )
-        return row[0] if row else None
+        (digests,) = self.execute(_DIGESTS, content.root, piece) or (b"",)
+        count = -(-content.size // piece) + 1  # the last is there twice
+        return digests if len(digests) == count * DIGEST_BYTES else None
 
     def remember(self, files: Sequence[tuple[str, Hashed, bool]]) -> None:
         """Store what was hashed: the path, what was found, and whether its state is settled."""
@@ -115,7 +122,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     """Open or create the database; if that fails, use one in memory."""
     if path is not None:
         with suppress(sqlite3.Error, OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(0o700, parents=True, exist_ok=True)  # it tells every path
             return _prepared(sqlite3.connect(path, timeout=5, check_same_thread=False))
     return _prepared(sqlite3.connect(":memory:", check_same_thread=False))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from threading import Thread
 
@@ -64,3 +65,46 @@ def test_it_is_asked_from_any_thread(tmp_path):
         asking.start()
         asking.join()
     assert seen == [HASHED.layer]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "insert into file values (5, 1, 1, 1, 1, 1, x'00', x'')",
+        "insert into file values (5.5, 1, 1, 1, 1, 1, x'00', x'')",
+        "update file set root = 'abc'",
+        "update file set root = x'0011'",
+        "update file set size = 'abc'",
+    ],
+)
+def test_a_row_of_another_kind_is_not_there(tmp_path, edit):
+    with closing(HashDatabase(tmp_path / "x")) as found:
+        found.remember([("a", HASHED, True)])
+        found.execute(edit)
+    with closing(HashDatabase(tmp_path / "x")) as found:
+        assert all(
+            type(row.state.size) is int and len(row.root) == HASH_BYTES for row in found.files()
+        )
+        assert {row.path for row in found.files()} <= {"a"}
+
+
+@pytest.mark.parametrize("layer", ["'abc'", "5", "x'00'"])
+def test_a_layer_of_another_kind_or_length_is_not_there(tmp_path, layer):
+    with closing(HashDatabase(tmp_path / "x")) as found:
+        found.remember([("a", HASHED, True)])
+        found.execute(f"update file set layer = {layer}")
+        assert found.layer("a", CONTENT.root) is None
+
+
+@pytest.mark.parametrize("digests", ["'abc'", "5", "x'00'"])
+def test_v1_digests_of_another_kind_or_length_are_not_there(tmp_path, digests):
+    with closing(HashDatabase(tmp_path / "x")) as found:
+        found.remember([("a", HASHED, True)])
+        found.execute(f"update v1 set digests = {digests}")
+        assert found.digests(CONTENT, MIN_PIECE_BYTES) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a user's own folders are closed to others")
+def test_nobody_else_may_read_which_paths_are_shared(tmp_path):
+    HashDatabase(tmp_path / "ours" / "x").close()
+    assert (tmp_path / "ours").stat().st_mode & 0o077 == 0
