@@ -21,6 +21,7 @@ MAX_NAMES_PER_PEER = 200_000
 MAX_NAME_BYTES_PER_PEER = 16 * 1024 * 1024  # of UTF-8, in all of them
 # An address may have thousands of connections, each of which may be listed as a peer.
 PEERS_WORTH_PER_ADDRESS = 4  # times as much as of one peer, of all peers of an IP address
+PEERS_WORTH_IN_ALL = 10  # times as much, of all peers: some 2 GiB of memory
 MAX_SEARCH_LINES = 10_000  # in the answer to one search
 MAX_SEARCH_BYTES = 4 * 1024 * 1024  # in them, more or less
 LINE_OVERHEAD_BYTES = 133  # of a line, beside the name as JSON writes it
@@ -41,6 +42,7 @@ class ContentIndex:
         self._name_bytes: dict[Registration, int] = {}
         self._names_of: Counter[str] = Counter()  # that all peers of an IP address announced
         self._name_bytes_of: Counter[str] = Counter()  # in them
+        self._names_in_all = self._name_bytes_in_all = 0
         self._holders: dict[bytes, dict[Registration, int]] = {}  # root → peer → names it has
         self._names: dict[str, dict[_Content, int]] = {}  # name → content → peers that have it
         self._known: dict[_Named, _Named] = {}  # each pair to itself: peers that have one share it
@@ -142,16 +144,21 @@ class ContentIndex:
 
     def _room(self, peer: Registration) -> tuple[int, int]:
         """Return how many more names a peer may announce, and how many bytes in them."""
-        names = MAX_NAMES_PER_PEER - len(self._announced[peer])
-        names_of = PEERS_WORTH_PER_ADDRESS * MAX_NAMES_PER_PEER - self._names_of[peer.ip]
-        size = MAX_NAME_BYTES_PER_PEER - self._name_bytes.get(peer, 0)
-        size_of = PEERS_WORTH_PER_ADDRESS * MAX_NAME_BYTES_PER_PEER - self._name_bytes_of[peer.ip]
-        return min(names, names_of), min(size, size_of)
+        held = (
+            (1, len(self._announced[peer]), self._name_bytes.get(peer, 0)),
+            (PEERS_WORTH_PER_ADDRESS, self._names_of[peer.ip], self._name_bytes_of[peer.ip]),
+            (PEERS_WORTH_IN_ALL, self._names_in_all, self._name_bytes_in_all),
+        )
+        names = min(worth * MAX_NAMES_PER_PEER - count for worth, count, _ in held)
+        size = min(worth * MAX_NAME_BYTES_PER_PEER - count for worth, _, count in held)
+        return names, size
 
     def _count(self, peer: Registration, names: int, name_bytes: int) -> None:
         self._name_bytes[peer] = self._name_bytes.get(peer, 0) + name_bytes
         self._names_of[peer.ip] += names
         self._name_bytes_of[peer.ip] += name_bytes
+        self._names_in_all += names
+        self._name_bytes_in_all += name_bytes
 
     def _forget(self, peer: Registration, pair: _Named) -> None:
         announced = self._announced.get(peer, {})

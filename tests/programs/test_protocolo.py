@@ -148,6 +148,7 @@ LIMITS = {
     "nomes que o tracker guarda de um peer": content_index.MAX_NAMES_PER_PEER,
     "bytes nesses nomes": content_index.MAX_NAME_BYTES_PER_PEER,
     "vezes isso, de todos os peers de um endereço": content_index.PEERS_WORTH_PER_ADDRESS,
+    "vezes isso, de todos os peers": content_index.PEERS_WORTH_IN_ALL,
     "listas que um endereço recebe ou manda ao mesmo tempo": turns.MAX_LISTS_PER_ADDRESS,
     "linhas da resposta a um `search`": content_index.MAX_SEARCH_LINES,
     "bytes dela, mais ou menos": content_index.MAX_SEARCH_BYTES,

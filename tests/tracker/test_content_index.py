@@ -229,3 +229,18 @@ def test_a_search_compares_what_is_seen(text):
     index = ContentIndex()
     index.announce(SEATS[0], [FileEntry(name, 1, ROOTS[0]) for name in [*ALIKE, "outro"]])
     assert {result.name for result in index.search(text, exact=False)} == set(ALIKE)
+
+
+@pytest.mark.parametrize("size", [30, 2**20])
+def test_what_all_addresses_announce_together_is_bounded_too(monkeypatch, size):
+    monkeypatch.setattr(content_index, "MAX_NAMES_PER_PEER", 10)
+    monkeypatch.setattr(content_index, "MAX_NAME_BYTES_PER_PEER", size)
+    index, peers = ContentIndex(), [Registration(f"10.0.1.{number}") for number in range(11)]
+    some = [[FileEntry(f"{number:02}{n}", 1, ROOTS[0]) for n in range(10)] for number in range(11)]
+    for peer, entries in zip(peers[:10], some, strict=False):
+        index.announce(peer, entries)
+    with pytest.raises(RefusedError):
+        index.announce(peers[10], some[10])
+    index.leave(peers[0])
+    index.announce(peers[10], some[10])
+    assert len(index.search("", exact=False)) == 100
