@@ -9,6 +9,7 @@ import selectors
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -26,12 +27,33 @@ WELL_KNOWN_PORT = 9450
 LOCAL = "127.0.0.1"
 MAX_DATAGRAM_BYTES = 512
 DISCOVERY_TRIES = 3
+# A question may come from a forged address, to which its answer goes.
+MAX_ANSWERS_PER_S = 5000
+MAX_ANSWERS_PER_ADDRESS_PER_S = 200
 # Multicast groups that no router passes on: RFC 2365 (local scope), RFC 4291 (link scope).
 GROUP_4 = "239.255.94.50"
 GROUP_6 = "ff12::9450"
 
-
 Opening = Callable[[str], bool]
+
+
+class AnswerRate:
+    """How many answers went this second, to whom; of one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._second = clock, 0
+        self._left, self._answers = 0, Counter[str]()  # of this second; by IP address
+
+    def allows(self, ip: str) -> bool:
+        """Count an answer to an address, if it may have one more."""
+        if (second := int(self._clock())) != self._second:
+            self._second, self._left = second, MAX_ANSWERS_PER_S
+            self._answers.clear()
+        if not self._left or self._answers[ip] >= MAX_ANSWERS_PER_ADDRESS_PER_S:
+            return False
+        self._left -= 1
+        self._answers[ip] += 1
+        return True
 
 
 class Responder:
@@ -55,6 +77,7 @@ class Responder:
         self._ip, self._port = ip, tracker_port
         self._id, self._opening, self._name = tracker_id, opening, name
         self._interval_s = timeouts.take_over_interval_s
+        self._rate = AnswerRate()
         self._socks = _answering_sockets(ip)
         self._wake, self._stop = socket.socketpair()
         self._thread = Thread(target=self._run, name="discovery")
@@ -98,6 +121,8 @@ class Responder:
 
     def _answer(self, sock: socket.socket) -> None:
         datagram, asker = sock.recvfrom(MAX_DATAGRAM_BYTES)
+        if not self._rate.allows(asker[0]):
+            return
         question = codec.decode_request(datagram, BY_UDP)
         location = TrackerLocation(question.nonce, self._port, PROTOCOL_VERSION)
         if question.search:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack, closing
+from functools import partial
 from threading import Thread
 
 import pytest
+from processes import beside
 
 from rede_p2p.net import discovery
-from rede_p2p.net.discovery import WELL_KNOWN_PORT, Responder, find
+from rede_p2p.net.discovery import (
+    MAX_ANSWERS_PER_ADDRESS_PER_S,
+    MAX_ANSWERS_PER_S,
+    WELL_KNOWN_PORT,
+    AnswerRate,
+    Responder,
+    find,
+)
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.datagrams import BY_UDP, LocateTracker, TrackerLocation
 from rede_p2p.protocol.messages import PROTOCOL_VERSION
@@ -89,6 +98,37 @@ def test_a_question_without_an_address_to_answer_does_no_harm(host, responder, a
     with raw:
         raw.sendto(header + question, (host, 0))  # from port 0, where nobody can be
     assert ask(asker, host, "n") == TrackerLocation("n", 7001, PROTOCOL_VERSION)
+
+
+def test_each_second_has_so_many_answers_and_one_address_few_of_them():
+    now = [0.5]
+    rate = AnswerRate(lambda: now[0])
+    for _ in range(2):
+        now[0] += 1
+        asked = [rate.allows("10.0.0.1") for _ in range(1000)]
+        assert asked == [number < MAX_ANSWERS_PER_ADDRESS_PER_S for number in range(1000)]
+        assert rate.allows("10.0.0.2")
+        others = [rate.allows(f"10.1.{n >> 8}.{n & 255}") for n in range(2 * MAX_ANSWERS_PER_S)]
+        assert sum(others) == MAX_ANSWERS_PER_S - MAX_ANSWERS_PER_ADDRESS_PER_S - 1
+
+
+def test_one_that_asks_without_end_is_answered_so_often_and_others_are_too(
+    host, asker, monkeypatch
+):
+    monkeypatch.setattr(discovery, "AnswerRate", partial(AnswerRate, lambda: 7.5))
+    with (
+        closing(Responder(host, 7001)),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        other.bind((beside(host), 0))
+        other.settimeout(SOON)
+        for _ in range(MAX_ANSWERS_PER_ADDRESS_PER_S):
+            assert ask(asker, host, "n") == TrackerLocation("n", 7001, PROTOCOL_VERSION)
+        asker.sendto(codec.encode_request(LocateTracker("n")), (host, WELL_KNOWN_PORT))
+        assert ask(other, host, "n") == TrackerLocation("n", 7001, PROTOCOL_VERSION)
+    asker.setblocking(False)
+    with pytest.raises(BlockingIOError):  # what it asked before the other has been read
+        asker.recv(1000)
 
 
 def test_an_answer_is_no_longer_than_a_few_questions(host, responder, asker):

@@ -126,6 +126,8 @@ LIMITS = {
     "portas ocupadas em uma conversa": fields.MAX_PORT_OFFERS,
     "entre duas tentativas de tomar a porta UDP": DEFAULT.take_over_interval_s,
     "perguntas `where`": discovery.DISCOVERY_TRIES,
+    "respostas a `where` por segundo": discovery.MAX_ANSWERS_PER_S,
+    "as mesmas, a um endereço": discovery.MAX_ANSWERS_PER_ADDRESS_PER_S,
     "espera por uma resposta a `where`": DEFAULT.discovery_try_s,
     "a mesma, na própria máquina": DEFAULT.local_discovery_try_s,
     "uma busca na rede": DEFAULT.search_s,
