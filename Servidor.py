@@ -70,7 +70,7 @@ def answer(  # noqa: C901 - one branch a request
                 reply_lines(connection, with_rests(peers))
         case messages.Search():
             with tracker.turns.turn(registration.ip):
-                with tracker.turns.alone():
+                with tracker.turns.alone(registration.ip):
                     results = tracker.index.search(request.text, exact=request.exact)
                     found = listing(with_rests(results), results.total)
                 reply_body(connection, *found)

@@ -43,7 +43,7 @@ def show_network(
     wish = _wish(request.query)
     try:
         with tracker.turns.turn(connection.remote.ip):
-            with tracker.turns.alone():
+            with tracker.turns.alone(connection.remote.ip):
                 body = _page(tracker, connection, wish)
             reply.send(200, HTML, body, [("Cache-Control", "no-store")])
     except RefusedError as error:

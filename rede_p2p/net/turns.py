@@ -2,12 +2,12 @@
 
 An address may have thousands of connections, and a list has megabytes. Who must wait is woken by
 whoever of the same address is done, and by nobody else. Who makes a list of very many keeps all
-others from computing: it rests now and then, and the longest are made one at a time. Any thread may
-use it.
+others from computing: it rests now and then, and the longest are made one at a time, for which one
+of each address waits. Any thread may use it.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Event, Lock, Semaphore
 from time import monotonic
 from typing import TypeVar
@@ -21,6 +21,7 @@ REST_S = 0.0005
 ITEMS_A_LOOK = 32  # between two looks at the clock
 
 Item = TypeVar("Item")
+_Key = tuple[str, int]  # an IP address, and how many turns of that kind it has
 
 
 class Turns:
@@ -29,20 +30,24 @@ class Turns:
     def __init__(self, timeouts: Timeouts = DEFAULT) -> None:
         self._timeouts = timeouts
         self._lock = Lock()  # guards both below
-        self._turns: dict[str, Semaphore] = {}  # by IP address: of those that have or await one
-        self._users: dict[str, int] = {}  # how many those are
+        self._turns: dict[_Key, Semaphore] = {}  # of those that have or await one
+        self._users: dict[_Key, int] = {}  # how many those are
         self._making = Semaphore()  # had by whoever is alone
         self._worked_s = 0.0  # by those, since the last rest
 
-    @contextmanager
-    def turn(self, ip: str) -> Iterator[None]:
+    def turn(self, ip: str) -> AbstractContextManager[None]:
         """Wait for a turn, and keep it while the block runs.
 
         Raises RefusedError ``full`` after ``reply_s``, when nobody waits for an answer any more.
         """
+        return self._one_of(MAX_LISTS_PER_ADDRESS, ip)
+
+    @contextmanager
+    def _one_of(self, count: int, ip: str) -> Iterator[None]:
+        key = ip, count
         with self._lock:
-            turns = self._turns.setdefault(ip, Semaphore(MAX_LISTS_PER_ADDRESS))
-            self._users[ip] = self._users.get(ip, 0) + 1
+            turns = self._turns.setdefault(key, Semaphore(count))
+            self._users[key] = self._users.get(key, 0) + 1
         try:
             if not turns.acquire(timeout=self._timeouts.reply_s):
                 raise RefusedError("full")
@@ -52,16 +57,21 @@ class Turns:
                 turns.release()
         finally:
             with self._lock:
-                self._users[ip] -= 1
-                if not self._users[ip]:
-                    del self._users[ip], self._turns[ip]
+                self._users[key] -= 1
+                if not self._users[key]:
+                    del self._users[key], self._turns[key]
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, ip: str) -> Iterator[None]:
         """Wait until nobody else searches or makes a page, and be the one while the block runs.
 
-        Raises RefusedError as ``turn`` does.
+        Of an address one waits among the others. Raises RefusedError as ``turn`` does.
         """
+        with self._one_of(1, ip), self._alone():
+            yield
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         if not self._making.acquire(timeout=self._timeouts.reply_s):
             raise RefusedError("full")
         try:

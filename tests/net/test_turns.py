@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from types import SimpleNamespace
 
 import pytest
@@ -51,12 +51,29 @@ def test_who_waits_has_its_turn_once_another_is_done():
 
 def test_of_all_addresses_one_makes_a_list_at_a_time():
     every = Turns(Timeouts(reply_s=0.01))
-    with every.alone(), pytest.raises(RefusedError, match="full"), every.alone():
+    with every.alone("a"), pytest.raises(RefusedError, match="full"), every.alone("b"):
         pass
-    with pytest.raises(ZeroDivisionError), every.alone():
+    with pytest.raises(ZeroDivisionError), every.alone("a"):
         _ = 1 / 0
-    with every.alone():
+    with every.alone("a"):
         pass
+
+
+def test_of_one_address_only_one_waits_to_be_the_one():
+    every, asked = Turns(Timeouts(reply_s=0.01)), []
+
+    class Counted(Semaphore):
+        def acquire(self, timeout):
+            asked.append(timeout)
+            return super().acquire(timeout=timeout)
+
+    every._making = Counted()
+    with every.alone("a"):
+        for ip, expected in (("a", 1), ("a", 1), ("b", 2)):
+            with pytest.raises(RefusedError, match="full"), every.alone(ip):
+                pass
+            assert len(asked) == expected, ip
+    assert not every._turns
 
 
 def test_who_computes_with_very_many_rests_now_and_then(monkeypatch):
@@ -77,6 +94,6 @@ def test_many_short_lists_are_rested_from_as_one_long_one_is(monkeypatch):
     monkeypatch.setattr(turns, "monotonic", lambda: 0.4 * turns.WORK_S * next(clock))
     every = Turns()
     for _ in range(6):  # each takes as long as between two looks at the clock
-        with every.alone():
+        with every.alone("a"):
             pass
     assert rested == [REST_S] * 2

@@ -56,7 +56,7 @@ def test_what_nobody_announces_at_once_is_refused_before_it_comes(caller):
 
 def test_while_one_searches_others_wait_with_their_searches_alone(tracker, caller):
     sock, heard = caller
-    with tracker.turns.alone():
+    with tracker.turns.alone("10.0.0.1"):
         sock.sendall(b'search {"text": "a"}\n')
         for short in (b"ping", b'find {"root": "%064d"}' % 7, b"peers"):
             assert converse(*tracker.listener.address, short + b"\n").startswith(b"ok")
