@@ -4,9 +4,10 @@ Names are looked up in the share list, roots in the seed store. A request that c
 RefusedError, which the thread of the connection puts into words.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from itertools import chain
+from threading import Event
 from time import monotonic
 
 from rede_p2p.content import disk, merkle
@@ -14,7 +15,7 @@ from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.content.merkle import Content
 from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import DiskError, NoSuchFileError, ProtocolError, RefusedError
-from rede_p2p.events import Event, FilesServed
+from rede_p2p.events import FilesServed, Post
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import reply_lines, skip_body
 from rede_p2p.protocol import codec, messages, verbs
@@ -40,7 +41,7 @@ class RequestHandler:
         hash_cache: HashCache,
         seeds: SeedStore,
         slots: UploadSlots,
-        post: Callable[[Event], None],
+        post: Post,
         timeouts: Timeouts = DEFAULT,
     ) -> None:
         self._connection = connection
@@ -133,7 +134,7 @@ class RequestHandler:
         if layer is not None and request.again is not None and seeded.state is not None:
             if merkle.root_of(layer, content.size) != content.root:
                 layer = None
-            elif not seeded.holds(layer, request.again):
+            elif not self._still_holds(seeded, layer, request.again):
                 self._seeds.doubt(seeded)
                 self._hash_cache.forget(path)
                 self._hash_cache.want(path, content.size, soon=True)
@@ -145,6 +146,14 @@ class RequestHandler:
             if root != content.root or layer is None:
                 raise RefusedError("not-here")
         self._connection.send(codec.encode_reply(FileData(len(layer), content.size)) + layer)
+
+    def _still_holds(self, seeded: SeededContent, layer: bytes, first: int) -> bool:
+        """Read what is complained of, one complaint at a time; a false one takes a while."""
+        with self._turns.alone(self._connection.remote.ip):
+            holds = seeded.holds(layer, first)
+            if holds:
+                Event().wait(self._timeouts.again_pause_s)
+            return holds
 
     def _send_pieces(self, request: messages.Pieces) -> None:
         share = self._seeds.find_whole(request.root)

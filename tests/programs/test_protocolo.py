@@ -140,6 +140,7 @@ LIMITS = {
     "a oferta mais longa de um pacote": upload_session.MAX_BUNDLE_RUN_BYTES,
     "a oferta mais longa": upload_session.MAX_RUN_BYTES,
     "o que se relê por um `again`": seed_store.MAX_CHECKED_BYTES,
+    "a resposta a um `again`, se a peça está certa": DEFAULT.again_pause_s,
     "fontes de um download ao mesmo tempo": seats.MIN_SEATS,
     "as mesmas, onde são lentas": seats.MAX_SEATS,
     "uma rodada em que pouco vem": seats.MAX_ROUND_S,

@@ -47,7 +47,7 @@ from rede_p2p.protocol.messages import (
     Want,
 )
 from rede_p2p.timeouts import Timeouts
-from rede_p2p.upload import seed_store, share_list
+from rede_p2p.upload import request_handler, seed_store, share_list
 
 MORE_THAN_BUFFERS = 64 * 1024 * 1024  # bytes; what no pair of sockets holds
 
@@ -690,3 +690,22 @@ def test_bundles_are_counted_in_the_bytes_alone(seller, buyer):
     buyer.receive_exactly(taken.bytes)
     eventually(lambda: seller.slots.tally.given() == (taken.bytes, 1))
     assert seller.slots.tally.sent(root) == 0
+
+
+def test_a_complaint_waits_for_the_one_before_and_if_it_is_false_a_while_too(
+    tmp_path, host, monkeypatch
+):
+    waited = []
+    never = SimpleNamespace(wait=waited.append)
+    with (
+        selling(tmp_path, host, reply_s=0.05, again_pause_s=7.0) as seller,
+        dial(seller.address) as buyer,
+    ):
+        buyer.ask(Stat("data"), FileInfo)
+        monkeypatch.setattr(request_handler, "Event", lambda: never)
+        with seller.slots.turns.alone("10.0.0.1"):
+            assert refusal(buyer, Hashes(ROOT, again=0)) == "full"
+            assert body(buyer, Hashes(ROOT)) == LAYER
+        assert not waited
+        assert body(buyer, Hashes(ROOT, again=0)) == LAYER
+        assert waited == [7.0]
