@@ -66,7 +66,7 @@ class Timeouts:
     file_scan_s: float = 5.0  # between two looks at every shared file
 
     # A download.
-    layer_hurry_s: float = 1.0  # for the piece hashes from one of several sources
+    layer_hurry_s: float = 1.0  # for an answer, as the piece hashes, from one of several peers
     download_stall_s: float = 15.0  # without one piece before a download gives up
     first_search_pause_s: float = 0.1  # between two questions to the tracker who has the content
     max_search_pause_s: float = 2.0  # the same; the pause doubles up to here

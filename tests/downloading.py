@@ -12,14 +12,19 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import Queue
+from threading import Event
 
 import pytest
-from sources import Source, context_of
+from sources import Lie, Source, context_of
 
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.download.download import Download
 from rede_p2p.download.request import DownloadContext, Outcome
 from rede_p2p.download.transfers import Transfers
+from rede_p2p.net.connection import Connection
+from rede_p2p.protocol.codec import Pending
+from rede_p2p.protocol.messages import Ls, Stat
+from rede_p2p.protocol.verbs import PeerRequest
 
 
 @pytest.fixture
@@ -83,3 +88,20 @@ def transfers(
 ) -> Iterator[Transfers]:
     with closing(Transfers(context(), posted.put)) as made:
         yield made
+
+
+@pytest.fixture
+def waits_for_ever() -> Iterator[Lie]:
+    """Say "espera" to every ``stat`` and ``ls``, and something better each time."""
+    ended = Event()
+
+    def lie(_source: Source, connection: Connection, request: PeerRequest) -> bool:
+        if isinstance(request, Stat | Ls):
+            for done in range(1, 100_000):
+                if ended.wait(0.05):
+                    return True
+                connection.reply(Pending(done=done * 16 * 2**20, size=2**50))
+        return False
+
+    yield lie
+    ended.set()

@@ -139,7 +139,8 @@ def _choose(session: Session, address: Place | None, names: list[str]) -> Choice
         # Own files come last: a typed address means a file of another peer.
         groups = listed(session, *address)
         try:
-            return resolve.select(names, groups, session.context.connect, report), True
+            context = session.context
+            return resolve.select(names, groups, context.connect, report, context.timeouts), True
         except errors.PeerUnreachableError as error:
             if any(error.address == (m.ip, m.port) for m in session.client.roster().members):
                 raise

@@ -4,26 +4,21 @@ Sources are grouped by root, never by name or size.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from queue import Queue
-from threading import Event
-from typing import NamedTuple, TypeVar
+from math import inf
+from typing import NamedTuple
 
 from rede_p2p import errors
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
+from rede_p2p.download.inquiry import ask_all
 from rede_p2p.download.request import Connect, DownloadRequest
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection, OnPending
-from rede_p2p.protocol.codec import Lines, Pending
+from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry, FileInfo, Ls, Stat
-
-PARALLEL_QUERIES = 8  # peers asked at the same time
-POLL_INTERVAL_S = 0.2  # between two looks at what was said by those that have not answered
-
-Answer = TypeVar("Answer")
+from rede_p2p.timeouts import DEFAULT, Timeouts
 
 
 class Selection(NamedTuple):
@@ -40,6 +35,7 @@ def select(
     groups: Sequence[Sequence[Address]],
     connect: Connect,
     on_pending: OnPending,
+    timeouts: Timeouts = DEFAULT,
 ) -> Selection:
     """Find every file that the patterns mean, in the first group of peers that has any.
 
@@ -53,8 +49,9 @@ def select(
         try:
             if len(patterns) == 1 and not _is_pattern(patterns[0]):
                 with suppress(errors.NoSuchFileError):
-                    return Selection([find(patterns[0], peers, connect, on_pending)], [])
-            return _match(patterns, peers, connect, on_pending)
+                    found = find(patterns[0], peers, connect, on_pending, timeouts=timeouts)
+                    return Selection([found], [])
+            return _match(patterns, peers, connect, on_pending, timeouts)
         except errors.NoSuchFileError as error:
             failure = failure or error
     raise failure or errors.NoSuchFileError(patterns[0], "")
@@ -66,8 +63,10 @@ def find(
     connect: Connect,
     on_pending: OnPending,
     check: Callable[[], None] = lambda: None,
+    within_s: float = inf,
+    timeouts: Timeouts = DEFAULT,
 ) -> DownloadRequest:
-    """Ask the peers what they share under a name.
+    """Ask the peers what they share under a name, and take what they have said ``within_s``.
 
     ``on_pending`` is called, in this thread, while a peer reads its list or hashes the file;
     ``check`` now and then, and may raise to give up. Raises NoSuchFileError when those that answer
@@ -82,7 +81,7 @@ def find(
 
     sources: dict[Content, list[Address]] = {}
     failures: list[errors.PeerUnreachableError] = []
-    for peer, answer in _ask_all(peers, connect, ask, on_pending, check):
+    for peer, answer in ask_all(peers, connect, ask, on_pending, check, within_s, timeouts):
         if isinstance(answer, Content):
             sources.setdefault(answer, []).append(peer)
         elif answer.status != errors.NoSuchFileError.status:
@@ -97,10 +96,14 @@ def _is_pattern(text: str) -> bool:
 
 
 def _match(
-    patterns: Sequence[str], peers: Sequence[Address], connect: Connect, on_pending: OnPending
+    patterns: Sequence[str],
+    peers: Sequence[Address],
+    connect: Connect,
+    on_pending: OnPending,
+    timeouts: Timeouts,
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
-    lists = list_all(peers, connect, on_pending, folders=True)
+    lists = list_all(peers, connect, on_pending, folders=True, timeouts=timeouts)
     shared, empty = _contents(lists)
     meant: dict[str, None] = {}  # in order, each once
     folders: dict[str, None] = {}
@@ -119,8 +122,12 @@ def _match(
         raise failed[0][1]
     unlisted = sum(files.total - len(files) for _, files in lists)
     found = Selection([], failed, unlisted, list(folders))
+
+    def ask_again(name: str) -> DownloadRequest:
+        return find(name, peers, connect, on_pending, timeouts=timeouts)
+
     for name in meant:
-        _add(found, name, shared[name], lambda name: find(name, peers, connect, on_pending))
+        _add(found, name, shared[name], ask_again)
     if not found.requests and not folders and len(failed) == 1:
         raise failed[0][1]
     return found
@@ -153,9 +160,9 @@ def _add(
 ) -> None:
     """Add the content of a name, or why it cannot be had: the others can."""
     try:
-        # Where a peer has yet to hash it, all are asked again, and that peer hashes it first.
+        # Where all have yet to hash it, they are asked again, and hash it first.
         known = {c: sources for c, sources in contents.items() if c is not None}
-        request = ask_again(name) if None in contents else agreed(name, known)
+        request = agreed(name, known) if known else ask_again(name)
         selection.requests.append(request)
     except RedeError as error:
         selection.failed.append((name, error))
@@ -171,7 +178,12 @@ def agreed(name: str, contents: dict[Content, list[Address]]) -> DownloadRequest
 
 
 def list_all(
-    peers: Sequence[Address], connect: Connect, on_pending: OnPending, *, folders: bool = False
+    peers: Sequence[Address],
+    connect: Connect,
+    on_pending: OnPending,
+    *,
+    folders: bool = False,
+    timeouts: Timeouts = DEFAULT,
 ) -> list[tuple[Address, Lines[FileEntry]]]:
     """Ask every peer for its list, with empty ``folders`` or without.
 
@@ -181,7 +193,7 @@ def list_all(
     def ask(connection: Connection, report: OnPending) -> Lines[FileEntry]:
         return connection.ask_lines(Ls(folders), FileEntry, report)
 
-    answers = _ask_all(peers, connect, ask, on_pending)
+    answers = ask_all(peers, connect, ask, on_pending, timeouts=timeouts)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
     if not lists:
         raise next(answer for _, answer in answers if isinstance(answer, RedeError))
@@ -200,59 +212,3 @@ def names_meant(pattern: str, shared: Collection[str]) -> list[str]:
 
 def _places(peers: Sequence[Address]) -> str:
     return ", ".join(dict.fromkeys(peer.ip for peer in peers))
-
-
-def _ask_all(
-    peers: Sequence[Address],
-    connect: Connect,
-    ask: Callable[[Connection, OnPending], Answer],
-    on_pending: OnPending,
-    check: Callable[[], None] = lambda: None,
-) -> list[tuple[Address, Answer | errors.PeerUnreachableError]]:
-    """Ask every peer at once; ``on_pending`` hears, in this thread, what each says meanwhile.
-
-    ``check`` is called now and then, and may raise to give up. An interruption hangs up on those
-    that have not answered.
-    """
-    heard: Queue[Pending] = Queue()
-    opened: list[Connection] = []  # by any of the threads: one append is atomic
-    interrupted = Event()  # set before hanging up: a connection opened later hangs up itself
-
-    def ask_one(peer: Address) -> Answer | errors.PeerUnreachableError:
-        try:
-            with connect(peer) as connection:
-                opened.append(connection)
-                if interrupted.is_set():
-                    connection.hang_up()
-                return ask(connection, heard.put)
-        except RedeError as error:
-            return _of_peer(peer, error)
-
-    with ThreadPoolExecutor(PARALLEL_QUERIES, "resolve") as pool:
-        futures = [pool.submit(ask_one, peer) for peer in peers]
-        try:
-            while wait(futures, POLL_INTERVAL_S).not_done:
-                _pass_on(heard, on_pending, check)
-            _pass_on(heard, on_pending, check)
-            return [(peer, future.result()) for peer, future in zip(peers, futures, strict=True)]
-        except BaseException:
-            interrupted.set()
-            for future in futures:
-                future.cancel()
-            for connection in opened:
-                connection.hang_up()
-            raise
-
-
-def _pass_on(heard: Queue[Pending], on_pending: OnPending, check: Callable[[], None]) -> None:
-    check()
-    while not heard.empty():
-        on_pending(heard.get())
-
-
-def _of_peer(peer: Address, error: RedeError) -> errors.PeerUnreachableError:
-    return (
-        error
-        if isinstance(error, errors.PeerUnreachableError)
-        else errors.PeerUnreachableError(peer, error)
-    )

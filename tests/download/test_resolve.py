@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import Barrier, Event
 
 import pytest
 from lies import LYING_LISTS, ok
 from listening import SOON
-from sources import connect, connecting, content_of, source
+from sources import connect, content_of, source
 
 from rede_p2p.download import resolve
 from rede_p2p.download.request import DownloadRequest
@@ -23,6 +22,7 @@ from rede_p2p.errors import (
 )
 from rede_p2p.net.requests import reply_lines
 from rede_p2p.protocol.messages import FileEntry, Ls, Stat
+from rede_p2p.timeouts import DEFAULT, Timeouts
 
 pytest_plugins = ["downloading"]
 
@@ -48,11 +48,10 @@ def peers(tmp_path, host):
         yield a, b
 
 
-def select(patterns, *groups, connect=connect, on_pending=lambda _: None):
+def select(patterns, *groups, connect=connect, on_pending=lambda _: None, timeouts=DEFAULT):
     """Return what the patterns mean, by name."""
-    found = resolve.select(
-        patterns, [[peer.address for peer in group] for group in groups], connect, on_pending
-    )
+    addresses = [[peer.address for peer in group] for group in groups]
+    found = resolve.select(patterns, addresses, connect, on_pending, timeouts)
     assert not found.failed
     assert len({wanted.name for wanted in found.requests}) == len(found.requests)
     return {wanted.name: wanted for wanted in found.requests}
@@ -259,76 +258,6 @@ def test_how_far_the_hashing_is_is_told(tmp_path, host, patterns):
     assert found["x"].content.size == 100
 
 
-class StopError(Exception):
-    """What the person's Ctrl-C is in the thread that asks."""
-
-
-def stop(_pending):
-    raise StopError
-
-
-PATIENT = connecting(reply_s=3 * SOON)  # so that whoever is not hung up on is waited for
-
-
-def test_an_interruption_hangs_up_on_those_who_have_not_answered(opened, pool):
-    """The main thread waits for all; Ctrl-C there must not wait for the slowest."""
-    asked = Event()
-
-    def lie(source, connection, request):
-        asked.set()
-        return True
-
-    def says_wait(source, connection, request):
-        assert asked.wait(SOON)
-        connection.send(b"espera\n")
-        return True
-
-    both = [opened(says_wait), opened(lie)]
-    running = pool.submit(select, ["x"], both, connect=PATIENT, on_pending=stop)
-    assert isinstance(running.exception(SOON), StopError)
-
-
-def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(opened, pool):
-    hung_up, ended = Event(), Event()
-
-    def first(source, connection, request):
-        connection.send(b"espera\n")
-        assert connection.receive_line(SOON) is None
-        hung_up.set()
-        return True
-
-    def says_wait_for_ever(source, connection, request):
-        while not ended.wait(0.01):
-            connection.send(b"espera\n")
-        return True
-
-    def dial(address):
-        if address == late.address:
-            assert hung_up.wait(SOON)
-        return PATIENT(address)
-
-    one, late = opened(first), opened(says_wait_for_ever)
-    running = pool.submit(resolve.find, "x", [one.address, late.address], dial, stop)
-    try:
-        assert isinstance(running.exception(SOON), StopError)
-    finally:
-        ended.set()
-
-
-def test_many_peers_are_asked_at_once(opened):
-    """As many as are asked at once all wait for one another: asked in turn, they would not meet."""
-    met = Barrier(resolve.PARALLEL_QUERIES)
-
-    def lie(source, connection, request):
-        met.wait(SOON)
-        return False
-
-    everybody = [opened(lie) for _ in range(resolve.PARALLEL_QUERIES)]
-    for one in everybody:
-        one.share({"x": b"x"})
-    assert len(select(["x"], everybody, connect=PATIENT)["x"].sources) == len(everybody)
-
-
 # One that cannot be had does not end the others.
 
 
@@ -388,3 +317,31 @@ def test_all_that_cannot_be_had_are_named(tmp_path, host):
         assert [name for name, _ in found.failed] == ["f/a", "f/b"]
         with pytest.raises(PeerUnreachableError):
             resolve.select(["f/a*"], [[one.address]], connect, lambda _: None)
+
+
+# One who says "espera" for ever, with something better each time.
+
+
+@pytest.mark.parametrize("pattern", ["a.txt", "a*"])
+def test_who_says_wait_for_ever_does_not_hold_up_who_has_answered(
+    opened, pool, waits_for_ever, pattern
+):
+    honest, liar = opened(), opened(waits_for_ever)
+    honest.share({"a.txt": b"a"})
+    running = pool.submit(select, [pattern], [honest, liar], timeouts=Timeouts(reply_s=0.2))
+    assert list(running.result(SOON)) == ["a.txt"]
+
+
+def test_who_has_answered_is_not_held_up_by_a_file_that_another_says_to_hash(
+    opened, pool, waits_for_ever
+):
+    def lists_unhashed(source, connection, request):
+        if isinstance(request, Ls):
+            reply_lines(connection, [FileEntry("a.txt", 1)])
+            return True
+        return waits_for_ever(source, connection, request)
+
+    honest, liar = opened(), opened(lists_unhashed)
+    honest.share({"a.txt": b"a"})
+    running = pool.submit(select, ["a*"], [honest, liar])
+    assert running.result(SOON)["a.txt"].sources == (honest.address,)

@@ -1,0 +1,136 @@
+"""One question to many peers at once, until enough of them have answered.
+
+Once one has given an answer, the others have ``reply_s`` more, whatever they say. Where more wait
+than can be asked at once, one has ``layer_hurry_s``, twice as long each time, until its turn comes
+again: so that none who says "espera" for ever hides another. Owner: the thread that asks.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from math import inf
+from queue import Queue
+from threading import Event
+from time import monotonic
+from typing import Generic, TypeVar
+
+from rede_p2p.download.request import Connect
+from rede_p2p.errors import Address, ConnectionLostError, PeerUnreachableError, RedeError
+from rede_p2p.net.connection import Connection, OnPending
+from rede_p2p.protocol.codec import Pending
+from rede_p2p.timeouts import DEFAULT, Timeouts
+
+PARALLEL_QUERIES = 16  # peers asked at the same time
+POLL_INTERVAL_S = 0.2  # between two looks at what was said by those that have not answered
+
+Answer = TypeVar("Answer")
+Ask = Callable[[Connection, OnPending], Answer]
+
+
+def ask_all(
+    peers: Sequence[Address],
+    connect: Connect,
+    ask: Ask[Answer],
+    on_pending: OnPending,
+    check: Callable[[], None] = lambda: None,
+    within_s: float = inf,
+    timeouts: Timeouts = DEFAULT,
+) -> list[tuple[Address, Answer | PeerUnreachableError]]:
+    """Return what each peer has answered ``within_s``; who has not, is silent.
+
+    ``on_pending`` hears, in this thread, what each says meanwhile; ``check`` is called now and
+    then, and may raise to give up. At the end, those that have not answered are hung up on.
+    """
+    inquiry = _Inquiry(peers, connect, ask, timeouts.layer_hurry_s)
+    end = monotonic() + within_s
+    with ThreadPoolExecutor(PARALLEL_QUERIES, "inquiry") as pool:
+        try:
+            inquiry.begin(pool)
+            while inquiry.asked and monotonic() < end:
+                done = wait(inquiry.asked, POLL_INTERVAL_S, FIRST_COMPLETED).done
+                check()
+                inquiry.pass_on(on_pending)
+                if inquiry.take(pool, done):
+                    end = min(end, monotonic() + timeouts.reply_s)
+                inquiry.end_turns()
+            inquiry.pass_on(on_pending)
+        finally:
+            inquiry.hang_up()
+    silent = ConnectionLostError("silent")
+    return [(peer, inquiry.answers.get(peer, _of_peer(peer, silent))) for peer in peers]
+
+
+class _Inquiry(Generic[Answer]):
+    """Who is being asked, and what they have answered."""
+
+    def __init__(
+        self, peers: Sequence[Address], connect: Connect, ask: Ask[Answer], turn_s: float
+    ) -> None:
+        self.asked: dict[Future[Answer | PeerUnreachableError], Address] = {}
+        self.answers: dict[Address, Answer | PeerUnreachableError] = {}
+        self._connect = connect
+        self._ask = ask
+        self._turns_s = dict.fromkeys(peers, turn_s)  # seconds that each has, where others wait
+        self._passed: set[Address] = set()  # whose turn is over, to be asked again
+        self._heard: Queue[Pending] = Queue()
+        # Written by any of the threads, by one assignment each; and when it was opened.
+        self._opened: dict[Address, tuple[Connection, float]] = {}
+        self._ended = Event()  # set before hanging up: a connection opened later hangs up itself
+
+    def begin(self, pool: ThreadPoolExecutor) -> None:
+        """Ask each peer, once."""
+        for peer in self._turns_s:
+            self.asked[pool.submit(self._ask_one, peer)] = peer
+
+    def _ask_one(self, peer: Address) -> Answer | PeerUnreachableError:
+        try:
+            with self._connect(peer) as connection:
+                self._opened[peer] = connection, monotonic()
+                if self._ended.is_set():
+                    connection.hang_up()
+                return self._ask(connection, self._heard.put)
+        except RedeError as error:
+            return _of_peer(peer, error)
+
+    def pass_on(self, on_pending: OnPending) -> None:
+        """Tell what was said by those that have not answered."""
+        while not self._heard.empty():
+            on_pending(self._heard.get())
+
+    def take(
+        self, pool: ThreadPoolExecutor, done: set[Future[Answer | PeerUnreachableError]]
+    ) -> bool:
+        """Take what has come; tell whether it has an answer. Whose turn was over waits again."""
+        has_answer = False
+        for future in done:
+            peer, answer = self.asked.pop(future), future.result()
+            is_answer = not isinstance(answer, RedeError)
+            has_answer = has_answer or is_answer
+            self._opened.pop(peer, None)
+            if peer in self._passed and not is_answer:
+                self._passed.remove(peer)
+                self.asked[pool.submit(self._ask_one, peer)] = peer
+            else:
+                self.answers[peer] = answer
+        return has_answer
+
+    def end_turns(self) -> None:
+        """Where others wait to be asked, hang up on those whose turn is over."""
+        if len(self.asked) <= PARALLEL_QUERIES:
+            return
+        for peer, (connection, since) in self._opened.copy().items():
+            if monotonic() - since > self._turns_s[peer] and peer not in self._passed:
+                self._passed.add(peer)
+                self._turns_s[peer] *= 2
+                connection.hang_up()
+
+    def hang_up(self) -> None:
+        """Ask nobody else, and hang up on those that have not answered."""
+        self._ended.set()
+        for future in self.asked:
+            future.cancel()
+        for connection, _ in self._opened.copy().values():
+            connection.hang_up()
+
+
+def _of_peer(peer: Address, error: RedeError) -> PeerUnreachableError:
+    return error if isinstance(error, PeerUnreachableError) else PeerUnreachableError(peer, error)
