@@ -7,7 +7,6 @@ itself, one file after the other (``download``).
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import replace
 from threading import Event as Flag
 from threading import Lock
@@ -32,6 +31,7 @@ from rede_p2p.protocol.fields import MAX_BUNDLE_CONTENT_BYTES, MAX_BUNDLE_FILES
 from rede_p2p.upload.seed_store import as_verified
 from rede_p2p.upload.shared_files import Share
 
+MIN_HASH_BYTES_PER_S = 16 * 1024 * 1024  # of a source that reads a file again
 MAX_RENEWALS = 3  # of one file, while it changes again and again
 MAX_BUNDLES = 4  # of the same files, while a source is given up for one that it has wrong
 
@@ -61,6 +61,7 @@ class Transfer:
         self._context = context._replace(connect=self._connect)
         self._unanswered: dict[Address, list[ConnectionLostError]] = {}  # for some file
         self._named = named  # the peers that the person asked for it; empty where it was anybody
+        self._may_renew = True  # until somebody was waited for in vain
         self._took_s = 0.0
         self._lock = Lock()  # guards everything below
         self._done: Results = []
@@ -159,13 +160,29 @@ class Transfer:
     def _renew(
         self, request: DownloadRequest, outcome: Outcome | RedeError
     ) -> DownloadRequest | None:
-        """Ask the sources of a file that failed what it is now; return None if that is no help."""
-        if not may_be_news(outcome):
+        """Ask the sources of a file that failed what it is now; return None if that is no help.
+
+        They have as long as a file needs to be quiet and hashed. Where that was not enough, no
+        other file is asked about: a liar would hold each one up.
+        """
+        if not (may_be_news(outcome) and self._may_renew):
             return None
-        sources, connect = request.sources, self._context.connect
-        with suppress(RedeError):
-            name = request.shared_as or request.name
-            renewed = resolve.find(name, sources, connect, lambda _: None, self._check_cancelled)
+        timeouts = self._context.timeouts
+        hash_s = request.content.size / MIN_HASH_BYTES_PER_S
+        end = monotonic() + timeouts.max_quiet_wait_s + timeouts.reply_s + hash_s
+        try:
+            renewed = resolve.find(
+                request.shared_as or request.name,
+                request.sources,
+                self._context.connect,
+                lambda _: None,
+                self._check_cancelled,
+                end - monotonic(),
+                timeouts,
+            )
+        except RedeError:
+            self._may_renew = monotonic() < end
+        else:
             renewed = replace(renewed, name=request.name, shared_as=request.shared_as)
             refused = isinstance(causes(outcome)[-1], RefusedError)
             return renewed if refused or renewed.content != request.content else None

@@ -36,7 +36,7 @@ from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import InterruptedByUserError, VerificationError
 from rede_p2p.events import Progress
 from rede_p2p.protocol.codec import Refusal
-from rede_p2p.protocol.messages import Bundle, Pieces, Want
+from rede_p2p.protocol.messages import Bundle, Pieces, Stat, Want
 from rede_p2p.upload.seed_store import SeedStore
 
 LARGE = random.Random(2).randbytes(2 * 1024 * 1024)
@@ -277,3 +277,27 @@ def test_a_file_under_another_name_is_renewed_by_the_name_that_its_source_shares
     renamed = replace(wanted, name="a.txt", shared_as=wanted.name)
     outcomes(transfers.start([renamed], followed=True))
     assert found_in(folder) == {"a.txt": b"after!"}
+
+
+def test_a_source_that_lied_cannot_hold_a_get_by_saying_wait_to_what_is_asked_after_it(
+    opened, context, pool, waits_for_ever
+):
+    asked = []
+
+    def lie(source, connection, request):
+        if isinstance(request, Stat):
+            asked.append(request.name)
+        if waits_for_ever(source, connection, request):
+            return True
+        return about_pieces(sources.sends_zeros)(source, connection, request)
+
+    two = opened(lie).share({"a.bin": LARGE, "b.bin": LARGE[:-1]})
+    transfer = Transfer(1, two, context(reply_s=0.2, max_quiet_wait_s=0.2))
+    running = pool.submit(transfer.run)
+    try:
+        running.result(SOON)
+    finally:
+        transfer.cancel()
+    for _, outcome in transfer.results.result():
+        assert isinstance(outcome, VerificationError)
+    assert len(asked) == 1  # of two files that were wrong
