@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -353,6 +353,30 @@ def refuses(code: str) -> Lie:
         return False
 
     return lie
+
+
+class Silent:
+    """Says nothing where piece hashes are asked for; notes how many are so at the same time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.most = self._now = 0  # waiting for an answer
+        self._lock = threading.Lock()
+
+    def __call__(self, _source: Source, connection: Connection, request: PeerRequest) -> bool:
+        if not isinstance(request, Hashes):
+            return False
+        with self._lock:
+            self.asked += 1
+            self._now += 1
+            self.most = max(self.most, self._now)
+        with suppress(RedeError):
+            while connection.receive_line(SOON):  # until we are hung up on
+                pass
+        with self._lock:
+            self._now -= 1
+        connection.hang_up()
+        return True
 
 
 def hangs_up_at_once(source: Source, connection: Connection, request: PeerRequest) -> bool:

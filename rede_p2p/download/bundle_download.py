@@ -23,21 +23,20 @@ from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.begun_files import BegunFiles
 from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.flush_queue import Written
+from rede_p2p.download.inquiry import PARALLEL_QUERIES, ask_all
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
 from rede_p2p.download.source import Source, describe
 from rede_p2p.download.source_finder import SourceFinder, receive_layer
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
-    UNADDRESSED,
     Address,
     ConnectionLostError,
-    PeerUnreachableError,
     RedeError,
     RefusedError,
 )
 from rede_p2p.events import Progress
-from rede_p2p.net.connection import Connection
+from rede_p2p.net.connection import Connection, OnPending
 from rede_p2p.protocol.codec import encode_request
 from rede_p2p.protocol.messages import FileData, Hashes
 from rede_p2p.upload.seed_store import as_verified
@@ -70,7 +69,7 @@ class BundleDownload:
         sources = tuple(dict.fromkeys(one for request in requests for one in request.sources))
         content = Content(root, self._layout.size)
         whole = DownloadRequest(self._requests[0].name, content, sources)
-        self._finder = SourceFinder(whole, self._who_has, context.timeouts)
+        self._finder = SourceFinder(whole, self._who_has, context.timeouts, context.idle)
         self._swarm = Swarm(whole.name, self._layout, self._finder, context.timeouts)
         self.brought = self._swarm.brought
         self._writer: BundleWriter | None = None  # once it has begun
@@ -223,17 +222,29 @@ class BundleDownload:
     def _fetch_layers(self, files: list[int]) -> dict[int, bytes]:
         """Return the piece layers of large files, as far as some source gives them soon.
 
-        What is left is fetched alone, where somebody waits as long as it takes.
+        One source is asked, then two others, then four, and so on. What is left is fetched alone,
+        where somebody waits as long as it takes.
         """
-        layers: dict[int, bytes] = {}
-        sources, timeouts = self._finder.sources(), self._context.timeouts
-        for source in sources:
+        layers: dict[int, bytes] = {}  # each written by whoever brings it first
+        useful: set[Address] = set()  # who brought one
+        waiting, count, timeouts = self._finder.sources(), 1, self._context.timeouts
+
+        def ask(source: Address, connection: Connection, _report: OnPending) -> None:
             left = [file for file in files if file not in layers]
-            if not left:
-                break
-            within_s = timeouts.reply_s if source == sources[-1] else timeouts.layer_hurry_s
-            with suppress(*UNADDRESSED, PeerUnreachableError), self._talk_to(source) as connection:
-                layers.update(self._ask_layers(connection, left, within_s))
+            for file, layer in self._ask_layers(connection, left, within_s):
+                layers.setdefault(file, layer)
+                useful.add(source)
+            if any(file not in layers for file in left):
+                raise ConnectionLostError("lost")
+
+        while waiting and len(layers) < len(files):
+            some, waiting = waiting[:count], waiting[count:]
+            count = min(2 * count, PARALLEL_QUERIES)
+            within_s = timeouts.layer_hurry_s if waiting else timeouts.reply_s
+            talking = some, self._context.connect, ask, lambda _: None, self._swarm.check_cancelled
+            ask_all(*talking, timeouts=timeouts, grace_s=0.0)
+            if len(layers) < len(files):
+                self._finder.note_idle(source for source in some if source not in useful)
         return layers
 
     def _ask_layers(

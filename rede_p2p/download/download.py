@@ -47,7 +47,7 @@ class Download:
         self._name = request.name
         self._context = context
         self._target = context.folder / safe_names.check_writable(request.name, context.folder)
-        self._finder = SourceFinder(request, context.who_has, context.timeouts)
+        self._finder = SourceFinder(request, context.who_has, context.timeouts, context.idle)
         self._layout = FileLayout(request.content)
         self._swarm = Swarm(request.name, self._layout, self._finder, context.timeouts)
         self.brought = self._swarm.brought  # to be read once ``run`` has returned
@@ -78,9 +78,7 @@ class Download:
             left = path_of(self._target)
             # Started before the layer is asked for, because a process needs 30 ms to start.
             recheck = self._start_recheck(stack, left) if os.path.lexists(left) else None
-            layer = self._finder.find_layer(
-                self._context.connect, self._swarm.check_cancelled, self._swarm.hanging_up
-            )
+            layer = self._finder.find_layer(self._context.connect, self._swarm.check_cancelled)
             partial = stack.enter_context(self._open_partial(left, layer))
             if recheck is None and partial.size():
                 recheck = self._start_recheck(stack, left)

@@ -1,6 +1,6 @@
 """One question to many peers at once, until enough of them have answered.
 
-Once one has given an answer, the others have ``reply_s`` more, whatever they say. Where more wait
+Once one has given an answer, the others have a little longer, whatever they say. Where more wait
 than can be asked at once, one has ``layer_hurry_s``, twice as long each time, until its turn comes
 again: so that none who says "espera" for ever hides another. Owner: the thread that asks.
 """
@@ -23,7 +23,7 @@ PARALLEL_QUERIES = 16  # peers asked at the same time
 POLL_INTERVAL_S = 0.2  # between two looks at what was said by those that have not answered
 
 Answer = TypeVar("Answer")
-Ask = Callable[[Connection, OnPending], Answer]
+Ask = Callable[[Address, Connection, OnPending], Answer]
 
 
 def ask_all(
@@ -34,14 +34,18 @@ def ask_all(
     check: Callable[[], None] = lambda: None,
     within_s: float = inf,
     timeouts: Timeouts = DEFAULT,
+    grace_s: float | None = None,
 ) -> list[tuple[Address, Answer | PeerUnreachableError]]:
     """Return what each peer has answered ``within_s``; who has not, is silent.
+
+    Once one has given an answer, the others have ``grace_s`` more, or ``reply_s``.
 
     ``on_pending`` hears, in this thread, what each says meanwhile; ``check`` is called now and
     then, and may raise to give up. At the end, those that have not answered are hung up on.
     """
     inquiry = _Inquiry(peers, connect, ask, timeouts.layer_hurry_s)
     end = monotonic() + within_s
+    grace_s = timeouts.reply_s if grace_s is None else grace_s
     with ThreadPoolExecutor(PARALLEL_QUERIES, "inquiry") as pool:
         try:
             inquiry.begin(pool)
@@ -50,7 +54,7 @@ def ask_all(
                 check()
                 inquiry.pass_on(on_pending)
                 if inquiry.take(pool, done):
-                    end = min(end, monotonic() + timeouts.reply_s)
+                    end = min(end, monotonic() + grace_s)
                 inquiry.end_turns()
             inquiry.pass_on(on_pending)
         finally:
@@ -87,7 +91,7 @@ class _Inquiry(Generic[Answer]):
                 self._opened[peer] = connection, monotonic()
                 if self._ended.is_set():
                     connection.hang_up()
-                return self._ask(connection, self._heard.put)
+                return self._ask(peer, connection, self._heard.put)
         except RedeError as error:
             return _of_peer(peer, error)
 

@@ -1,5 +1,6 @@
 """What a download is asked for, what it needs, and what comes of it: plain data."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class DownloadContext(NamedTuple):
     who_has: WhoHas
     seeds: SeedStore
     timeouts: Timeouts = DEFAULT
+    idle: Counter[Address] | None = None  # how often each source of one ``get`` brought nothing
 
 
 class Outcome(NamedTuple):

@@ -75,7 +75,7 @@ def find(
     """
     safe_names.check(name)
 
-    def ask(connection: Connection, report: OnPending) -> Content:
+    def ask(_peer: Address, connection: Connection, report: OnPending) -> Content:
         found = connection.ask(Stat(name), FileInfo, on_pending=report)
         return Content(found.root, found.size)
 
@@ -190,7 +190,7 @@ def list_all(
     Raises the first failure when none answers.
     """
 
-    def ask(connection: Connection, report: OnPending) -> Lines[FileEntry]:
+    def ask(_peer: Address, connection: Connection, report: OnPending) -> Lines[FileEntry]:
         return connection.ask_lines(Ls(folders), FileEntry, report)
 
     answers = ask_all(peers, connect, ask, on_pending, timeouts=timeouts)

@@ -6,33 +6,39 @@ behaviour is guarded by the lock of the swarm.
 """
 
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from operator import itemgetter
 from time import monotonic
 
 from rede_p2p import errors
 from rede_p2p.content import merkle
 from rede_p2p.content.merkle import Content
+from rede_p2p.download.inquiry import PARALLEL_QUERIES, ask_all
 from rede_p2p.download.request import Connect, DownloadRequest, WhoHas
 from rede_p2p.errors import Address, RedeError
-from rede_p2p.net.connection import Connection
+from rede_p2p.net.connection import Connection, OnPending
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileData, Hashes
 from rede_p2p.timeouts import Timeouts
 
 MAX_LOSSES = 3  # of one source before it is given up
 
-HangingUp = Callable[[object, Callable[[], None]], AbstractContextManager[None]]
-
 
 class SourceFinder:
     """The sources of one content: known, found, lost and lying."""
 
-    def __init__(self, request: DownloadRequest, who_has: WhoHas, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        request: DownloadRequest,
+        who_has: WhoHas,
+        timeouts: Timeouts,
+        idle: Counter[Address] | None = None,
+    ) -> None:
+        """Begin with the sources of the request; ``idle`` is kept for the next download."""
         self._request = request
         self._who_has = who_has
         self._timeouts = timeouts
@@ -41,7 +47,8 @@ class SourceFinder:
         self._asked: Future[list[Address]] | None = None
         self._pause_s, self._due = 0.0, monotonic()  # the tracker is asked at once, then less often
         self._losses: Counter[Address] = Counter()
-        self._idle: Counter[Address] = Counter()  # rounds in which each brought nothing
+        # How often each brought nothing in a round, or no hashes.
+        self._idle: Counter[Address] = Counter() if idle is None else idle
         self._liars: dict[Address, int] = {}  # with a piece that was wrong
 
     def sources(self) -> list[Address]:
@@ -122,45 +129,65 @@ class SourceFinder:
         self._found = self._answer(asked)
         return in_turns(self._found)
 
-    def find_layer(
-        self, connect: Connect, check: Callable[[], None], hanging_up: HangingUp
-    ) -> bytes:
+    def find_layer(self, connect: Connect, check: Callable[[], None]) -> bytes:
         """Return the piece layer (BEP 52) from the first source that gives one with the right root.
 
-        One that is silent for ``layer_hurry_s`` is passed over and asked again at the end; one that
-        says "espera", for twice as long each time. The tracker's come after the named ones. Raises
-        InterruptedByUserError by ``check``, or PeerUnreachableError or VerificationError of the
-        source asked last.
+        One source is asked, and after ``layer_hurry_s`` of silence two others, then four, and so
+        on; who was silent is asked again at the end, and who says "espera", for twice as long each
+        time. The tracker's come after the named ones. Raises InterruptedByUserError by ``check``,
+        or PeerUnreachableError or VerificationError of the source asked last.
         """
         content, hurry = self._request.content, self._timeouts.layer_hurry_s
         if merkle.piece_count(content.size) == 1:
             return content.root
-        waiting = deque((source, hurry) for source in in_turns(self._request.sources))
+        waiting = [(source, hurry) for source in self._least_idle(self._request.sources)]
         found_others = False
         pending: set[Address] = set()
         failure: RedeError = errors.ConnectionLostError("lost")
+        count = 1
         while True:
             if not found_others and not (waiting and waiting[0][1] == hurry):
                 found_others = True
-                waiting.extendleft((source, hurry) for source in self._find_others(check))
+                others = self._least_idle(self._find_others(check))
+                waiting = [(source, hurry) for source in others] + waiting
             if not waiting:
                 raise failure
-            source, timeout = waiting.popleft()
-            limit = timeout if waiting or not found_others else None
-            try:
-                with connect(source) as connection, hanging_up(source, connection.hang_up):
-                    check()
-                    return self._ask_layer(connection, source, limit, pending)
-            except errors.InterruptedByUserError:
-                raise
-            except RedeError as error:
-                check()
-                known = isinstance(error, errors.UNADDRESSED)
-                failure = errors.PeerUnreachableError(source, error) if known else error
+            timeout = waiting[0][1]
+            some = [source for source, their in waiting if their == timeout][:count]
+            waiting = waiting[len(some) :]
+            count = min(2 * count, PARALLEL_QUERIES)
+            limit = timeout if waiting or len(some) > 1 or not found_others else None
+            for source, answer in self._ask_for_layer(some, connect, check, limit, pending):
+                if isinstance(answer, bytes):
+                    return answer
+                self.note_idle([source])
+                is_verified = isinstance(answer.cause, errors.VerificationError)
+                failure = answer.cause if is_verified else answer
                 patient = source in pending and timeout < self._timeouts.pending_s
                 again = patient or timeout == hurry
-                if limit is not None and again and _reason(error) == "silent":
+                if limit is not None and again and _reason(answer) == "silent":
                     waiting.append((source, max(self._timeouts.reply_s, 2 * timeout)))
+
+    def _least_idle(self, sources: Iterable[Address]) -> list[Address]:
+        return sorted(in_turns(sources), key=self._idle.__getitem__)
+
+    def _ask_for_layer(
+        self,
+        sources: list[Address],
+        connect: Connect,
+        check: Callable[[], None],
+        limit: float | None,
+        pending: set[Address],
+    ) -> list[tuple[Address, bytes | errors.PeerUnreachableError]]:
+        """Ask some sources at once; the first that has the layer right ends it."""
+
+        def ask(source: Address, connection: Connection, _report: OnPending) -> bytes:
+            return self._ask_layer(connection, source, limit, pending)
+
+        def ignore(_pending: Pending) -> None:
+            pass
+
+        return ask_all(sources, connect, ask, ignore, check, timeouts=self._timeouts, grace_s=0.0)
 
     def _ask_layer(
         self, connection: Connection, source: Address, limit: float | None, pending: set[Address]

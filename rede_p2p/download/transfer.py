@@ -58,7 +58,7 @@ class Transfer:
         self._requests = requests
         self._size = sum(request.content.size for request in requests)
         self._dial = context.connect
-        self._context = context._replace(connect=self._connect)
+        self._context = context._replace(connect=self._connect, idle=Counter())
         self._unanswered: dict[Address, list[ConnectionLostError]] = {}  # for some file
         self._named = named  # the peers that the person asked for it; empty where it was anybody
         self._may_renew = True  # until somebody was waited for in vain

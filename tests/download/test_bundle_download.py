@@ -12,6 +12,7 @@ from listening import SOON
 from processes import eventually
 from sources import (
     Gate,
+    Silent,
     about_pieces,
     connect,
     content_of,
@@ -24,6 +25,7 @@ from sources import (
 from rede_p2p.content import recheck
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.piece_layout import BundleLayout
+from rede_p2p.download import source_finder
 from rede_p2p.download.bundle_download import BundleDownload
 from rede_p2p.download.request import Outcome
 from rede_p2p.protocol.codec import Pending, Refusal
@@ -106,6 +108,18 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
     finally:
         ended.set()
     assert (found_in(folder), left) == (FILES, [])
+
+
+def test_after_each_silence_twice_as_many_are_asked_for_the_hashes(
+    opened, honest, run, folder, monkeypatch
+):
+    monkeypatch.setattr(source_finder.random, "shuffle", lambda _drawn: None)
+    silent = Silent()
+    quiet = [opened(silent) for _ in range(7)]
+    requests = honest.share({LARGE: FILES[LARGE], CUT: FILES[CUT]})
+    _, left = run(from_all(requests, [*quiet, honest]), layer_hurry_s=0.2)
+    assert (set(found_in(folder)), left) == ({LARGE, CUT}, [])
+    assert silent.most >= 4
 
 
 def test_who_fetches_the_same_gives_what_it_has(honest, opened, run, folder, context, tmp_path):

@@ -18,7 +18,7 @@ pytest_plugins = ["downloading"]
 def ask_all(peers, connect=connect, on_pending=lambda _: None, timeouts=DEFAULT, **more):
     """Ask all of them what "x" is."""
 
-    def ask(connection, report):
+    def ask(_peer, connection, report):
         return connection.ask(Stat("x"), FileInfo, on_pending=report)
 
     addresses = [peer.address for peer in peers]

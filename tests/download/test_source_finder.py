@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
-from sources import content_of, nobody_else
+import random
+from collections import Counter
+from dataclasses import replace
 
+import pytest
+from sources import Silent, connect, content_of, found_in, nobody_else
+
+from rede_p2p.download.download import Download
 from rede_p2p.download.request import DownloadRequest
 from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.errors import Address
 from rede_p2p.timeouts import DEFAULT
+
+pytest_plugins = ["downloading"]
+
+DATA = random.Random(7).randbytes(200_000)
 
 
 def finder_of(sources):
@@ -56,3 +65,29 @@ def test_who_may_not_be_asked_is_no_source():
 def test_who_is_named_twice_is_one_source():
     here, there = Address("10.0.0.2", 5455), Address("10.0.0.3", 5455)
     assert sorted(named([here, there, here])) == [here, there]
+
+
+# The piece hashes.
+
+
+def test_after_each_silence_twice_as_many_are_asked_for_the_hashes(opened, honest, context, folder):
+    silent = Silent()
+    quiet = [opened(silent).address for _ in range(7)]
+    (first,) = honest.share({"a.bin": DATA})
+    wanted = replace(first, sources=(*quiet, honest.address))
+    Download(wanted, context(connect, layer_hurry_s=0.2)).run()
+    assert found_in(folder) == {"a.bin": DATA}
+    assert silent.most >= 4
+
+
+def test_who_was_silent_is_asked_last_for_the_hashes_of_the_next_file(
+    opened, honest, context, folder
+):
+    silent, idle = Silent(), Counter()
+    quiet = opened(silent).address
+    files = {"a.bin": DATA, "b.bin": DATA[1:]}
+    for one in honest.share(files):
+        wanted = replace(one, sources=(quiet, honest.address))
+        Download(wanted, context(connect, layer_hurry_s=0.2)._replace(idle=idle)).run()
+    assert found_in(folder) == files
+    assert silent.asked == 1
