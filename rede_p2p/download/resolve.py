@@ -4,7 +4,6 @@ Sources are grouped by root, never by name or size.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from math import inf
 from typing import NamedTuple
@@ -48,9 +47,7 @@ def select(
     for peers in filter(None, groups):
         try:
             if len(patterns) == 1 and not _is_pattern(patterns[0]):
-                with suppress(errors.NoSuchFileError):
-                    found = find(patterns[0], peers, connect, on_pending, timeouts=timeouts)
-                    return Selection([found], [])
+                return _find_or_match(patterns[0], peers, connect, on_pending, timeouts)
             return _match(patterns, peers, connect, on_pending, timeouts)
         except errors.NoSuchFileError as error:
             failure = failure or error
@@ -93,6 +90,32 @@ def find(
 
 def _is_pattern(text: str) -> bool:
     return text.endswith("/") or any(c in text for c in "*?[")
+
+
+def _find_or_match(
+    name: str,
+    peers: Sequence[Address],
+    connect: Connect,
+    on_pending: OnPending,
+    timeouts: Timeouts,
+) -> Selection:
+    """Find a file, or the folder of that name, which the peers that answer may have.
+
+    Where none of these has either, one that did not answer may have had it: that is raised.
+    """
+    unreachable: RedeError | None = None
+    try:
+        return Selection([find(name, peers, connect, on_pending, timeouts=timeouts)], [])
+    except errors.PeerUnreachableError as error:
+        if len(peers) == 1:
+            raise
+        unreachable = error
+    except errors.NoSuchFileError:
+        pass
+    try:
+        return _match([name], peers, connect, on_pending, timeouts)
+    except errors.NoSuchFileError as error:
+        raise unreachable or error from None
 
 
 def _match(

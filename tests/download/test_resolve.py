@@ -200,6 +200,14 @@ def test_one_that_failed_may_have_had_it(peers, host):
         resolve.select(["gone"], [[Address(host, 9), a.address]], connect, lambda _: None)
 
 
+@pytest.mark.parametrize("typed", ["fotos", "fotos/", "[ab].txt"])
+def test_one_that_is_not_there_does_not_hide_a_folder_or_an_odd_name(peers, typed):
+    a, _ = peers
+    both = [a.address, Address(a.address.ip, 9)]
+    found = resolve.select([typed], [both], connect, lambda _: None)
+    assert {one.sources for one in found.requests} == {(a.address,)}
+
+
 @pytest.mark.parametrize("answer", LYING_LISTS.values(), ids=LYING_LISTS)
 def test_one_that_lies_in_its_list_is_named(tmp_path, host, answer):
     with liar(tmp_path, host, answer) as made, pytest.raises(PeerUnreachableError) as caught:
