@@ -14,8 +14,7 @@ from rede_p2p.net.address import is_link_local, is_loopback, own_addresses
 from rede_p2p.protocol import http
 
 MAX_OWN = 4  # addresses of this machine
-MAX_OTHERS = 16  # peers, each of which is asked
-PARALLEL_PROBES = 8
+MAX_OTHERS = 16  # peers, all of which are asked at once
 
 
 def of_file(session: Session, content: Content, name: str) -> list[str]:
@@ -64,7 +63,7 @@ def _others(session: Session, content: Content, path: str) -> list[Address]:
     with suppress(RedeError, FutureTimeoutError):
         places = session.client.who_has(content).result(timeouts.reply_s)
     places = random.sample(places, min(len(places), MAX_OTHERS))
-    with ThreadPoolExecutor(PARALLEL_PROBES, "web seed") as pool:
+    with ThreadPoolExecutor(MAX_OTHERS, "web seed") as pool:
         return [
             place for place, right in zip(places, pool.map(gives, places), strict=True) if right
         ]
