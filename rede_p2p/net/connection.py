@@ -15,7 +15,7 @@ from rede_p2p.errors import Address, ConnectionLostError, ProtocolError
 from rede_p2p.net import sending
 from rede_p2p.net.address import address_of, raw_of
 from rede_p2p.net.losses import loss_of
-from rede_p2p.net.patience import Patience
+from rede_p2p.net.patience import Patience, is_flood
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Listing
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -47,6 +47,7 @@ class Connection:
         except OSError as error:
             raise loss_of(error) from error
         self._sock, self._timeouts = sock, timeouts
+        self._made, self._pendings = time.monotonic(), 0  # how often it has said "espera"
         self._taken_bytes, self._waited_s = 0, 0.0  # since MIN_PROGRESS_BYTES were last taken
         # One buffer for the whole life: taking memory for each message costs more than copying.
         self._use(disk.page_buffer(buffer_bytes))
@@ -188,8 +189,10 @@ class Connection:
             reply = codec.decode_reply(line, kind)
             if not isinstance(reply, codec.Pending):
                 return reply
+            self._pendings += 1
             patience = patience or Patience(self._timeouts)
-            if patience.is_over(reply):
+            flood = is_flood(self._pendings, time.monotonic() - self._made)
+            if patience.is_over(reply) or flood:
                 raise ConnectionLostError("silent")
             if on_pending is not None:
                 on_pending(reply)

@@ -12,6 +12,13 @@ from rede_p2p.timeouts import Timeouts
 MAX_PLACES = 1024  # in a queue: twice the connections that a peer accepts
 MIN_PENDING_BYTES = 16 * 1024 * 1024  # more that are read within ``pending_s``: no disk is slower
 MIN_PENDING_FILES = 10  # more that are seen within ``pending_s``
+MAX_PENDINGS_PER_S = 10  # that one connection says; an honest one says it every second or two
+MAX_PENDINGS_AT_ONCE = 1000  # beside those: what had gathered while this machine slept
+
+
+def is_flood(said: int, for_s: float) -> bool:
+    """Tell whether one connection has said "espera" too often since it was made."""
+    return said > MAX_PENDINGS_AT_ONCE + MAX_PENDINGS_PER_S * for_s
 
 
 class Patience:

@@ -569,3 +569,17 @@ def test_a_connection_that_is_not_made_is_given_up(host):
                 stack.enter_context(dial(address, timeouts=Timeouts(dial_s=0.05)))
         with pytest.raises(ConnectionLostError, match="silent"):
             dial(address, timeout=0.05)
+
+
+def test_one_who_says_wait_without_a_pause_is_given_up():
+    """An honest one says it every second or two, so that ten thousand at once are a flood."""
+    said = b"".join(b'espera {"files": %d}\n' % (n * 10) for n in range(1, 10_000))
+    with connected() as (bare, connection):
+        sender = Thread(target=send_and_leave, args=(bare, said + b"ok\n"))
+        sender.start()
+        try:
+            with pytest.raises(ConnectionLostError, match="silent"):
+                connection.ask(Ls(), Ok)
+        finally:
+            connection.hang_up()
+            sender.join()
