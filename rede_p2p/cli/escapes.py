@@ -9,24 +9,32 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from rede_p2p.content.safe_names import UNSEEN
+
 NEAREST = "rede-nearest"  # the error handler of a terminal's stream: see ``encodable``
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Joiners between letters that are not ASCII, as in a family emoji or in Persian, and the tags after
-# the black flag that make the flag of a region (UTS 51). All that they change is the letters' look.
+# the black flag that make the flag of a region (UTS 51), and what makes an emoji of a sign. All
+# that they change is the letters' look.
 _JOINED = re.compile(
     "(?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|(?<=\U0001f3f4)[\U000e0020-\U000e007f]+"
+    "|(?<=[\xa9\xae\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])[\ufe0e\ufe0f]"
+    "|(?<=[0-9#*])\ufe0f(?=\u20e3)"
 )
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 
 
 def escape_controls(text: str) -> str:
-    """Replace what a terminal obeys (escapes, bidirectional marks, line ends) by ``\\xNN``."""
-    if text.isprintable():
+    """Replace what a terminal obeys (escapes, bidirectional marks, line ends) by ``\\xNN``.
+
+    So is what it does not show.
+    """
+    if text.isprintable() and (text.isascii() or not UNSEEN.search(text)):
         return text
     shown = {at for found in _JOINED.finditer(text) for at in range(*found.span())}
     return "".join(
         c.encode("unicode_escape").decode()
-        if unicodedata.category(c) in _CONTROL_CATEGORIES and at not in shown
+        if (unicodedata.category(c) in _CONTROL_CATEGORIES or UNSEEN.match(c)) and at not in shown
         else c
         for at, c in enumerate(text)
     )
@@ -40,8 +48,9 @@ def unescape_controls(line: str) -> str:
 
     def read(found: re.Match[str]) -> str:
         code = int(found[1] or found[2] or found[3], 16)
-        is_format = code < 0x110000 and unicodedata.category(chr(code)) in ("Cf", "Co")
-        return chr(code) if is_format else found[0]
+        char = chr(code) if code < 0x110000 else ""
+        is_unseen = char and (unicodedata.category(char) in ("Cf", "Co") or UNSEEN.match(char))
+        return char if is_unseen else found[0]
 
     return _ESCAPE.sub(read, line)
 

@@ -32,6 +32,12 @@ _RESERVED = re.compile(
 # Embeddings and isolates of the Unicode bidirectional algorithm (UAX 9): they show "exe.jpg" for
 # "gpj.exe".
 _BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Letters and marks that show nothing (Default_Ignorable_Code_Point of Unicode, beside what is Cf):
+# with one of them, a name looks the same and is another.
+UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_JOINERS = re.compile("[\u200c\u200d]")  # which a screen shows as the letters' look alone
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # What reads like an address, or cannot be typed where one may stand: a colon begins a port, ``-``
 # an option, and the others make a mask.
@@ -141,7 +147,8 @@ def peer_name(text: str) -> str:
     The name has one form for all that look the same. It has a letter, so that none reads like an
     address, a port or the number of a row, in whatever digits.
     """
-    name = "" if len(text) > MAX_NAME_BYTES or has_controls(text) else normal_form(text)
+    seen = "" if len(text) > MAX_NAME_BYTES else _JOINERS.sub("", UNSEEN.sub("", text))
+    name = "" if has_controls(seen) else normal_form(seen)
     if len(name.encode()) > MAX_PEER_NAME_BYTES or not any(map(str.isalpha, name)):
         return ""
     plain = unicodedata.normalize("NFKC", name).casefold()

@@ -24,6 +24,7 @@ SHOWN_AS_THEY_ARE = [
     "क्\u200dष.txt",
     "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f.png",
     "a\u00a0b",
+    "☀️1️⃣©️✌️.txt",
     "ac\u0327a\u0303o",
 ]
 SHOWN_ESCAPED = [
@@ -32,6 +33,7 @@ SHOWN_ESCAPED = [
     ("á\u200d", "á\\u200d"),
     ("a\u200bb", "a\\u200bb"),
     ("a\xadb", "a\\xadb"),
+    *((f"é{c}b", f"é{ascii(c)[1:-1]}b") for c in "\u034f\u115f\u1160\u3164\ufe0f\uffa0\U000e0100"),
     ("\ufeffa", "\\ufeffa"),
     ("a\ue000", "a\\ue000"),
     ("a\U000e0067", "a\\U000e0067"),

@@ -317,6 +317,13 @@ def test_a_real_fat_disk_refuses_the_names_that_windows_refuses(fat):
         ("v1.2.3", "v1.2.3"),
         ("五", "五"),
         ("a;b & 'c'", "a;b & 'c'"),
+        *(
+            (odd, "ana")
+            for odd in ("ana\u3164", "a\u034fna", "ana\ufe0f", "\u115fana", "ana\uffa0")
+        ),
+        ("á\u200dé", "áé"),
+        ("ana ❤️", "ana ❤"),
+        ("\u3164", ""),
     ],
 )
 def test_what_a_peer_may_be_called_has_one_form(text, name):
