@@ -109,7 +109,7 @@ PORT: dict[PortReason, str] = {
 # By UnsafeKind and DiskKind; typed str, because a ListProblem has these kinds among others.
 UNSAFE: dict[str, str] = {
     "control": "tem caracteres de controle",
-    "long": "tem mais de 255 bytes",
+    "long": "tem mais de 255 bytes, ou mais de 64 partes",
     "empty": "está vazio ou tem uma parte vazia",
     "dot": "começa com ponto",
     "separator": "tem “\\”",

@@ -19,6 +19,7 @@ from rede_p2p.errors import DiskError, NameFault, UnsafeKind, UnsafeNameError
 
 MAX_PART_BYTES = 255  # bytes of UTF-8 in one part: what ext4, APFS and NTFS take
 MAX_NAME_BYTES = 1024  # bytes of UTF-8 in all, for a name inside a shared folder
+MAX_PARTS = 64  # of a name: each folder of it is made on the disk
 MAX_PEER_NAME_BYTES = 64
 PARTIAL_SUFFIX = ".parte"
 MAX_COMPARED_NAMES = 1000  # with what was mistyped, and the characters of each
@@ -49,13 +50,13 @@ def check(name: str) -> str:
     """Return ``name`` if it may be shared and written; raise UnsafeNameError if not.
 
     A name is 1 to 255 bytes of UTF-8; one inside a shared folder is several such parts with ``/``
-    between them, 1,024 bytes in all. A leading dot is refused because a download folder may be a
-    home folder, where ``.bashrc`` would be a program; the ending ``.parte`` because partial files
-    have it; ``C:`` because Windows reads the rest as a path on that drive.
+    between them, 64 of them and 1,024 bytes in all. A leading dot is refused because a download
+    folder may be a home folder, where ``.bashrc`` would be a program; the ending ``.parte`` because
+    partial files have it; ``C:`` because Windows reads the rest as a path on that drive.
     """
     if has_controls(name):
         raise UnsafeNameError(name, "control")
-    if len(name.encode()) > MAX_NAME_BYTES:
+    if len(name.encode()) > MAX_NAME_BYTES or name.count("/") >= MAX_PARTS:
         raise UnsafeNameError(name, "long")
     for part in name.split("/"):
         kind = _fault(part)

@@ -302,6 +302,12 @@ def test_a_real_fat_disk_refuses_the_names_that_windows_refuses(fat):
     assert list(fat.iterdir()) == []
 
 
+def test_a_name_has_at_most_so_many_folders():
+    assert safe_names.is_safe("/".join("d" * safe_names.MAX_PARTS))
+    with pytest.raises(UnsafeNameError, match="long"):
+        safe_names.check("/".join("d" * (safe_names.MAX_PARTS + 1)))
+
+
 # Names of peers.
 
 
