@@ -23,8 +23,9 @@ from rede_p2p.protocol.fields import MAX_BUNDLE_CONTENT_BYTES
 from rede_p2p.protocol.messages import FileData
 from rede_p2p.protocol.verbs import PeerRequest
 from rede_p2p.timeouts import DEFAULT, Timeouts
-from rede_p2p.upload.seed_store import SeededContent, SeedStore
+from rede_p2p.upload.seed_store import SeedStore
 from rede_p2p.upload.seeded_bundle import SeededBundle
+from rede_p2p.upload.seeded_content import SeededContent
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.shared_files import Share
 from rede_p2p.upload.upload_session import UploadSession

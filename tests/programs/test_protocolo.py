@@ -34,7 +34,7 @@ from rede_p2p.protocol.datagrams import BY_UDP
 from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker import announcer, content_index, registry, service
-from rede_p2p.upload import offer_picker, seed_store, upload_session, upload_slots
+from rede_p2p.upload import offer_picker, seed_store, seeded_content, upload_session, upload_slots
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")
 TABLES = {"tracker": TO_TRACKER, "peer": TO_PEER, "udp": BY_UDP}
@@ -139,7 +139,7 @@ LIMITS = {
     "espera por algo novo que oferecer": DEFAULT.offer_wait_s,
     "a oferta mais longa de um pacote": upload_session.MAX_BUNDLE_RUN_BYTES,
     "a oferta mais longa": upload_session.MAX_RUN_BYTES,
-    "o que se relê por um `again`": seed_store.MAX_CHECKED_BYTES,
+    "o que se relê por um `again`": seeded_content.MAX_CHECKED_BYTES,
     "a resposta a um `again`, se a peça está certa": DEFAULT.again_pause_s,
     "fontes de um download ao mesmo tempo": seats.MIN_SEATS,
     "as mesmas, onde são lentas": seats.MAX_SEATS,

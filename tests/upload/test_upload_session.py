@@ -9,7 +9,8 @@ from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
 from rede_p2p.upload.offer_picker import MIN_LEAD_PIECES
-from rede_p2p.upload.seed_store import SeededContent, SeedStore
+from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.seeded_content import SeededContent
 from rede_p2p.upload.upload_session import MAX_HANDICAP_S, UploadSession
 
 COUNT = 2000
