@@ -3,7 +3,9 @@
 Any thread may use it; each requester reads by a reader of its own.
 """
 
+import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -12,6 +14,7 @@ from typing import BinaryIO
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.merkle import Content, FileLayout
+from rede_p2p.errors import DiskError
 from rede_p2p.upload.offer_picker import OfferPicker
 from rede_p2p.upload.upload_slots import Upload
 
@@ -35,10 +38,22 @@ class SeededContent:
         self._lock = Lock()  # guards the two below
         self._here = (1 << self._count) - 1 if self.state is not None else 0  # a bitfield
         self._picker: OfferPicker | None = None  # once there is a requester; it knows what is here
+        self._growing = None  # which file it is that grows
+        if self.state is None:
+            with suppress(OSError):
+                self._growing = _identity(self.path.lstat())
 
     def open(self) -> BinaryIO:
-        """Open the file for one reader; raise DiskError."""
-        return disk.open_regular(self.path)
+        """Open the file for one reader; raise DiskError.
+
+        While it grows no state tells it from another that took its place, a link perhaps to what
+        nobody shares: it must be the same file.
+        """
+        file = disk.open_regular(self.path)
+        if self.state is None and _identity(os.fstat(file.fileno())) != self._growing:
+            file.close()
+            raise DiskError(str(self.path), "replaced")
+        return file
 
     def reader(self) -> "ContentReader":
         """Open the file for one requester; raise DiskError."""
@@ -87,3 +102,7 @@ class ContentReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
