@@ -170,7 +170,7 @@ class Upload:
 
         The file must be in ``state`` from the first byte to the last, unless that is None: the last
         byte leaves only after a second look, so that no receiver takes a mix of two contents for a
-        whole. It may be renamed or removed meanwhile. Raises RefusedError or DiskError before the
+        whole. It may be removed or replaced meanwhile. Raises RefusedError or DiskError before the
         head has left, ConnectionLostError after.
         """
         if not _is_in(state, file):
@@ -184,7 +184,7 @@ class Upload:
             last = max(length - 1, 0)
             for offset, count in self._slots.chunks(last):
                 self._send_part(file, start + offset, count)
-            if not _is_in(state, file, named=True):
+            if not _is_in(state, file, removed=True):
                 raise ConnectionLostError("changed")
             self._send_part(file, start + last, length - last)
 
@@ -221,14 +221,21 @@ class Upload:
         reply = self._small[: len(head) + length]
         reply[: len(head)] = head
         count = disk.read_into(file, start, reply[len(head) :])
-        if count != length or not _is_in(state, file, named=True):
+        if count != length or not _is_in(state, file, removed=True):
             raise RefusedError("changed")
         self._connection.send_soon(reply)
 
 
-def _is_in(state: FileState | None, file: BinaryIO, *, named: bool = False) -> bool:
-    """Tell whether an open file is in that state, or would be had it not been ``named`` since."""
+def _is_in(state: FileState | None, file: BinaryIO, *, removed: bool = False) -> bool:
+    """Tell whether an open file is in that state, or would be had it not been ``removed`` since.
+
+    Of an edit that puts the time of the last one back, only the ctime tells. No edit but the loss
+    of the last name may therefore have changed it.
+    """
     if state is None:
         return True
-    now = disk.state_of_open(file)
-    return now == state or (named and now._replace(ctime_ns=state.ctime_ns) == state)
+    status = os.fstat(file.fileno())
+    now = disk.state_of_status(status)
+    if removed and not status.st_nlink:
+        now = now._replace(ctime_ns=state.ctime_ns)
+    return now == state

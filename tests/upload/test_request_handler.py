@@ -387,11 +387,20 @@ def test_a_file_that_changed_is_the_new_content_and_the_old_one_is_not_here(sell
 
 CHANGES = {
     "touched": lambda path: os.utime(path, ns=(1, 1)),
+    "edited, its time put back": lambda path: edit_and_put_the_time_back(path),
     "cut": lambda path: os.truncate(path, 1000),
     "cut by one": lambda path: os.truncate(path, MORE_THAN_BUFFERS - 1),
     "emptied": lambda path: os.truncate(path, 0),
     "grown": lambda path: os.truncate(path, MORE_THAN_BUFFERS + 1),
 }
+
+
+def edit_and_put_the_time_back(path):
+    before = path.stat()
+    with path.open("rb+") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"x" * 1000)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -409,12 +418,15 @@ def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(seller, buyer,
     assert left > 0
 
 
-def test_a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was(seller, buyer):
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_loses_its_name_while_it_is_sent_arrives_as_it_was(seller, buyer, how):
     path = seller.sparse("large", MORE_THAN_BUFFERS)
     seller.share("large large\n")
     left = buyer.ask(Get("large"), FileData).bytes
-    new = seller.file("new", b"\xff" * 100)
-    new.replace(path)
+    if how == "removed":
+        path.unlink()
+    else:
+        seller.file("new", b"\xff" * 100).replace(path)
     view = memoryview(bytearray(1024 * 1024))
     while left:
         count = buyer.receive_into(view[:left], 1)

@@ -233,14 +233,23 @@ def test_a_file_that_was_removed_or_changed_is_gone(seller, ask):
 # What is being sent.
 
 
+def edit_and_put_the_time_back(path):
+    before = path.stat()
+    with path.open("rb+") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"x" * 1000)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda path: os.truncate(path, 100),
         lambda path: path.write_bytes(bytes(path.stat().st_size)),
         lambda path: os.utime(path, (5, 5)),
+        edit_and_put_the_time_back,
     ],
-    ids=["shorter", "rewritten", "touched"],
+    ids=["shorter", "rewritten", "touched", "edited, its time put back"],
 )
 def test_a_file_that_changes_while_it_is_sent_ends_the_connection(tmp_path, host, change):
     with selling(tmp_path, host) as seller:
