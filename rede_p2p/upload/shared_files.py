@@ -1,12 +1,17 @@
-"""The files behind one line of the share list: one, or all in a folder. No state."""
+"""The files behind one line of the share list: one, or all in a folder. No state.
+
+The state of a file in a folder is that of a file that is in it, and not behind a link. What is
+opened later at its path is given only in that state: nothing from elsewhere is.
+"""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rede_p2p.content import disk, on_windows, safe_names
+from rede_p2p.content import disk, inside, on_windows, safe_names
 from rede_p2p.content.disk import FileState
 from rede_p2p.errors import UnsafeNameError
 from rede_p2p.events import ListProblem
@@ -40,13 +45,13 @@ def find(list_path: Path, line: Line) -> Iterator[Share | ListProblem | str]:
     if state is not None and os.access(path, os.R_OK):
         yield Share(line.name, path, state)
     elif os.path.isdir(path):  # noqa: PTH112 - one of 10,000 lines
-        refused: list[OSError] = []
+        refused: list[str] = []
         for found in _walk(path, line.name, refused):
             name = found if isinstance(found, str) else found.name
             is_safe = safe_names.is_safe(name.removesuffix("/"))
             yield found if is_safe else problem("name-unsafe", name)
         for refusal in refused:
-            yield problem("denied", str(refusal.filename))
+            yield problem("denied", refusal)
     elif state is not None:
         yield problem("denied", line.path)
     else:
@@ -60,32 +65,34 @@ def look_again(share: Share | None) -> Share | None:
         return None
     if state == share.state:
         return share
-    if share.folder is not None and disk.has_link(share.folder, share.path):
-        return None
-    return replace(share, state=state)
+    if share.folder is not None:
+        state = inside.file_state(share.folder, share.path)
+    return replace(share, state=state) if state else None
 
 
-def _walk(top: str, public: str, refused: list[OSError]) -> Iterator[Share | str]:
+def _walk(top: str, public: str, refused: list[str]) -> Iterator[Share | str]:
     """Yield the files and the empty folders in a folder, under ``public/…``.
 
     Hidden entries, links, and what is neither a file nor a folder are left out. Folders that
     cannot be read are added to ``refused``.
     """
-    for folder, inner, files in os.walk(top, onerror=refused.append):
-        inner[:] = sorted(entry for entry in inner if not _is_apart(folder, entry))
-        relative = os.path.relpath(folder, top).replace(os.sep, "/")
-        prefix = public if relative == "." else f"{public}/{relative}"
-        is_empty = not inner
-        for entry in sorted(files):
-            path = os.path.join(folder, entry)  # noqa: PTH118
-            state = disk.file_state(path, links=False)
-            if state is not None and not entry.startswith("."):
-                is_empty = False
-                yield Share(f"{prefix}/{entry}", path, state, top)
-        if is_empty:
+    waiting = [(top, public)]
+    while waiting:
+        folder, prefix = waiting.pop()
+        inner, is_empty = [], True
+        try:
+            for name, status in inside.entries(top, folder):
+                path, public_name = os.path.join(folder, name), f"{prefix}/{name}"  # noqa: PTH118
+                if name.startswith("."):
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    is_empty = False
+                    yield Share(public_name, path, disk.state_of_status(status), top)
+                elif stat.S_ISDIR(status.st_mode) and not on_windows.is_junction(status):
+                    inner.append((path, public_name))
+        except OSError:
+            refused.append(folder)
+            continue
+        if is_empty and not inner:
             yield prefix + "/"
-
-
-def _is_apart(folder: str, inner: str) -> bool:
-    """Tell whether a folder is hidden or, as os.walk() does not see, another folder's junction."""
-    return inner.startswith(".") or disk.is_link(os.path.join(folder, inner))  # noqa: PTH118
+        waiting += reversed(inner)

@@ -17,7 +17,7 @@ from processes import eventually
 from selling import DATA, EMPTY_ROOT, LAYER, ROOT, SMALL, SMALL_ROOT, selling
 from sources import content_of
 
-from rede_p2p.content import disk, merkle
+from rede_p2p.content import disk, inside, merkle
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import HASH_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.download.source import describe
@@ -157,14 +157,14 @@ def test_while_a_file_is_hashed_how_far_that_is_is_reported(tmp_path, host):
 def slow_disk(monkeypatch, look):
     """Have ``look`` called before each file of the folder "many" is found."""
 
-    def file_state(path, **how):
-        if "/many/" in str(path):
+    def lstat(place, parent, name):
+        if parent.endswith("/many"):
             look()
-        return real(path, **how)
+        return real(place, parent, name)
 
     with monkeypatch.context() as patched:
-        real = share_list.disk.file_state
-        patched.setattr(share_list.disk, "file_state", file_state)
+        real = inside.lstat
+        patched.setattr(inside, "lstat", lstat)
         yield
 
 

@@ -1,0 +1,52 @@
+"""Looking at what is in a folder: no link on the way is followed, with or without descriptors."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from rede_p2p.content import disk, inside
+
+
+@pytest.fixture(params=["by descriptors", "by paths"])
+def top(request, tmp_path, monkeypatch):
+    """Return a folder with files, folders, and links to a folder outside."""
+    if request.param == "by paths":  # as on Windows
+        monkeypatch.setattr(inside, "_KNOWN", False)
+    for folder in ("top/a/b", "outside/b"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "file").write_bytes(b"x")
+    (tmp_path / "top" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "top" / "a" / "file").symlink_to(tmp_path / "outside" / "b" / "file")
+    return tmp_path / "top"
+
+
+def test_what_is_in_a_folder_comes_by_name(top):
+    found = list(inside.entries(str(top), str(top / "a")))
+    assert [name for name, _ in found] == ["b", "file"]
+    assert [status.st_ino for _, status in found] == [
+        os.lstat(top / "a" / name).st_ino for name in ("b", "file")
+    ]
+
+
+@pytest.mark.parametrize("path", ["link", "link/b", "none", "a/b/file"])
+def test_behind_a_link_and_where_no_folder_is_nothing_is_listed(top, path):
+    with pytest.raises(OSError):
+        list(inside.entries(str(top), str(top / path)))
+
+
+def test_a_file_in_a_folder_has_a_state(top):
+    path = top / "a" / "b" / "file"
+    assert inside.file_state(str(top), str(path)) == disk.file_state(path) is not None
+
+
+@pytest.mark.parametrize("path", ["link/b/file", "a/file", "a/b", "none", "a/none", "a/\0"])
+def test_a_link_what_is_behind_one_and_what_is_no_file_have_none(top, path):
+    assert inside.file_state(str(top), str(top / path)) is None
+
+
+def test_the_top_itself_may_be_a_link(top):
+    way = top.parent / "way"
+    way.symlink_to(top)
+    assert inside.file_state(str(way), str(way / "a" / "b" / "file")) is not None
