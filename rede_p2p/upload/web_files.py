@@ -139,7 +139,8 @@ class WebFiles:
         made = torrent.make(name, [TorrentFile((name,), content, *both)], seeds, folder=False)
         tag, saved = sha256(made.data).hexdigest(), http.attachment(f"{name}{torrent.ENDING}")
         fields = [("Content-Type", _TORRENT), ("Content-Disposition", saved)]
-        self._send_made(made.data, len(made.data), f'"{tag}"', fields, reply)
+        shown = f"{share.name}{torrent.ENDING}"
+        self._send_made(shown, made.data, len(made.data), f'"{tag}"', fields, reply)
 
     def _origins(self, request: HttpRequest) -> Iterator[str]:
         """Yield where the content is: here and, as the page says that linked to here, elsewhere."""
@@ -162,12 +163,21 @@ class WebFiles:
         if match is None or int(match[1]) > MAX_PADDING_BYTES:
             raise HttpError(404)
         tag = f'"{PAD_FOLDER}-{match[1]}"'
-        self._send_made(b"", int(match[1]), tag, [("Content-Type", _ANY_FILE)], reply)
+        self._send_made(PAD_FOLDER, b"", int(match[1]), tag, [("Content-Type", _ANY_FILE)], reply)
 
     def _send_made(
-        self, data: bytes, size: int, tag: str, fields: list[tuple[str, str]], reply: Reply
+        self,
+        name: str,
+        data: bytes,
+        size: int,
+        tag: str,
+        fields: list[tuple[str, str]],
+        reply: Reply,
     ) -> None:
-        """Send what is no file, as files are sent: ``data``, and zeros up to a size."""
+        """Send what is no file, as files are sent: ``data``, and zeros up to a size.
+
+        The ``name`` is shown to whoever serves; it is none that the browser chose.
+        """
         part = self._begin(reply, tag, size, fields)
         if part is None:
             return
@@ -175,7 +185,7 @@ class WebFiles:
             with tempfile.TemporaryFile(buffering=0) as file:
                 file.write(data)
                 file.truncate(size)  # zeros take no space
-                self._upload.send(file, reply.request.path, None, *part)
+                self._upload.send(file, name, None, *part)
         except (OSError, DiskError, RefusedError) as error:  # before anything was sent
             reply.begun = False
             raise HttpError(503) from error

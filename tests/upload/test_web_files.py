@@ -10,6 +10,7 @@ from contextlib import closing
 from http.client import HTTPConnection
 from queue import Empty
 from threading import Event
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -381,6 +382,24 @@ def test_the_torrent_of_a_file_names_this_peer_and_those_that_the_page_knows(
 )
 def test_there_is_no_other_torrent(ask, path):
     assert status(ask(path)) == 404
+
+
+@pytest.mark.parametrize("what", ["padding", "torrent"])
+def test_nothing_of_what_a_stranger_typed_is_shown_as_what_is_sent(tmp_path, host, what):
+    with selling(tmp_path, host, slots=1) as seller:
+        know_all(seller)
+        seller.slots.limit = 64 * 1024  # any: then not even a small body goes without a slot
+        paths = {"padding": "/pasta/typed/.pad/200000000", "torrent": f"{TORRENT}/typed.torrent"}
+        with (
+            seller.slots.slot(SimpleNamespace(name="", to="other"), lambda _: None),
+            socket.create_connection(seller.address, SOON) as bare,
+        ):
+            bare.sendall(f"GET {paths[what]} HTTP/1.0\r\n\r\n".encode())
+            eventually(lambda: seller.slots._queue)
+            (upload,) = seller.slots._queue
+            assert upload.name == {"padding": ".pad", "torrent": "data.torrent"}[what]
+            bare.close()
+            eventually(lambda: not seller.slots._queue)
 
 
 def test_too_many_others_are_400(ask):
