@@ -16,9 +16,11 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.content.torrent import PAD_FOLDER, TorrentFile
 from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.events import Event, FilesServed
+from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.web import Reply
-from rede_p2p.protocol import http
+from rede_p2p.protocol import codec, http
+from rede_p2p.protocol.fields import LOWEST_PUBLIC_PORT
 from rede_p2p.protocol.http import HttpError, HttpRequest
 from rede_p2p.timeouts import DEFAULT
 from rede_p2p.upload.seed_store import SeedStore
@@ -28,7 +30,8 @@ from rede_p2p.upload.upload_slots import Upload, UploadSlots
 
 _ROOT = re.compile(r"[0-9a-fA-F]{64}")  # merkle.HASH_BYTES, two digits each
 _PADDING = re.compile(r"([1-9][0-9]{0,9})(-[0-9]{1,10})?")  # its length, and which one it is
-_SOURCE = re.compile(r"([0-9.]{7,15}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}")
+_SOURCE = re.compile(r"([0-9.]{7,15}|\[[0-9a-f:.]{2,45}\]):([1-9][0-9]{0,4})")
+_MAX_PORT = 65535
 MAX_SOURCES = 10
 MAX_PADDING_BYTES = 256 * 1024 * 1024  # the largest piece that clients take
 _ANY_FILE = "application/octet-stream"  # which no browser opens by itself
@@ -151,8 +154,21 @@ class WebFiles:
             raise HttpError(400) from error
         for word in asked.get("fonte", []):
             match = _SOURCE.fullmatch(word)
-            if match and http.is_address(match[1].strip("[]")):
+            if match and self._may_cite(match[1].strip("[]"), int(match[2])):
                 yield f"http://{match[0]}"
+
+    def _may_cite(self, host: str, port: int) -> bool:
+        """Tell whether a tracker may list that address, too; loopback is of this machine alone.
+
+        The link may be a stranger's, and the client of whoever saves the .torrent connects there.
+        """
+        try:
+            ip = codec.read_ip(host)
+        except ValueError:
+            return False
+        if is_loopback(ip) and not is_loopback(self._connection.local.ip):
+            return False
+        return LOWEST_PUBLIC_PORT <= port <= _MAX_PORT
 
     def _send_padding(self, word: str, reply: Reply) -> None:
         """Send as many zeros as a padding file's name says (BEP 47).

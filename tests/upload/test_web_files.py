@@ -384,6 +384,26 @@ def test_there_is_no_other_torrent(ask, path):
     assert status(ask(path)) == 404
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("10.0.0.3:22", "169.254.169.254:80", "10.0.0.3:65536", "0.0.0.0:5455", "224.0.0.1:5455"),
+        *("[::]:5455", "[ff02::1]:5455", "[::ffff:0.0.0.0]:5455"),
+    ],
+)
+def test_a_link_has_no_torrent_name_what_no_tracker_may_list(ask, place):
+    assert place.encode() not in ask(f"{TORRENT}/data.torrent?fonte={place}")[1]
+
+
+@pytest.mark.parametrize("place", ["127.0.0.9:5455", "[::1]:5455", "[::ffff:127.0.0.1]:5455"])
+def test_only_on_this_machine_does_a_torrent_name_its_loopback(seller, ask, monkeypatch, place):
+    asked = f"{TORRENT}/data.torrent?fonte={place}"
+    assert place.encode() in ask(asked)[1]
+    real = web_files.is_loopback  # as for a browser from elsewhere, to which we are no loopback
+    monkeypatch.setattr(web_files, "is_loopback", lambda ip: ip != seller.address.ip and real(ip))
+    assert place.encode() not in ask(asked)[1]
+
+
 @pytest.mark.parametrize("what", ["padding", "torrent"])
 def test_nothing_of_what_a_stranger_typed_is_shown_as_what_is_sent(tmp_path, host, what):
     with selling(tmp_path, host, slots=1) as seller:
