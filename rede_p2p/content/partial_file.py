@@ -42,6 +42,7 @@ class PartialFile:
         self._name = os.fspath(path)
         self.file, self._claims = _open_locked(self._name)
         self.fileno = self.file.fileno
+        self._whole: int | None = None  # bytes, once they are known
         self._writers: list[disk.Writer] = []
         self._flush_error: OSError | None = None
         self._stop: Event | None = None  # set when the flusher is to end
@@ -72,7 +73,8 @@ class PartialFile:
         return min(status.st_size, getattr(status, "st_blocks", 2**62) * 512)
 
     def cut(self, size: int) -> None:
-        """Make it no longer than ``size`` bytes; raise DiskError."""
+        """Make it no longer than ``size`` bytes, which it has when whole; raise DiskError."""
+        self._whole = size
         with disk.translate_os_errors(self._name):
             if self.size() > size:
                 self.file.truncate(size)
@@ -127,14 +129,13 @@ class PartialFile:
         _close(self.file, self._claims)
 
     def publish(self, finals: Iterator[Place], is_same: Callable[[Place], bool]) -> Place:
-        """Give the flushed file the first final name that is free; return that path.
+        """Give the flushed file the first final name that is free; return it, not yet durable.
 
-        The caller makes the name durable, as one of many perhaps. Where a taken name has the same
-        content (``is_same``), the partial file goes and that path is returned. No existing entry is
-        ever replaced, not even a broken link. Raises DiskError, ``replaced`` when the partial name
-        leads to another file by now.
+        Where a taken name has the same content (``is_same``), the partial file goes and that path
+        is returned. No entry is ever replaced, not even a broken link. Raises DiskError,
+        ``replaced`` when another file has the partial name, or another program has cut this one.
         """
-        if not self._has_its_name():
+        if not self._has_its_name() or self._whole not in (None, self.size()):
             raise DiskError(self._name, "replaced")
         if os.name == "nt":
             self.file.close()  # Windows renames no open file; elsewhere the lock stays

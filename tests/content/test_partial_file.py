@@ -429,3 +429,15 @@ def test_a_full_disk_is_said_by_the_last_flush_and_not_by_the_thread_that_flushe
         with pytest.raises(DiskError, match="full"):
             opened.flush()
     assert os.listdir(tmp_path) == ["a.parte"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("size", [100, 6000])
+def test_one_that_another_program_cut_or_made_longer_is_not_published(tmp_path, size):
+    final = tmp_path / "a"
+    with begun(path_of(final), b"whole" * 1000) as opened:
+        opened.cut(5000)
+        os.truncate(opened.path, size)
+        opened.flush()
+        with pytest.raises(DiskError, match="replaced"):
+            opened.publish(finals(final), never)
+    assert not final.exists()
