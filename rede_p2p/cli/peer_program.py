@@ -96,7 +96,9 @@ class Peer:
         if port == self._port:
             return True
         try:
-            listener = Listener(self.own_ip, port, MAX_CONNECTIONS, texts.refusal, self.timeouts)
+            # Who wants a content keeps its file open.
+            most, times = MAX_CONNECTIONS, self.timeouts
+            listener = Listener(self.own_ip, port, most, texts.refusal, times, files=1)
         except PortUnavailableError as error:
             if error.reason == "taken":
                 return False

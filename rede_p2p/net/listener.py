@@ -52,12 +52,13 @@ class Listener:
         describe: Describe,
         timeouts: Timeouts = DEFAULT,
         buffer_bytes: int = BUFFER_BYTES,
+        files: int = 0,
     ) -> None:
         """Listen on one address, or on all, IPv4 and IPv6 (None); raise PortUnavailableError.
 
         At most ``slots`` connections are served at once, half of them from one address; fewer
         where the system grants few descriptors, a quarter of which is for all else. The buffer of
-        each begins with ``buffer_bytes``.
+        each begins with ``buffer_bytes``, and each may keep so many ``files`` open.
         """
         self._sock = _listening_socket(ip, port)
         with suppress(AttributeError, OSError):  # only Linux lets a socket choose
@@ -65,7 +66,7 @@ class Listener:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_CONTROL)
         self._sock.setblocking(False)
         self.address = Address(ip or "", self._sock.getsockname()[1])
-        self._slots = min(slots, descriptors.limit() * 3 // 4)
+        self._slots = min(slots, descriptors.limit() * 3 // 4 // (1 + files))
         self._describe = describe
         self._timeouts, self._buffer_bytes = timeouts, buffer_bytes
         self._wake, self._stop = socket.socketpair()

@@ -6,7 +6,7 @@ import errno
 import resource
 import selectors
 import socket
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread, active_count
@@ -18,6 +18,7 @@ from processes import eventually
 from rede_p2p.errors import Address, ConnectionLostError, PortUnavailableError, RefusedError
 from rede_p2p.net import listener as listener_module
 from rede_p2p.net.connection import Connection, dial
+from rede_p2p.net.listener import Listener
 from rede_p2p.net.requests import requests
 from rede_p2p.protocol.messages import Ls, Ok
 from rede_p2p.protocol.verbs import TO_PEER
@@ -264,6 +265,21 @@ def descriptors(count):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(("files", "most"), [(0, 12), (1, 6)])
+def test_where_there_are_few_those_who_are_served_leave_a_quarter(host, monkeypatch, files, most):
+    monkeypatch.setattr(listener_module.descriptors, "limit", lambda: 16)
+    made = Listener(host, 0, 100, str, files=files)
+    with running(made, echo) as listener, ExitStack() as stack:
+        served = 0
+        with suppress(RefusedError, ConnectionLostError):  # one that is refused has asked already
+            for number in range(20):
+                source = f"127.{41 + number % 3}.0.1"  # none has half of them
+                caller = stack.enter_context(dial(listener.address, source))
+                assert caller.ask(Ls(), Ok) == Ok()
+                served += 1
+        assert served == most
 
 
 def test_without_a_descriptor_left_a_caller_waits_until_there_is_one(host):
