@@ -26,7 +26,7 @@ from processes import PATIENCE, Programs, beside, converse, eventually, network
 import Peers
 from rede_p2p.cli import options, peer_program
 from rede_p2p.content import merkle, safe_names
-from rede_p2p.download import seats
+from rede_p2p.download import inquiry, seats
 from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
 from rede_p2p.net import connection, discovery, patience, requests, turns
 from rede_p2p.protocol import codec, datagrams, fields, messages
@@ -92,16 +92,23 @@ LIMITS = {
     "números que o programa põe em um `others`": offer_picker.OTHER_PIECES_OFFERED,
     "um arquivo": merkle.MAX_CONTENT_BYTES,
     "um nome inteiro": safe_names.MAX_NAME_BYTES,
+    "partes de um nome": safe_names.MAX_PARTS,
     "cada parte de um nome": safe_names.MAX_PART_BYTES,
     "o nome de um peer": safe_names.MAX_PEER_NAME_BYTES,
     "para a conexão ser feita": DEFAULT.dial_s,
     "para ela ser feita de novo com um tracker que caiu": DEFAULT.rejoin_dial_s,
     "para uma linha de resposta chegar inteira": DEFAULT.reply_s,
+    "para os outros responderem a um `stat` ou `ls`, depois que um respondeu": DEFAULT.reply_s,
+    "para um `stat` depois de algo errado, cortado ou mudado": DEFAULT.max_quiet_wait_s
+    + DEFAULT.reply_s,
+    "peers a que se pergunta um nome ao mesmo tempo": inquiry.PARALLEL_QUERIES,
+    "fontes a que se pedem os resumos das peças ao mesmo tempo": inquiry.PARALLEL_QUERIES,
     "para uma linha que começou chegar inteira": DEFAULT.line_s,
     "ouvindo `espera` sem nada melhor": DEFAULT.pending_s,
     "o que é melhor: bytes lidos a mais": patience.MIN_PENDING_BYTES,
     "o que é melhor: arquivos vistos a mais": patience.MIN_PENDING_FILES,
     "ouvindo `espera`, ao todo": DEFAULT.max_pending_s,
+    "`espera` em uma conexão": patience.MAX_PENDINGS_AT_ONCE,
     "para um corpo ou um envio progredir": DEFAULT.stall_s,
     "o progresso que se exige de um corpo ou de um envio": connection.MIN_PROGRESS_BYTES,
     "entre dois `ping`": DEFAULT.heartbeat_s,
