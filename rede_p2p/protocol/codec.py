@@ -203,7 +203,12 @@ def decode_reply(line: bytes, kind: type[Message]) -> Message | Pending:
 
 
 def decode_lines(body: bytes, kind: type[Message], count: int) -> list[Message]:
-    """Read a body of exactly ``count`` JSON lines, each within MAX_LINE_BYTES as any other is."""
+    """Read a body of exactly ``count`` JSON lines, each within MAX_LINE_BYTES as any other is.
+
+    No more than the ``most`` of their kind, where it has one: each takes a kilobyte once read.
+    """
+    if count > getattr(kind, "most", count):
+        raise ProtocolError("bad-count")
     if body and not body.endswith(b"\n"):
         body += b"\n"
     if body.count(b"\n") != count:  # counted first: to cut a body of LFs takes a lot of memory

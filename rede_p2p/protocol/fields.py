@@ -14,6 +14,7 @@ MAX_BUNDLE_BYTES = 8 * 1024 * 1024  # in that of a bundle
 MAX_BUNDLE_FILES = 65_536  # in a bundle; a larger folder is several
 MAX_BUNDLE_CONTENT_BYTES = 2**40  # in all of them: who serves one has a piece of it in memory
 MAX_LISTING_LINES = 500_000  # in such a body
+MAX_TRACKER_LINES = 65_536  # of a tracker, which has at most a quarter of it to tell
 MAX_NEWS_INDEXES = 4096  # told in one ``next``; the rest waits for the one after
 MAX_OTHER_PIECES = 8  # offered beside the first choice
 MAX_PORT_OFFERS = 512  # ports that a peer may find taken: neither side keeps the other for ever

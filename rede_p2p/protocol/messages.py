@@ -7,8 +7,6 @@ from rede_p2p.protocol import fields
 
 PROTOCOL_VERSION = 1  # a tracker refuses a peer that says another
 
-# Requests to the tracker.
-
 
 @dataclass(frozen=True)
 class Join:
@@ -257,6 +255,7 @@ class PieceData:
 class SearchResult:
     """A line of ``search``: a content, one of its names, and how many peers have it."""
 
+    most: ClassVar = fields.MAX_TRACKER_LINES
     name: fields.Name
     size: fields.Size
     root: fields.Root
@@ -284,6 +283,7 @@ class FileData:
 class PeerEntry:
     """A line of ``peers``; ``you`` marks the one who asked; ``name`` is as it joined."""
 
+    most: ClassVar = fields.MAX_TRACKER_LINES
     ip: fields.Ip
     port: fields.PublicPort
     you: fields.Bool = False

@@ -87,6 +87,7 @@ LIMITS = {
         seed_store.MAX_DESCRIBED_PER_S
     ),
     "linhas de uma lista": fields.MAX_LISTING_LINES,
+    "linhas de uma lista do tracker": fields.MAX_TRACKER_LINES,
     "números em um `got` ou `lost`": fields.MAX_NEWS_INDEXES,
     "números em um `others`": fields.MAX_OTHER_PIECES,
     "números que o programa põe em um `others`": offer_picker.OTHER_PIECES_OFFERED,

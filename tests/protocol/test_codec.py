@@ -400,6 +400,20 @@ def test_a_line_of_a_listing_may_be_as_long_as_any_other():
     assert codec.decode_lines(line * 2, FileEntry, 2) == [FileEntry("a", 1)] * 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        (PeerEntry, b'{"ip":"10.0.0.1","port":5455}\n'),
+        (SearchResult, b'{"name":"a","size":1,"root":"%s","peers":1}\n' % (b"0" * 64)),
+    ],
+)
+def test_a_tracker_lists_no_more_than_it_can_have(kind, line):
+    assert len(codec.decode_lines(line * 100, kind, 100)) == 100
+    most = fields.MAX_TRACKER_LINES
+    with pytest.raises(ProtocolError, match="bad-count"):
+        codec.decode_lines(line * (most + 1), kind, most + 1)
+
+
 def test_the_longest_lines_that_the_program_announces_at_once_may_be_announced():
     longest = FileEntry('"' * safe_names.MAX_NAME_BYTES, merkle.MAX_CONTENT_BYTES, ROOT)
     body = codec.encode_lines([longest] * announcer.MAX_LINES_PER_ANNOUNCE)
