@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from rede_p2p.content import disk
+from rede_p2p.content import disk, inside
 from rede_p2p.content.partial_file import PartialFile, path_of
 from rede_p2p.errors import DiskError
 
@@ -65,18 +65,20 @@ class AnonymousFile:
         with disk.translate_os_errors(self._path):
             os.fsync(self._descriptor)
 
-    def publish(self, finals: Iterator[str], is_same: Callable[[str], bool]) -> str:
+    def publish(
+        self, finals: Iterator[str], is_same: Callable[[str], bool], top: str | None = None
+    ) -> str:
         """Give it the first final name that is free, as ``PartialFile.publish`` does."""
         for final in finals:
             with disk.translate_os_errors(final):
                 try:
-                    disk.link_open(self._descriptor, self._path, final)
+                    inside.link_open(self._descriptor, self._path, final, top)
                     return final
                 except FileExistsError:
                     pass
                 except (OSError, NotImplementedError):  # it has unnamed files, and no hard links
                     with self._copy() as copy:
-                        return copy.publish(chain([final], finals), is_same)
+                        return copy.publish(chain([final], finals), is_same, top)
             if is_same(final):
                 return final
         raise DiskError(self._path, "name")

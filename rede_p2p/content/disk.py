@@ -20,8 +20,8 @@ except ModuleNotFoundError:  # not every Python has it
     mmap = None  # type: ignore[assignment]
 
 _pwrite = getattr(os, "pwrite", None)  # Windows has none
-_OPEN_FILES = "/proc/self/fd"
-NAMES_OPEN_FILES = sys.platform == "linux" and Path(_OPEN_FILES).is_dir()
+OPEN_FILES = "/proc/self/fd"
+NAMES_OPEN_FILES = sys.platform == "linux" and Path(OPEN_FILES).is_dir()
 _63_BITS = 2**63 - 1
 DIRECT_ALIGNMENT_BYTES = 4096  # of the offset, length and memory of a direct write
 MIN_DIRECT_BYTES = 512 * 1024  # with less, waiting for the disk costs more than the cache
@@ -82,6 +82,13 @@ def state_once_named(path: Path | str, before: FileState) -> FileState | None:
     """Return the state of a file that was just named, or None if more than its name changed."""
     state = file_state(path, links=False)
     return state if state and state._replace(ctime_ns=before.ctime_ns) == before else None
+
+
+def lstat(path: Path | str) -> os.stat_result | None:
+    """Return what the system tells of a path, be it a link, or None where nothing is."""
+    with suppress(FileNotFoundError):
+        return os.lstat(path)
+    return None
 
 
 class translate_os_errors:  # noqa: N801 - used as a function, many times for each small file
@@ -228,20 +235,6 @@ def page_buffer(size: int) -> memoryview:
     if mmap is None or size < mmap.PAGESIZE:
         return memoryview(bytearray(size))
     return memoryview(mmap.mmap(-1, size))
-
-
-def link_open(descriptor: int, path: str, final: Path | str) -> None:
-    """Give an open file one more name, which must be free; raise OSError, NotImplementedError.
-
-    Linux links the file that is open, be it at ``path``, moved, or without a name (open(2)).
-    """
-    if NAMES_OPEN_FILES:
-        # Python has the link followed only where a folder is given; the system ignores the folder,
-        # because the path is absolute.
-        itself = f"{_OPEN_FILES}/{descriptor}"
-        os.link(itself, final, src_dir_fd=descriptor, follow_symlinks=True)
-    else:
-        os.link(path, final, follow_symlinks=False)
 
 
 def rename_to_free(path: str, final: Path | str) -> None:

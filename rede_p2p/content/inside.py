@@ -6,7 +6,7 @@ each folder is opened in the one before it, and what is in it is looked at from 
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 
@@ -57,6 +57,28 @@ def file_state(top: str, path: str) -> FileState | None:
         status = lstat(place, parent, name)
         return disk.state_of_status(status) if S_ISREG(status.st_mode) else None
     return None
+
+
+def link_open(descriptor: int, path: str, final: Path | str, top: str | None) -> None:
+    """Give an open file one more name, which must be free; raise OSError, NotImplementedError.
+
+    Linux links the file that is open, be it at ``path``, moved, or without a name (open(2)). The
+    name is given in the folder ``top``, if there is one, or not at all: then it raises DiskError.
+    """
+    parent, name = os.path.split(final)
+    with ExitStack() as stack:
+        place = None
+        if top is not None:
+            with disk.translate_os_errors(parent):
+                place = stack.enter_context(folder(top, parent))
+        there = final if place is None else name
+        if disk.NAMES_OPEN_FILES:
+            # Python has the link followed only where a folder is given; the system ignores the
+            # folder, because the path is absolute.
+            itself = f"{disk.OPEN_FILES}/{descriptor}"
+            os.link(itself, there, src_dir_fd=descriptor, dst_dir_fd=place, follow_symlinks=True)
+        else:
+            os.link(path, there, dst_dir_fd=place, follow_symlinks=False)
 
 
 def lstat(place: int | None, parent: str, name: str) -> os.stat_result:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TypeVar
 
-from rede_p2p.content import disk, on_windows, safe_names
+from rede_p2p.content import disk, inside, on_windows, safe_names
 from rede_p2p.errors import DiskError
 
 try:
@@ -128,19 +128,22 @@ class PartialFile:
         self._stop_flushing()
         _close(self.file, self._claims)
 
-    def publish(self, finals: Iterator[Place], is_same: Callable[[Place], bool]) -> Place:
+    def publish(
+        self, finals: Iterator[Place], is_same: Callable[[Place], bool], top: str | None = None
+    ) -> Place:
         """Give the flushed file the first final name that is free; return it, not yet durable.
 
         Where a taken name has the same content (``is_same``), the partial file goes and that path
-        is returned. No entry is ever replaced, not even a broken link. Raises DiskError,
-        ``replaced`` when another file has the partial name, or another program has cut this one.
+        is returned. No entry is ever replaced, not even a broken link, and no link out of ``top``
+        is followed. Raises DiskError, ``replaced`` when another file has the partial name, or
+        another program has cut this one.
         """
         if not self._has_its_name() or self._whole not in (None, self.size()):
             raise DiskError(self._name, "replaced")
         if os.name == "nt":
             self.file.close()  # Windows renames no open file; elsewhere the lock stays
         for final in finals:
-            if self._move(final):
+            if self._move(final, top):
                 return final
             if is_same(final):
                 self.discard()
@@ -159,16 +162,16 @@ class PartialFile:
     def _has_its_name(self) -> bool:
         """Tell whether its name still leads to the file that is open here."""
         with disk.translate_os_errors(self._name):
-            there = _lstat(self._name)
-            return there is not None and os.path.samestat(os.fstat(self.file.fileno()), there)
+            there = disk.lstat(self._name)
+            return there is not None and os.path.samestat(os.fstat(self.fileno()), there)
 
-    def _move(self, final: Path | str) -> bool:
+    def _move(self, final: Path | str, top: str | None) -> bool:
         """Move it to a name that is free; False if that is taken."""
         with disk.translate_os_errors(final), suppress(FileExistsError):
             if os.name == "nt":
                 return on_windows.rename(self._name, os.fspath(final))
             try:
-                disk.link_open(self.fileno(), self._name, final)  # refuses what exists
+                inside.link_open(self.fileno(), self._name, final, top)  # refuses what exists
             except FileExistsError:
                 raise
             except (OSError, NotImplementedError):  # a file system without hard links
@@ -226,7 +229,7 @@ def _open_locked(path: str) -> tuple[FileIO, list[object]]:
                 _lock(file, path)
                 claims = _claim(file, path)
                 # Another program may have published it between our open and our lock.
-                ours, there = os.fstat(file.fileno()), _lstat(path)
+                ours, there = os.fstat(file.fileno()), disk.lstat(path)
                 if there is not None and os.path.samestat(ours, there):
                     if ours.st_nlink <= 1:
                         return file, claims
@@ -292,9 +295,3 @@ def _close(file: FileIO, claims: Sequence[object] = ()) -> None:
         if _claimed.get(claim) is file:
             del _claimed[claim]
     file.close()
-
-
-def _lstat(path: str) -> os.stat_result | None:
-    with suppress(FileNotFoundError):
-        return os.lstat(path)
-    return None

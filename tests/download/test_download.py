@@ -1045,6 +1045,25 @@ def test_a_link_inside_the_download_folder_is_not_followed(honest, fetch, folder
     assert not list((tmp_path / "outside").iterdir())
 
 
+def test_a_folder_swapped_for_a_link_gives_no_final_name_outside(
+    honest, fetch, folder, tmp_path, monkeypatch
+):
+    (tmp_path / "outside").mkdir()
+    real = PartialFile.flush
+
+    def flush(partial):
+        real(partial)
+        (folder / "p").rename(folder / "moved")
+        (folder / "p").symlink_to(tmp_path / "outside")
+        os.link(folder / "moved" / "a.bin.parte", tmp_path / "outside" / "a.bin.parte")
+
+    monkeypatch.setattr(PartialFile, "flush", flush)
+    (wanted,) = honest.share({"p/a.bin": DATA})
+    with pytest.raises(DiskError):
+        fetch(wanted)
+    assert os.listdir(tmp_path / "outside") == ["a.bin.parte"]  # noqa: PTH208
+
+
 def test_a_download_folder_that_is_a_link_is_followed(honest, fetch, folder, tmp_path):
     (tmp_path / "outside").mkdir()
     folder.symlink_to(tmp_path / "outside")

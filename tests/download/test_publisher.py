@@ -111,6 +111,44 @@ def test_nothing_is_written_through_a_link(publisher, folder, tmp_path):
     assert not list((tmp_path / "outside").iterdir())
 
 
+@pytest.fixture
+def swap(folder, tmp_path):
+    """Return what swaps a folder for a link to one outside, and that one."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / "pasta").mkdir(parents=True)
+
+    def swap():
+        (folder / "pasta").rename(folder / "moved")
+        (folder / "pasta").symlink_to(outside)
+
+    return swap, outside
+
+
+def test_in_a_folder_swapped_for_a_link_no_file_gets_its_name(publisher, folder, reported, swap):
+    swap, outside = swap
+    name = "pasta/b.txt"
+    put(publisher, name, DATA[name])
+    with publisher.open_partial("pasta/c.txt") as partial:
+        partial.write_whole(b"c")
+        partial.flush()
+        swap()
+        publisher.publish_all()
+        with pytest.raises(DiskError):
+            partial.publish(iter([str(folder / "pasta" / "c.txt")]), lambda _: False, str(folder))
+    assert isinstance(reported[name], DiskError)
+    assert not list(outside.iterdir())
+
+
+def test_of_a_partial_file_that_is_opened_through_a_link_nothing_is_written(publisher, swap):
+    swap, outside = swap
+    assert not publisher.has_partial("pasta/b.txt")
+    swap()
+    with pytest.raises(DiskError, match="link-folder"):
+        publisher.open_partial("pasta/b.txt")
+    assert not sum(path.stat().st_size for path in outside.iterdir())
+
+
 def test_what_is_not_published_at_the_end_leaves_nothing(context, folder):
     with closing(HashCache(None)), Publisher(context(), lambda *_: None, lambda: None) as one:
         put(one, "a.txt", DATA["a.txt"])
