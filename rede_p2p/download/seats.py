@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rede_p2p.errors import Address
 
-MIN_SEATS = 8
+MIN_SEATS = 8  # sources that fill a cable
 MAX_SEATS = 32  # where each source is slower than our cable; as many connections and open files
 ROUNDS = 16  # of a download that goes on well
 MAX_ROUND_S = 2.0  # of one that does not
