@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
+from typing import BinaryIO
 
 from rede_p2p.content import disk
 from rede_p2p.content.disk import FileState
@@ -57,6 +58,12 @@ def file_state(top: str, path: str) -> FileState | None:
         status = lstat(place, parent, name)
         return disk.state_of_status(status) if S_ISREG(status.st_mode) else None
     return None
+
+
+def is_at(top: str, path: str, file: BinaryIO) -> bool:
+    """Tell whether an open file is at that path in ``top``, with no link on the way."""
+    there = file_state(top, path)
+    return there is not None and there.inode == disk.state_of_open(file).inode
 
 
 def link_open(descriptor: int, path: str, final: Path | str, top: str | None) -> None:

@@ -33,14 +33,17 @@ MIN_FLUSH_BYTES = 16 * 1024 * 1024
 class PartialFile:
     """An open partial file. Used by ``with``, by one thread; each other thread has a ``writer``."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, top: str | None = None) -> None:
         """Open it, making it and its folder if they are not there.
 
         Raises DiskError: ``busy`` when another download is writing it, ``link`` when it is a
-        symbolic link, which is never followed.
+        symbolic link, which is never followed; ``link-folder`` when one led out of ``top`` to it.
         """
         self._name = os.fspath(path)
         self.file, self._claims = _open_locked(self._name)
+        if top is not None and not inside.is_at(top, self._name, self.file):
+            _close(self.file, self._claims)
+            raise DiskError(os.path.dirname(self._name), "link-folder")
         self.fileno = self.file.fileno
         self._whole: int | None = None  # bytes, once they are known
         self._writers: list[disk.Writer] = []

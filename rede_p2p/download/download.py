@@ -19,7 +19,7 @@ from rede_p2p.content.merkle import FileLayout
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.content.recheck import Recheck, is_partly
 from rede_p2p.download.piece_writer import PieceWriter
-from rede_p2p.download.publisher import SPARE_DISK_BYTES, open_partial
+from rede_p2p.download.publisher import SPARE_DISK_BYTES
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.source import Source
 from rede_p2p.download.source_finder import SourceFinder
@@ -106,7 +106,7 @@ class Download:
 
     def _open_partial(self, left: Path, layer: bytes) -> PartialFile:
         """Open the partial file, or take over one of another name with the same content."""
-        partial = open_partial(str(self._context.folder), str(left))
+        partial = PartialFile(left, str(self._context.folder))
         if not partial.size():
             for other in sorted(left.parent.glob(f"*{safe_names.PARTIAL_SUFFIX}")):
                 if other != left and is_partly(other, self._content.size, layer):

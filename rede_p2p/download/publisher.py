@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from rede_p2p.content import disk, inside, safe_names
+from rede_p2p.content import disk, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
@@ -95,12 +95,12 @@ class Publisher:
             anonymous = AnonymousFile.make(path, os.path.dirname(path))
             if anonymous is not None:
                 return anonymous
-        return open_partial(self._top, path_of(path))
+        return PartialFile(path_of(path), self._top)
 
     def open_partial(self, name: str) -> PartialFile:
         """Open a file that comes in pieces; raise DiskError."""
         self.has_partial(name)
-        return open_partial(self._top, path_of(self._path(name)))
+        return PartialFile(path_of(self._path(name)), self._top)
 
     def has_partial(self, name: str) -> bool:
         """Tell whether an earlier ``get`` has left a part of a file; raise DiskError."""
@@ -175,19 +175,6 @@ def _partials_in(folder: str) -> set[str]:
     with suppress(OSError):
         return {name for name in os.listdir(folder) if name.endswith(safe_names.PARTIAL_SUFFIX)}
     return set()
-
-
-def open_partial(top: str, path: str) -> PartialFile:
-    """Open a partial file in the folder ``top``; raise DiskError, also where it is elsewhere.
-
-    Since it was looked at, a folder on the way may have been swapped for a link.
-    """
-    partial = PartialFile(path)
-    state = inside.file_state(top, path)
-    if state is None or state.inode != partial.state().inode:
-        partial.close()
-        raise DiskError(os.path.dirname(path), "link-folder")
-    return partial
 
 
 def drop(file: AnonymousFile | PartialFile) -> None:

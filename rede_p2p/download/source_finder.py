@@ -78,7 +78,7 @@ class SourceFinder:
         if source in self._liars:
             return False
         # After silence, a refusal or a broken rule another attempt is worth nothing.
-        self._losses[source] += 1 if _reason(failure) in ("lost", "refused") else MAX_LOSSES
+        self._losses[source] += 1 if reason_of(failure) in ("lost", "refused") else MAX_LOSSES
         return True
 
     def note_idle(self, sources: Iterable[Address]) -> None:
@@ -165,7 +165,7 @@ class SourceFinder:
                 failure = answer.cause if is_verified else answer
                 patient = source in pending and timeout < self._timeouts.pending_s
                 again = patient or timeout == hurry
-                if limit is not None and again and _reason(answer) == "silent":
+                if limit is not None and again and reason_of(answer) == "silent":
                     waiting.append((source, max(self._timeouts.reply_s, 2 * timeout)))
 
     def _least_idle(self, sources: Iterable[Address]) -> list[Address]:
@@ -235,7 +235,7 @@ def in_turns(sources: Iterable[Address]) -> list[Address]:
     return [source for _, source in sorted(turns, key=itemgetter(0))]
 
 
-def _reason(error: RedeError) -> errors.LostReason | None:
+def reason_of(error: RedeError | None) -> errors.LostReason | None:
     """Return why a connection ended, or None where something else went wrong."""
     cause = getattr(error, "cause", error)
     return cause.reason if isinstance(cause, errors.ConnectionLostError) else None

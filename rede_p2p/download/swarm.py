@@ -17,7 +17,7 @@ from rede_p2p.content.piece_layout import Layout
 from rede_p2p.download.hang_ups import HangUps
 from rede_p2p.download.piece_picker import PiecePicker
 from rede_p2p.download.seats import Seats
-from rede_p2p.download.source_finder import SourceFinder
+from rede_p2p.download.source_finder import SourceFinder, reason_of
 from rede_p2p.errors import Address, ConnectionLostError, DiskError, PeerUnreachableError, RedeError
 from rede_p2p.events import Progress
 from rede_p2p.net.patience import Patience
@@ -276,7 +276,8 @@ class Swarm:
 
     def _leave(self, source: Address, failure: RedeError | None) -> None:
         with self._changed:
-            failure = None if self._seats.is_dismissed(source) else failure
+            if self._seats.is_dismissed(source) and reason_of(failure) == "lost":
+                failure = None  # we have hung up
             self._seats.leave(source)
             if failure is not None and self._closed:  # we have hung up
                 failure = PeerUnreachableError(source, ConnectionLostError("silent"))
@@ -290,10 +291,9 @@ class Swarm:
     def _is_over(self) -> bool:
         if self._picker.complete or self._cancelled or self._disk_failed:
             return True
-        # Of a bundle, some pieces may be nowhere any more.
         if not self._finder.has_found or self._picker.any_under_way:
             return False
-        return self._seats.have_ended(self._picker.lost_at, self._finder.sources())
+        return self._seats.have_ended(self._picker.lost_at, self._finder.sources())  # of a bundle
 
     def _wake(self) -> None:
         with self._changed:

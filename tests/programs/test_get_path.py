@@ -35,7 +35,7 @@ transfer.Transfer.run = traced
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-MOST = 22
+MOST = 23
 
 
 def modules_of_a_get(folder: Path) -> set[str]:
