@@ -16,7 +16,11 @@ from rede_p2p.content.disk import FileState
 
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _NO_LINK = _FOLDER | getattr(os, "O_NOFOLLOW", 0)
-_KNOWN = {os.open, os.stat} <= os.supports_dir_fd and os.listdir in os.supports_fd  # no Windows
+_KNOWN = (  # not by Windows
+    hasattr(os, "O_NOFOLLOW")
+    and {os.open, os.stat} <= os.supports_dir_fd
+    and os.listdir in os.supports_fd
+)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from rede_p2p.content.merkle import HASH_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.download.source import describe
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
+from rede_p2p.net import patience
 from rede_p2p.net.connection import dial
 from rede_p2p.net.turns import MAX_LISTS_PER_ADDRESS
 from rede_p2p.protocol import codec
@@ -231,7 +232,8 @@ def test_while_a_look_is_slow_the_last_one_answers_unless_the_list_has_changed(
                 assert goes_on.is_set()
 
 
-def test_a_list_that_takes_long_to_write_is_reported_too(tmp_path, host):
+def test_a_list_that_takes_long_to_write_is_reported_too(tmp_path, host, monkeypatch):
+    monkeypatch.setattr(patience, "MAX_PENDINGS_AT_ONCE", 10**9)  # it reports without a pause
     heard = []
     with selling(tmp_path, host, hash_report_s=0.0) as seller, dial(seller.address) as buyer:
         assert len(buyer.ask_lines(Ls(), FileEntry, heard.append)) == 5
