@@ -89,3 +89,12 @@ def know_all(seller):
     with dial(seller.address) as connection:
         for share in seller.shares.shares():
             connection.ask(Stat(share.name), FileInfo)
+
+
+def edit_and_put_the_time_back(path):
+    """Edit the end of a file, and give it the time that it had."""
+    before = path.stat()
+    with path.open("rb+") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"x" * 1000)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

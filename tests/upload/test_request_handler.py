@@ -14,7 +14,16 @@ import pytest
 from lies import UNSAFE_NAMES
 from listening import SOON
 from processes import eventually
-from selling import DATA, EMPTY_ROOT, LAYER, ROOT, SMALL, SMALL_ROOT, selling
+from selling import (
+    DATA,
+    EMPTY_ROOT,
+    LAYER,
+    ROOT,
+    SMALL,
+    SMALL_ROOT,
+    edit_and_put_the_time_back,
+    selling,
+)
 from sources import content_of
 
 from rede_p2p.content import disk, inside, merkle
@@ -397,14 +406,6 @@ CHANGES = {
 }
 
 
-def edit_and_put_the_time_back(path):
-    before = path.stat()
-    with path.open("rb+") as file:
-        file.seek(-1000, os.SEEK_END)
-        file.write(b"x" * 1000)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(seller, buyer, change):
     path = seller.sparse("large", MORE_THAN_BUFFERS)
@@ -437,13 +438,20 @@ def test_a_file_that_loses_its_name_while_it_is_sent_arrives_as_it_was(seller, b
     assert buyer.ask(Quit(), Ok) == Ok()
 
 
+@contextmanager
+def no_turn_left(seller, buyer):
+    """Hold every turn that the buyer's address may have."""
+    with ExitStack() as held:
+        for _ in range(MAX_LISTS_PER_ADDRESS):
+            held.enter_context(seller.slots.turns.turn(buyer.local.ip))
+        yield
+
+
 def test_who_reads_no_list_leaves_the_others_theirs(tmp_path, host):
     with ExitStack() as stack:
         seller = stack.enter_context(selling(tmp_path, host, reply_s=0.01))
         buyer = stack.enter_context(dial(seller.address))
-        with ExitStack() as held:
-            for _ in range(MAX_LISTS_PER_ADDRESS):  # as if it read nothing
-                held.enter_context(seller.slots.turns.turn(buyer.local.ip))
+        with no_turn_left(seller, buyer):  # as if it read nothing
             for request in (Ls(), Hashes(ROOT)):
                 with pytest.raises(RefusedError, match="full"):
                     buyer.ask(request, Listing)
@@ -496,9 +504,7 @@ def test_who_describes_bundles_slowly_leaves_the_others_theirs(tmp_path, host):
     with ExitStack() as stack:
         seller = stack.enter_context(selling(tmp_path, host, reply_s=0.01))
         buyer = stack.enter_context(dial(seller.address))
-        with ExitStack() as held:
-            for _ in range(MAX_LISTS_PER_ADDRESS):  # as if it sent nothing
-                held.enter_context(seller.slots.turns.turn(buyer.local.ip))
+        with no_turn_left(seller, buyer):  # as if it sent nothing
             with pytest.raises(RefusedError, match="full"):
                 described(buyer, 1, 2)
             assert buyer.ask(Stat("small"), FileInfo).size == 10  # not a line of what was refused

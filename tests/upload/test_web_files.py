@@ -17,7 +17,16 @@ import pytest
 from lies import UNSAFE_NAMES
 from listening import SOON
 from processes import eventually
-from selling import DATA, EMPTY_ROOT, ROOT, SMALL, SMALL_ROOT, know_all, selling
+from selling import (
+    DATA,
+    EMPTY_ROOT,
+    ROOT,
+    SMALL,
+    SMALL_ROOT,
+    edit_and_put_the_time_back,
+    know_all,
+    selling,
+)
 from sources import Changing
 
 from rede_p2p.content import disk, hash_cache, merkle, torrent
@@ -232,14 +241,6 @@ def test_a_file_that_was_removed_or_changed_is_gone(seller, ask):
 
 
 # What is being sent.
-
-
-def edit_and_put_the_time_back(path):
-    before = path.stat()
-    with path.open("rb+") as file:
-        file.seek(-1000, os.SEEK_END)
-        file.write(b"x" * 1000)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @pytest.mark.parametrize(
