@@ -21,6 +21,7 @@ REST_S = 0.0005
 ITEMS_A_LOOK = 32  # between two looks at the clock
 
 Item = TypeVar("Item")
+EVERYBODY = ""  # in place of an IP address: of all together
 _Key = tuple[str, int]  # an IP address, and how many turns of that kind it has
 
 
@@ -32,8 +33,7 @@ class Turns:
         self._lock = Lock()  # guards both below
         self._turns: dict[_Key, Semaphore] = {}  # of those that have or await one
         self._users: dict[_Key, int] = {}  # how many those are
-        self._making = Semaphore()  # had by whoever is alone
-        self._worked_s = 0.0  # by those, since the last rest
+        self._worked_s = 0.0  # by those who were alone, since the last rest
 
     def turn(self, ip: str) -> AbstractContextManager[None]:
         """Wait for a turn, and keep it while the block runs.
@@ -67,22 +67,15 @@ class Turns:
 
         Of an address one waits among the others. Raises RefusedError as ``turn`` does.
         """
-        with self._one_of(1, ip), self._alone():
-            yield
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._making.acquire(timeout=self._timeouts.reply_s):
-            raise RefusedError("full")
-        try:
+        with self._one_of(1, ip), self._one_of(1, EVERYBODY):
             began = monotonic()
-            yield
-        finally:
-            self._worked_s += monotonic() - began
-            if self._worked_s > WORK_S:
-                self._worked_s = 0.0
-                Event().wait(REST_S)
-            self._making.release()
+            try:
+                yield
+            finally:
+                self._worked_s += monotonic() - began
+                if self._worked_s > WORK_S:
+                    self._worked_s = 0.0
+                    Event().wait(REST_S)
 
 
 def with_rests(items: Iterable[Item]) -> Iterator[Item]:

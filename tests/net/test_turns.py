@@ -67,7 +67,7 @@ def test_of_one_address_only_one_waits_to_be_the_one():
             asked.append(timeout)
             return super().acquire(timeout=timeout)
 
-    every._making = Counted()
+    every._turns[turns.EVERYBODY, 1] = Counted()
     with every.alone("a"):
         for ip, expected in (("a", 1), ("a", 1), ("b", 2)):
             with pytest.raises(RefusedError, match="full"), every.alone(ip):
