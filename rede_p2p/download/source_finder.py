@@ -59,7 +59,7 @@ class SourceFinder:
         known = dict.fromkeys((*self._request.sources, *self._found))  # each once
         everyone = [source for source in known if self.may_ask(source)]
         random.shuffle(everyone)
-        return sorted(in_turns(everyone), key=lambda one: self._losses[one] + self._idle[one])
+        return self._least_idle(everyone)
 
     def may_ask(self, source: Address) -> bool:
         """Tell whether a source has not lied, and was not lost too often."""
@@ -127,7 +127,7 @@ class SourceFinder:
             wait([asked], self._timeouts.first_search_pause_s)
             check()
         self._found = self._answer(asked)
-        return in_turns(self._found)
+        return self._found
 
     def find_layer(self, connect: Connect, check: Callable[[], None]) -> bytes:
         """Return the piece layer (BEP 52) from the first source that gives one with the right root.
@@ -161,15 +161,16 @@ class SourceFinder:
                 if isinstance(answer, bytes):
                     return answer
                 self.note_idle([source])
-                is_verified = isinstance(answer.cause, errors.VerificationError)
-                failure = answer.cause if is_verified else answer
+                is_wrong = isinstance(answer.cause, errors.VerificationError)
+                failure = answer.cause if is_wrong else answer
                 patient = source in pending and timeout < self._timeouts.pending_s
                 again = patient or timeout == hurry
                 if limit is not None and again and reason_of(answer) == "silent":
                     waiting.append((source, max(self._timeouts.reply_s, 2 * timeout)))
 
     def _least_idle(self, sources: Iterable[Address]) -> list[Address]:
-        return sorted(in_turns(sources), key=self._idle.__getitem__)
+        """Order sources in turns, the least often lost or idle first."""
+        return sorted(in_turns(sources), key=lambda one: self._losses[one] + self._idle[one])
 
     def _ask_for_layer(
         self,
@@ -184,10 +185,9 @@ class SourceFinder:
         def ask(source: Address, connection: Connection, _report: OnPending) -> bytes:
             return self._ask_layer(connection, source, limit, pending)
 
-        def ignore(_pending: Pending) -> None:
-            pass
-
-        return ask_all(sources, connect, ask, ignore, check, timeouts=self._timeouts, grace_s=0.0)
+        return ask_all(
+            sources, connect, ask, lambda _: None, check, timeouts=self._timeouts, grace_s=0.0
+        )
 
     def _ask_layer(
         self, connection: Connection, source: Address, limit: float | None, pending: set[Address]
