@@ -66,8 +66,10 @@ def file_state(top: str, path: str) -> FileState | None:
 
 def is_at(top: str, path: str, file: BinaryIO) -> bool:
     """Tell whether an open file is at that path in ``top``, with no link on the way."""
-    there = file_state(top, path)
-    return there is not None and there.inode == disk.state_of_open(file).inode
+    parent, name = os.path.split(path)
+    with suppress(OSError, ValueError), folder(top, parent) as place:
+        return os.path.samestat(lstat(place, parent, name), os.fstat(file.fileno()))
+    return False
 
 
 def link_open(descriptor: int, path: str, final: Path | str, top: str | None) -> None:

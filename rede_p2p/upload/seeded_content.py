@@ -38,10 +38,10 @@ class SeededContent:
         self._lock = Lock()  # guards the two below
         self._here = (1 << self._count) - 1 if self.state is not None else 0  # a bitfield
         self._picker: OfferPicker | None = None  # once there is a requester; it knows what is here
-        self._growing = None  # which file it is that grows
+        self._growing: os.stat_result | None = None  # of the file that grows
         if self.state is None:
             with suppress(OSError):
-                self._growing = _identity(self.path.lstat())
+                self._growing = self.path.lstat()
 
     def open(self) -> BinaryIO:
         """Open the file for one reader; raise DiskError.
@@ -50,7 +50,8 @@ class SeededContent:
         nobody shares: it must be the same file.
         """
         file = disk.open_regular(self.path)
-        if self.state is None and _identity(os.fstat(file.fileno())) != self._growing:
+        now, growing = os.fstat(file.fileno()), self._growing
+        if self.state is None and not (growing and os.path.samestat(now, growing)):
             file.close()
             raise DiskError(str(self.path), "replaced")
         return file
@@ -102,7 +103,3 @@ class ContentReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
