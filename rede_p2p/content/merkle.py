@@ -100,6 +100,11 @@ def piece_hashes(data: bytes | bytearray | memoryview, size: int) -> list[bytes]
     return hashes
 
 
+def right_pieces(verdicts: Verdicts) -> list[int]:
+    """Return the pieces whose bytes are right."""
+    return [index for index, is_right in verdicts.items() if is_right]
+
+
 def compare(
     data: bytes | bytearray | memoryview, size: int, pieces: range, hashes: list[bytes]
 ) -> list[bool]:

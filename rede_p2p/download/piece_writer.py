@@ -102,7 +102,7 @@ class PieceWriter:
         return {index: is_right for index, is_right in verdicts if not self._is_here(index)}
 
     def _write(self, file: Writer, pieces: range, data: memoryview, verdicts: Verdicts) -> None:
-        right = [index for index, right in verdicts.items() if right]
+        right = merkle.right_pieces(verdicts)
         for run in _runs([index for index in right if not self._is_hole(index)]):
             start, stop = ((i - pieces.start) * self._piece for i in (run.start, run.stop))
             file.write(run.start * self._piece, data[start:stop])

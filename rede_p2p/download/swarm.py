@@ -12,7 +12,7 @@ from threading import Condition, Lock, Thread
 from time import monotonic
 
 from rede_p2p import errors
-from rede_p2p.content.merkle import Verdicts
+from rede_p2p.content.merkle import Verdicts, right_pieces
 from rede_p2p.content.piece_layout import Layout
 from rede_p2p.download.hang_ups import HangUps
 from rede_p2p.download.piece_picker import PiecePicker
@@ -116,7 +116,7 @@ class Swarm:
 
     def record_recheck(self, verdicts: Verdicts) -> bool:
         """Record and offer doubtful pieces; return whether to continue the recheck."""
-        self._seeded.add(right := [index for index, is_right in verdicts.items() if is_right])
+        self._seeded.add(right := right_pieces(verdicts))
         with self._changed:
             self._kept += self._layout.bytes_in(right)
             self._progress_at, self._patience = monotonic(), None
@@ -193,7 +193,7 @@ class Swarm:
 
     def record(self, source: Address, verdicts: Verdicts) -> None:
         """Record a source's pieces, and offer the right ones; hang up if one is wrong."""
-        self._seeded.add(right := [index for index, is_right in verdicts.items() if is_right])
+        self._seeded.add(right := right_pieces(verdicts))
         with self._changed:
             self._queue_place, self._progress_at, self._patience = 0, monotonic(), None
             new = [index for index in right if self._picker.confirm(index, source)]
