@@ -96,9 +96,14 @@ class Peer:
         if port == self._port:
             return True
         try:
-            # Who wants a content keeps its file open.
-            most, times = MAX_CONNECTIONS, self.timeouts
-            listener = Listener(self.own_ip, port, most, texts.refusal, times, files=1)
+            listener = Listener(
+                self.own_ip,
+                port,
+                MAX_CONNECTIONS,
+                texts.refusal,
+                self.timeouts,
+                files=1,  # who wants a content keeps its file open
+            )
         except PortUnavailableError as error:
             if error.reason == "taken":
                 return False

@@ -241,8 +241,15 @@ class BundleDownload:
             some, waiting = waiting[:count], waiting[count:]
             count = min(2 * count, PARALLEL_QUERIES)
             within_s = timeouts.layer_hurry_s if waiting else timeouts.reply_s
-            talking = some, self._context.connect, ask, lambda _: None, self._swarm.check_cancelled
-            ask_all(*talking, timeouts=timeouts, grace_s=0.0)
+            ask_all(
+                some,
+                self._context.connect,
+                ask,
+                lambda _: None,
+                self._swarm.check_cancelled,
+                timeouts=timeouts,
+                grace_s=0.0,
+            )
             if len(layers) < len(files):
                 self._finder.note_idle(source for source in some if source not in useful)
         return layers
