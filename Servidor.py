@@ -76,8 +76,10 @@ def answer(  # noqa: C901 - one branch a request
                 reply_body(connection, *found)
         case messages.Reach():
             connection.reply(tracker.call_back(registration, connection.local.ip))
-        case messages.Ping() | messages.Quit():
-            connection.reply(tracker.acknowledge(request))
+        case messages.Ping():
+            connection.reply(tracker.acknowledge(request, connection.local))
+        case messages.Quit():
+            connection.reply(messages.Ok())
         case _:
             verbs.assert_never(request)
 

@@ -44,11 +44,11 @@ class Peers:
 
 @dataclass(frozen=True)
 class Ping:
-    """I am still here. ``who``: say also which tracker you are. ``nonce``: prove it."""
+    """I am still here. ``who``: say also which tracker you are. ``ticket``: prove it."""
 
     verb: ClassVar[str] = "ping"
     who: fields.Bool = False
-    nonce: fields.Nonce = ""
+    ticket: fields.Ticket = ""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,6 @@ class Reach:
     """Can you connect to the port on which you list me?"""
 
     verb: ClassVar[str] = "reach"
-
-
-# Requests to a peer.
 
 
 @dataclass(frozen=True)
@@ -191,9 +188,11 @@ class Quit:
 
 @dataclass(frozen=True)
 class Ok:
-    """Yes. ``id`` tells a tracker from all others, and ``proof`` proves it, where a ping asks."""
+    """Yes. Of a tracker, where a ping asks: its id, a key and its ticket; a proof by that key."""
 
     id: fields.TrackerId = ""
+    ticket: fields.Ticket = ""
+    key: fields.Key = ""
     proof: fields.Proof = ""
 
 

@@ -1,7 +1,9 @@
-"""Knowing a tracker again: the id that it tells everybody, and a proof that it gives one member.
+"""Knowing a tracker again: the id that it tells everybody, and a key that it gives one member.
 
-A search finds who says the id, and anybody may. So a member has its tracker seal a random number
-that it tells nobody else, and a tracker found elsewhere must seal it alike.
+A search finds who says the id, and anybody may. So the tracker gives each member a key, with a
+ticket from which it alone can make that key again. One found elsewhere, told the ticket, must prove
+by the key the address at which it was asked: whoever asks the true tracker, and passes its answer
+on, has the proof of another address.
 """
 
 import hmac
@@ -11,37 +13,49 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rede_p2p.errors import Address, RedeError
+from rede_p2p.net.address import address_of
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.search import MAX_FOUND, Found, search
 from rede_p2p.protocol.messages import Ok, Ping
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.joining import ask
 
-PROOF_DIGITS = 32  # hexadecimal, of the 64
+SEAL_DIGITS = 32  # hexadecimal, of the 64
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a member knows of its tracker; ``id`` and ``proof`` are "" where it does not say them.
-
-    ``nonce`` is the number that the member had it seal, and ``proof`` the seal.
-    """
+    """What a member knows of its tracker: its id, and the key it gave; "" where it says none."""
 
     id: str = ""
-    nonce: str = ""
-    proof: str = ""
+    ticket: str = ""
+    key: str = ""
 
 
-def prove(secret: bytes, nonce: str) -> str:
-    """Return a tracker's seal of a number, which is made by its secret: HMAC-SHA-256 (RFC 2104)."""
-    return hmac.digest(secret, nonce.encode(), "sha256").hex()[:PROOF_DIGITS] if nonce else ""
+def introduce(own_id: str, secret: bytes) -> Ok:
+    """Return how a tracker makes itself known to one member, to whom alone it gives that key."""
+    ticket = secrets.token_hex(16)
+    return Ok(own_id, ticket, key_of(secret, ticket))
+
+
+def key_of(secret: bytes, ticket: str) -> str:
+    """Return the key that a tracker of this secret gave with a ticket, "" without one."""
+    return _seal(secret, ticket) if ticket else ""
+
+
+def prove(key: str, at: Address) -> str:
+    """Return the proof, by such a key, that its tracker is asked at an address; "" without one."""
+    return _seal(key.encode(), str(address_of(at))) if key else ""
+
+
+def _seal(key: bytes, text: str) -> str:
+    return hmac.digest(key, text.encode(), "sha256").hex()[:SEAL_DIGITS]  # RFC 2104
 
 
 def identify(connection: Connection) -> Identity:
     """Ask the tracker at the other end which one it is; raise as ``Connection.ask``."""
-    nonce = secrets.token_hex(16)
-    said = ask(connection, Ping(who=True, nonce=nonce), Ok)
-    return Identity(said.id, nonce, said.proof)
+    said = ask(connection, Ping(who=True), Ok)
+    return Identity(said.id, said.ticket, said.key)
 
 
 def find_again(
@@ -50,8 +64,9 @@ def find_again(
     """Return where that tracker is now; with ``any_one``, else the only tracker there is."""
     found = search(source, timeouts=timeouts)
     same = [at for one in found if one.id and one.id == known.id for at in one.addresses]
-    said = ask_each(same, Ping(nonce=known.nonce), source, timeouts)
-    proven = [at for at, ok in zip(same, said, strict=True) if ok and ok.proof == known.proof]
+    said = ask_each(same, Ping(ticket=known.ticket), source, timeouts)
+    both = zip(same, said, strict=True)
+    proven = [at for at, ok in both if ok and ok.proof == prove(known.key, at)]
     others = [one.address for one in found if not one.opening]
     return proven[0] if proven else others[0] if any_one and len(others) == 1 else None
 

@@ -6,11 +6,12 @@ Servidor.py, whose functions the threads run.
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from rede_p2p.errors import RefusedError
+from rede_p2p.errors import Address, RefusedError
 from rede_p2p.events import Event, PeerJoined, PeerLeft
 from rede_p2p.net.address import OwnAddress, is_loopback, own_addresses
 from rede_p2p.net.connection import Connection
@@ -23,7 +24,7 @@ from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker.call_back import CallBack
 from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.election import Election
-from rede_p2p.tracker.identity import prove
+from rede_p2p.tracker.identity import introduce, key_of, prove
 from rede_p2p.tracker.registration import Registration
 from rede_p2p.tracker.registry import Registry
 
@@ -140,12 +141,10 @@ class Tracker:
         port = self.registry.offer(registration, wanted)
         return messages.PortOffer(port, registration.ip, messages.PROTOCOL_VERSION)
 
-    def acknowledge(self, request: messages.Ping | messages.Quit) -> messages.Ok:
-        """Return the answer to what needs none, with id and proof of this tracker where asked."""
-        if isinstance(request, messages.Quit):
-            return messages.Ok()
-        own_id = self.election.id if request.who else ""
-        return messages.Ok(own_id, prove(self._secret, request.nonce))
+    def acknowledge(self, request: messages.Ping, at: Address) -> messages.Ok:
+        """Return the answer to a sign of life: also who this tracker is, or that it is ``at``."""
+        said = introduce(self.election.id, self._secret) if request.who else messages.Ok()
+        return replace(said, proof=prove(key_of(self._secret, request.ticket), at))
 
     def confirm(self, registration: Registration, request: messages.Ready) -> None:
         """List a peer that listens on the port it was offered; raise RefusedError."""
