@@ -8,7 +8,6 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from itertools import chain
-from pathlib import Path
 
 from rede_p2p.content import disk, inside
 from rede_p2p.content.partial_file import PartialFile, path_of
@@ -21,25 +20,28 @@ _KNOWN = hasattr(os, "O_TMPFILE") and disk.NAMES_OPEN_FILES
 class AnonymousFile:
     """An open file that is on a disk but in no folder; used as a new PartialFile is."""
 
-    def __init__(self, path: str, descriptor: int) -> None:
+    def __init__(self, path: str, descriptor: int, top: str | None) -> None:
         """``make`` makes them."""
-        self._path = path
+        self._path, self._top = path, top
         self._descriptor = descriptor
 
     @classmethod
-    def make(cls, path: str, folder: str) -> "AnonymousFile | None":
+    def make(cls, path: str, top: str | None = None) -> "AnonymousFile | None":
         """Open what will be ``path``, making its folder; None where the system has no such files.
 
-        Raises DiskError.
+        No link in ``top`` is followed to a folder that is made, or to a name that is given: what
+        has no name may be on any disk. Raises DiskError.
         """
         if not _KNOWN:
             return None
+        folder = os.path.dirname(path)  # noqa: PTH120 - of thousands of files
         with disk.translate_os_errors(path):
             while True:
                 try:
-                    return cls(path, os.open(folder, _FLAGS, 0o666))
+                    return cls(path, os.open(folder, _FLAGS, 0o666), top)
                 except FileNotFoundError:
-                    Path(folder).mkdir(parents=True, exist_ok=True)
+                    with inside.folder(top, folder, make=True):
+                        continue
                 except OSError as error:
                     if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                         return None
@@ -65,27 +67,29 @@ class AnonymousFile:
         with disk.translate_os_errors(self._path):
             os.fsync(self._descriptor)
 
-    def publish(
-        self, finals: Iterator[str], is_same: Callable[[str], bool], top: str | None = None
-    ) -> str:
+    def publish(self, finals: Iterator[str], is_same: Callable[[str], bool]) -> str:
         """Give it the first final name that is free, as ``PartialFile.publish`` does."""
         for final in finals:
+            folder, name = os.path.split(final)
             with disk.translate_os_errors(final):
                 try:
-                    inside.link_open(self._descriptor, self._path, final, top)
+                    with inside.folder(self._top, folder) as place:
+                        inside.link_open(self._descriptor, "", place, name)
                     return final
                 except FileExistsError:
                     pass
-                except (OSError, NotImplementedError):  # it has unnamed files, and no hard links
-                    with self._copy() as copy:
-                        return copy.publish(chain([final], finals), is_same, top)
+                except (OSError, NotImplementedError) as error:
+                    if not inside.has_no_links(error):
+                        raise
+                    with self._copy() as copy:  # the disk has unnamed files, and no hard links
+                        return copy.publish(chain([final], finals), is_same)
             if is_same(final):
                 return final
         raise DiskError(self._path, "name")
 
     def _copy(self) -> PartialFile:
         """Return a partial file with the same content, flushed."""
-        copy = PartialFile(path_of(self._path))
+        copy = PartialFile(path_of(self._path), self._top)
         try:
             with open(self._descriptor, "rb", closefd=False) as file:
                 file.seek(0)

@@ -237,8 +237,10 @@ def page_buffer(size: int) -> memoryview:
     return memoryview(mmap.mmap(-1, size))
 
 
-def rename_to_free(path: str, final: Path | str) -> None:
+def rename_to_free(old: str, new: str, folder: int | None) -> None:
     """Rename a file to a name that must be free, where there are no hard links; raise OSError.
+
+    The two are names in an open ``folder``, if there is one.
 
     renameat2(2) refuses a taken name. On a disk that does not know it, an empty file, which is
     made only where there is none, holds the name for the rename.
@@ -246,17 +248,18 @@ def rename_to_free(path: str, final: Path | str) -> None:
     with suppress(ImportError, AttributeError):  # a Python or a C library without them
         import ctypes  # takes long, and few disks need it
 
-        names = (_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(final))
+        place = _AT_FDCWD if folder is None else folder
+        names = (place, os.fsencode(old), place, os.fsencode(new))
         if ctypes.CDLL(None, use_errno=True).renameat2(*names, _RENAME_NOREPLACE) == 0:
             return
         error = ctypes.get_errno()
         if error not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(error, os.strerror(error))
-    os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=folder))
     try:
-        os.rename(path, final)  # noqa: PTH104 - a path may be text
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
-        os.unlink(final)  # noqa: PTH108
+        os.unlink(new, dir_fd=folder)
         raise
 
 

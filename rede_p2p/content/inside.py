@@ -1,101 +1,167 @@
-"""Looking at what is in a folder with no link followed on the way, even if it is swapped meanwhile.
+"""What is in a folder, reached with no link followed on the way, even if it is swapped meanwhile.
 
 A path is looked up anew each time, and a folder in it may be a link by then. Where the system can,
-each folder is opened in the one before it, and what is in it is looked at from there.
+each folder is opened in the one before it, and all that is in it is reached from there.
 """
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from stat import S_ISREG
-from typing import BinaryIO
+from stat import S_ISLNK, S_ISREG
+from typing import NamedTuple
 
 from rede_p2p.content import disk
 from rede_p2p.content.disk import FileState
+from rede_p2p.errors import DiskError
 
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_FOLDER = getattr(os, "O_DIRECTORY", 0)
 _NO_LINK = _FOLDER | getattr(os, "O_NOFOLLOW", 0)
+_REACHED = os.O_RDONLY
 _KNOWN = (  # not by Windows
     hasattr(os, "O_NOFOLLOW")
-    and {os.open, os.stat} <= os.supports_dir_fd
+    and {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
     and os.listdir in os.supports_fd
 )
 
 
-@contextmanager
-def folder(top: str, path: str) -> Iterator[int | None]:
-    """Hold a folder open that is in ``top``, or ``top`` itself, which alone may be a link.
+class Place(NamedTuple):
+    """A folder that is held; what is in it is reached by ``way(name)`` from ``fd``."""
 
-    Yields its descriptor; None where the system has none, and it was only looked for links. Raises
-    OSError.
+    path: str
+    fd: int | None  # None where the system has none, or the folder need not be held
+
+    def way(self, name: str) -> str:
+        """Return by what path a name in it is reached."""
+        return os.path.join(self.path, name) if self.fd is None else name  # noqa: PTH118
+
+
+@contextmanager
+def folder(
+    top: str | None, path: str, *, make: bool = False, listed: bool = False
+) -> Iterator[Place]:
+    """Hold a folder that is in ``top``, or ``top`` itself, which alone may be a link.
+
+    ``make``: with those that it is in, it is made where it is missing. ``listed``: its names will
+    be asked for. With no ``top`` it is not held, and any link is followed; where the system cannot
+    hold it, it was only looked for links. Raises OSError, and DiskError ``link-folder``.
     """
-    parts = Path(path).relative_to(top).parts
-    if not _KNOWN:
-        if disk.has_link(top, path):
-            raise NotADirectoryError(path)
-        yield None
+    if top is None or not _KNOWN:
+        if top is not None and disk.has_link(top, path):
+            raise DiskError(path, "link-folder")
+        if make and not os.path.isdir(path):  # noqa: PTH112 - for thousands of files
+            os.makedirs(path or os.curdir, exist_ok=True)  # noqa: PTH103
+        yield Place(path, None)
         return
-    place = os.open(top, _FOLDER)
+    parts = Path(path).relative_to(top).parts
+    how = os.O_RDONLY if listed else _REACHED
+    fd = _open(top, None, _FOLDER | how, path, make=make)
     try:
         for part in parts:
-            inner = os.open(part, _NO_LINK, dir_fd=place)
-            os.close(place)
-            place = inner
-        yield place
+            inner = _open(part, fd, _NO_LINK | how, path, make=make)
+            os.close(fd)
+            fd = inner
+        yield Place(path, fd)
     finally:
-        os.close(place)
+        os.close(fd)
+
+
+def _open(way: str, fd: int | None, how: int, path: str, *, make: bool) -> int:
+    """Open a folder that leads to ``path``, in an open one if there is ``fd``."""
+    try:
+        return os.open(way, how, dir_fd=fd)
+    except FileNotFoundError:
+        if not make:
+            raise
+        if fd is None:
+            os.makedirs(way, exist_ok=True)  # noqa: PTH103
+        else:
+            with suppress(FileExistsError):  # another download has made it, or it is a link now
+                os.mkdir(way, dir_fd=fd)
+        return _open(way, fd, how, path, make=False)
+    except OSError:
+        if fd is not None and S_ISLNK(os.stat(way, dir_fd=fd, follow_symlinks=False).st_mode):
+            raise DiskError(path, "link-folder") from None
+        raise
 
 
 def entries(top: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what is in a folder in ``top``, by name, with what lstat tells; raise OSError."""
-    with folder(top, path) as place:
-        for name in sorted(os.listdir(path if place is None else place)):  # noqa: PTH208
+    """Yield what is in a folder in ``top``, by name, with what lstat tells; raise as ``folder``."""
+    with folder(top, path, listed=True) as place:
+        for name in sorted(names(place)):
             with suppress(FileNotFoundError):  # it has just gone
-                yield name, lstat(place, path, name)
+                yield name, lstat(place, name)
+
+
+def names(place: Place) -> list[str]:
+    """List what is in a folder that is held ``listed``; raise OSError."""
+    return os.listdir(place.path if place.fd is None else place.fd)  # noqa: PTH208
+
+
+def lstat(place: Place, name: str) -> os.stat_result:
+    """Tell of what is in a folder that is held; raise OSError."""
+    return os.stat(place.way(name), dir_fd=place.fd, follow_symlinks=False)
 
 
 def file_state(top: str, path: str) -> FileState | None:
     """Return the state of a regular file in ``top``, or None where there is none."""
     parent, name = os.path.split(path)
-    with suppress(OSError, ValueError), folder(top, parent) as place:
-        status = lstat(place, parent, name)
+    with suppress(OSError, ValueError, DiskError), folder(top, parent) as place:
+        status = lstat(place, name)
         return disk.state_of_status(status) if S_ISREG(status.st_mode) else None
     return None
 
 
-def is_at(top: str, path: str, file: BinaryIO) -> bool:
-    """Tell whether an open file is at that path in ``top``, with no link on the way."""
-    parent, name = os.path.split(path)
-    with suppress(OSError, ValueError), folder(top, parent) as place:
-        return os.path.samestat(lstat(place, parent, name), os.fstat(file.fileno()))
+def holds(place: Place, name: str, descriptor: int, top: str | None) -> bool:
+    """Tell whether a name in a folder that is held, in ``top``, leads to an open file."""
+    if place.fd is None and top is not None and disk.has_link(top, place.path):
+        return False
+    with suppress(FileNotFoundError):
+        return os.path.samestat(lstat(place, name), os.fstat(descriptor))
     return False
 
 
-def link_open(descriptor: int, path: str, final: Path | str, top: str | None) -> None:
+def unlink(place: Place, name: str) -> None:
+    """Remove a file of a folder that is held; raise OSError."""
+    os.unlink(place.way(name), dir_fd=place.fd)
+
+
+def replace(place: Place, old: str, new: str) -> None:
+    """Give a file of a folder that is held the name of another; raise OSError."""
+    os.replace(place.way(old), place.way(new), src_dir_fd=place.fd, dst_dir_fd=place.fd)
+
+
+def link_open(descriptor: int, old: str, place: Place, name: str) -> None:
     """Give an open file one more name, which must be free; raise OSError, NotImplementedError.
 
-    Linux links the file that is open, be it at ``path``, moved, or without a name (open(2)). The
-    name is given in the folder ``top``, if there is one, or not at all: then it raises DiskError.
+    Linux links the file that is open, be it called ``old`` in that folder, moved, or without a name
+    (open(2)).
     """
-    parent, name = os.path.split(final)
-    with ExitStack() as stack:
-        place = None
-        if top is not None:
-            with disk.translate_os_errors(parent):
-                place = stack.enter_context(folder(top, parent))
-        there = final if place is None else name
-        if disk.NAMES_OPEN_FILES:
-            # Python has the link followed only where a folder is given; the system ignores the
-            # folder, because the path is absolute.
-            itself = f"{disk.OPEN_FILES}/{descriptor}"
-            os.link(itself, there, src_dir_fd=descriptor, dst_dir_fd=place, follow_symlinks=True)
-        else:
-            os.link(path, there, dst_dir_fd=place, follow_symlinks=False)
+    if disk.NAMES_OPEN_FILES:
+        # Python has the link followed only where a folder is given; the system ignores the
+        # folder, because the path is absolute.
+        itself = f"{disk.OPEN_FILES}/{descriptor}"
+        way = place.way(name)
+        os.link(itself, way, src_dir_fd=descriptor, dst_dir_fd=place.fd, follow_symlinks=True)
+    else:
+        both = place.way(old), place.way(name)
+        os.link(*both, src_dir_fd=place.fd, dst_dir_fd=place.fd, follow_symlinks=False)
 
 
-def lstat(place: int | None, parent: str, name: str) -> os.stat_result:
-    """Tell of what is in a folder that ``folder`` holds; raise OSError."""
-    if place is None:
-        return os.lstat(os.path.join(parent, name))  # noqa: PTH118 - one of 100,000
-    return os.stat(name, dir_fd=place, follow_symlinks=False)
+def move(descriptor: int, old: str, place: Place, name: str) -> None:
+    """Give an open file of that folder another name, which must be free; raise OSError."""
+    try:
+        link_open(descriptor, old, place, name)
+    except (OSError, NotImplementedError) as error:
+        if not has_no_links(error):
+            raise
+        disk.rename_to_free(place.way(old), place.way(name), place.fd)
+    else:
+        unlink(place, old)
+
+
+def has_no_links(error: Exception) -> bool:
+    """Tell whether ``link_open`` failed because the disk has no hard links."""
+    return isinstance(error, (OSError, NotImplementedError)) and not isinstance(
+        error, FileExistsError
+    )

@@ -7,7 +7,7 @@ the disk has no locks. A thread of its own flushes it while it grows, to leave l
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import FileIO
 from itertools import islice
 from pathlib import Path
@@ -36,14 +36,12 @@ class PartialFile:
     def __init__(self, path: Path | str, top: str | None = None) -> None:
         """Open it, making it and its folder if they are not there.
 
-        Raises DiskError: ``busy`` when another download is writing it, ``link`` when it is a
-        symbolic link, which is never followed; ``link-folder`` when one led out of ``top`` to it.
+        No link in ``top`` is ever followed, now or later. Raises DiskError: ``busy`` when another
+        download is writing it, ``link`` when it is a symbolic link, ``link-folder`` when a folder
+        in ``top`` is one.
         """
-        self._name = os.fspath(path)
-        self.file, self._claims = _open_locked(self._name)
-        if top is not None and not inside.is_at(top, self._name, self.file):
-            _close(self.file, self._claims)
-            raise DiskError(os.path.dirname(self._name), "link-folder")
+        self._name, self._top = os.fspath(path), top
+        self.file, self._claims = _open_locked(self._name, top)
         self.fileno = self.file.fileno
         self._whole: int | None = None  # bytes, once they are known
         self._writers: list[disk.Writer] = []
@@ -90,15 +88,19 @@ class PartialFile:
 
     def replaced_by(self, other: Path) -> "PartialFile":
         """Give its name to another one that nobody is writing, and return that; raise DiskError."""
-        found = PartialFile(other)
+        found = PartialFile(other, self._top)
         if os.name == "nt":  # which moves no open file
             found.close()
             self.close()
-        with disk.translate_os_errors(other):
-            on_windows.when_free(lambda: os.replace(other, self._name))
+        try:
+            with self._folder() as place:
+                on_windows.when_free(lambda: inside.replace(place, other.name, self._last))
+        except DiskError:
+            found.close()
+            raise
         self.close()
         if os.name == "nt":
-            return PartialFile(self.path)
+            return PartialFile(self.path, self._top)
         found._name = self._name
         return found
 
@@ -131,22 +133,20 @@ class PartialFile:
         self._stop_flushing()
         _close(self.file, self._claims)
 
-    def publish(
-        self, finals: Iterator[Place], is_same: Callable[[Place], bool], top: str | None = None
-    ) -> Place:
+    def publish(self, finals: Iterator[Place], is_same: Callable[[Place], bool]) -> Place:
         """Give the flushed file the first final name that is free; return it, not yet durable.
 
-        Where a taken name has the same content (``is_same``), the partial file goes and that path
-        is returned. No entry is ever replaced, not even a broken link, and no link out of ``top``
-        is followed. Raises DiskError, ``replaced`` when another file has the partial name, or
-        another program has cut this one.
+        The final names are in the folder of the partial one. Where a taken name has the same
+        content (``is_same``), the partial file goes and that path is returned. No entry is ever
+        replaced, not even a broken link. Raises DiskError, ``replaced`` when another file has the
+        partial name, or another program has cut this one.
         """
         if not self._has_its_name() or self._whole not in (None, self.size()):
             raise DiskError(self._name, "replaced")
         if os.name == "nt":
             self.file.close()  # Windows renames no open file; elsewhere the lock stays
         for final in finals:
-            if self._move(final, top):
+            if self._move(final):
                 return final
             if is_same(final):
                 self.discard()
@@ -159,28 +159,31 @@ class PartialFile:
         if os.name == "nt":
             self.file.close()
         if ours:
-            with disk.translate_os_errors(self.path):
-                on_windows.when_free(lambda: self.path.unlink(missing_ok=True))
+            with self._folder() as place, suppress(FileNotFoundError):
+                on_windows.when_free(lambda: inside.unlink(place, self._last))
+
+    @contextmanager
+    def _folder(self) -> Iterator[inside.Place]:
+        """Hold its folder; raise DiskError, also for an OSError in the block."""
+        folder = os.path.dirname(self._name)
+        with disk.translate_os_errors(self._name), inside.folder(self._top, folder) as place:
+            yield place
+
+    @property
+    def _last(self) -> str:
+        return os.path.basename(self._name)
 
     def _has_its_name(self) -> bool:
         """Tell whether its name still leads to the file that is open here."""
-        with disk.translate_os_errors(self._name):
-            there = disk.lstat(self._name)
-            return there is not None and os.path.samestat(os.fstat(self.fileno()), there)
+        with self._folder() as place:
+            return inside.holds(place, self._last, self.fileno(), self._top)
 
-    def _move(self, final: Path | str, top: str | None) -> bool:
+    def _move(self, final: Path | str) -> bool:
         """Move it to a name that is free; False if that is taken."""
-        with disk.translate_os_errors(final), suppress(FileExistsError):
+        with self._folder() as place, disk.translate_os_errors(final), suppress(FileExistsError):
             if os.name == "nt":
                 return on_windows.rename(self._name, os.fspath(final))
-            try:
-                inside.link_open(self.fileno(), self._name, final, top)  # refuses what exists
-            except FileExistsError:
-                raise
-            except (OSError, NotImplementedError):  # a file system without hard links
-                disk.rename_to_free(self._name, final)
-            else:
-                os.unlink(self._name)
+            inside.move(self.fileno(), self._last, place, os.path.basename(final))
             return True
         return False
 
@@ -221,40 +224,37 @@ def finals(wanted: Place) -> Iterator[Place]:
         yield type(wanted)(os.path.join(folder, other))
 
 
-def _open_locked(path: str) -> tuple[FileIO, list[object]]:
+def _open_locked(path: str, top: str | None) -> tuple[FileIO, list[object]]:
+    parent, name = os.path.split(path)
     with disk.translate_os_errors(path):
         # Before it is opened, because some such disks (FUSE) give each spelling its own inode.
         if safe_names.fold(path) in _claimed and _is_folded(path):
             raise DiskError(path, "busy")
         while True:
-            file, claims = _open(path), list[object]()
-            try:
-                _lock(file, path)
-                claims = _claim(file, path)
-                # Another program may have published it between our open and our lock.
-                ours, there = os.fstat(file.fileno()), disk.lstat(path)
-                if there is not None and os.path.samestat(ours, there):
-                    if ours.st_nlink <= 1:
-                        return file, claims
-                    # A program died between the two halves of _move(): these bytes also have a
-                    # final name, and nobody may write to them any more.
-                    if os.name == "nt":  # which removes no open file
-                        file.close()
-                    os.unlink(path)
-            except BaseException:
+            with inside.folder(top, parent, make=True) as place:
+                file, claims = _open(path, place, name), list[object]()
+                try:
+                    _lock(file, path)
+                    claims = _claim(file, path)
+                    # Another program may have published it between our open and our lock.
+                    if inside.holds(place, name, file.fileno(), top):
+                        if os.fstat(file.fileno()).st_nlink <= 1:
+                            return file, claims
+                        # A program died between the two halves of _move(): these bytes also have a
+                        # final name, and nobody may write to them any more.
+                        if os.name == "nt":  # which removes no open file
+                            file.close()
+                        inside.unlink(place, name)
+                except BaseException:
+                    _close(file, claims)
+                    raise
                 _close(file, claims)
-                raise
-            _close(file, claims)
 
 
-def _open(path: str) -> FileIO:
+def _open(path: str, place: inside.Place, name: str) -> FileIO:
     if not hasattr(os, "O_NOFOLLOW") and disk.is_link(path):
         raise DiskError(path, "link")
-    try:
-        return FileIO(os.open(path, _FLAGS, 0o666), "rb+")
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # another download may make it too
-        return FileIO(os.open(path, _FLAGS, 0o666), "rb+")
+    return FileIO(os.open(place.way(name), _FLAGS, 0o666, dir_fd=place.fd), "rb+")
 
 
 def _lock(file: FileIO, path: str) -> None:

@@ -209,8 +209,7 @@ class Download:
         """Make the content durable, then give it the first final name that is free."""
         partial.flush()
         before = partial.state()
-        top = str(self._context.folder)
-        path = partial.publish(finals(self._target), self._is_here, top)
+        path = partial.publish(finals(self._target), self._is_here)
         disk.sync_folder(path.parent)
         state = disk.state_once_named(path, before)
         if state is not None:  # else it is another's file, or edited already

@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from rede_p2p.content import disk, safe_names
-from rede_p2p.errors import DiskError
+from rede_p2p.content import disk, inside, safe_names
 
 
 def make(top: Path, name: str) -> None:
@@ -14,7 +13,5 @@ def make(top: Path, name: str) -> None:
     followed, or another entry has the name.
     """
     path = top / safe_names.check_writable(name.rstrip("/"), top).replace("/", os.sep)
-    with disk.translate_os_errors(path):
-        if disk.has_link(top, path):
-            raise DiskError(str(path), "link-folder")
-        path.mkdir(parents=True, exist_ok=True)
+    with disk.translate_os_errors(path), inside.folder(str(top), str(path), make=True):
+        pass

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from rede_p2p.content import disk, safe_names
+from rede_p2p.content import disk, inside, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
@@ -92,7 +92,7 @@ class Publisher:
         """Open a new file, or the partial one that an earlier ``get`` has left."""
         path = self._path(name)
         if not self.has_partial(name):
-            anonymous = AnonymousFile.make(path, os.path.dirname(path))
+            anonymous = AnonymousFile.make(path, self._top)
             if anonymous is not None:
                 return anonymous
         return PartialFile(path_of(path), self._top)
@@ -107,9 +107,7 @@ class Publisher:
         folder, last = os.path.split(self._path(name))
         left = self._left_in.get(folder)
         if left is None:
-            if folder != self._top and disk.has_link(self._top, folder):
-                raise DiskError(folder, "link-folder")
-            left = self._left_in[folder] = _partials_in(folder)
+            left = self._left_in[folder] = _partials_in(self._top, folder)
         return bool(left) and safe_names.partial(last) in left
 
     def _path(self, name: str) -> str:
@@ -144,7 +142,7 @@ class Publisher:
             is_same = functools.partial(self._is_content, request)
             try:
                 before = file.state()
-                path = file.publish(finals(self._path(request.name)), is_same, self._top)
+                path = file.publish(finals(self._path(request.name)), is_same)
                 state = disk.state_once_named(path, before)
             except RedeError as error:
                 self._drop(written, error)
@@ -171,9 +169,9 @@ class Publisher:
         return cache.is_content(Path(path), request.content, check)
 
 
-def _partials_in(folder: str) -> set[str]:
-    with suppress(OSError):
-        return {name for name in os.listdir(folder) if name.endswith(safe_names.PARTIAL_SUFFIX)}
+def _partials_in(top: str, folder: str) -> set[str]:
+    with suppress(OSError), inside.folder(top, folder, listed=True) as place:
+        return {name for name in inside.names(place) if name.endswith(safe_names.PARTIAL_SUFFIX)}
     return set()
 
 

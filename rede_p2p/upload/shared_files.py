@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rede_p2p.content import disk, inside, on_windows, safe_names
 from rede_p2p.content.disk import FileState
-from rede_p2p.errors import UnsafeNameError
+from rede_p2p.errors import DiskError, UnsafeNameError
 from rede_p2p.events import ListProblem
 from rede_p2p.upload import list_file
 from rede_p2p.upload.list_file import Line
@@ -90,7 +90,7 @@ def _walk(top: str, public: str, refused: list[str]) -> Iterator[Share | str]:
                     yield Share(public_name, path, disk.state_of_status(status), top)
                 elif stat.S_ISDIR(status.st_mode) and not on_windows.is_junction(status):
                     inner.append((path, public_name))
-        except OSError:
+        except (OSError, DiskError):
             refused.append(folder)
             continue
         if is_empty and not inner:

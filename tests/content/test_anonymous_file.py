@@ -26,7 +26,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def made(path):
-    file = AnonymousFile.make(str(path), str(path.parent))
+    file = AnonymousFile.make(str(path))
     if file is None:
         pytest.skip("this system has no unnamed files")
     yield file
@@ -65,7 +65,7 @@ def test_a_taken_name_of_the_same_content_is_as_good(made, path):
 
 def test_a_disk_without_hard_links_gets_a_copy_over_nothing(made, path, monkeypatch):
     def refuse(*words, **options):
-        raise PermissionError("no hard links here")
+        raise PermissionError(errno.EPERM, "no hard links here")
 
     monkeypatch.setattr(os, "link", refuse)
     made.write_whole(b"whole")
@@ -90,7 +90,7 @@ def test_when_no_name_is_free_it_is_said(made, path):
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DiskError) as caught:
-        AnonymousFile.make(str(tmp_path / "file" / "a"), str(tmp_path / "file"))
+        AnonymousFile.make(str(tmp_path / "file" / "a"))
     assert caught.value.kind == "not-folder"
 
 
@@ -100,7 +100,7 @@ def test_a_disk_that_does_not_know_them_is_no_error(path, monkeypatch, number):
         raise OSError(number, "no")
 
     monkeypatch.setattr(os, "open", refuse)
-    assert AnonymousFile.make(str(path), str(path.parent)) is None
+    assert AnonymousFile.make(str(path)) is None
 
 
 def test_a_disk_that_takes_no_such_size_is_said(made, path):

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from rede_p2p.content import disk, inside
+from rede_p2p.errors import DiskError
 
 
 @pytest.fixture(params=["by descriptors", "by paths"])
@@ -32,7 +33,7 @@ def test_what_is_in_a_folder_comes_by_name(top):
 
 @pytest.mark.parametrize("path", ["link", "link/b", "none", "a/b/file"])
 def test_behind_a_link_and_where_no_folder_is_nothing_is_listed(top, path):
-    with pytest.raises(OSError):
+    with pytest.raises((OSError, DiskError)):
         list(inside.entries(str(top), str(top / path)))
 
 
@@ -44,6 +45,45 @@ def test_a_file_in_a_folder_has_a_state(top):
 @pytest.mark.parametrize("path", ["link/b/file", "a/file", "a/b", "none", "a/none", "a/\0"])
 def test_a_link_what_is_behind_one_and_what_is_no_file_have_none(top, path):
     assert inside.file_state(str(top), str(top / path)) is None
+
+
+def reach(top, path, **how):
+    with inside.folder(str(top), str(path), **how) as place:
+        return place.way("x")
+
+
+def test_a_folder_is_made_with_those_it_is_in(top):
+    for _ in range(2):
+        reach(top, top / "new" / "inner", make=True)
+    assert not list((top / "new" / "inner").iterdir())
+    reach(top / "c", top / "c", make=True)
+    assert (top / "c").is_dir()
+
+
+@pytest.mark.parametrize("path", ["link", "link/new", "link/b/new"])
+def test_behind_a_link_none_is_made_and_the_link_is_said(top, path):
+    with pytest.raises(DiskError) as caught:
+        reach(top, top / path, make=True)
+    assert (caught.value.path, caught.value.kind) == (str(top / path), "link-folder")
+    assert os.listdir(top.parent / "outside") == ["b"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("act", ["mkdir", "open"])
+def test_a_folder_swapped_for_a_link_on_the_way_leads_nowhere(top, monkeypatch, act):
+    if not inside._KNOWN:
+        pytest.skip("where no folder is held, it is only looked for links")
+    real = getattr(os, act)
+
+    def late(name, *words, **options):
+        if name == "new" and not (top / "moved").exists():
+            (top / "a").rename(top / "moved")
+            (top / "a").symlink_to(top.parent / "outside")
+        return real(name, *words, **options)
+
+    monkeypatch.setattr(os, act, late)
+    reach(top, top / "a" / "new", make=True)
+    assert (top / "moved" / "new").is_dir()
+    assert os.listdir(top.parent / "outside") == ["b"]  # noqa: PTH208
 
 
 def test_the_top_itself_may_be_a_link(top):

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from io import FileIO
 from threading import Barrier, Thread
 
@@ -14,7 +15,7 @@ import pytest
 from conftest import ROOT
 from processes import RUNNER
 
-from rede_p2p.content import partial_file
+from rede_p2p.content import inside, partial_file
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.errors import DiskError
 
@@ -24,7 +25,7 @@ def never(path):
 
 
 def refuse(*words, **options):
-    raise PermissionError("no hard links here")
+    raise PermissionError(errno.EPERM, "no hard links here")
 
 
 @pytest.fixture(params=["link", "no links", "no links, no renameat2"])
@@ -36,9 +37,9 @@ def links(request, monkeypatch):
         monkeypatch.setattr(ctypes, "CDLL", lambda *words, **options: object())
 
 
-def begun(path, data=b"whole"):
+def begun(path, data=b"whole", top=None):
     """Open a partial file with something in it."""
-    opened = PartialFile(path)
+    opened = PartialFile(path, top)
     with opened.writer() as writer:
         writer.write(0, memoryview(data))
     return opened
@@ -135,7 +136,7 @@ def test_a_name_that_another_program_takes_at_the_last_moment_is_left_as_it_is(
 def test_a_rename_that_fails_leaves_no_empty_file(tmp_path, monkeypatch):
     final = tmp_path / "a.txt"
 
-    def fail(*words):
+    def fail(*words, **options):
         raise OSError(errno.EIO, "broken")
 
     monkeypatch.setattr(os, "link", refuse)
@@ -225,9 +226,11 @@ def test_when_every_name_is_taken_the_bytes_stay_and_it_is_said(tmp_path):
 
 
 def test_a_folder_that_vanished_is_said_and_the_bytes_stay(tmp_path):
-    with begun(tmp_path / "a.parte") as opened, pytest.raises(DiskError, match="missing"):
-        opened.publish(iter([tmp_path / "gone" / "a"]), never)
-    assert (tmp_path / "a.parte").read_bytes() == b"whole"
+    opened = begun(tmp_path / "p" / "a.parte", top=str(tmp_path))
+    with opened, pytest.raises(DiskError, match=r"missing|replaced"):
+        (tmp_path / "p").rename(tmp_path / "moved")
+        opened.publish(finals(tmp_path / "p" / "a"), never)
+    assert (tmp_path / "moved" / "a.parte").read_bytes() == b"whole"
 
 
 def test_two_that_publish_under_one_name_at_once_both_keep_their_bytes(tmp_path):
@@ -252,6 +255,39 @@ def test_a_discarded_one_is_gone(tmp_path):
         opened.discard()
         opened.discard()
     assert not os.listdir(tmp_path)  # noqa: PTH208
+
+
+@pytest.mark.parametrize("act", ["open", "publish", "discard", "replaced_by"])
+def test_in_a_folder_that_is_swapped_for_a_link_at_that_moment_all_stays_inside(
+    tmp_path, monkeypatch, links, act
+):
+    if not inside._KNOWN:
+        pytest.skip("where no folder is held, it is only looked for links")
+    top, outside = tmp_path / "top", tmp_path / "outside"
+    final, mine = top / "p" / "a", {"a.parte": b"mine", "b.parte": b"mine"}
+    outside.mkdir()
+    for name, data in mine.items():
+        (outside / name).write_bytes(data)
+    opened = PartialFile(path_of(final), str(top))
+    (top / "p" / "b.parte").write_bytes(b"other")
+    opened.write_whole(b"whole")
+    way, acts = inside.Place.way, {
+        "open": lambda: PartialFile(top / "p" / "c.parte", str(top)).close(),
+        "publish": lambda: opened.publish(finals(final), never),
+        "discard": opened.discard,
+        "replaced_by": lambda: opened.replaced_by(top / "p" / "b.parte").close(),
+    }  # fmt: skip
+
+    def late(place, name):
+        if not (top / "p").is_symlink():
+            (top / "p").rename(top / "moved")
+            (top / "p").symlink_to(outside)
+        return way(place, name)
+
+    monkeypatch.setattr(inside.Place, "way", late)
+    with opened, suppress(DiskError):
+        acts[act]()
+    assert {path.name: path.read_bytes() for path in outside.iterdir()} == mine
 
 
 # Opening.

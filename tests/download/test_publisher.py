@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from sources import content_of, found_in
 
-from rede_p2p.content import merkle
+from rede_p2p.content import anonymous_file, merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.publisher import Publisher
@@ -135,7 +135,7 @@ def test_in_a_folder_swapped_for_a_link_no_file_gets_its_name(publisher, folder,
         swap()
         publisher.publish_all()
         with pytest.raises(DiskError):
-            partial.publish(iter([str(folder / "pasta" / "c.txt")]), lambda _: False, str(folder))
+            partial.publish(iter([str(folder / "pasta" / "c.txt")]), lambda _: False)
     assert isinstance(reported[name], DiskError)
     assert not list(outside.iterdir())
 
@@ -146,7 +146,18 @@ def test_of_a_partial_file_that_is_opened_through_a_link_nothing_is_written(publ
     swap()
     with pytest.raises(DiskError, match="link-folder"):
         publisher.open_partial("pasta/b.txt")
-    assert not sum(path.stat().st_size for path in outside.iterdir())
+    assert not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_a_folder_that_is_missing_is_not_made_behind_a_link(publisher, swap, monkeypatch, unnamed):
+    monkeypatch.setattr(anonymous_file, "_KNOWN", unnamed and anonymous_file._KNOWN)
+    swap, outside = swap
+    assert not publisher.has_partial("pasta/nova/b.txt")
+    swap()
+    with pytest.raises(DiskError, match="link-folder"):
+        publisher.open("pasta/nova/b.txt")
+    assert not list(outside.iterdir())
 
 
 def test_what_is_not_published_at_the_end_leaves_nothing(context, folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from dataclasses import replace
@@ -522,7 +523,7 @@ def test_a_system_without_unnamed_files_fetches_them_all_the_same(honest, run, f
 @pytest.mark.usefixtures("small_groups")
 def test_a_disk_without_hard_links_gets_them_all(honest, run, folder, monkeypatch):
     def refuse(*words, **options):
-        raise PermissionError("no hard links here")
+        raise PermissionError(errno.EPERM, "no hard links here")
 
     monkeypatch.setattr(os, "link", refuse)
     folder.mkdir()

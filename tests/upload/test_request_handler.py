@@ -167,10 +167,10 @@ def test_while_a_file_is_hashed_how_far_that_is_is_reported(tmp_path, host):
 def slow_disk(monkeypatch, look):
     """Have ``look`` called before each file of the folder "many" is found."""
 
-    def lstat(place, parent, name):
-        if parent.endswith("/many"):
+    def lstat(place, name):
+        if place.path.endswith("/many"):
             look()
-        return real(place, parent, name)
+        return real(place, name)
 
     with monkeypatch.context() as patched:
         real = inside.lstat

@@ -399,13 +399,13 @@ def test_a_content_that_is_known_but_not_listed_is_not_shared(shared):
 def test_closing_does_not_wait_for_a_slow_disk(shared, monkeypatch):
     looked, closing = [], Thread(target=lambda: shared.shares.close())
 
-    def lstat(place, parent, name):
-        if parent.endswith("/many"):
+    def lstat(place, name):
+        if place.path.endswith("/many"):
             looked.append(name)
             if not closing.ident:
                 closing.start()
             shared.shares._stopped.wait(SOON)
-        return real(place, parent, name)
+        return real(place, name)
 
     real = inside.lstat
     monkeypatch.setattr(inside, "lstat", lstat)
