@@ -17,7 +17,8 @@ from rede_p2p.errors import DiskError
 
 _FOLDER = getattr(os, "O_DIRECTORY", 0)
 _NO_LINK = _FOLDER | getattr(os, "O_NOFOLLOW", 0)
-_REACHED = os.O_RDONLY
+# What is in a folder may be reached where it may not be listed; Linux alone opens it for that.
+_REACHED = getattr(os, "O_PATH", os.O_RDONLY)
 _KNOWN = (  # not by Windows
     hasattr(os, "O_NOFOLLOW")
     and {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd

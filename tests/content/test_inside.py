@@ -86,6 +86,27 @@ def test_a_folder_swapped_for_a_link_on_the_way_leads_nowhere(top, monkeypatch, 
     assert os.listdir(top.parent / "outside") == ["b"]  # noqa: PTH208
 
 
+def test_what_is_in_a_folder_is_reached_where_it_may_not_be_listed(tmp_path, monkeypatch):
+    if inside._REACHED == os.O_RDONLY:
+        pytest.skip("only Linux opens such a folder")
+    own = os.geteuid()
+    other = own or 65534  # root may list any
+    (tmp_path / "top" / "a").mkdir(parents=True)
+    for path, mode in (("top/a", 0o300), ("top", 0o311), (".", 0o755)):
+        os.chown(tmp_path / path, other, -1)
+        (tmp_path / path).chmod(mode)
+    monkeypatch.chdir(tmp_path)
+    os.seteuid(other)
+    try:
+        reach("top", "top/a/new", make=True)
+        with pytest.raises(PermissionError):
+            reach("top", "top/a", listed=True)
+    finally:
+        os.seteuid(own)
+        (tmp_path / "top" / "a").chmod(0o700)
+    assert (tmp_path / "top" / "a" / "new").is_dir()
+
+
 def test_the_top_itself_may_be_a_link(top):
     way = top.parent / "way"
     way.symlink_to(top)
