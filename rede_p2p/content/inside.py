@@ -4,6 +4,7 @@ A path is looked up anew each time, and a folder in it may be a link by then. Wh
 each folder is opened in the one before it, and all that is in it is reached from there.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,10 @@ _KNOWN = (  # not by Windows
     hasattr(os, "O_NOFOLLOW")
     and {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
     and os.listdir in os.supports_fd
+)
+_NO_LINKS = (  # how disks say that they have no hard links
+    *(errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV, errno.EINVAL),
+    *(errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
 )
 
 
@@ -163,6 +168,6 @@ def move(descriptor: int, old: str, place: Place, name: str) -> None:
 
 def has_no_links(error: Exception) -> bool:
     """Tell whether ``link_open`` failed because the disk has no hard links."""
-    return isinstance(error, (OSError, NotImplementedError)) and not isinstance(
-        error, FileExistsError
+    return isinstance(error, NotImplementedError) or (
+        isinstance(error, OSError) and error.errno in _NO_LINKS
     )

@@ -75,6 +75,18 @@ def test_a_disk_without_hard_links_gets_a_copy_over_nothing(made, path, monkeypa
     assert names_in(path.parent) == ["a (1).txt", "a.txt"]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_where_a_link_fails_for_another_reason_no_copy_is_made(made, path, monkeypatch, number):
+    def fail(*words, **options):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(DiskError) as caught:
+        made.publish(finals(str(path)), lambda final: False)
+    assert caught.value.__cause__.errno == number
+    assert names_in(path.parent) == []
+
+
 def test_without_a_name_nothing_is_left(made, path):
     made.write_whole(b"whole")
     made.discard()

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from processes import RUNNER
 
-from rede_p2p.content import inside, partial_file
+from rede_p2p.content import disk, inside, partial_file
 from rede_p2p.content.partial_file import PartialFile, finals, path_of
 from rede_p2p.errors import DiskError
 
@@ -131,6 +131,20 @@ def test_a_name_that_another_program_takes_at_the_last_moment_is_left_as_it_is(
         taken_after_the_look(final)
         given = opened.publish(finals(final), never)
     assert (given.name, given.read_bytes(), final.read_bytes()) == ("a (1).txt", b"whole", b"mine")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOENT])
+def test_where_a_link_fails_for_another_reason_no_rename_is_tried(tmp_path, monkeypatch, number):
+    def fail(*words, **options):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(disk, "rename_to_free", refuse)
+    final = tmp_path / "a.txt"
+    with begun(path_of(final)) as opened, pytest.raises(DiskError) as caught:
+        opened.publish(finals(final), never)
+    assert caught.value.__cause__.errno == number
+    assert os.listdir(tmp_path) == ["a.txt.parte"]  # noqa: PTH208
 
 
 def test_a_rename_that_fails_leaves_no_empty_file(tmp_path, monkeypatch):
