@@ -54,6 +54,7 @@ class Timeouts:
 
     # What a peer serves.
     peer_silence_s: float = 60.0  # before another peer that asks nothing is hung up on
+    peer_idle_s: float = 5.0  # the same where it keeps another out: who downloads asks each second
     place_report_s: float = 2.0  # between two reports of a place in the queue
     hash_report_s: float = 1.0  # between two reports of how far a hash is
     quiet_s: float = 2.5  # without a change before a file is hashed and announced

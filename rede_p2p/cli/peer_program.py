@@ -103,6 +103,7 @@ class Peer:
                 texts.refusal,
                 self.timeouts,
                 files=1,  # who wants a content keeps its file open
+                idle_s=self.timeouts.peer_idle_s,
             )
         except PortUnavailableError as error:
             if error.reason == "taken":

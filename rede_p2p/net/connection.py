@@ -47,6 +47,7 @@ class Connection:
         except OSError as error:
             raise loss_of(error) from error
         self._sock, self._timeouts = sock, timeouts
+        self.idle_since = float("inf")  # monotonic; set while a request is awaited here
         self._made, self._pendings = time.monotonic(), 0  # how often it has said "espera"
         self._taken_bytes, self._waited_s = 0, 0.0  # since MIN_PROGRESS_BYTES were last taken
         # One buffer for the whole life: taking memory for each message costs more than copying.

@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from threading import Lock, Thread
+from time import monotonic
 
 from rede_p2p import errors
 from rede_p2p.content import descriptors
@@ -53,12 +55,14 @@ class Listener:
         timeouts: Timeouts = DEFAULT,
         buffer_bytes: int = BUFFER_BYTES,
         files: int = 0,
+        idle_s: float = inf,
     ) -> None:
         """Listen on one address, or on all, IPv4 and IPv6 (None); raise PortUnavailableError.
 
         At most ``slots`` connections are served at once, half of them from one address; fewer
         where the system grants few descriptors, a quarter of which is for all else. The buffer of
-        each begins with ``buffer_bytes``, and each may keep so many ``files`` open.
+        each begins with ``buffer_bytes``, and each may keep so many ``files`` open. Where all are
+        taken, the one that has asked nothing for longest, and for ``idle_s``, gives its place.
         """
         self._sock = _listening_socket(ip, port)
         with suppress(AttributeError, OSError):  # only Linux lets a socket choose
@@ -69,6 +73,7 @@ class Listener:
         self._slots = min(slots, descriptors.limit() * 3 // 4 // (1 + files))
         self._describe = describe
         self._timeouts, self._buffer_bytes = timeouts, buffer_bytes
+        self._idle_s = idle_s
         self._wake, self._stop = socket.socketpair()
         # Made once: no descriptor may be left for another when accept() is called.
         self._selector = selectors.DefaultSelector()
@@ -120,6 +125,7 @@ class Listener:
         # looks at all of them: with thousands, that took longer than serving a peer.
         target, name = partial(self._attend, connection, serve), f"{connection.remote}"
         thread = Thread(target=target, name=name, daemon=True)
+        self._make_room(connection.remote.ip)
         with self._lock:
             mine = self._served_of[connection.remote.ip]
             if len(self._served) < self._slots and mine < self._slots // 2:
@@ -137,6 +143,19 @@ class Listener:
             if not self._stopped:
                 self._stopped = True
                 self._stop.close()  # its other end becomes readable
+
+    def _make_room(self, ip: str) -> None:
+        """Hang up on one that is idle, where only its place is missing to one from ``ip``."""
+        with self._lock:
+            is_full = len(self._served) >= self._slots
+            if self._idle_s == inf or not is_full or self._served_of[ip] >= self._slots // 2:
+                return
+            idle = min(self._served, key=lambda one: one.idle_since)
+            if monotonic() - idle.idle_since < self._idle_s:
+                return
+            idle.hang_up()
+            thread = self._served[idle]
+        thread.join(self._timeouts.accept_pause_s)  # which has nothing left to do
 
     def _attend(self, connection: Connection, serve: Callable[[Connection], None]) -> None:
         try:

@@ -1,6 +1,8 @@
 """The side of a connection that answers: one request after another, and refusals in words."""
 
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
+from time import monotonic
 from typing import TypeVar
 
 from rede_p2p.errors import ProtocolError, RedeError, RefusedError
@@ -51,7 +53,7 @@ def requests(
     request: RequestType | None = None
     while not isinstance(request, Quit):
         try:
-            line = connection.receive_line(silence_s())
+            line = await_request(connection, silence_s())
             if line is None:
                 return
             request = codec.decode_request(line, known)
@@ -66,6 +68,15 @@ def requests(
         else:
             web = None  # only a first line may be HTTP's
             yield request
+
+
+def await_request(connection: Connection, silence_s: float) -> bytes | None:
+    """Return the first line of the next request, as ``receive_line``; tell meanwhile who waits."""
+    connection.idle_since = monotonic()
+    try:
+        return connection.receive_line(silence_s)
+    finally:
+        connection.idle_since = inf
 
 
 def refuse(connection: Connection, error: RefusedError | ProtocolError, describe: Describe) -> None:

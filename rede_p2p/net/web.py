@@ -12,7 +12,7 @@ from time import monotonic
 from rede_p2p.errors import ConnectionLostError, ProtocolError, RefusedError
 from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.requests import Describe
+from rede_p2p.net.requests import Describe, await_request
 from rede_p2p.protocol import http
 from rede_p2p.protocol.http import HttpError, HttpRequest
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -88,7 +88,7 @@ def serve_web(
             connection.send(b"")  # with what is held
             return
         try:
-            next_line = connection.receive_line(timeouts.web_idle_s)
+            next_line = await_request(connection, timeouts.web_idle_s)
         except ProtocolError:
             return
 

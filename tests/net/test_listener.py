@@ -7,9 +7,10 @@ import resource
 import selectors
 import socket
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf
 from pathlib import Path
 from queue import Queue
-from threading import Event, Thread, active_count
+from threading import Event, Semaphore, Thread, active_count
 
 import pytest
 from listening import SOON, listen, running
@@ -20,7 +21,9 @@ from rede_p2p.net import listener as listener_module
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.listener import Listener
 from rede_p2p.net.requests import requests
-from rede_p2p.protocol.messages import Ls, Ok
+from rede_p2p.net.requests import serve as serve_requests
+from rede_p2p.protocol.codec import encode_request
+from rede_p2p.protocol.messages import Ls, Ok, Stat
 from rede_p2p.protocol.verbs import TO_PEER
 
 
@@ -230,6 +233,59 @@ def test_a_slot_is_free_again_when_its_caller_has_left(host):
     with running(listen(host, 0, 2), echo) as listener:
         for _ in range(20):
             eventually(lambda: is_served(listener.address))  # the one before is on its way out
+
+
+def crowded(host, idle_s):
+    """Return what listens with two slots, and how many requests have come."""
+    came, go_on = Semaphore(0), Event()
+
+    def serve(connection):
+        def answer(request):
+            came.release()
+            if isinstance(request, Stat):  # which takes as long as the test
+                assert go_on.wait(SOON)
+            connection.reply(Ok())
+
+        serve_requests(connection, TO_PEER, lambda: SOON, answer, str)
+
+    return Listener(host, 0, 2, str, idle_s=idle_s), serve, came, go_on
+
+
+def test_where_all_slots_are_taken_who_has_asked_nothing_for_longest_gives_its_own(host):
+    listener, serve, _, _ = crowded(host, idle_s=0.0)
+    with running(listener, serve), ExitStack() as stack:
+
+        def ask(connection):
+            assert connection.ask(Ls(), Ok) == Ok()
+            eventually(lambda: all(one.idle_since < inf for one in list(listener._served)))
+
+        served = []
+        for number in range(1, 5):
+            served.append(stack.enter_context(dial(listener.address, f"127.9.9.{number}")))
+            ask(served[-1])
+            for gone in served[:-2]:
+                assert gone.receive_line(SOON) is None
+            for here in served[-2:]:
+                ask(here)
+        refused = dial(listener.address, "127.9.9.4")  # its half is taken, by itself
+        with refused, pytest.raises(RefusedError, match="full"):
+            refused.receive_reply(Ok)
+
+
+@pytest.mark.parametrize("request_", [Stat("busy"), Ls()], ids=["an answer", "just asked"])
+def test_who_is_in_an_answer_or_has_just_asked_keeps_its_slot(host, request_):
+    is_busy = isinstance(request_, Stat)
+    listener, serve, came, go_on = crowded(host, idle_s=0.0 if is_busy else 3600.0)
+    with running(listener, serve), ExitStack() as stack:
+        served = [stack.enter_context(dial(listener.address, f"127.9.9.{n}")) for n in (1, 2)]
+        for one in served:
+            one.send(encode_request(request_))
+            assert came.acquire(timeout=SOON)
+        with dial(listener.address, "127.9.9.3") as last, pytest.raises(RefusedError, match="full"):
+            last.receive_reply(Ok)
+        go_on.set()
+        for one in served:
+            assert one.receive_reply(Ok) == Ok()
 
 
 def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):

@@ -116,6 +116,7 @@ LIMITS = {
     "silêncio de quem está na lista": DEFAULT.member_silence_s,
     "silêncio de quem não está na lista": DEFAULT.stranger_silence_s,
     "silêncio de quem se conectou a um peer": DEFAULT.peer_silence_s,
+    "silêncio de quem se conectou a um peer lotado": DEFAULT.peer_idle_s,
     "conexões a um tracker": service.MAX_CONNECTIONS,
     "conexões a um peer": peer_program.MAX_CONNECTIONS,
     "vagas de envio": upload_slots.MAX_UPLOADS,
