@@ -60,10 +60,10 @@ def folder(
         yield Place(path, None)
         return
     parts = Path(path).relative_to(top).parts
-    how = os.O_RDONLY if listed else _REACHED
-    fd = _open(top, None, _FOLDER | how, path, make=make)
+    fd = _open(top, None, _FOLDER | _REACHED, path, make=make)
     try:
-        for part in parts:
+        for part in (*parts, os.curdir) if listed else parts:
+            how = os.O_RDONLY if part == os.curdir else _REACHED
             inner = _open(part, fd, _NO_LINK | how, path, make=make)
             os.close(fd)
             fd = inner

@@ -91,14 +91,16 @@ def test_what_is_in_a_folder_is_reached_where_it_may_not_be_listed(tmp_path, mon
         pytest.skip("only Linux opens such a folder")
     own = os.geteuid()
     other = own or 65534  # root may list any
-    (tmp_path / "top" / "a").mkdir(parents=True)
-    for path, mode in (("top/a", 0o300), ("top", 0o311), (".", 0o755)):
+    for name in ("a", "b"):
+        (tmp_path / "top" / name).mkdir(parents=True)
+    for path, mode in (("top/a", 0o300), ("top/b", 0o700), ("top", 0o311), (".", 0o755)):
         os.chown(tmp_path / path, other, -1)
         (tmp_path / path).chmod(mode)
     monkeypatch.chdir(tmp_path)
     os.seteuid(other)
     try:
         reach("top", "top/a/new", make=True)
+        reach("top", "top/b", listed=True)
         with pytest.raises(PermissionError):
             reach("top", "top/a", listed=True)
     finally:
