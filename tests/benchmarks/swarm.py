@@ -193,20 +193,22 @@ def fetch(arguments: argparse.Namespace, scene: Scene, network: Network) -> Resu
     """Let every peer fetch the file at once, until the honest have it."""
     everyone = network.sources + network.peers
     before = [peer.machine.sent() for peer in everyone]
+    started = {peer.process.pid: cpu_of(peer.process.pid) for peer in everyone}
     mishaps = mishaps_of(arguments, scene, network)
     ends = fetch_all(scene, network, mishaps)
     sent = [peer.machine.sent() - was for peer, was in zip(everyone, before, strict=True)]
     notes = [str(mishap) for mishap in mishaps]
+
+    def cpu(peer: Peer) -> float:
+        return cpu_of(peer.process.pid) - started[peer.process.pid]
+
     if lies := [peer.lies for peer in network.peers if peer.role == "liar"]:
         notes.append(f"lies told: {sum(lies)}")
     return Result(
         ends,
         sum(sent[: len(network.sources)]) / scene.size,
         sum(sent) / scene.size / len(network.peers),
-        (
-            cpu_of(network.seed.process.pid),
-            statistics.mean(cpu_of(peer.process.pid) for peer in network.honest),
-        ),
+        (cpu(network.seed), statistics.mean(map(cpu, network.honest))),
         notes,
     )
 
