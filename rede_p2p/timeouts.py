@@ -60,6 +60,7 @@ class Timeouts:
     quiet_s: float = 2.5  # without a change before a file is hashed and announced
     max_quiet_wait_s: float = 10.0  # for a file that somebody asks for to be so quiet
     offer_wait_s: float = 0.5  # for a piece worth offering to arrive
+    description_wait_s: float = 2.0  # for another requester of a bundle to describe it
     again_pause_s: float = 0.1  # before the answer to a complaint of a piece that is right
     list_edit_s: float = 10.0  # for another program to finish rewriting the share list
     list_poll_s: float = 1.0  # between two looks at the share list, where somebody may wait for it

@@ -110,7 +110,8 @@ class Completer:
 
         def ask() -> list[str]:
             with self._session.context.connect(place) as connection, self._asking.over(connection):
-                lines = connection.ask_lines(Ls(), FileEntry, lambda _: self._asking.check())
+                request = Ls(zlib=True)
+                lines = connection.ask_lines(request, FileEntry, lambda _: self._asking.check())
             return list(islice((e.name for e in lines if safe_names.is_safe(e.name)), MAX_NAMES))
 
         return ask

@@ -214,7 +214,7 @@ def list_all(
     """
 
     def ask(_peer: Address, connection: Connection, report: OnPending) -> Lines[FileEntry]:
-        return connection.ask_lines(Ls(folders), FileEntry, report)
+        return connection.ask_lines(Ls(folders, zlib=True), FileEntry, report)
 
     answers = ask_all(peers, connect, ask, on_pending, timeouts=timeouts)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]

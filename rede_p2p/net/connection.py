@@ -17,6 +17,7 @@ from rede_p2p.net.address import address_of, raw_of
 from rede_p2p.net.losses import loss_of
 from rede_p2p.net.patience import Patience, is_flood
 from rede_p2p.protocol import codec
+from rede_p2p.protocol.compression import plain
 from rede_p2p.protocol.messages import Listing
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
@@ -35,10 +36,7 @@ class Connection:
     def __init__(
         self, sock: socket.socket, timeouts: Timeouts = DEFAULT, buffer_bytes: int = BUFFER_BYTES
     ) -> None:
-        """Take over a connected socket; raise ConnectionLostError.
-
-        The buffer begins with ``buffer_bytes``, and grows for a line that does not fit.
-        """
+        """Take over a socket, with a buffer that grows at need; raise ConnectionLostError."""
         try:
             self.local = address_of(sock.getsockname())
             self.remote = address_of(sock.getpeername())
@@ -214,7 +212,7 @@ class Connection:
     ) -> codec.Lines[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, on_pending=on_pending)
-        body = bytes(self.receive_exactly(listing.bytes))  # which the head has bounded
+        body = plain(self.receive_exactly(listing.bytes), listing.zlib)  # the head has bounded it
         return codec.Lines(codec.decode_lines(body, kind, listing.count), listing.total)
 
     def reply(self, message: object) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from rede_p2p.errors import ProtocolError, RedeError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.protocol import codec
+from rede_p2p.protocol.compression import compress
 from rede_p2p.protocol.fields import MAX_LISTING_BYTES, MAX_LISTING_LINES
 from rede_p2p.protocol.messages import Listing, Quit
 
@@ -115,9 +116,11 @@ def skip_body(connection: Connection, length: int) -> None:
         length -= len(connection.receive_exactly(min(length, SKIP_STEP_BYTES)))
 
 
-def reply_lines(connection: Connection, entries: Iterable[object], total: int = 0) -> None:
+def reply_lines(
+    connection: Connection, entries: Iterable[object], total: int = 0, *, zlib: bool = False
+) -> None:
     """Send a reply whose body is a listing, cut where it gets too long: there are ``total``."""
-    reply_body(connection, *listing(entries, total))
+    reply_body(connection, *listing(entries, total), zlib=zlib)
 
 
 def listing(entries: Iterable[object], total: int = 0) -> tuple[bytearray, int, int]:
@@ -131,6 +134,14 @@ def listing(entries: Iterable[object], total: int = 0) -> tuple[bytearray, int, 
     return body, count, total if total > count else 0
 
 
-def reply_body(connection: Connection, body: bytes | bytearray, count: int, total: int = 0) -> None:
-    """Send such a reply, whose body is made already, of ``count`` lines."""
-    connection.send(codec.encode_reply(Listing(len(body), count, total)) + body)
+def reply_body(
+    connection: Connection,
+    body: bytes | bytearray,
+    count: int,
+    total: int = 0,
+    *,
+    zlib: bool = False,
+) -> None:
+    """Send such a reply, whose body is made already, of ``count`` lines; compress it if asked."""
+    body = compress(body) if zlib else body
+    connection.send(codec.encode_reply(Listing(len(body), count, total, zlib)) + body)

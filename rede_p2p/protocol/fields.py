@@ -8,7 +8,7 @@ from typing import Annotated
 from rede_p2p.content import merkle
 from rede_p2p.protocol import codec
 
-MAX_LISTING_BYTES = 64 * 1024 * 1024  # in a body of JSON lines
+MAX_LISTING_BYTES = 64 * 1024 * 1024  # in a body of JSON lines, compressed or not
 MAX_ANNOUNCE_BYTES = 5 * 1024 * 1024  # in that of an announcement: 2,000 of the longest lines
 MAX_BUNDLE_BYTES = 8 * 1024 * 1024  # in that of a bundle
 MAX_BUNDLE_FILES = 65_536  # in a bundle; a larger folder is several

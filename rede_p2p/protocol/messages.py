@@ -64,6 +64,7 @@ class Ls:
 
     verb: ClassVar[str] = "ls"
     folders: fields.Bool = False
+    zlib: fields.Bool = False  # whether the lines may come compressed
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,7 @@ class Listing:
     bytes: fields.BodySize
     count: fields.Count
     total: fields.Total = 0
+    zlib: fields.Bool = False  # whether they are compressed
 
 
 @dataclass(frozen=True)

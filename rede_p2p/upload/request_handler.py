@@ -55,6 +55,7 @@ class RequestHandler:
         self._tally, self._turns = slots.tally, slots.turns
         self._session: UploadSession | None = None
         self._bundle: SeededBundle | None = None  # which the requester has described
+        self._undescribed: bytes | None = None  # the root of one that it may describe now
         self._post = post
         self._timeouts = timeouts
         self._sent: dict[bytes | str, int] = {}  # bytes, of each file that is not yet complete
@@ -62,6 +63,7 @@ class RequestHandler:
 
     def answer(self, request: PeerRequest) -> None:
         """Answer one request; raise RefusedError where the answer is no, or ConnectionLostError."""
+        undescribed, self._undescribed = self._undescribed, None
         try:
             self._dispatch(request)
         except NoSuchFileError as error:
@@ -70,10 +72,13 @@ class RequestHandler:
             if error.kind == "changed":
                 raise RefusedError("changed") from error
             raise RefusedError("unreadable") from error
+        finally:
+            self._end_description(undescribed)
 
     def leave(self) -> None:
         """End the conversation, and post one event for all that was served in it."""
         self._end_session()
+        self._end_description(self._undescribed)
         if self._served.files:
             self._post(self._served)
 
@@ -84,7 +89,8 @@ class RequestHandler:
                 empty = self._shares.empty_folders() if request.folders else []
                 lines = chain(self._entries(shares), (messages.FileEntry(n, 0) for n in empty))
                 with self._turns.turn(self._connection.remote.ip):
-                    reply_lines(self._connection, lines, len(shares) + len(empty))
+                    total = len(shares) + len(empty)
+                    reply_lines(self._connection, lines, total, zlib=request.zlib)
             case messages.Stat():
                 share, root = self._shares.wait_hashed(request.name, self._connection.reply)
                 self._connection.reply(messages.FileInfo(request.name, share.state.size, root))
@@ -204,11 +210,15 @@ class RequestHandler:
     def _begin_session(self, request: messages.Want) -> None:
         """Begin to offer one content; the session about another ends."""
         self._end_session()
-        seeded, wait_s = self._seeds.find(request.root), self._timeouts.offer_wait_s
+        root, times = request.root, self._timeouts
+        seeded = self._seeds.find(root)
         if seeded is None:
+            seeded = self._seeds.wait_described(root, self, times.description_wait_s)
+        if seeded is None:
+            self._undescribed = root
             raise RefusedError("not-here")
         try:
-            self._session = UploadSession(seeded, request.bitmap, self._upload, wait_s)
+            self._session = UploadSession(seeded, request.bitmap, self._upload, times.offer_wait_s)
         except DiskError as error:
             raise RefusedError("not-here") from error
         self._connection.reply(self._session.choose(messages.Next()))
@@ -227,6 +237,10 @@ class RequestHandler:
             self._tally.add(root, self._connection.remote.ip, sent)
             files = 1 if bundle is None else len(bundle.contents)
             self._count_sent(name, layout.root, layout.size, sent, files)
+
+    def _end_description(self, root: bytes | None) -> None:
+        if root is not None:
+            self._seeds.end_description(root, self)
 
     def _end_session(self) -> None:
         if self._session is not None:

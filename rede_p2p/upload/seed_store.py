@@ -7,7 +7,7 @@ change. Owner: the peer, whose threads share the store.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock
 from time import monotonic
 from weakref import WeakValueDictionary
 
@@ -46,7 +46,7 @@ class SeedStore:
         self._keeps = keeps
         self._clock = clock  # seconds
         self._changed: Callable[[], None] = lambda: None
-        self._lock = Lock()  # guards everything below
+        self._lock = Condition(Lock())  # guards everything below; notified of descriptions
         self._downloads: dict[bytes, SeededContent] = {}  # by root, as all of these
         self._kept: dict[bytes, Share] = {}  # whole files that a ``get`` brought or found
         self._come: dict[bytes, Share] = {}  # such ones of a ``get`` that goes on
@@ -55,6 +55,7 @@ class SeedStore:
         self._bundles: WeakValueDictionary[bytes, SeededBundle] = WeakValueDictionary()
         self._own_bundles: dict[bytes, SeededBundle] = {}
         self._described_until: dict[str, float] = {}  # by IP: when its descriptions are paid for
+        self._describers: dict[bytes, object] = {}  # who is to describe a bundle, by its root
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` now and, in any thread, whenever ``entries`` may have changed."""
@@ -155,6 +156,28 @@ class SeedStore:
             if until - now > MAX_BUNDLED_FILES / MAX_DESCRIBED_PER_S:
                 raise RefusedError("full")
             self._described_until = due | {ip: until}
+
+    def wait_described(self, root: bytes, asker: object, within_s: float) -> SeededBundle | None:
+        """Return a bundle that another asker describes; None where this one is to do so.
+
+        Thirty who fetch the same folder need not each tell what is in it. Who is to describe it
+        must ``end_description``; the next one is not kept waiting for longer than ``within_s``.
+        """
+        with self._lock:
+            self._lock.wait_for(
+                lambda: root in self._bundles or root not in self._describers, within_s
+            )
+            bundle = self._bundles.get(root)
+            if bundle is None:
+                self._describers[root] = asker
+            return bundle
+
+    def end_description(self, root: bytes, asker: object) -> None:
+        """Take note that who was to describe a bundle has done so, or will not."""
+        with self._lock:
+            if self._describers.get(root) is asker:
+                del self._describers[root]
+            self._lock.notify_all()
 
     def find_bundle(self, root: bytes) -> SeededBundle | None:
         """Return a bundle that somebody has described already, or that this peer fetches."""

@@ -376,10 +376,11 @@ def test_a_listing_travels_whole(pair):
     entries = [FileEntry(f"ação {number}", number) for number in range(3000)]
     with Connection(bare.dup()) as other:
         for some in (entries, [], entries[:1]):
-            sender = Thread(target=reply_lines, args=(other, some))
-            sender.start()
-            assert connection.ask_lines(Ls(), FileEntry) == some
-            sender.join()
+            for zlib in (False, True):
+                sender = Thread(target=reply_lines, args=(other, some), kwargs={"zlib": zlib})
+                sender.start()
+                assert connection.ask_lines(Ls(), FileEntry) == some
+                sender.join()
 
 
 @pytest.mark.parametrize(
@@ -389,6 +390,8 @@ def test_a_listing_travels_whole(pair):
         (b'ok {"bytes": 3, "count": 2}\n{}\n', "bad-count"),
         (b'ok {"bytes": 67108865, "count": 1}\n', "bad-field"),
         (b'ok {"bytes": 9, "count": 1}\n{}\n', "lost"),
+        (b'ok {"bytes": 3, "count": 1, "zlib": true}\n{}\n', "bad-length"),
+        (b'ok {"bytes": 3, "count": 1, "zlib": 1}\n{}\n', "bad-field"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "stranger"),
     ],
     ids=lambda value: repr(value)[:25],

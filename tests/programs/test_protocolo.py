@@ -123,6 +123,9 @@ LIMITS = {
     "banda de cada vaga, por segundo, com `--limite`": upload_slots.MIN_RATE_BYTES_PER_S,
     "o maior corpo que não espera vaga": upload_slots.MAX_SMALL_BODY_BYTES,
     "entre duas `espera` na fila": DEFAULT.place_report_s,
+    "para quem ouviu `not-here` descrever um pacote que outros também querem": (
+        DEFAULT.description_wait_s
+    ),
     "entre duas `espera` do cálculo da raiz, ou de uma lista": DEFAULT.hash_report_s,
     "sem mudar, antes de um arquivo ser anunciado": DEFAULT.quiet_s,
     "para um arquivo pedido parar de mudar": DEFAULT.max_quiet_wait_s,

@@ -33,9 +33,10 @@ from rede_p2p.download.source import describe
 from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.events import FilesServed
 from rede_p2p.net import patience
-from rede_p2p.net.connection import dial
+from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.turns import MAX_LISTS_PER_ADDRESS
 from rede_p2p.protocol import codec
+from rede_p2p.protocol.compression import plain
 from rede_p2p.protocol.messages import (
     Bundle,
     FileData,
@@ -459,6 +460,18 @@ def test_who_reads_no_list_leaves_the_others_theirs(tmp_path, host):
         assert buyer.ask_lines(Ls(), FileEntry)
 
 
+def test_the_list_is_compressed_for_who_asks_for_it(buyer):
+    for name in ("data", "small", "twin", "empty", "p/in/a.txt"):
+        buyer.ask(Stat(name), FileInfo)
+    bodies = []
+    for request in (Ls(), Ls(zlib=True)):
+        head = buyer.ask(request, Listing)
+        assert head.zlib is request.zlib
+        bodies.append(plain(buyer.receive_exactly(head.bytes), head.zlib))
+        assert head.bytes <= len(bodies[-1])
+    assert bodies[0] == bodies[1] != b""
+
+
 # Bundles.
 
 
@@ -467,6 +480,61 @@ def described(connection, *sizes):
     text = describe([Content(ROOT, size) for size in sizes])
     connection.send(codec.encode_request(Bundle(len(text), len(sizes))) + text)
     return connection.receive_reply(Ok)
+
+
+@contextmanager
+def three_who_want(tmp_path, host, root, **times):
+    """Yield a buyer that was told that a bundle is not here, and two that wait for an answer."""
+    with selling(tmp_path, host, **times) as seller, ExitStack() as stack:
+        first, *others = (stack.enter_context(dial(seller.address)) for _ in range(3))
+        first.ask(Stat("data"), FileInfo)
+        assert refusal(first, Want(root, b"\x80")) == "not-here"
+        for other in others:
+            other.send(codec.encode_request(Want(root, b"\x80")))
+        yield first, others
+
+
+ONE = sha256(describe([Content(ROOT, len(DATA))])).digest()  # a bundle of one file
+
+
+def test_a_bundle_is_described_by_one_of_those_who_fetch_it(tmp_path, host):
+    with three_who_want(tmp_path, host, ONE, description_wait_s=60.0) as (first, others):
+        assert described(first, len(DATA)) == Ok()
+        for other in others:
+            assert other.receive_reply(PieceOffer).count
+
+
+@pytest.mark.parametrize("leaves", [Connection.close, lambda first: first.ask(Quit(), Ok)])
+def test_where_who_was_to_describe_a_bundle_does_not_the_next_one_is_told_to(
+    tmp_path, host, leaves
+):
+    with three_who_want(tmp_path, host, ONE, description_wait_s=60.0) as (first, others):
+        leaves(first)
+        told = Queue()
+
+        def hear(other):
+            try:
+                told.put((other, other.receive_reply(PieceOffer, 30.0)))
+            except RefusedError as no:
+                told.put((other, no.code))
+                described(other, len(DATA))
+
+        threads = [Thread(target=hear, args=(other,)) for other in others]
+        for thread in threads:
+            thread.start()
+        (describer, no), (_, offer) = told.get(timeout=SOON), told.get(timeout=SOON)
+        for thread in threads:
+            thread.join()
+        assert no == "not-here" and offer.count
+        assert describer.ask(Want(ONE, b"\x80"), PieceOffer).count
+
+
+def test_nobody_waits_long_for_who_describes_nothing(tmp_path, host):
+    with three_who_want(tmp_path, host, ONE, description_wait_s=0.05) as (_silent, others):
+        for other in others:
+            with pytest.raises(RefusedError, match="not-here"):
+                other.receive_reply(PieceOffer)
+        assert described(others[0], len(DATA)) == Ok()
 
 
 def test_a_bundle_that_is_known_is_not_read_again(seller, buyer, monkeypatch):
