@@ -69,8 +69,8 @@ def answer(  # noqa: C901 - one branch a request
                 peers = tracker.registry.as_reached(holders, registration, here)
                 reply_lines(connection, with_rests(peers))
         case messages.Search():
-            with tracker.turns.turn(registration.ip):
-                with tracker.turns.alone(registration.ip):
+            with tracker.turns.turn(registration.ip) as end:
+                with tracker.turns.alone(registration.ip, end):
                     results = tracker.index.search(request.text, exact=request.exact)
                     found = listing(with_rests(results), results.total)
                 reply_body(connection, *found)

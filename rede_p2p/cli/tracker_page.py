@@ -42,8 +42,8 @@ def show_network(
     """Show the network as this browser reaches it: how to join, who is there, what they share."""
     wish = _wish(request.query)
     try:
-        with tracker.turns.turn(connection.remote.ip):
-            with tracker.turns.alone(connection.remote.ip):
+        with tracker.turns.turn(connection.remote.ip) as end:
+            with tracker.turns.alone(connection.remote.ip, end):
                 body = _page(tracker, connection, wish)
             reply.send(200, HTML, body, [("Cache-Control", "no-store")])
     except RefusedError as error:

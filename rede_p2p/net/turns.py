@@ -7,7 +7,7 @@ of each address waits. Any thread may use it.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from threading import Event, Lock, Semaphore
 from time import monotonic
 from typing import TypeVar
@@ -35,21 +35,24 @@ class Turns:
         self._users: dict[_Key, int] = {}  # how many those are
         self._worked_s = 0.0  # by those who were alone, since the last rest
 
-    def turn(self, ip: str) -> AbstractContextManager[None]:
-        """Wait for a turn, and keep it while the block runs.
+    @contextmanager
+    def turn(self, ip: str) -> Iterator[float]:
+        """Wait for a turn, and keep it while the block runs; yield until when ``alone`` may wait.
 
         Raises RefusedError ``full`` after ``reply_s``, when nobody waits for an answer any more.
         """
-        return self._one_of(MAX_LISTS_PER_ADDRESS, ip)
+        end = monotonic() + self._timeouts.reply_s
+        with self._one_of(MAX_LISTS_PER_ADDRESS, ip, end):
+            yield end
 
     @contextmanager
-    def _one_of(self, count: int, ip: str) -> Iterator[None]:
+    def _one_of(self, count: int, ip: str, end: float) -> Iterator[None]:
         key = ip, count
         with self._lock:
             turns = self._turns.setdefault(key, Semaphore(count))
             self._users[key] = self._users.get(key, 0) + 1
         try:
-            if not turns.acquire(timeout=self._timeouts.reply_s):
+            if not turns.acquire(timeout=end - monotonic()):
                 raise RefusedError("full")
             try:
                 yield
@@ -62,12 +65,14 @@ class Turns:
                     del self._users[key], self._turns[key]
 
     @contextmanager
-    def alone(self, ip: str) -> Iterator[None]:
+    def alone(self, ip: str, end: float | None = None) -> Iterator[None]:
         """Wait until nobody else searches or makes a page, and be the one while the block runs.
 
-        Of an address one waits among the others. Raises RefusedError as ``turn`` does.
+        Of an address one waits among the others. Raises RefusedError as ``turn`` does, at the
+        ``end`` of the turn in which it is asked for: both together wait no longer than one.
         """
-        with self._one_of(1, ip), self._one_of(1, EVERYBODY):
+        end = end or monotonic() + self._timeouts.reply_s
+        with self._one_of(1, ip, end), self._one_of(1, EVERYBODY, end):
             began = monotonic()
             try:
                 yield

@@ -97,8 +97,8 @@ class RequestHandler:
             case messages.Get():
                 self._send_by_name(request)
             case messages.Hashes():
-                with self._turns.turn(self._connection.remote.ip):
-                    self._send_hashes(request)
+                with self._turns.turn(self._connection.remote.ip) as end:
+                    self._send_hashes(request, end)
             case messages.Pieces():
                 self._send_pieces(request)
             case messages.Bundle():
@@ -134,14 +134,14 @@ class RequestHandler:
         if length == size:
             self._count_sent(share.name, share.name, size, size)
 
-    def _send_hashes(self, request: messages.Hashes) -> None:
+    def _send_hashes(self, request: messages.Hashes, end: float) -> None:
         seeded = self._find_seeded(request.root)
         content, path = seeded.content, str(seeded.path)
         layer = seeded.layer or self._hash_cache.layer(path, content)
         if layer is not None and request.again is not None and seeded.state is not None:
             if merkle.root_of(layer, content.size) != content.root:
                 layer = None
-            elif not self._still_holds(seeded, layer, request.again):
+            elif not self._still_holds(seeded, layer, request.again, end):
                 self._seeds.doubt(seeded)
                 self._hash_cache.forget(path)
                 self._hash_cache.want(path, content.size, soon=True)
@@ -154,9 +154,9 @@ class RequestHandler:
                 raise RefusedError("not-here")
         self._connection.send(codec.encode_reply(FileData(len(layer), content.size)) + layer)
 
-    def _still_holds(self, seeded: SeededContent, layer: bytes, first: int) -> bool:
+    def _still_holds(self, seeded: SeededContent, layer: bytes, first: int, end: float) -> bool:
         """Read what is complained of, one complaint at a time; a false one takes a while."""
-        with self._turns.alone(self._connection.remote.ip):
+        with self._turns.alone(self._connection.remote.ip, end):
             holds = seeded.holds(layer, first)
             if holds:
                 Event().wait(self._timeouts.again_pause_s)

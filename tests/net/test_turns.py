@@ -76,6 +76,22 @@ def test_of_one_address_only_one_waits_to_be_the_one():
     assert not every._turns
 
 
+def test_who_waits_for_one_turn_after_another_waits_no_longer_than_for_one(monkeypatch):
+    now, waited = [50.0], []
+    monkeypatch.setattr(turns, "monotonic", lambda: now[0])
+
+    class Slow(Semaphore):
+        def acquire(self, timeout):
+            waited.append(timeout)
+            now[0] += 2.0
+            return super().acquire(timeout=timeout)
+
+    every = Turns(Timeouts(reply_s=8.0))
+    every._turns = {key: Slow() for key in (("a", MAX_LISTS_PER_ADDRESS), ("a", 1), ("", 1))}
+    with every.turn("a") as end, every.alone("a", end):
+        assert waited == [8.0, 6.0, 4.0]
+
+
 def test_who_computes_with_very_many_rests_now_and_then(monkeypatch):
     rested = []
     monkeypatch.setattr(turns, "Event", lambda: SimpleNamespace(wait=rested.append))
