@@ -24,13 +24,11 @@ from rede_p2p.net.patience import Patience
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import Next, PieceOffer, Take
 from rede_p2p.timeouts import Timeouts
-from rede_p2p.upload.seeded_bundle import SeededBundle
-from rede_p2p.upload.seeded_content import SeededContent
+from rede_p2p.upload.seed_store import Seeded
 
 IN_FLIGHT_WINDOW_BYTES = 4 * 1024 * 1024  # most per request, until a source has sent half of it
 ENDGAME_POLL_S = 0.1  # between two checks for late pieces
 
-Seeded = SeededContent | SeededBundle
 FetchFrom = Callable[[Address], None]  # what a source's thread runs; raises RedeError
 
 

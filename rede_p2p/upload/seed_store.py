@@ -30,6 +30,8 @@ MAX_BUNDLED_FILES = 8 * MAX_BUNDLE_FILES  # described by requesters; half by an 
 # once, as many as there may be in all.
 MAX_DESCRIBED_PER_S = 20_000
 
+Seeded = SeededContent | SeededBundle  # what pieces are offered of
+
 
 class SeedStore:
     """The contents that one peer offers."""
@@ -218,7 +220,7 @@ class SeedStore:
         for bundle in list(self._bundles.values()):
             bundle.note_whole(contents)
 
-    def find(self, root: bytes) -> SeededContent | SeededBundle | None:
+    def find(self, root: bytes) -> Seeded | None:
         """Return what is offered: a bundle, the whole file if there is one, else a download."""
         if (bundle := self.find_bundle(root)) is not None:
             return bundle

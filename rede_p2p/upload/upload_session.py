@@ -12,8 +12,8 @@ from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
+from rede_p2p.upload.seed_store import Seeded
 from rede_p2p.upload.seeded_bundle import SeededBundle
-from rede_p2p.upload.seeded_content import SeededContent
 from rede_p2p.upload.upload_slots import Upload
 
 TARGET_RUN_TIME_S = 0.02  # for one run to be sent
@@ -29,7 +29,7 @@ class UploadSession:
 
     def __init__(
         self,
-        seeded: SeededContent | SeededBundle,
+        seeded: Seeded,
         bitmap: bytes,
         upload: Upload,
         offer_wait_s: float,
