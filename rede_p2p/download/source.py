@@ -68,8 +68,9 @@ class Source:
     def _converse(self, file: Writer | None) -> None:
         """Want, then take, receive and ask for more."""
         rest_s = FIRST_REST_S
-        bitmap, self._since = self._swarm.first_want()
+        bitmap, self._since = self._swarm.first_want(self._address)
         offer = self._want(bitmap)
+        self._swarm.note_answer(self._address, self._since, ended=offer.end)
         taken = self._take(offer)
         while True:
             while taken:

@@ -128,9 +128,10 @@ class Swarm:
             return 0.0
         return self._progress_at + self._timeouts.download_stall_s - monotonic()
 
-    def first_want(self) -> tuple[bytes, int]:
+    def first_want(self, source: Address) -> tuple[bytes, int]:
         """Return the bitmap of missing pieces, and the position from which to read the news."""
         with self._changed:
+            self._seats.note_asked(source)
             return self._picker.wanted()
 
     def take(

@@ -130,7 +130,7 @@ class Room(RuleBasedStateMachine):
 
     def connect(self, who, of):
         who.swarm._seats.enter(of.address)
-        bitmap, since = who.swarm.first_want()
+        bitmap, since = who.swarm.first_want(of.address)
         requester = of.offers.enter(who.address.ip, from_bitmap(bitmap, self.count))
         talk = Talk(who, of, requester, since, PieceOffer(0))
         self.talks.append(talk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections import Counter
 from concurrent.futures import Future
 from itertools import chain
 from queue import Queue
@@ -456,24 +457,32 @@ def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, beginn
     assert arrived(folder)
 
 
-@pytest.mark.parametrize("answers", ["nothing", "never"])
+@pytest.mark.parametrize("answers", ["nothing", "never", "not even at first", "wait"])
 def test_many_that_bring_nothing_do_not_keep_a_source_from_the_seats(
-    sharing, fetching, folder, monkeypatch, answers
+    sharing, context, folder, monkeypatch, answers
 ):
     monkeypatch.setattr(seats, "MAX_ROUND_S", 0.1)
     ended = Event()
 
     def idle(source, connection, request):
-        if isinstance(request, Next) and answers == "never":
+        if isinstance(request, Want) and answers == "wait":
+            while not ended.wait(0.05):
+                connection.reply(codec.Pending(place=1))
+        late = {"never": Next, "not even at first": Want}.get(answers, ())
+        if isinstance(request, late):
             ended.wait(SOON)
         if isinstance(request, Want | Next):
             connection.reply(PieceOffer(0))
             return True
         return False
 
-    crowd = [sharing(idle) for _ in range(60)]
-    fetching(*crowd, sharing(), *crowd, download_stall_s=SOON, reply_s=SOON).run()
-    ended.set()
+    honest, *crowd = (sharing(idle if number else None).address for number in range(61))
+    wanted = DownloadRequest(NAME, CONTENT, (*crowd, honest))
+    last = context(download_stall_s=SOON, reply_s=SOON)._replace(idle=Counter({honest: 1}))
+    try:
+        Download(wanted, last).run()
+    finally:
+        ended.set()
     assert arrived(folder)
 
 
