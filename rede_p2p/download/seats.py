@@ -3,11 +3,14 @@
 A few sources fill a cable, and to speak with thirty costs more than it brings. But who keeps the
 same few hears late of what the others have. So a download goes in rounds: at the end of each, who
 brought too little gives its seat to a source that waits, as the unchoked peers of BitTorrent do.
+Who keeps us in its queue stays beside the seats: who leaves a queue never gets to its head. As a
+liar may say that for ever, no more stay so than half as many as there are seats.
 
 A plain object: no I/O, no thread, and no lock but the one its owner holds around it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from rede_p2p.errors import Address
 
@@ -29,6 +32,7 @@ class Seats:
         self._new: set[Address] = set()  # who came in this round
         self._dismissed: set[Address] = set()  # who ends its exchange, then leaves
         self._asked: set[Address] = set()  # whose next offer is awaited
+        self._queued: set[Address] = set()  # who has told our place since it brought something
         self._ended: dict[Address, int] = {}  # who has nothing more, by the news that it knew
         self._began = clock()
         self.any_waits = False  # for a seat
@@ -45,12 +49,11 @@ class Seats:
     @property
     def is_due(self) -> bool:
         """Whether a round has ended, or a seat is free for a source that waits."""
-        is_free = self.any_waits and len(self._brought) < self._count
-        return is_free or self.round_left_s() <= 0
+        return (self.any_waits and not self._is_full) or self.round_left_s() <= 0
 
     def enter(self, source: Address) -> bool:
         """Give a source a seat; return False if it must wait for one."""
-        self.any_waits = len(self._brought) >= self._count
+        self.any_waits = self._is_full
         if not self.any_waits:
             self._brought[source] = 0
             self._new.add(source)
@@ -59,7 +62,7 @@ class Seats:
     def leave(self, source: Address) -> None:
         """Take the seat of a source, which has ended."""
         del self._brought[source]
-        for some in (self._new, self._dismissed, self._asked):
+        for some in (self._new, self._dismissed, self._asked, self._queued):
             some.discard(source)
 
     def dismiss(self, source: Address) -> None:
@@ -73,6 +76,10 @@ class Seats:
     def note_asked(self, source: Address) -> None:
         """Note that a source is asked for an offer."""
         self._asked.add(source)
+
+    def note_queued(self, source: Address) -> None:
+        """Note that a source keeps us in its queue."""
+        self._queued.add(source)
 
     def note_answer(self, source: Address, ended: int) -> None:
         """Note its answer, and until which news it knows that it has nothing more, or -1."""
@@ -96,6 +103,16 @@ class Seats:
         """Take note of bytes that a source has brought, which may have left since."""
         if source in self._brought:
             self._brought[source] += brought
+            self._queued.discard(source)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._brought) >= min(self._count + len(self._staying()), MAX_SEATS)
+
+    def _staying(self) -> set[Address]:
+        """List those who keep us in their queue and may, the longest first."""
+        queued = self._queued - self._dismissed
+        return set(islice((one for one in self._brought if one in queued), self._count // 2))
 
     def round_left_s(self) -> float:
         """Return in how many seconds the round ends; without end while no source waits."""
@@ -109,10 +126,11 @@ class Seats:
         """Dismiss who brought too little; return who brought nothing. Another round begins.
 
         That is who brought nothing, and the one that brought least, if it was less than two thirds
-        of what one brings. Where they are all alike one more may bring more, so it gets a seat; and
-        where nothing came at all, the next sources get all the seats that there may be.
+        of what one brings; but not who keeps us in its queue and may stay. Where they are all alike
+        one more may bring more, so it gets a seat; and where nothing came at all, the next sources
+        get all the seats that there may be.
         """
-        judged = self._brought.keys() - self._new - self._dismissed
+        judged = self._brought.keys() - self._new - self._dismissed - self._staying()
         idle = [source for source in judged if not self._brought[source]]
         leaving = set(idle)
         if judged:

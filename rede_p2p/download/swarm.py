@@ -187,6 +187,7 @@ class Swarm:
             if not self._patience.is_over(pending, source):
                 self._progress_at = monotonic()
             self._picker.postpone(source, pieces)
+            self._seats.note_queued(source)
             if self._seats.is_dismissed(source):
                 self._hang_ups.call([source])
 

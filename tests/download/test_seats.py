@@ -87,6 +87,45 @@ def test_who_came_in_this_round_is_not_judged(full):
     assert full.end_round() == [EVERYONE[30]]
 
 
+def queue(seats, *sources):
+    for source in sources:
+        seats.note_queued(source)
+
+
+def test_who_keeps_us_in_its_queue_keeps_its_seat_up_to_half_of_them_the_longest_first(full):
+    full.leave(EVERYONE[0])
+    full.enter(EVERYONE[30])
+    for _ in range(3):
+        queue(full, EVERYONE[30], *EVERYONE[1:6])
+        full.note(EVERYONE[7], 100)
+        full.end_round()
+        assert not {*EVERYONE[1:5], EVERYONE[7]} & {*dismissed(full)}
+    assert {*dismissed(full)} == {*EVERYONE[5:7], EVERYONE[30]}
+
+
+def test_who_keeps_us_in_its_queue_takes_no_seat_from_who_is_at_work(full):
+    queue(full, *EVERYONE[:6])
+    assert full.is_due
+    assert fill(full) == EVERYONE[MIN_SEATS : MIN_SEATS + MIN_SEATS // 2]
+    assert not full.is_due
+
+
+def test_who_has_brought_something_is_in_no_queue_any_more(full):
+    queue(full, EVERYONE[0])
+    bring(full, [10, *[100] * (MIN_SEATS - 1)])
+    full.end_round()
+    assert dismissed(full) == [EVERYONE[0]]
+
+
+def test_however_many_queues_we_are_in_no_more_than_may_be_have_a_seat(full):
+    for _ in range(5):
+        fill(full)
+        queue(full, *EVERYONE)
+        full.end_round()
+        assert len(full) <= MAX_SEATS
+    assert len(dismissed(full)) == len(full) - MAX_SEATS // 2
+
+
 def test_where_all_bring_the_same_one_more_comes_up_to_a_limit(full):
     for _ in range(2 * MAX_SEATS):
         fill(full)

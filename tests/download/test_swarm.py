@@ -457,7 +457,9 @@ def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, beginn
     assert arrived(folder)
 
 
-@pytest.mark.parametrize("answers", ["nothing", "never", "not even at first", "wait"])
+@pytest.mark.parametrize(
+    "answers", ["nothing", "never", "not even at first", "wait", "wait for pieces"]
+)
 def test_many_that_bring_nothing_do_not_keep_a_source_from_the_seats(
     sharing, context, folder, monkeypatch, answers
 ):
@@ -465,9 +467,11 @@ def test_many_that_bring_nothing_do_not_keep_a_source_from_the_seats(
     ended = Event()
 
     def idle(source, connection, request):
-        if isinstance(request, Want) and answers == "wait":
+        if isinstance(request, {"wait": Want, "wait for pieces": Take}.get(answers, ())):
             while not ended.wait(0.05):
                 connection.reply(codec.Pending(place=1))
+        if answers == "wait for pieces":
+            return source.offer_all(connection, request)
         late = {"never": Next, "not even at first": Want}.get(answers, ())
         if isinstance(request, late):
             ended.wait(SOON)
@@ -476,11 +480,37 @@ def test_many_that_bring_nothing_do_not_keep_a_source_from_the_seats(
             return True
         return False
 
-    honest, *crowd = (sharing(idle if number else None).address for number in range(61))
+    # Who waits for a piece to offer would take longer than such a round.
+    lies = [sources.about_pieces(send_pieces), *[idle] * 60]
+    honest, *crowd = (sharing(lie).address for lie in lies)
     wanted = DownloadRequest(NAME, CONTENT, (*crowd, honest))
-    last = context(download_stall_s=SOON, reply_s=SOON)._replace(idle=Counter({honest: 1}))
+    hurry = {"download_stall_s": SOON, "reply_s": SOON, "min_endgame_wait_s": 0.001}
+    last = context(**hurry)._replace(idle=Counter({honest: 1}))
     try:
         Download(wanted, last).run()
+    finally:
+        ended.set()
+    assert arrived(folder)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_where_all_have_a_queue_the_head_of_one_is_reached(
+    sharing, fetching, folder, monkeypatch, beginning
+):
+    monkeypatch.setattr(seats, "MAX_ROUND_S", 0.05)
+    turn, ended = Event(), Event()
+
+    def queues(source, connection, request):
+        if isinstance(request, Take) and not turn.is_set():
+            for place in range(30, 0, -1):  # far longer than two rounds
+                connection.reply(codec.Pending(place=place))
+                if ended.wait(0.02):
+                    break
+            turn.set()
+        return False
+
+    try:
+        beginning(fetching(*(sharing(queues) for _ in range(5)))).result(SOON)
     finally:
         ended.set()
     assert arrived(folder)
