@@ -19,6 +19,8 @@ from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry, FileInfo, Ls, Stat
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
+OnFailure = Callable[[errors.PeerUnreachableError], None]
+
 
 class Selection(NamedTuple):
     """What some patterns mean, and which patterns and names cannot be had, with the reason."""
@@ -62,11 +64,13 @@ def find(
     check: Callable[[], None] = lambda: None,
     within_s: float = inf,
     timeouts: Timeouts = DEFAULT,
+    on_failure: OnFailure = lambda _: None,
 ) -> DownloadRequest:
     """Ask the peers what they share under a name, and take what they have said ``within_s``.
 
     ``on_pending`` is called, in this thread, while a peer reads its list or hashes the file;
-    ``check`` now and then, and may raise to give up. Raises NoSuchFileError when those that answer
+    ``check`` now and then, and may raise to give up; ``on_failure`` hears who has not answered, or
+    nothing of use, whether others have or not. Raises NoSuchFileError when those that answer
     do not have it, AmbiguousNameError when they share different contents, PeerUnreachableError
     when none answers, UnsafeNameError.
     """
@@ -83,6 +87,7 @@ def find(
             sources.setdefault(answer, []).append(peer)
         elif answer.status != errors.NoSuchFileError.status:
             failures.append(answer)
+            on_failure(answer)
     if sources:
         return agreed(name, sources)
     raise failures[0] if failures else errors.NoSuchFileError(name, _places(peers))

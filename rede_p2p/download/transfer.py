@@ -16,7 +16,7 @@ from rede_p2p.download import resolve
 from rede_p2p.download.bundle_download import BundleDownload
 from rede_p2p.download.download import Download, causes, may_be_news
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
-from rede_p2p.download.source_finder import MAX_LOSSES
+from rede_p2p.download.source_finder import MAX_LOSSES, reason_of
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
@@ -61,7 +61,7 @@ class Transfer:
         self._context = context._replace(connect=self._connect, idle=Counter())
         self._unanswered: dict[Address, list[ConnectionLostError]] = {}  # for some file
         self._named = named  # the peers that the person asked for it; empty where it was anybody
-        self._may_renew = True  # until somebody was waited for in vain
+        self._slow: set[Address] = set()  # who was asked for news in vain
         self._took_s = 0.0
         self._lock = Lock()  # guards everything below
         self._done: Results = []
@@ -162,31 +162,36 @@ class Transfer:
     ) -> DownloadRequest | None:
         """Ask the sources of a file that failed what it is now; return None if that is no help.
 
-        They have as long as a file needs to be quiet and hashed. Where that was not enough, no
-        other file is asked about: a liar would hold each one up.
+        They have as long as a file needs to be quiet and hashed. Who does not answer in that time
+        is asked about no other file: a liar would hold each one up.
         """
-        if not (may_be_news(outcome) and self._may_renew):
+        sources = [source for source in request.sources if source not in self._slow]
+        if not (may_be_news(outcome) and sources):
             return None
+
+        def note(failure: PeerUnreachableError) -> None:
+            if reason_of(failure) == "silent":
+                self._slow.add(failure.address)
+
         timeouts = self._context.timeouts
         hash_s = request.content.size / MIN_HASH_BYTES_PER_S
         end = monotonic() + timeouts.max_quiet_wait_s + timeouts.reply_s + hash_s
         try:
             renewed = resolve.find(
                 request.shared_as or request.name,
-                request.sources,
+                sources,
                 self._context.connect,
                 lambda _: None,
                 self._check_cancelled,
                 end - monotonic(),
                 timeouts,
+                note,
             )
         except RedeError:
-            self._may_renew = monotonic() < end
-        else:
-            renewed = replace(renewed, name=request.name, shared_as=request.shared_as)
-            refused = isinstance(causes(outcome)[-1], RefusedError)
-            return renewed if refused or renewed.content != request.content else None
-        return None
+            return None
+        renewed = replace(renewed, name=request.name, shared_as=request.shared_as)
+        refused = isinstance(causes(outcome)[-1], RefusedError)
+        return renewed if refused or renewed.content != request.content else None
 
     def _connect(self, address: Address) -> Connection:
         """Connect to a peer, unless several files could not be had because it does not answer."""

@@ -279,9 +279,9 @@ def test_a_file_under_another_name_is_renewed_by_the_name_that_its_source_shares
     assert found_in(folder) == {"a.txt": b"after!"}
 
 
-def test_a_source_that_lied_cannot_hold_a_get_by_saying_wait_to_what_is_asked_after_it(
-    opened, context, pool, waits_for_ever
-):
+@pytest.fixture
+def lying(opened, waits_for_ever):
+    """Return a source that lies, and says wait to what is asked after it; and those names."""
     asked = []
 
     def lie(source, connection, request):
@@ -291,8 +291,18 @@ def test_a_source_that_lied_cannot_hold_a_get_by_saying_wait_to_what_is_asked_af
             return True
         return about_pieces(sources.sends_zeros)(source, connection, request)
 
-    two = opened(lie).share({"a.bin": LARGE, "b.bin": LARGE[:-1]})
-    transfer = Transfer(1, two, context(reply_s=0.2, max_quiet_wait_s=0.2))
+    return opened(lie), asked
+
+
+HASTE = {"reply_s": 0.2, "max_quiet_wait_s": 0.2}
+
+
+def test_a_source_that_lied_cannot_hold_a_get_by_saying_wait_to_what_is_asked_after_it(
+    lying, context, pool
+):
+    liar, asked = lying
+    two = liar.share({"a.bin": LARGE, "b.bin": LARGE[:-1]})
+    transfer = Transfer(1, two, context(**HASTE))
     running = pool.submit(transfer.run)
     try:
         running.result(SOON)
@@ -301,3 +311,28 @@ def test_a_source_that_lied_cannot_hold_a_get_by_saying_wait_to_what_is_asked_af
     for _, outcome in transfer.results.result():
         assert isinstance(outcome, VerificationError)
     assert len(asked) == 1  # of two files that were wrong
+
+
+def test_a_source_that_said_wait_does_not_keep_the_files_of_another_from_being_renewed(
+    lying, opened, context, pool, folder
+):
+    liar, asked = lying
+    honest = opened()
+    files = {"a.bin": LARGE, "b.bin": LARGE[:-1], "c.bin": LARGE[:-2]}
+    of_honest = {wanted.name: wanted for wanted in honest.share(files)}
+    of_both = [
+        replace(wanted, sources=(liar.address, *of_honest[wanted.name].sources))
+        for wanted in liar.share(files)
+    ]
+    alone = liar.share({"0.bin": LARGE[:-3]})
+    for name in files:
+        set_back(honest, name, bytes(len(files[name])))
+    transfer = Transfer(1, [*alone, *of_both], context(**HASTE))
+    pool.submit(transfer.run)
+    try:
+        failed = [n for n, one in outcomes(transfer).items() if not isinstance(one, Outcome)]
+    finally:
+        transfer.cancel()
+    assert failed == ["0.bin"]
+    assert found_in(folder) == {name: bytes(len(files[name])) for name in files}
+    assert asked == ["0.bin"]
