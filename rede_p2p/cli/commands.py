@@ -11,9 +11,9 @@ from typing import Any
 
 from rede_p2p import errors
 from rede_p2p.cli import get_to_output, listing, manual, options, peer_names, share_commands, texts
-from rede_p2p.cli.get_command import fact_of, reporter
+from rede_p2p.cli.get_command import fact_of
 from rede_p2p.cli.listing import View
-from rede_p2p.cli.session import Session, expect, listed
+from rede_p2p.cli.session import Session, expect, listed, reporter
 from rede_p2p.cli.shell import ALIASES, Command, suggestion
 from rede_p2p.cli.terminal import Tone
 from rede_p2p.content import safe_names

@@ -8,7 +8,7 @@ from typing import Any
 from rede_p2p import errors
 from rede_p2p.cli import options, peer_names, texts
 from rede_p2p.cli.peer_names import Place
-from rede_p2p.cli.session import Session, listed
+from rede_p2p.cli.session import Session, listed, reporter
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import failure
 from rede_p2p.content import safe_names
@@ -18,9 +18,6 @@ from rede_p2p.download import folders, resolve
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.transfer import Transfer
 from rede_p2p.errors import Address, BadUsageError, RedeError
-from rede_p2p.events import Preparing
-from rede_p2p.net.connection import OnPending
-from rede_p2p.protocol.codec import Pending
 
 Failures = list[tuple[str, RedeError]]
 Show = Callable[[Session, Transfer, Failures], None]
@@ -228,29 +225,6 @@ def _holders(session: Session, content: Content) -> list[Address]:
     with suppress(RedeError):
         return session.context.who_has(content).result()
     return []
-
-
-def reporter(session: Session) -> OnPending:
-    """Return a function that shows what a peer is busy with: its list, or each tenth of a hash.
-
-    Nothing is shown twice, whatever a peer says, or several that say different things.
-    """
-    shown, reading = (-1, False), False
-
-    def report(pending: Pending) -> None:
-        nonlocal shown, reading
-        done = min(pending.done, pending.size)
-        step = (10 * done // max(pending.size, 1), pending.size > 0)
-        if pending.files:
-            if not reading:
-                session.terminal.note(texts.READING)
-            reading = True
-        elif step > shown:
-            shown = step
-            session.terminal.post(Preparing(done, pending.size))
-            session.terminal.show_events()
-
-    return report
 
 
 def _show(session: Session, transfer: Transfer, failed: Failures) -> None:

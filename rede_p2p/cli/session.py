@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rede_p2p.cli import texts
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.download.request import DownloadContext
 from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import Address, BadUsageError, PeerNotListedError, UsageKind
+from rede_p2p.events import Preparing
+from rede_p2p.net.connection import OnPending
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.tracker.client import TrackerClient
 from rede_p2p.upload.share_list import ShareList
 from rede_p2p.upload.upload_slots import UploadSlots
@@ -46,3 +50,26 @@ def listed(session: Session, ips: Sequence[str], port: int | None) -> list[list[
     if not found:
         raise PeerNotListedError(ips[0], port)
     return [[Address(m.ip, m.port) for m in found if m.you is own] for own in (False, True)]
+
+
+def reporter(session: Session) -> OnPending:
+    """Return a function that shows what a peer is busy with: its list, or each tenth of a hash.
+
+    Nothing is shown twice, whatever a peer says, or several that say different things.
+    """
+    shown, reading = (-1, False), False
+
+    def report(pending: Pending) -> None:
+        nonlocal shown, reading
+        done = min(pending.done, pending.size)
+        step = (10 * done // max(pending.size, 1), pending.size > 0)
+        if pending.files:
+            if not reading:
+                session.terminal.note(texts.READING)
+            reading = True
+        elif step > shown:
+            shown = step
+            session.terminal.post(Preparing(done, pending.size))
+            session.terminal.show_events()
+
+    return report

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 from processes import eventually
 
 from rede_p2p.cli.error_texts import USAGE
-from rede_p2p.cli.get_command import MAX_RESULT_ROWS, get, reporter
+from rede_p2p.cli.get_command import MAX_RESULT_ROWS, get
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.texts import MIN_TOLD_BYTES
 from rede_p2p.errors import BadUsageError, NoSuchFileError
-from rede_p2p.protocol.codec import Pending
 
 FILES = {"foto [v2].png": b"png" * 1000, "a.txt": b"a", "pasta/b.txt": b"b"}
 
@@ -124,15 +122,3 @@ def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(rede):
         assert (caught.value.where, caught.value.near) == ("", "foto.png")
 
     rede.be(menu, files={"foto.png": b"png"})
-
-
-def test_a_peer_that_says_anything_about_its_progress_is_quoted_a_few_times():
-    told = []
-    terminal = SimpleNamespace(post=told.append, show_events=lambda: None, note=told.append)
-    report = reporter(SimpleNamespace(terminal=terminal))
-    for number in range(1000):
-        report(Pending(done=number % 10, size=10))
-        report(Pending(done=number, size=1))
-        report(Pending())
-    assert len(told) <= 12
-    assert all(one.done <= one.size for one in told)

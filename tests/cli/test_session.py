@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from rede_p2p.cli.session import expect, listed
+from rede_p2p.cli.session import expect, listed, reporter
 from rede_p2p.cli.shell import Command
 from rede_p2p.errors import Address, BadUsageError, PeerNotListedError
+from rede_p2p.protocol.codec import Pending
 
 pytest_plugins = ["sessions"]
 
@@ -40,3 +43,15 @@ def test_only_the_peers_that_the_tracker_lists_are_found_oneself_last(rede):
             assert (caught.value.ip, caught.value.port) == (ip, port)
 
     assert rede.be(menu).status == 0
+
+
+def test_a_peer_that_says_anything_about_its_progress_is_quoted_a_few_times():
+    told = []
+    terminal = SimpleNamespace(post=told.append, show_events=lambda: None, note=told.append)
+    report = reporter(SimpleNamespace(terminal=terminal))
+    for number in range(1000):
+        report(Pending(done=number % 10, size=10))
+        report(Pending(done=number, size=1))
+        report(Pending())
+    assert len(told) <= 12
+    assert all(one.done <= one.size for one in told)
