@@ -34,15 +34,15 @@ def get(session: Session, command: Command, show: Show | None = None) -> None:
     words, new_name = _take_new_name(command.words)
     address, names = _read(session, words)
     try:
-        (requests, failed, unlisted, empty), named = _choose(session, address, names)
+        found, named = _choose(session, address, names)
     except RedeError as none:
         session.terminal.tell(none, [fact_of(name, None, none) for name in names])
         raise
+    requests, failed = found.requests, found.failed
     if (show or new_name) and len(requests) + len(failed) != 1:
         raise BadUsageError("saida" if show else "como")
-    if unlisted:
-        session.terminal.note(texts.unlisted(unlisted))
-    failed += _make_folders(session, empty)
+    _note_what_is_left_out(session, found)
+    failed += _make_folders(session, found.folders)
     if not requests and not failed:
         return
     if new_name is not None and requests:
@@ -57,8 +57,19 @@ def get(session: Session, command: Command, show: Show | None = None) -> None:
     for _, error in failed:
         session.terminal.complain(error)
     number, title = transfer.number, texts.title(transfer.names)
-    hint = f"status, esperar, cancelar {number}"
-    session.terminal.note(f"[{number}] {title} em segundo plano: {hint}")
+    session.terminal.note(
+        f"[{number}] {title} em segundo plano: status, esperar, cancelar {number}"
+    )
+
+
+def _note_what_is_left_out(session: Session, found: resolve.Selection) -> None:
+    """Say who did not answer beside those that did, and how many files are in no list."""
+    for lost in found.unreachable:
+        session.terminal.note(texts.describe(lost))
+    if found.unreachable:
+        session.terminal.note("o get segue com os outros; o que só esses têm fica de fora")
+    if found.unlisted:
+        session.terminal.note(texts.unlisted(found.unlisted))
 
 
 def _make_folders(session: Session, names: Sequence[str]) -> Failures:

@@ -23,12 +23,16 @@ OnFailure = Callable[[errors.PeerUnreachableError], None]
 
 
 class Selection(NamedTuple):
-    """What some patterns mean, and which patterns and names cannot be had, with the reason."""
+    """What some patterns mean, and which patterns and names cannot be had, with the reason.
+
+    Who was ``unreachable``, though others answered, may share more under the same names.
+    """
 
     requests: list[DownloadRequest]
     failed: list[tuple[str, RedeError]]
     unlisted: int = 0  # files that the peers share beyond what their lists hold
     folders: Sequence[str] = ()  # the empty ones
+    unreachable: Sequence[errors.PeerUnreachableError] = ()
 
 
 def select(
@@ -46,11 +50,19 @@ def select(
     BadUsageError when the patterns are one name without its quotes.
     """
     failure: RedeError | None = None
+    lost: dict[Address, errors.PeerUnreachableError] = {}
+
+    def note(failure: errors.PeerUnreachableError) -> None:
+        if isinstance(failure.cause, errors.ConnectionLostError):
+            lost.setdefault(failure.address, failure)
+
     for peers in filter(None, groups):
         try:
             if len(patterns) == 1 and not _is_pattern(patterns[0]):
-                return _find_or_match(patterns[0], peers, connect, on_pending, timeouts)
-            return _match(patterns, peers, connect, on_pending, timeouts)
+                found = _find_or_match(patterns[0], peers, connect, on_pending, timeouts, note)
+            else:
+                found = _match(patterns, peers, connect, on_pending, timeouts, note)
+            return found._replace(unreachable=list(lost.values()))
         except errors.NoSuchFileError as error:
             failure = failure or error
     raise failure or errors.NoSuchFileError(patterns[0], "")
@@ -103,6 +115,7 @@ def _find_or_match(
     connect: Connect,
     on_pending: OnPending,
     timeouts: Timeouts,
+    on_failure: OnFailure,
 ) -> Selection:
     """Find a file, or the folder of that name, which the peers that answer may have.
 
@@ -110,7 +123,9 @@ def _find_or_match(
     """
     unreachable: RedeError | None = None
     try:
-        return Selection([find(name, peers, connect, on_pending, timeouts=timeouts)], [])
+        return Selection(
+            [find(name, peers, connect, on_pending, timeouts=timeouts, on_failure=on_failure)], []
+        )
     except errors.PeerUnreachableError as error:
         if len(peers) == 1:
             raise
@@ -118,7 +133,7 @@ def _find_or_match(
     except errors.NoSuchFileError:
         pass
     try:
-        return _match([name], peers, connect, on_pending, timeouts)
+        return _match([name], peers, connect, on_pending, timeouts, on_failure)
     except errors.NoSuchFileError as error:
         raise unreachable or error from None
 
@@ -129,9 +144,10 @@ def _match(
     connect: Connect,
     on_pending: OnPending,
     timeouts: Timeouts,
+    on_failure: OnFailure,
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
-    lists = list_all(peers, connect, on_pending, folders=True, timeouts=timeouts)
+    lists = list_all(peers, connect, on_pending, timeouts, on_failure, folders=True)
     shared, empty = _contents(lists)
     meant: dict[str, None] = {}  # in order, each once
     folders: dict[str, None] = {}
@@ -152,7 +168,7 @@ def _match(
     found = Selection([], failed, unlisted, list(folders))
 
     def ask_again(name: str) -> DownloadRequest:
-        return find(name, peers, connect, on_pending, timeouts=timeouts)
+        return find(name, peers, connect, on_pending, timeouts=timeouts, on_failure=on_failure)
 
     for name in meant:
         _add(found, name, shared[name], ask_again)
@@ -209,13 +225,14 @@ def list_all(
     peers: Sequence[Address],
     connect: Connect,
     on_pending: OnPending,
+    timeouts: Timeouts = DEFAULT,
+    on_failure: OnFailure = lambda _: None,
     *,
     folders: bool = False,
-    timeouts: Timeouts = DEFAULT,
 ) -> list[tuple[Address, Lines[FileEntry]]]:
     """Ask every peer for its list, with empty ``folders`` or without.
 
-    Raises the first failure when none answers.
+    ``on_failure`` hears who has not given it. Raises the first failure when none answers.
     """
 
     def ask(_peer: Address, connection: Connection, report: OnPending) -> Lines[FileEntry]:
@@ -223,8 +240,11 @@ def list_all(
 
     answers = ask_all(peers, connect, ask, on_pending, timeouts=timeouts)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
+    failures = [answer for _, answer in answers if isinstance(answer, RedeError)]
     if not lists:
-        raise next(answer for _, answer in answers if isinstance(answer, RedeError))
+        raise failures[0]
+    for failure in failures:
+        on_failure(failure)
     return lists
 
 

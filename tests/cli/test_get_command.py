@@ -7,8 +7,9 @@ import re
 
 import pytest
 from processes import eventually
+from sources import hangs_up_at_once
 
-from rede_p2p.cli.error_texts import USAGE
+from rede_p2p.cli.error_texts import LOST, USAGE
 from rede_p2p.cli.get_command import MAX_RESULT_ROWS, get
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.texts import MIN_TOLD_BYTES
@@ -122,3 +123,15 @@ def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(rede):
         assert (caught.value.where, caught.value.near) == ("", "foto.png")
 
     rede.be(menu, files={"foto.png": b"png"})
+
+
+def test_who_does_not_answer_beside_others_is_named(rede):
+    here, gone = rede.source(FILES), rede.source({})
+    gone.lie = hangs_up_at_once
+    assert gone.address.ip == here.address.ip
+    for wanted in ("a.txt", "*.txt", "pasta"):
+        result = rede.run(f"get {here.address.ip} {wanted}")
+        assert result.status == 0
+        assert [line for line in result.err.splitlines() if str(gone.address) in line] == [
+            f"{gone.address}: {LOST['lost']}. Veja quem está na rede com peers"
+        ]

@@ -178,9 +178,12 @@ def liar(tmp_path, host, answer):
 def test_one_that_is_not_there_does_not_hide_the_others(peers, host):
     a, _ = peers
     addresses = [Address(host, 9), a.address]
-    for pattern in ("a.txt", "a.*"):
-        (wanted,) = resolve.select([pattern], [addresses], connect, lambda _: None).requests
-        assert wanted.sources == (a.address,)
+    for pattern in ("a.txt", "a.*", "fotos"):
+        found = resolve.select([pattern], [addresses], connect, lambda _: None)
+        assert {wanted.sources for wanted in found.requests} == {(a.address,)}
+        assert [(one.address.port, one.cause.reason) for one in found.unreachable] == [
+            (9, "refused")
+        ]
 
 
 def test_when_nobody_is_there_the_first_failure_is_told(host):
@@ -336,8 +339,13 @@ def test_who_says_wait_for_ever_does_not_hold_up_who_has_answered(
 ):
     honest, liar = opened(), opened(waits_for_ever)
     honest.share({"a.txt": b"a"})
-    running = pool.submit(select, [pattern], [honest, liar], timeouts=Timeouts(reply_s=0.2))
-    assert list(running.result(SOON)) == ["a.txt"]
+    both, hurry = [[honest.address, liar.address]], Timeouts(reply_s=0.2)
+    running = pool.submit(resolve.select, [pattern], both, connect, lambda _: None, hurry)
+    found = running.result(SOON)
+    assert [wanted.name for wanted in found.requests] == ["a.txt"]
+    assert [(one.address, one.cause.reason) for one in found.unreachable] == [
+        (liar.address, "silent")
+    ]
 
 
 def test_who_has_answered_is_not_held_up_by_a_file_that_another_says_to_hash(
