@@ -133,16 +133,17 @@ class SourceFinder:
         """Return the piece layer (BEP 52) from the first source that gives one with the right root.
 
         One source is asked, and after ``layer_hurry_s`` of silence two others, then four, and so
-        on; who was silent is asked again at the end, and who says "espera", for twice as long each
-        time. The tracker's come after the named ones. Raises InterruptedByUserError by ``check``,
-        or PeerUnreachableError or VerificationError of the source asked last.
+        on. Who was silent is asked again at the end; and who says "espera", or sends slowly, for
+        twice as long each time. The tracker's come after the named ones. Raises
+        InterruptedByUserError by ``check``, or PeerUnreachableError or VerificationError of the
+        source asked last.
         """
         content, hurry = self._request.content, self._timeouts.layer_hurry_s
         if merkle.piece_count(content.size) == 1:
             return content.root
         waiting = [(source, hurry) for source in self._least_idle(self._request.sources)]
         found_others = False
-        pending: set[Address] = set()
+        patience: dict[Address, float] = {}  # seconds, with those who have said something
         failure: RedeError = errors.ConnectionLostError("lost")
         count = 1
         while True:
@@ -157,14 +158,13 @@ class SourceFinder:
             waiting = waiting[len(some) :]
             count = min(2 * count, PARALLEL_QUERIES)
             limit = timeout if waiting or len(some) > 1 or not found_others else None
-            for source, answer in self._ask_for_layer(some, connect, check, limit, pending):
+            for source, answer in self._ask_for_layer(some, connect, check, limit, patience):
                 if isinstance(answer, bytes):
                     return answer
                 self.note_idle([source])
                 is_wrong = isinstance(answer.cause, errors.VerificationError)
                 failure = answer.cause if is_wrong else answer
-                patient = source in pending and timeout < self._timeouts.pending_s
-                again = patient or timeout == hurry
+                again = timeout < patience.get(source, self._timeouts.reply_s)
                 if limit is not None and again and reason_of(answer) == "silent":
                     waiting.append((source, max(self._timeouts.reply_s, 2 * timeout)))
 
@@ -178,19 +178,23 @@ class SourceFinder:
         connect: Connect,
         check: Callable[[], None],
         limit: float | None,
-        pending: set[Address],
+        patience: dict[Address, float],
     ) -> list[tuple[Address, bytes | errors.PeerUnreachableError]]:
         """Ask some sources at once; the first that has the layer right ends it."""
 
         def ask(source: Address, connection: Connection, _report: OnPending) -> bytes:
-            return self._ask_layer(connection, source, limit, pending)
+            return self._ask_layer(connection, source, limit, patience)
 
         return ask_all(
             sources, connect, ask, lambda _: None, check, timeouts=self._timeouts, grace_s=0.0
         )
 
     def _ask_layer(
-        self, connection: Connection, source: Address, limit: float | None, pending: set[Address]
+        self,
+        connection: Connection,
+        source: Address,
+        limit: float | None,
+        patience: dict[Address, float],
     ) -> bytes:
         """Ask one source for the layer; with a ``limit``, "espera" buys it no more seconds.
 
@@ -199,13 +203,14 @@ class SourceFinder:
         began = monotonic()
 
         def note_pending(_pending: Pending) -> None:
-            pending.add(source)
+            patience[source] = self._timeouts.pending_s
             if limit is not None and monotonic() - began > limit:
                 raise errors.ConnectionLostError("silent")
 
         content = self._request.content
         for again in (None, 0):  # the second time, it looks whether it has them right
             head = connection.ask(Hashes(content.root, again), FileData, limit, note_pending)
+            patience.setdefault(source, self._timeouts.stall_s)
             layer = receive_layer(connection, head, content, limit)
             if layer is not None:
                 return layer

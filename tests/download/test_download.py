@@ -864,6 +864,42 @@ def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(opene
     assert len(asked) == 4
 
 
+class Dribbling:
+    """Begins to send the piece hashes, and goes on from the n-th time on that it is asked."""
+
+    def __init__(self, goes_on):
+        self._goes_on = goes_on
+        self.asked = 0
+
+    def __call__(self, connection, body):
+        self.asked += 1
+        half = len(body) // 2
+        connection.send(codec.encode_reply(FileData(len(body))) + body[:half])
+        if self.asked < self._goes_on:
+            assert connection.receive_line(SOON) is None
+        connection.send(body[half:])
+
+
+def test_where_all_are_slow_to_send_the_hashes_they_are_asked_again_with_more_time(
+    opened, fetch, folder
+):
+    slow = [Dribbling(3), Dribbling(3)]
+    (first,), (second,) = (opened(about_hashes(one)).share({NAME: DATA}) for one in slow)
+    both = replace(first, sources=(*first.sources, *second.sources))
+    fetch(both, layer_hurry_s=0.1, reply_s=0.2, stall_s=SOON)
+    assert found_in(folder) == {NAME: DATA}
+
+
+def test_where_all_dribble_the_hashes_for_ever_it_ends(opened, fetch, folder):
+    slow = [Dribbling(1000), Dribbling(1000)]
+    (first,), (second,) = (opened(about_hashes(one)).share({NAME: DATA}) for one in slow)
+    both = replace(first, sources=(*first.sources, *second.sources))
+    with pytest.raises(PeerUnreachableError):
+        fetch(both, layer_hurry_s=0.1, reply_s=0.2, stall_s=0.3)
+    assert not found_in(folder)
+    assert {one.asked for one in slow} == {3}  # the last time, each has as long as a body may take
+
+
 def test_cancelled_while_it_connects_it_ends(honest, folder, context):
     (wanted,) = honest.share({NAME: DATA})
 
