@@ -4,7 +4,8 @@ A large body needs a slot. Requesters that find every slot taken wait in a queue
 their requests, and are sent their place in it. One address gets at most half of the slots. When all
 are taken, what it has beyond its share does not count, so that slow readers leave the others theirs
 however often they ask. With a limit, each chunk has its moment on one common clock, so that the
-uploads share the limit evenly.
+uploads share the limit evenly. Beyond the slots an address then has a first upload, but no second:
+there are never twice as many as slots, each with at least half of MIN_RATE_BYTES_PER_S.
 """
 
 import os
@@ -126,7 +127,8 @@ class UploadSlots:
         most = max(1, self._slots // 2)
         if len(self._active) >= self._slots:
             addresses = held.keys() | {one.to for one in self._queue}
-            most = max(1, self._slots // len(addresses))  # its share
+            # Its share; with a limit no more than needed, for each is so much slower.
+            most = 1 if self.limit else max(1, self._slots // len(addresses))
             if sum(min(count, most) for count in held.values()) >= self._slots:
                 return None
         return next((one for one in self._queue if held[one.to] < most), None)

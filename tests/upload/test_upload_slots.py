@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 from listening import SOON
+from processes import eventually
 
 from rede_p2p.errors import Address, ConnectionLostError
-from rede_p2p.timeouts import Timeouts
+from rede_p2p.net.connection import MIN_PROGRESS_BYTES
+from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload import upload_slots
 from rede_p2p.upload.upload_slots import (
     MAX_SMALL_BODY_BYTES,
@@ -345,6 +347,26 @@ def test_a_low_limit_means_fewer_at_once_each_fast_enough_not_to_be_given_up(lim
         requester.ends()
     assert late.served.wait(SOON)
     late.ends()
+
+
+def test_with_a_limit_those_who_need_not_wait_for_the_greedy_leave_each_enough():
+    slots = made(10 * MIN_RATE_BYTES_PER_S)
+    greedy = [Requester(slots, (to, n), to) for to in ("one", "two") for n in range(5)]
+    for requester in greedy:
+        assert requester.served.wait(SOON)
+    for to in range(8):
+        several = [Requester(slots, (to, n), str(to)) for n in range(3)]
+        for one in several:
+            eventually(lambda one=one: one.served.is_set() or not one.places.empty())
+        assert any(one.served.is_set() for one in several)
+        greedy += several
+    given_up_below = MIN_PROGRESS_BYTES / DEFAULT.stall_s
+    rate = slots.limit / len(slots.active())
+    for requester in greedy:
+        requester.let_go.set()
+    for requester in greedy:
+        requester.ends()
+    assert rate >= given_up_below
 
 
 def test_with_the_least_limit_that_may_be_typed_one_address_leaves_another_a_slot():
