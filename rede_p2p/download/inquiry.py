@@ -41,24 +41,26 @@ def ask_all(
     Once one has given an answer, the others have ``grace_s`` more, or ``reply_s``.
 
     ``on_pending`` hears, in this thread, what each says meanwhile; ``check`` is called now and
-    then, and may raise to give up. At the end, those that have not answered are hung up on.
+    then, and may raise to give up. At the end, those that have not answered are hung up on; a dial
+    that is under way is left behind, asks nothing, and ends within ``dial_s``.
     """
     inquiry = _Inquiry(peers, connect, ask, timeouts.layer_hurry_s)
     end = monotonic() + within_s
     grace_s = timeouts.reply_s if grace_s is None else grace_s
-    with ThreadPoolExecutor(PARALLEL_QUERIES, "inquiry") as pool:
-        try:
-            inquiry.begin(pool)
-            while inquiry.asked and monotonic() < end:
-                done = wait(inquiry.asked, POLL_INTERVAL_S, FIRST_COMPLETED).done
-                check()
-                inquiry.pass_on(on_pending)
-                if inquiry.take(pool, done):
-                    end = min(end, monotonic() + grace_s)
-                inquiry.end_turns()
+    pool = ThreadPoolExecutor(PARALLEL_QUERIES, "inquiry")
+    try:
+        inquiry.begin(pool)
+        while inquiry.asked and monotonic() < end:
+            done = wait(inquiry.asked, POLL_INTERVAL_S, FIRST_COMPLETED).done
+            check()
             inquiry.pass_on(on_pending)
-        finally:
-            inquiry.hang_up()
+            if inquiry.take(pool, done):
+                end = min(end, monotonic() + grace_s)
+            inquiry.end_turns()
+        inquiry.pass_on(on_pending)
+    finally:
+        pool.shutdown(wait=False)
+        inquiry.hang_up()
     silent = ConnectionLostError("silent")
     return [(peer, inquiry.answers.get(peer, _of_peer(peer, silent))) for peer in peers]
 
@@ -78,7 +80,7 @@ class _Inquiry(Generic[Answer]):
         self._heard: Queue[Pending] = Queue()
         # Written by any of the threads, by one assignment each; and when it was opened.
         self._opened: dict[Address, tuple[Connection, float]] = {}
-        self._ended = Event()  # set before hanging up: a connection opened later hangs up itself
+        self._ended = Event()  # set before hanging up: who is connected later is asked nothing
 
     def begin(self, pool: ThreadPoolExecutor) -> None:
         """Ask each peer, once."""
@@ -90,7 +92,7 @@ class _Inquiry(Generic[Answer]):
             with self._connect(peer) as connection:
                 self._opened[peer] = connection, monotonic()
                 if self._ended.is_set():
-                    connection.hang_up()
+                    raise ConnectionLostError("silent")
                 return self._ask(peer, connection, self._heard.put)
         except RedeError as error:
             return _of_peer(peer, error)
@@ -128,12 +130,14 @@ class _Inquiry(Generic[Answer]):
                 connection.hang_up()
 
     def hang_up(self) -> None:
-        """Ask nobody else, and hang up on those that have not answered."""
+        """Ask nobody else, hang up on those that have not answered, and wait for these to end."""
         self._ended.set()
         for future in self.asked:
             future.cancel()
-        for connection, _ in self._opened.copy().values():
+        opened = self._opened.copy()
+        for connection, _ in opened.values():
             connection.hang_up()
+        wait(future for future, peer in self.asked.items() if peer in opened)
 
 
 def _of_peer(peer: Address, error: RedeError) -> PeerUnreachableError:

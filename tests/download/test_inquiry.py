@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from threading import Barrier, Event
+from threading import enumerate as enumerate_threads
 
 from listening import SOON
+from processes import eventually
 from sources import connect, connecting
 
 from rede_p2p.download import inquiry
@@ -85,6 +87,32 @@ def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(opened, pool
         assert isinstance(running.exception(SOON), StopError)
     finally:
         ended.set()
+
+
+def test_an_answer_does_not_wait_for_a_dial_that_is_under_way(opened, pool):
+    goes_on, ended, asked = Event(), Event(), []
+
+    def note(source, connection, request):
+        asked.append(request)
+        return False
+
+    def dial(address):
+        if address == late.address:
+            assert goes_on.wait(SOON)
+            ended.set()
+        return connect(address)
+
+    honest, late = opened(), opened(note)
+    honest.share({"x": b"x"})
+    running = pool.submit(find, [honest, late], dial, grace_s=0.0)
+    try:
+        assert running.result(SOON / 2) == [honest.address]
+        assert not ended.is_set()
+    finally:
+        goes_on.set()
+    assert ended.wait(SOON)
+    eventually(lambda: not any(thread.name.startswith("inquiry") for thread in enumerate_threads()))
+    assert not asked
 
 
 def test_many_peers_are_asked_at_once(opened):
