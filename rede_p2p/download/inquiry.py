@@ -35,16 +35,18 @@ def ask_all(
     within_s: float = inf,
     timeouts: Timeouts = DEFAULT,
     grace_s: float | None = None,
+    connect_s: float = inf,
 ) -> list[tuple[Address, Answer | PeerUnreachableError]]:
     """Return what each peer has answered ``within_s``; who has not, is silent.
 
-    Once one has given an answer, the others have ``grace_s`` more, or ``reply_s``.
+    Once one has given an answer, the others have ``grace_s`` more, or ``reply_s``. Who is not even
+    connected after ``connect_s`` is waited for no longer.
 
     ``on_pending`` hears, in this thread, what each says meanwhile; ``check`` is called now and
     then, and may raise to give up. At the end, those that have not answered are hung up on; a dial
     that is under way is left behind, asks nothing, and ends within ``dial_s``.
     """
-    inquiry = _Inquiry(peers, connect, ask, timeouts.layer_hurry_s)
+    inquiry = _Inquiry(peers, connect, ask, timeouts.layer_hurry_s, connect_s)
     end = monotonic() + within_s
     grace_s = timeouts.reply_s if grace_s is None else grace_s
     pool = ThreadPoolExecutor(PARALLEL_QUERIES, "inquiry")
@@ -57,6 +59,7 @@ def ask_all(
             if inquiry.take(pool, done):
                 end = min(end, monotonic() + grace_s)
             inquiry.end_turns()
+            inquiry.leave_dials()
         inquiry.pass_on(on_pending)
     finally:
         pool.shutdown(wait=False)
@@ -69,12 +72,18 @@ class _Inquiry(Generic[Answer]):
     """Who is being asked, and what they have answered."""
 
     def __init__(
-        self, peers: Sequence[Address], connect: Connect, ask: Ask[Answer], turn_s: float
+        self,
+        peers: Sequence[Address],
+        connect: Connect,
+        ask: Ask[Answer],
+        turn_s: float,
+        connect_s: float,
     ) -> None:
         self.asked: dict[Future[Answer | PeerUnreachableError], Address] = {}
         self.answers: dict[Address, Answer | PeerUnreachableError] = {}
         self._connect = connect
         self._ask = ask
+        self._connected_by = monotonic() + connect_s
         self._turns_s = dict.fromkeys(peers, turn_s)  # seconds that each has, where others wait
         self._passed: set[Address] = set()  # whose turn is over, to be asked again
         self._heard: Queue[Pending] = Queue()
@@ -128,6 +137,13 @@ class _Inquiry(Generic[Answer]):
                 self._passed.add(peer)
                 self._turns_s[peer] *= 2
                 connection.hang_up()
+
+    def leave_dials(self) -> None:
+        """Wait no longer for those that should be connected by now, and are not."""
+        if monotonic() > self._connected_by:
+            for future in [one for one, peer in self.asked.items() if peer not in self._opened]:
+                future.cancel()
+                del self.asked[future]
 
     def hang_up(self) -> None:
         """Ask nobody else, hang up on those that have not answered, and wait for these to end."""

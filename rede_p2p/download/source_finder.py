@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
+from math import inf
 from operator import itemgetter
 from time import monotonic
 
@@ -186,7 +187,14 @@ class SourceFinder:
             return self._ask_layer(connection, source, limit, patience)
 
         return ask_all(
-            sources, connect, ask, lambda _: None, check, timeouts=self._timeouts, grace_s=0.0
+            sources,
+            connect,
+            ask,
+            lambda _: None,
+            check,
+            timeouts=self._timeouts,
+            grace_s=0.0,
+            connect_s=inf if limit is None else limit,
         )
 
     def _ask_layer(

@@ -146,3 +146,18 @@ def test_nobody_is_waited_for_longer_than_was_said(opened, pool, waits_for_ever)
     assert peer == liar.address
     assert isinstance(answer.cause, ConnectionLostError)
     assert answer.cause.reason == "silent"
+
+
+def test_who_cannot_be_connected_to_is_waited_for_no_longer_than_was_said(opened, pool):
+    asleep, awake = opened(), Event()
+
+    def dial(address):
+        awake.wait()
+        return connect(address)
+
+    running = pool.submit(ask_all, [asleep], dial, connect_s=0.01)
+    try:
+        ((_, answer),) = running.result(SOON)
+    finally:
+        awake.set()
+    assert answer.cause.reason == "silent"
