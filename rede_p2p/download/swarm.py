@@ -42,7 +42,6 @@ class Swarm:
         self._timeouts = timeouts
         self._window = max(1, IN_FLIGHT_WINDOW_BYTES // layout.piece_bytes)  # pieces
         self._hang_ups = HangUps()
-        self._threads: list[Thread] = []  # of sources; only the owner uses the list
         self._changed = Condition(Lock())  # guards all below; of the finder, losses and liars
         self._finder = finder
         self._picker = PiecePicker(layout.count, monotonic, timeouts.min_endgame_wait_s)
@@ -91,8 +90,7 @@ class Swarm:
                 self._closed = True
                 self._changed.notify_all()
                 self._hang_ups.call(self._seats)  # which takes no other lock
-            for thread in self._threads:
-                thread.join()
+            self._hang_ups.join()
 
     def check_complete(self) -> None:
         """Return if every piece is here; else raise why not, as ``Download.run`` does."""
@@ -246,10 +244,12 @@ class Swarm:
             with self._changed:
                 if self._closed or not self._seats.enter(source):
                     return
-            thread = Thread(target=self._run_source, args=(source, fetch_from), name=source.ip)
+            # One that still dials must not keep the program from ending.
+            thread = Thread(
+                target=self._run_source, args=(source, fetch_from), name=source.ip, daemon=True
+            )
             try:
-                thread.start()
-                self._threads.append(thread)
+                self._hang_ups.start(thread)
             except RuntimeError:  # the system has no thread left
                 self._leave(source, PeerUnreachableError(source, ConnectionLostError("lost")))
         self._seats.any_waits = False

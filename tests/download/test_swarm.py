@@ -9,7 +9,7 @@ from collections import Counter
 from concurrent.futures import Future
 from itertools import chain
 from queue import Queue
-from threading import Barrier, Event, Lock, Thread
+from threading import Barrier, Event, Lock, Thread, current_thread
 from time import monotonic
 
 import pytest
@@ -383,6 +383,42 @@ def test_a_tracker_that_hangs_does_not_delay_a_cancel(
     assert asked.get(timeout=SOON) == CONTENT
     one.cancel()
     assert isinstance(ended.exception(SOON), InterruptedByUserError)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_source_that_is_being_connected_to_delays_no_end_and_is_asked_nothing(
+    sharing, opened, fetching, folder, beginning, cancelled
+):
+    asleep, dials, awake, asked = sharing(), Queue(), Event(), Queue()
+
+    def dial(address):
+        if address != asleep.address:
+            return connect(address)
+        dials.put(current_thread())
+        awake.wait()
+        connection = connect(address)
+        connection.send = asked.put
+        return connection
+
+    other = Growing(opened(), folder.parent, HALF)
+    one = fetching(asleep, other.source, connect=dial, download_stall_s=LONG_S, layer_hurry_s=0.01)
+    ended = beginning(one)
+    try:
+        eventually(lambda: any(thread.name == asleep.address.ip for thread in dials.queue))
+        if cancelled:
+            one.cancel()
+            assert isinstance(ended.exception(SOON), InterruptedByUserError)
+        else:
+            other.grow(ALL - HALF)
+            assert isinstance(ended.result(SOON), Outcome)
+            assert arrived(folder)
+        assert all(thread.is_alive() for thread in dials.queue)
+    finally:
+        awake.set()
+    for thread in dials.queue:
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert asked.empty()
 
 
 # More than can be at work.
