@@ -249,6 +249,7 @@ class BundleDownload:
                 self._swarm.check_cancelled,
                 timeouts=timeouts,
                 grace_s=0.0,
+                connect_s=within_s,
             )
             if len(layers) < len(files):
                 self._finder.note_idle(source for source in some if source not in useful)

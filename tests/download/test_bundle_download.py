@@ -122,6 +122,23 @@ def test_after_each_silence_twice_as_many_are_asked_for_the_hashes(
     assert silent.most >= 4
 
 
+def test_a_source_that_cannot_be_connected_to_holds_nothing_up(honest, opened, run, folder, pool):
+    """Which one is asked first for the hashes is drawn by lot: at times it is the one asleep."""
+    asleep, awake = opened(), Event()
+    requests = from_all(honest.share(FILES), [asleep, honest])
+
+    def dial(address):
+        if address == asleep.address:
+            awake.wait()
+        return connect(address)
+
+    try:
+        _, left = pool.submit(run, requests, dial, layer_hurry_s=0.05).result(SOON)
+        assert (found_in(folder), left) == (FILES, [])
+    finally:
+        awake.set()
+
+
 def test_who_fetches_the_same_gives_what_it_has(honest, opened, run, folder, context, tmp_path):
     requests = honest.share(FILES)
     second = opened()
