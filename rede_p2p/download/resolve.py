@@ -15,6 +15,7 @@ from rede_p2p.download.inquiry import ask_all
 from rede_p2p.download.request import Connect, DownloadRequest
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.connection import Connection, OnPending
+from rede_p2p.protocol import compression
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry, FileInfo, Ls, Stat
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -236,7 +237,7 @@ def list_all(
     """
 
     def ask(_peer: Address, connection: Connection, report: OnPending) -> Lines[FileEntry]:
-        return connection.ask_lines(Ls(folders, zlib=True), FileEntry, report)
+        return connection.ask_lines(Ls(folders, zlib=compression.KNOWN), FileEntry, report)
 
     answers = ask_all(peers, connect, ask, on_pending, timeouts=timeouts)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]

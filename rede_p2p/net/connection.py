@@ -17,7 +17,7 @@ from rede_p2p.net.address import address_of, raw_of
 from rede_p2p.net.losses import loss_of
 from rede_p2p.net.patience import Patience, is_flood
 from rede_p2p.protocol import codec
-from rede_p2p.protocol.compression import plain
+from rede_p2p.protocol.compression import decompress
 from rede_p2p.protocol.messages import Listing
 from rede_p2p.timeouts import DEFAULT, Timeouts
 
@@ -212,7 +212,9 @@ class Connection:
     ) -> codec.Lines[Message]:
         """Send a request whose reply is a listing, and return its lines."""
         listing = self.ask(request, Listing, on_pending=on_pending)
-        body = plain(self.receive_exactly(listing.bytes), listing.zlib)  # the head has bounded it
+        body = bytes(self.receive_exactly(listing.bytes))  # which the head has bounded
+        if listing.zlib:
+            body = decompress(body)
         return codec.Lines(codec.decode_lines(body, kind, listing.count), listing.total)
 
     def reply(self, message: object) -> None:

@@ -143,5 +143,7 @@ def reply_body(
     zlib: bool = False,
 ) -> None:
     """Send such a reply, whose body is made already, of ``count`` lines; compress it if asked."""
-    body = compress(body) if zlib else body
-    connection.send(codec.encode_reply(Listing(len(body), count, total, zlib)) + body)
+    packed = compress(body) if zlib else None
+    body = body if packed is None else packed
+    head = Listing(len(body), count, total, zlib=packed is not None)
+    connection.send(codec.encode_reply(head) + body)

@@ -4,28 +4,43 @@ A third is left of a list, half of which is roots in hexadecimal; at 100 Mbit/s 
 times what it costs. Pure functions.
 """
 
-import zlib
 from contextlib import suppress
 
 from rede_p2p.errors import ProtocolError
 from rede_p2p.protocol.fields import MAX_LISTING_BYTES
 
+try:
+    import zlib
+except ModuleNotFoundError:  # not every Python has it
+    zlib = None  # type: ignore[assignment]
 
-def compress(body: bytes | bytearray) -> bytes:
-    """Compress a body, as fast as can be."""
-    return zlib.compress(body, zlib.Z_BEST_SPEED)
+KNOWN = zlib is not None
+MAX_RATIO = 32  # plain bytes for each compressed one: to read a list costs a hundred times more
+# than to send one so uniform that it shrinks a thousand times
+FREE_BYTES = 64 * 1024  # of any body, however small it was
 
 
-def plain(body: bytes | bytearray, is_compressed: bool) -> bytes:
-    """Return a body as it was before; raise ProtocolError for what nobody compressed.
+def compress(body: bytes | bytearray) -> bytes | None:
+    """Compress a body, as fast as can be; None where nobody would take it so."""
+    if not KNOWN:
+        return None
+    packed = zlib.compress(body, zlib.Z_BEST_SPEED)
+    return packed if len(body) <= _most(packed) else None
 
-    Also for one that gets longer than a body may be, of which no more than that is made.
+
+def decompress(packed: bytes | bytearray) -> bytes:
+    """Return a body that was compressed; raise ProtocolError where it was not.
+
+    Also where it gets longer than a body may be, or than so few bytes may; no more is made of it.
     """
-    if not is_compressed:
-        return bytes(body)
-    stream = zlib.decompressobj()
-    with suppress(zlib.error):
-        decompressed = stream.decompress(body, MAX_LISTING_BYTES)
-        if stream.eof and not stream.unused_data:
-            return decompressed
+    if KNOWN:
+        stream = zlib.decompressobj()
+        with suppress(zlib.error):
+            body = stream.decompress(packed, _most(packed))
+            if stream.eof and not stream.unused_data:
+                return body
     raise ProtocolError("bad-length")
+
+
+def _most(packed: bytes | bytearray) -> int:
+    return min(MAX_LISTING_BYTES, MAX_RATIO * len(packed) + FREE_BYTES)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rede_p2p.content import merkle
 from rede_p2p.errors import ProtocolError
+from rede_p2p.protocol import compression
 from rede_p2p.protocol.codec import encode_lines
-from rede_p2p.protocol.compression import compress, plain
+from rede_p2p.protocol.compression import FREE_BYTES, compress, decompress
 from rede_p2p.protocol.fields import MAX_LISTING_BYTES
 from rede_p2p.protocol.messages import FileEntry
 
@@ -19,8 +22,7 @@ LIST = encode_lines(FileEntry(f"turma/{n}.pdf", n, n.to_bytes(32, "big")) for n 
 
 @given(st.binary())
 def test_a_body_comes_out_as_it_went_in(body):
-    assert plain(compress(body), True) == body
-    assert plain(bytearray(body), False) == body
+    assert decompress(compress(body)) == body
 
 
 @pytest.mark.parametrize(
@@ -39,12 +41,35 @@ def test_a_body_comes_out_as_it_went_in(body):
 )
 def test_what_nobody_compressed_is_an_error_of_ours(body):
     with pytest.raises(ProtocolError, match="bad-length"):
-        plain(body, True)
+        decompress(body)
 
 
-def test_a_small_body_never_gets_longer_than_the_longest():
-    assert len(plain(compress(bytes(MAX_LISTING_BYTES)), True)) == MAX_LISTING_BYTES
-    bomb = compress(bytes(MAX_LISTING_BYTES + 1))
-    assert len(bomb) < 1024 * 1024
+def test_no_body_gets_longer_than_the_longest():
+    body = random.Random(3).randbytes(MAX_LISTING_BYTES + 1)
+    assert decompress(compress(body[:-1])) == body[:-1]
     with pytest.raises(ProtocolError, match="bad-length"):
-        plain(bomb, True)
+        decompress(zlib.compress(body, 1))
+
+
+def test_few_bytes_do_not_become_very_many():
+    bomb = zlib.compress(bytes(MAX_LISTING_BYTES))
+    assert compress(bytes(MAX_LISTING_BYTES)) is None
+    with pytest.raises(ProtocolError, match="bad-length"):
+        decompress(bomb)
+    assert decompress(compress(bytes(FREE_BYTES))) == bytes(FREE_BYTES)
+
+
+def test_what_nobody_would_take_is_not_compressed():
+    for root, is_compressed in ((None, True), (merkle.layer_of(b""), False)):
+        lines = encode_lines(FileEntry(f"turma/aula {n:05}", 0, root) for n in range(20_000))
+        packed = compress(lines)
+        assert (packed is not None) is is_compressed
+        assert packed is None or decompress(packed) == lines
+
+
+def test_without_zlib_nothing_is_compressed(monkeypatch):
+    monkeypatch.setattr(compression, "zlib", None)
+    monkeypatch.setattr(compression, "KNOWN", False)
+    assert compress(LIST) is None
+    with pytest.raises(ProtocolError, match="bad-length"):
+        decompress(zlib.compress(LIST))
