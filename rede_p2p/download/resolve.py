@@ -5,6 +5,7 @@ Sources are grouped by root, never by name or size.
 
 from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -123,10 +124,13 @@ def _find_or_match(
     Where none of these has either, one that did not answer may have had it: that is raised.
     """
     unreachable: RedeError | None = None
+    failures: list[errors.PeerUnreachableError] = []  # of who may give its list all the same
+    ask = partial(find, on_failure=failures.append)
     try:
-        return Selection(
-            [find(name, peers, connect, on_pending, timeouts=timeouts, on_failure=on_failure)], []
-        )
+        found = Selection([ask(name, peers, connect, on_pending, timeouts=timeouts)], [])
+        for failure in failures:
+            on_failure(failure)
+        return found
     except errors.PeerUnreachableError as error:
         if len(peers) == 1:
             raise

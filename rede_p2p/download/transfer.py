@@ -61,7 +61,7 @@ class Transfer:
         self._context = context._replace(connect=self._connect, idle=Counter())
         self._unanswered: dict[Address, list[ConnectionLostError]] = {}  # for some file
         self._named = named  # the peers that the person asked for it; empty where it was anybody
-        self._slow: set[Address] = set()  # who was asked for news in vain
+        self._slow: Counter[Address] = Counter()  # how often each was asked for news in vain
         self._took_s = 0.0
         self._lock = Lock()  # guards everything below
         self._done: Results = []
@@ -162,16 +162,17 @@ class Transfer:
     ) -> DownloadRequest | None:
         """Ask the sources of a file that failed what it is now; return None if that is no help.
 
-        They have as long as a file needs to be quiet and hashed. Who does not answer in that time
-        is asked about no other file: a liar would hold each one up.
+        They have as long as a file needs to be quiet and hashed, or ``reply_s`` once one of them
+        has answered. Who does not answer in all that time, or too often, is asked about no other
+        file: a liar would hold each one up.
         """
-        sources = [source for source in request.sources if source not in self._slow]
+        sources = [one for one in request.sources if self._slow[one] < MAX_LOSSES]
         if not (may_be_news(outcome) and sources):
             return None
 
         def note(failure: PeerUnreachableError) -> None:
             if reason_of(failure) == "silent":
-                self._slow.add(failure.address)
+                self._slow[failure.address] += 1 if monotonic() < end else MAX_LOSSES
 
         timeouts = self._context.timeouts
         hash_s = request.content.size / MIN_HASH_BYTES_PER_S

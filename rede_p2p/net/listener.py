@@ -83,6 +83,7 @@ class Listener:
         self._served: dict[Connection, Thread] = {}
         self._served_of: Counter[str] = Counter()  # by IP address; counted as they come and go
         self._stopped = False
+        self._leaving: Connection | None = None  # hung up on for another; only ``attend`` uses it
 
     def __enter__(self) -> "Listener":
         return self
@@ -145,17 +146,22 @@ class Listener:
                 self._stop.close()  # its other end becomes readable
 
     def _make_room(self, ip: str) -> None:
-        """Hang up on one that is idle, where only its place is missing to one from ``ip``."""
+        """Hang up on one that is idle, where only its place is missing to one from ``ip``.
+
+        Until it is gone no other is hung up on.
+        """
         with self._lock:
             is_full = len(self._served) >= self._slots
             if self._idle_s == inf or not is_full or self._served_of[ip] >= self._slots // 2:
                 return
-            idle = min(self._served, key=lambda one: one.idle_since)
-            if monotonic() - idle.idle_since < self._idle_s:
-                return
-            idle.hang_up()
-            thread = self._served[idle]
-        thread.join(self._timeouts.accept_pause_s)  # which has nothing left to do
+            if self._leaving not in self._served:
+                idle = min(self._served, key=lambda one: one.idle_since)
+                if monotonic() - idle.idle_since < self._idle_s:
+                    return
+                idle.hang_up()
+                self._leaving = idle
+            thread = self._served[self._leaving]
+        thread.join(self._timeouts.accept_pause_s)
 
     def _attend(self, connection: Connection, serve: Callable[[Connection], None]) -> None:
         try:

@@ -73,7 +73,8 @@ class RequestHandler:
                 raise RefusedError("changed") from error
             raise RefusedError("unreadable") from error
         finally:
-            self._end_description(undescribed)
+            if undescribed != self._undescribed:
+                self._end_description(undescribed)
 
     def leave(self) -> None:
         """End the conversation, and post one event for all that was served in it."""

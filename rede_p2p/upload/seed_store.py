@@ -167,7 +167,8 @@ class SeedStore:
         """
         with self._lock:
             self._lock.wait_for(
-                lambda: root in self._bundles or root not in self._describers, within_s
+                lambda: root in self._bundles or self._describers.get(root, asker) is asker,
+                within_s,
             )
             bundle = self._bundles.get(root)
             if bundle is None:

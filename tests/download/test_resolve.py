@@ -361,3 +361,18 @@ def test_who_has_answered_is_not_held_up_by_a_file_that_another_says_to_hash(
     honest.share({"a.txt": b"a"})
     running = pool.submit(select, ["a*"], [honest, liar])
     assert running.result(SOON)["a.txt"].sources == (honest.address,)
+
+
+def test_who_gave_its_list_is_not_named_as_one_that_did_not_answer(opened):
+    def drops_stat(source, connection, request):
+        if isinstance(request, Stat):
+            connection.hang_up()
+            return True
+        return False
+
+    one, other = opened(), opened(drops_stat)
+    one.share({"x.txt": b"x"})
+    other.share({"fotos/f.png": b"f"})
+    found = resolve.select(["fotos"], [[one.address, other.address]], connect, lambda _: None)
+    assert [wanted.name for wanted in found.requests] == ["fotos/f.png"]
+    assert not found.unreachable

@@ -336,3 +336,30 @@ def test_a_source_that_said_wait_does_not_keep_the_files_of_another_from_being_r
     assert failed == ["0.bin"]
     assert found_in(folder) == {name: bytes(len(files[name])) for name in files}
     assert asked == ["0.bin"]
+
+
+def test_a_source_that_was_slow_once_beside_another_is_asked_about_its_other_files(
+    opened, context, pool, folder, waits_for_ever
+):
+    asked = []
+
+    def slow_once(source, connection, request):
+        if isinstance(request, Stat):
+            asked.append(request.name)
+        return len(asked) == 1 and waits_for_ever(source, connection, request)
+
+    fast, slow = opened(), opened(slow_once)
+    files = {"a.bin": LARGE, "b.bin": LARGE[:-1]}
+    (from_fast,), from_slow = fast.share({"a.bin": LARGE}), slow.share(files)
+    of_both = replace(from_fast, sources=(*from_fast.sources, slow.address))
+    set_back(fast, "a.bin", bytes(len(LARGE)))
+    for name, data in files.items():
+        set_back(slow, name, bytes(len(data)))
+    transfer = Transfer(1, [of_both, from_slow[1]], context(reply_s=0.2))
+    pool.submit(transfer.run)
+    try:
+        outcomes(transfer)
+    finally:
+        transfer.cancel()
+    assert asked == ["a.bin", "b.bin"]
+    assert found_in(folder) == {name: bytes(len(data)) for name, data in files.items()}

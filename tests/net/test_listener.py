@@ -25,6 +25,7 @@ from rede_p2p.net.requests import serve as serve_requests
 from rede_p2p.protocol.codec import encode_request
 from rede_p2p.protocol.messages import Ls, Ok, Stat
 from rede_p2p.protocol.verbs import TO_PEER
+from rede_p2p.timeouts import Timeouts
 
 
 def echo(connection: Connection) -> None:
@@ -248,7 +249,8 @@ def crowded(host, idle_s):
 
         serve_requests(connection, TO_PEER, lambda: SOON, answer, str)
 
-    return Listener(host, 0, 2, str, idle_s=idle_s), serve, came, go_on
+    patient = Timeouts(accept_pause_s=SOON)  # with who must first give its slot
+    return Listener(host, 0, 2, str, patient, idle_s=idle_s), serve, came, go_on
 
 
 def test_where_all_slots_are_taken_who_has_asked_nothing_for_longest_gives_its_own(host):
@@ -286,6 +288,31 @@ def test_who_is_in_an_answer_or_has_just_asked_keeps_its_slot(host, request_):
         go_on.set()
         for one in served:
             assert one.receive_reply(Ok) == Ok()
+
+
+def test_who_comes_while_one_still_leaves_hangs_up_on_no_other(host):
+    leaves = Event()
+
+    def serve(connection):
+        echo(connection)
+        assert leaves.wait(SOON)
+
+    hurried = Timeouts(accept_pause_s=0.01)
+    made = Listener(host, 0, 2, str, hurried, idle_s=0.0)
+    with running(made, serve) as listener, ExitStack() as stack:
+        stack.callback(leaves.set)
+        first, second = (
+            stack.enter_context(dial(listener.address, f"127.9.9.{n}")) for n in (1, 2)
+        )
+        for one in (first, second):
+            assert one.ask(Ls(), Ok) == Ok()
+        eventually(lambda: all(one.idle_since < inf for one in list(listener._served)))
+        for number in (3, 4, 5):
+            last = stack.enter_context(dial(listener.address, f"127.9.9.{number}"))
+            with pytest.raises(RefusedError, match="full"):
+                last.receive_reply(Ok)
+        assert second.ask(Ls(), Ok) == Ok()
+        assert first.receive_line(SOON) is None
 
 
 def test_without_a_thread_left_a_caller_is_refused_in_words(host, monkeypatch):

@@ -530,6 +530,14 @@ def test_where_who_was_to_describe_a_bundle_does_not_the_next_one_is_told_to(
         assert describer.ask(Want(ONE, b"\x80"), PieceOffer).count
 
 
+def test_who_is_to_describe_a_bundle_does_not_wait_for_itself(tmp_path, host):
+    with three_who_want(tmp_path, host, ONE, description_wait_s=60.0) as (first, others):
+        assert refusal(first, Want(ONE, b"\x80")) == "not-here"
+        assert described(first, len(DATA)) == Ok()  # which it is still known to do
+        for other in others:
+            assert other.receive_reply(PieceOffer).count
+
+
 def test_nobody_waits_long_for_who_describes_nothing(tmp_path, host):
     with three_who_want(tmp_path, host, ONE, description_wait_s=0.05) as (_silent, others):
         for other in others:
