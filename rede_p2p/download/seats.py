@@ -125,14 +125,16 @@ class Seats:
     def end_round(self) -> list[Address]:
         """Dismiss who brought too little; return who brought nothing. Another round begins.
 
-        That is who brought nothing, and the one that brought least, if it was less than two thirds
-        of what one brings; but not who keeps us in its queue and may stay. Where they are all alike
+        Dismissed is who brought nothing, and the one that brought least, if it was less than two
+        thirds of what one brings; but not who keeps us in its queue and may stay. Where they are all alike
         one more may bring more, so it gets a seat; and where nothing came at all, the next sources
         get all the seats that there may be.
         """
-        judged = self._brought.keys() - self._new - self._dismissed - self._staying()
+        staying = self._staying()
+        judged = self._brought.keys() - self._new - self._dismissed
         idle = [source for source in judged if not self._brought[source]]
-        leaving = set(idle)
+        judged -= staying
+        leaving = set(idle) - staying
         if judged:
             least = min(judged, key=self._brought.__getitem__)
             average = sum(self._brought[one] for one in judged) / len(judged)

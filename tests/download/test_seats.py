@@ -103,6 +103,13 @@ def test_who_keeps_us_in_its_queue_keeps_its_seat_up_to_half_of_them_the_longest
     assert {*dismissed(full)} == {*EVERYONE[5:7], EVERYONE[30]}
 
 
+def test_who_keeps_us_in_its_queue_counts_as_one_that_brought_nothing(full):
+    bring(full, [0, *[100] * (MIN_SEATS - 1)])
+    queue(full, EVERYONE[0])
+    assert full.end_round() == [EVERYONE[0]]
+    assert not full.is_dismissed(EVERYONE[0])
+
+
 def test_who_keeps_us_in_its_queue_takes_no_seat_from_who_is_at_work(full):
     queue(full, *EVERYONE[:6])
     assert full.is_due
