@@ -19,6 +19,8 @@ from rede_p2p.download.request import Outcome
 from rede_p2p.download.transfer import Transfer
 from rede_p2p.errors import Address, BadUsageError, RedeError
 
+MAX_LOST_SHOWN = 5  # peers that did not answer, one by one; the others are only counted
+
 Failures = list[tuple[str, RedeError]]
 Show = Callable[[Session, Transfer, Failures], None]
 Choice = tuple[resolve.Selection, bool]  # and whether the person named whose files they are
@@ -64,9 +66,12 @@ def get(session: Session, command: Command, show: Show | None = None) -> None:
 
 def _note_what_is_left_out(session: Session, found: resolve.Selection) -> None:
     """Say who did not answer beside those that did, and how many files are in no list."""
-    for lost in found.unreachable:
-        session.terminal.note(texts.describe(lost))
-    if found.unreachable:
+    lost = found.unreachable
+    for one in lost[:MAX_LOST_SHOWN]:
+        session.terminal.note(texts.describe(one))
+    if len(lost) > MAX_LOST_SHOWN:
+        session.terminal.note(f"… e mais {len(lost) - MAX_LOST_SHOWN} que não responderam")
+    if lost:
         session.terminal.note("o get segue com os outros; o que só esses têm fica de fora")
     if found.unlisted:
         session.terminal.note(texts.unlisted(found.unlisted))

@@ -6,10 +6,10 @@ again: so that none who says "espera" for ever hides another. Owner: the thread 
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from math import inf
 from queue import Queue
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -49,7 +49,7 @@ def ask_all(
     inquiry = _Inquiry(peers, connect, ask, timeouts.layer_hurry_s, connect_s)
     end = monotonic() + within_s
     grace_s = timeouts.reply_s if grace_s is None else grace_s
-    pool = ThreadPoolExecutor(PARALLEL_QUERIES, "inquiry")
+    pool = _Pool(PARALLEL_QUERIES)
     try:
         inquiry.begin(pool)
         while inquiry.asked and monotonic() < end:
@@ -62,10 +62,48 @@ def ask_all(
             inquiry.leave_dials()
         inquiry.pass_on(on_pending)
     finally:
-        pool.shutdown(wait=False)
+        pool.end()
         inquiry.hang_up()
     silent = ConnectionLostError("silent")
     return [(peer, inquiry.answers.get(peer, _of_peer(peer, silent))) for peer in peers]
+
+
+class _Pool:
+    """Threads that do one job after another.
+
+    A ThreadPoolExecutor keeps the program from ending until all have ended, and one may be dialing.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._jobs: Queue[Callable[[], None] | None] = Queue()
+
+    def submit(self, work: Callable[[Address], Answer], peer: Address) -> "Future[Answer]":
+        """Do this work in one of the threads; raise RuntimeError where the system has none left."""
+        future: Future[Answer] = Future()
+
+        def job() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work(peer))
+                except BaseException as error:  # noqa: BLE001 - whoever waits must get it
+                    future.set_exception(error)
+
+        if self._count < self._most:
+            Thread(target=self._run, name="inquiry", daemon=True).start()
+            self._count += 1
+        self._jobs.put(job)
+        return future
+
+    def end(self) -> None:
+        """Have each thread end after what was submitted before."""
+        for _ in range(self._count):
+            self._jobs.put(None)
+
+    def _run(self) -> None:
+        for job in iter(self._jobs.get, None):
+            job()
 
 
 class _Inquiry(Generic[Answer]):
@@ -91,7 +129,7 @@ class _Inquiry(Generic[Answer]):
         self._opened: dict[Address, tuple[Connection, float]] = {}
         self._ended = Event()  # set before hanging up: who is connected later is asked nothing
 
-    def begin(self, pool: ThreadPoolExecutor) -> None:
+    def begin(self, pool: _Pool) -> None:
         """Ask each peer, once."""
         for peer in self._turns_s:
             self.asked[pool.submit(self._ask_one, peer)] = peer
@@ -111,9 +149,7 @@ class _Inquiry(Generic[Answer]):
         while not self._heard.empty():
             on_pending(self._heard.get())
 
-    def take(
-        self, pool: ThreadPoolExecutor, done: set[Future[Answer | PeerUnreachableError]]
-    ) -> bool:
+    def take(self, pool: _Pool, done: set[Future[Answer | PeerUnreachableError]]) -> bool:
         """Take what has come; tell whether it has an answer. Whose turn was over waits again."""
         has_answer = False
         for future in done:

@@ -126,9 +126,9 @@ class Seats:
         """Dismiss who brought too little; return who brought nothing. Another round begins.
 
         Dismissed is who brought nothing, and the one that brought least, if it was less than two
-        thirds of what one brings; but not who keeps us in its queue and may stay. Where they are all alike
-        one more may bring more, so it gets a seat; and where nothing came at all, the next sources
-        get all the seats that there may be.
+        thirds of what one brings; but not who keeps us in its queue and may stay. Where they are
+        all alike one more may bring more, so it gets a seat; and where nothing came at all, the
+        next sources get all the seats that there may be.
         """
         staying = self._staying()
         judged = self._brought.keys() - self._new - self._dismissed

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from threading import Barrier, Event
 from threading import enumerate as enumerate_threads
 
+from conftest import ROOT
 from listening import SOON
 from processes import eventually
 from sources import connect, connecting
@@ -161,3 +164,23 @@ def test_who_cannot_be_connected_to_is_waited_for_no_longer_than_was_said(opened
     finally:
         awake.set()
     assert answer.cause.reason == "silent"
+
+
+ENDS_WHILE_IT_DIALS = """
+import os
+from threading import Event
+from rede_p2p.download.inquiry import ask_all
+from rede_p2p.errors import Address, ConnectionLostError, PeerUnreachableError
+there, asleep = Address("127.0.0.1", 1024), Address("127.0.0.1", 1025)
+def connect(address):
+    if address == asleep:
+        Event().wait()
+    raise PeerUnreachableError(address, ConnectionLostError("refused"))
+print(len(ask_all([there, asleep], connect, None, None, connect_s=0.0)))
+"""
+
+
+def test_the_program_can_end_while_one_is_dialled():
+    words = [sys.executable, "-X", "dev", "-c", ENDS_WHILE_IT_DIALS]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SOON, cwd=ROOT, check=True)
+    assert (done.stdout, done.stderr) == ("2\n", "")
