@@ -10,7 +10,7 @@ from processes import eventually
 from sources import hangs_up_at_once
 
 from rede_p2p.cli.error_texts import LOST, USAGE
-from rede_p2p.cli.get_command import MAX_RESULT_ROWS, get
+from rede_p2p.cli.get_command import MAX_LOST_SHOWN, MAX_RESULT_ROWS, get
 from rede_p2p.cli.shell import Command
 from rede_p2p.cli.texts import MIN_TOLD_BYTES
 from rede_p2p.errors import BadUsageError, NoSuchFileError
@@ -135,3 +135,14 @@ def test_who_does_not_answer_beside_others_is_named(rede):
         assert [line for line in result.err.splitlines() if str(gone.address) in line] == [
             f"{gone.address}: {LOST['lost']}. Veja quem está na rede com peers"
         ]
+
+
+def test_of_very_many_that_do_not_answer_the_rest_is_counted(rede):
+    here = rede.source(FILES)
+    for _ in range(MAX_LOST_SHOWN + 2):
+        rede.source({}).lie = hangs_up_at_once
+    result = rede.run(f"get {here.address.ip} *.txt")
+    assert result.status == 0
+    told = [line for line in result.err.splitlines() if LOST["lost"] in line]
+    assert len(told) == MAX_LOST_SHOWN
+    assert "… e mais 2 que não responderam" in result.err.splitlines()
