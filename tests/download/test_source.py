@@ -128,6 +128,23 @@ def test_who_waits_in_a_queue_knows_its_place(scripted):
     assert scripted.path.read_bytes() == DATA
 
 
+def test_who_owes_pieces_brings_them_first_though_another_shall_have_its_seat(scripted):
+    seats = scripted.swarm._seats
+    assert seats.enter(HERE)
+    scripted.begin()
+    scripted.hears()
+    seats.dismiss(HERE)
+    assert seats.dismissed_and_asked() == {HERE}  # it owes an offer: it is hung up on
+    seats._dismissed.clear()
+    scripted.says(PieceOffer(0, 5))
+    scripted.hears()
+    seats.dismiss(HERE)
+    assert seats.dismissed_and_asked() == set()
+    scripted.gives(*range(5))
+    assert scripted.ended.result(SOON) is None
+    assert scripted.path.read_bytes() == DATA
+
+
 @pytest.mark.parametrize("length", [0, MIN_PIECE_BYTES - 1, MIN_PIECE_BYTES + 1, 2**40])
 def test_an_answer_of_another_length_is_not_read(scripted, length):
     scripted.begin()

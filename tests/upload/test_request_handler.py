@@ -59,6 +59,7 @@ from rede_p2p.protocol.messages import (
 )
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import request_handler, seed_store, share_list
+from rede_p2p.upload.seed_store import SeedStore
 
 MORE_THAN_BUFFERS = 64 * 1024 * 1024  # bytes; what no pair of sockets holds
 
@@ -536,6 +537,17 @@ def test_who_is_to_describe_a_bundle_does_not_wait_for_itself(tmp_path, host):
         assert described(first, len(DATA)) == Ok()  # which it is still known to do
         for other in others:
             assert other.receive_reply(PieceOffer).count
+
+
+def test_who_was_too_slow_to_describe_a_bundle_does_not_end_the_wait_for_another():
+    seeds, slow, other, third = SeedStore(), object(), object(), object()
+    assert seeds.wait_described(ROOT, slow, 0.0) is None
+    assert seeds.wait_described(ROOT, other, 0.0) is None  # it is to do so now
+    seeds.end_description(ROOT, slow)
+    assert seeds._describers == {ROOT: other}
+    seeds.end_description(ROOT, other)
+    assert seeds._describers == {}
+    assert seeds.wait_described(ROOT, third, 60.0) is None
 
 
 def test_nobody_waits_long_for_who_describes_nothing(tmp_path, host):
