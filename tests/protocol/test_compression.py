@@ -34,7 +34,7 @@ def test_a_body_comes_out_as_it_went_in(body):
         compress(LIST)[:-1],
         compress(LIST) + b"x",
         compress(LIST) + compress(LIST),
-        zlib.compress(LIST, wbits=-15),  # without its head and its checksum
+        compress(LIST)[2:-4],  # without its head and its checksum
         compress(LIST)[:-1] + bytes([compress(LIST)[-1] ^ 1]),
     ],
     ids=["nothing", "a line", "lines", "cut", "more", "two", "raw", "checksum"],
