@@ -15,6 +15,10 @@ from processes import PATIENCE, RUNNER, UNFORESEEN, Programs
 
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
 PROMPT = b"rede> "
+# Notices that came once the prompt was there, so that it is the last line of the screen still.
+ABOVE_THE_PROMPT = re.compile(
+    rb"(?:(?:\x1bD)+\x1b\[\d+A\x1b7(?:(?!\x1b8).)*\x1b8\x1b\[\d+B)+\Z", re.S
+)
 ROWS = 50
 
 
@@ -105,7 +109,8 @@ class Terminal:
         return self._since(start).removesuffix(PROMPT).decode(errors="replace").partition("\n")[2]
 
     def _since(self, start: int) -> bytes:
-        plain = ESCAPES.sub(b"", self.raw[start:]).replace(b"\r\n", b"\n")
+        written = ABOVE_THE_PROMPT.sub(b"", self.raw[start:])
+        plain = ESCAPES.sub(b"", written).replace(b"\r\n", b"\n")
         return plain if plain.endswith(PROMPT) else b""
 
     def end(self) -> int:
