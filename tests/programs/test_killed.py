@@ -107,7 +107,8 @@ class Receiver:
         assert set(self.place.asked_pieces()) == ALL - self.right
         kept = sum(min(MIN_PIECE_BYTES, len(DATA) - i * MIN_PIECE_BYTES) for i in self.right)
         said = re.search(r"continuando de (\d+) %", result.err)
-        assert (int(said[1]) if said else 0) == 100 * kept // len(DATA)
+        # What has no final name yet is never said to be whole.
+        assert (int(said[1]) if said else 0) == min(99, 100 * kept // len(DATA))
 
 
 def dies_again_and_again(receiver, kills, *, harmed):
