@@ -449,7 +449,7 @@ def test_a_small_file_does_not_wait_for_a_huge_one_which_goes_on_where_it_was(
     path = write(tmp_path / "small", b"7 bytes")
     assert found.wait(path, disk.file_state(path), SOON) == layer_and_root(b"7 bytes")[1]
     assert found.progress(huge) >= before
-    assert found.pending() == 1
+    eventually(lambda: found.pending() == 1)  # who waited may be faster than who hashed
 
 
 def test_a_file_found_small_is_hashed_while_a_huge_one_is_though_nobody_waits(
