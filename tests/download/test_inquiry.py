@@ -93,7 +93,7 @@ def test_who_is_being_dialled_at_an_interruption_is_not_listened_to(opened, pool
 
 
 def test_an_answer_does_not_wait_for_a_dial_that_is_under_way(opened, pool):
-    goes_on, ended, asked = Event(), Event(), []
+    dials, goes_on, ended, asked = Event(), Event(), Event(), []
 
     def note(source, connection, request):
         asked.append(request)
@@ -101,8 +101,11 @@ def test_an_answer_does_not_wait_for_a_dial_that_is_under_way(opened, pool):
 
     def dial(address):
         if address == late.address:
+            dials.set()
             assert goes_on.wait(SOON)
             ended.set()
+        else:
+            assert dials.wait(SOON)
         return connect(address)
 
     honest, late = opened(), opened(note)
