@@ -84,13 +84,6 @@ def state_once_named(path: Path | str, before: FileState) -> FileState | None:
     return state if state and state._replace(ctime_ns=before.ctime_ns) == before else None
 
 
-def lstat(path: Path | str) -> os.stat_result | None:
-    """Return what the system tells of a path, be it a link, or None where nothing is."""
-    with suppress(FileNotFoundError):
-        return os.lstat(path)
-    return None
-
-
 class translate_os_errors:  # noqa: N801 - used as a function, many times for each small file
     """Raise the system's errors about ``path`` as DiskError; used by ``with``."""
 
