@@ -17,9 +17,9 @@ from rede_p2p.cli.prompt import Match
 from rede_p2p.cli.session import Session
 from rede_p2p.cli.shell import ALIASES
 from rede_p2p.content import safe_names
+from rede_p2p.download import resolve
 from rede_p2p.errors import Address
-from rede_p2p.protocol import compression
-from rede_p2p.protocol.messages import FileEntry, Ls, PeerEntry
+from rede_p2p.protocol.messages import PeerEntry
 
 MAX_NAMES = 20_000  # of one peer or of one folder that are looked at
 MAX_PEERS_ASKED = 4  # of one address, for their files
@@ -111,8 +111,7 @@ class Completer:
 
         def ask() -> list[str]:
             with self._session.context.connect(place) as connection, self._asking.over(connection):
-                request = Ls(zlib=compression.KNOWN)
-                lines = connection.ask_lines(request, FileEntry, lambda _: self._asking.check())
+                lines = resolve.list_of(connection, lambda _: self._asking.check())
             return list(islice((e.name for e in lines if safe_names.is_safe(e.name)), MAX_NAMES))
 
         return ask

@@ -9,7 +9,7 @@ published; what it does not bring is left to the downloads of single files, whic
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from heapq import nlargest
@@ -26,7 +26,7 @@ from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.inquiry import PARALLEL_QUERIES, ask_all
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
-from rede_p2p.download.source import Source, describe
+from rede_p2p.download.source import Source, describe, talking_to
 from rede_p2p.download.source_finder import SourceFinder, receive_layer
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
@@ -206,7 +206,7 @@ class BundleDownload:
         with writer, begun.rechecking(writer.keep):
 
             def fetch_from(address: Address) -> None:
-                with self._talk_to(address) as connection:
+                with talking_to(address, self._context.connect, swarm) as connection:
                     Source(address, connection, self._layout, swarm, writer).fetch()
 
             swarm.run(fetch_from)
@@ -277,16 +277,6 @@ class BundleDownload:
                         since = monotonic()
                         yield file, layer
                 check_in_time()
-
-    @contextmanager
-    def _talk_to(self, address: Address) -> Iterator[Connection]:
-        """Connect to a peer; whoever cancels hangs up. Raises PeerUnreachableError."""
-        self._swarm.check_cancelled()
-        with (
-            self._context.connect(address) as connection,
-            self._swarm.hanging_up(address, connection.hang_up),
-        ):
-            yield connection
 
 
 def _in_order(requests: Sequence[DownloadRequest]) -> list[DownloadRequest]:

@@ -21,7 +21,7 @@ from rede_p2p.content.recheck import Recheck, is_partly
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.publisher import SPARE_DISK_BYTES
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
-from rede_p2p.download.source import Source
+from rede_p2p.download.source import Source, talking_to
 from rede_p2p.download.source_finder import SourceFinder
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import (
@@ -183,10 +183,7 @@ class Download:
 
             def fetch_from(address: Address) -> None:
                 try:
-                    with (
-                        self._context.connect(address) as connection,
-                        swarm.hanging_up(address, connection.hang_up),
-                    ):
+                    with talking_to(address, self._context.connect, swarm) as connection:
                         Source(address, connection, self._layout, swarm, writer).fetch()
                 finally:
                     self._complain(address)
@@ -198,11 +195,8 @@ class Download:
         wrong = self._finder.lie_of(address)
         if wrong is None:
             return
-        with (
-            suppress(RedeError),
-            self._context.connect(address) as connection,
-            self._swarm.hanging_up(address, connection.hang_up),
-        ):
+        talking = talking_to(address, self._context.connect, self._swarm)
+        with suppress(RedeError), talking as connection:
             connection.ask(Hashes(self._content.root, wrong), FileData)
 
     def _publish(self, partial: PartialFile, layer: bytes) -> Path:

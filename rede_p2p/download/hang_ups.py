@@ -11,7 +11,7 @@ from rede_p2p.errors import ConnectionLostError
 
 
 class HangUps:
-    """What ends the waiting of each thread, by a key of its own."""
+    """The threads, and what ends the waiting of each, by a key of its own."""
 
     def __init__(self) -> None:
         self._threads: list[Thread] = []  # only the owner uses the list

@@ -241,7 +241,7 @@ def list_all(
     """
 
     def ask(_peer: Address, connection: Connection, report: OnPending) -> Lines[FileEntry]:
-        return connection.ask_lines(Ls(folders, zlib=compression.KNOWN), FileEntry, report)
+        return list_of(connection, report, folders=folders)
 
     answers = ask_all(peers, connect, ask, on_pending, timeouts=timeouts)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
@@ -251,6 +251,13 @@ def list_all(
     for failure in failures:
         on_failure(failure)
     return lists
+
+
+def list_of(
+    connection: Connection, on_pending: OnPending, *, folders: bool = False
+) -> Lines[FileEntry]:
+    """Ask one peer for its list, compressed where that can be read."""
+    return connection.ask_lines(Ls(folders, zlib=compression.KNOWN), FileEntry, on_pending)
 
 
 def names_meant(pattern: str, shared: Collection[str]) -> list[str]:

@@ -4,7 +4,8 @@ The source offers pieces; this side takes those that nobody else brings, and has
 written. Each answer carries the next offer in its head.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from queue import Queue
 from time import monotonic
@@ -15,6 +16,7 @@ from rede_p2p.content.merkle import Content
 from rede_p2p.content.piece_layout import BundleLayout, Layout
 from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.piece_writer import PieceWriter
+from rede_p2p.download.request import Connect
 from rede_p2p.download.swarm import Swarm
 from rede_p2p.errors import Address
 from rede_p2p.net.connection import Connection
@@ -160,6 +162,14 @@ class Source:
             else:
                 self._swarm.record(self._address, self._writer.write(file, some, data))
                 self._free.put(buffer)
+
+
+@contextmanager
+def talking_to(address: Address, connect: Connect, swarm: Swarm) -> Iterator[Connection]:
+    """Connect to a peer; whoever cancels, or ends the run, hangs up. Raises RedeError."""
+    swarm.check_cancelled()
+    with connect(address) as connection, swarm.hanging_up(address, connection.hang_up):
+        yield connection
 
 
 def describe(contents: Iterable[Content]) -> bytes:
