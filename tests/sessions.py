@@ -17,12 +17,15 @@ from pathlib import Path
 
 import pytest
 from listening import tracker_at
-from processes import Result, beside
+from processes import Result, beside, eventually
 from sources import LONG_AGO, Source
 
 import Peers
 from rede_p2p.cli.peer_program import Story, run_peer
 from rede_p2p.cli.session import Session
+from rede_p2p.content.merkle import Content
+from rede_p2p.errors import Address
+from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.service import Tracker
 
 
@@ -33,6 +36,7 @@ class Rede:
     folder: Path
     host: str
     port: int  # the tracker's
+    index: ContentIndex  # what it knows
     stack: ExitStack
     capsys: pytest.CaptureFixture[str]
     count: Iterator[int] = field(default_factory=count)
@@ -86,6 +90,20 @@ class Rede:
         found.share(files)
         return found
 
+    def announced(self, files: Mapping[str, bytes], name: str = "", steps: int = 1) -> Source:
+        """Have one more such peer, and wait until the tracker knows what it shares."""
+        found = Source(self.folder / f"fonte{next(self.count)}", "", self.stack)
+        wanted = found.share(files)
+        found.join(self.host, self.port, beside(self.host, steps), name, announces=True)
+
+        def known(content: Content) -> bool:
+            return found.address in {
+                Address(one.ip, one.port) for one in self.index.holders(content.root)
+            }
+
+        eventually(lambda: all(known(one.content) for one in wanted))
+        return found
+
 
 @pytest.fixture
 def tracker(host: str) -> Iterator[Tracker]:
@@ -115,4 +133,4 @@ def rede(
     tmp_path: Path, host: str, tracker: Tracker, capsys: pytest.CaptureFixture[str], hooks: None
 ) -> Iterator[Rede]:
     with ExitStack() as stack:
-        yield Rede(tmp_path, host, tracker.port, stack, capsys)
+        yield Rede(tmp_path, host, tracker.port, tracker.index, stack, capsys)

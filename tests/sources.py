@@ -153,10 +153,15 @@ class Source:
         if host:
             self._listen(host, 0)
 
-    def join(self, ip: str, port: int, own_ip: str, name: str = "") -> None:
-        """Be listed by a real tracker, under a name."""
+    def join(
+        self, ip: str, port: int, own_ip: str, name: str = "", *, announces: bool = False
+    ) -> None:
+        """Be listed by a real tracker, under a name; announce what is shared so far, or nothing."""
+        if announces:
+            self._shares.shares()  # a look at the list, of which the entries are
         client = TrackerClient(
             *(ip, port, own_ip, lambda offered: self._listen(own_ip, offered), self._posted.put),
+            self._shares.entries if announces else set,
             name=name,
         )
         self._stack.enter_context(closing(client))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rede_p2p import errors
-from rede_p2p.cli import options, peer_names, texts
+from rede_p2p.cli import options, peer_names, texts, whole_network
 from rede_p2p.cli.peer_names import Place
 from rede_p2p.cli.session import Session, listed, reporter
 from rede_p2p.cli.shell import Command
@@ -17,7 +17,7 @@ from rede_p2p.content.on_windows import short
 from rede_p2p.download import folders, resolve
 from rede_p2p.download.request import Outcome
 from rede_p2p.download.transfer import Transfer
-from rede_p2p.errors import Address, BadUsageError, RedeError
+from rede_p2p.errors import BadUsageError, RedeError
 
 MAX_LOST_SHOWN = 5  # peers that did not answer, one by one; the others are only counted
 
@@ -163,31 +163,35 @@ def _choose(session: Session, address: Place | None, names: list[str]) -> Choice
 def _find_beside(session: Session, names: list[str]) -> Choice:
     """Find names in the whole network; where the first is no file, it may be a peer or a machine.
 
-    So that no file is hidden by one of its name, and no name is asked of the system in vain. The
-    only word is a file's name: where that is a peer's and no file's, it is bad usage.
+    So that no file is hidden by one of its name, and no name is asked of the system in vain. What
+    is neither may be a folder or a pattern. Raises BadUsageError for a peer's name alone.
     """
-    none: errors.NoSuchFileError | None = None
-    try:
-        found = _find_anywhere(session, names)
-        unknown = [name for name, e in found.failed if isinstance(e, errors.NoSuchFileError)]
-    except errors.NoSuchFileError as error:
-        none, unknown = error, [error.name]
-    near = _find_at_first(session, names) if names[0] in unknown else ""
-    if not isinstance(near, str):
-        return near
-    if none is not None:
-        raise replace(none, near=near or none.near)
-    if near:
-        found.failed[0] = (names[0], errors.NoSuchFileError(names[0], "", near))
+    found = whole_network.find_names(session, names)
+    unknown = [name for name, e in found.failed if isinstance(e, errors.NoSuchFileError)]
+    near = ""
+    if len(names) > 1 and names[0] in unknown:
+        meant = _find_at_first(session, names)
+        if not isinstance(meant, str):
+            return meant
+        near = meant
+    found = found._replace(failed=[(n, e) for n, e in found.failed if n not in unknown])
+    for name in unknown:
+        try:
+            found = found.joined(whole_network.find_pattern(session, name))
+        except errors.NoSuchFileError as error:
+            if len(names) == 1 and peer_names.called(session, options.split_address(name)[0]):
+                raise BadUsageError("get") from None
+            hint = (name == names[0] and near) or whole_network.nearest(session, name)
+            found.failed.append((name, replace(error, near=hint)))
+        except RedeError as error:  # the others can be had
+            found.failed.append((name, error))
+    if not found.requests and not found.folders:
+        raise found.failed[0][1]
     return found, False
 
 
 def _find_at_first(session: Session, names: list[str]) -> Choice | str:
     """Find what follows the first word at whom that means; of nobody, return the nearest name."""
-    if len(names) == 1:
-        if peer_names.called(session, options.split_address(names[0])[0]):
-            raise BadUsageError("get")
-        return ""
     with suppress(BadUsageError, errors.UnknownMachineError, errors.PeerNotListedError):
         try:
             address, rest = _place(session, names)
@@ -196,51 +200,6 @@ def _find_at_first(session: Session, names: list[str]) -> Choice | str:
         listed(session, *address)
         return _choose(session, address, rest)
     return ""
-
-
-def _find_anywhere(session: Session, names: list[str]) -> resolve.Selection:
-    """Find names in the whole network; raise NoSuchFileError where none exists."""
-    found = resolve.Selection([], [])
-    for name in names:
-        contents: dict[str, set[Content]] = {}
-        for result in session.client.search(name, exact=True):
-            contents.setdefault(result.name, set()).add(Content(result.root, result.size))
-        own = [Address(m.ip, m.port) for m in session.client.roster().members if m.you]
-        meant = safe_names.matching(name, contents)
-        if not meant:
-            near = _nearest(session, name)
-            found.failed.append((name, errors.NoSuchFileError(name, "", near)))
-        for shared in meant:
-            # A content that no other peer has comes from this one.
-            holders = {content: _holders(session, content) or own for content in contents[shared]}
-            try:
-                found.requests.append(resolve.agreed(shared, holders))
-            except RedeError as error:  # the others can be had
-                found.failed.append((shared, error))
-    together = " ".join(names)
-    missing = [e for _, e in found.failed if isinstance(e, errors.NoSuchFileError)]
-    if missing and len(names) > 1 and session.client.search(together, exact=True):
-        raise BadUsageError("blanks", together)
-    if not found.requests:
-        raise found.failed[0][1]
-    return found
-
-
-def _nearest(session: Session, name: str) -> str:
-    """Return the name of the network that a mistyped one is most like, "" where there is none."""
-    if any(mark in name for mark in "*?[/"):
-        return ""
-    with suppress(RedeError):
-        names = {result.name for result in session.client.search("")}
-        return safe_names.nearest(name, names)
-    return ""
-
-
-def _holders(session: Session, content: Content) -> list[Address]:
-    """Ask the tracker which other peers have a content; return none where it does not answer."""
-    with suppress(RedeError):
-        return session.context.who_has(content).result()
-    return []
 
 
 def _show(session: Session, transfer: Transfer, failed: Failures) -> None:

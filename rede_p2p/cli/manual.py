@@ -74,7 +74,7 @@ COMMANDS = (
     ("get <IP> <PORTA> <NOME>", "o mesmo, daquele peer", "get 127.0.0.1 5456 a.txt"),
     ("get <PEER> <NOME>", "do peer ana, se não há arquivo ana", "get ana aula1.pdf"),
     ("get <IP> <NOME> <NOME> …", "vários: nomes, padrões, pastas", "get 127.0.0.1 '*.png' fotos/"),
-    ("get <NOME>", "de quem tiver, na rede toda", "get aula.iso"),
+    ("get <NOME> …", "o mesmo, de quem tiver na rede toda", "get aula.iso turma/"),
     ("ls", "o que há na rede toda", "ls"),
     ("ls <IP> <PORTA> <MÁSCARA>", "só o que combina", "ls 127.0.0.1 5455 '*.pdf'"),
     ("ls … -S -l -1", "-S: maiores antes; -l: exato; -1: só nomes", "ls -1"),

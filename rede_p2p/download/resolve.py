@@ -36,6 +36,17 @@ class Selection(NamedTuple):
     folders: Sequence[str] = ()  # the empty ones
     unreachable: Sequence[errors.PeerUnreachableError] = ()
 
+    def joined(self, other: "Selection") -> "Selection":
+        """Return both, each name once: what this one says of it."""
+        told = {request.name for request in self.requests} | {name for name, _ in self.failed}
+        return Selection(
+            self.requests + [request for request in other.requests if request.name not in told],
+            self.failed + [one for one in other.failed if one[0] not in told],
+            self.unlisted + other.unlisted,
+            list(dict.fromkeys([*self.folders, *other.folders])),
+            [*self.unreachable, *other.unreachable],
+        )
+
 
 def select(
     patterns: Sequence[str],
@@ -60,7 +71,7 @@ def select(
 
     for peers in filter(None, groups):
         try:
-            if len(patterns) == 1 and not _is_pattern(patterns[0]):
+            if len(patterns) == 1 and not is_pattern(patterns[0]):
                 found = _find_or_match(patterns[0], peers, connect, on_pending, timeouts, note)
             else:
                 found = _match(patterns, peers, connect, on_pending, timeouts, note)
@@ -107,7 +118,8 @@ def find(
     raise failures[0] if failures else errors.NoSuchFileError(name, _places(peers))
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
+    """Tell whether a word can mean more than the name that it is."""
     return text.endswith("/") or any(c in text for c in "*?[")
 
 
@@ -153,6 +165,24 @@ def _match(
 ) -> Selection:
     """List the peers, and find what each pattern means among all that they share."""
     lists = list_all(peers, connect, on_pending, timeouts, on_failure, folders=True)
+
+    def ask_again(name: str) -> DownloadRequest:
+        return find(name, peers, connect, on_pending, timeouts=timeouts, on_failure=on_failure)
+
+    return among(patterns, lists, ask_again, _places(peers))
+
+
+def among(
+    patterns: Sequence[str],
+    lists: Sequence[tuple[Address, Lines[FileEntry]]],
+    ask_again: Callable[[str], DownloadRequest],
+    where: str,
+) -> Selection:
+    """Find what each pattern means in the lists of some peers, which are those of ``where``.
+
+    ``ask_again`` finds a name that none of them has hashed yet, and may raise. Raises
+    NoSuchFileError and BadUsageError as ``select`` does.
+    """
     shared, empty = _contents(lists)
     meant: dict[str, None] = {}  # in order, each once
     folders: dict[str, None] = {}
@@ -161,8 +191,8 @@ def _match(
         names, empty_ones = names_meant(pattern, shared), names_meant(pattern, empty)
         folders.update(dict.fromkeys(empty_ones))
         if not names and not empty_ones:
-            near = "" if _is_pattern(pattern) else safe_names.nearest(pattern, shared)
-            failed.append((pattern, errors.NoSuchFileError(pattern, _places(peers), near)))
+            near = "" if is_pattern(pattern) else safe_names.nearest(pattern, shared)
+            failed.append((pattern, errors.NoSuchFileError(pattern, where, near)))
         meant.update(dict.fromkeys(names))
     together = " ".join(patterns)
     if failed and len(patterns) > 1 and safe_names.matching(together, shared):
@@ -171,10 +201,6 @@ def _match(
         raise failed[0][1]
     unlisted = sum(files.total - len(files) for _, files in lists)
     found = Selection([], failed, unlisted, list(folders))
-
-    def ask_again(name: str) -> DownloadRequest:
-        return find(name, peers, connect, on_pending, timeouts=timeouts, on_failure=on_failure)
-
     for name in meant:
         _add(found, name, shared[name], ask_again)
     if not found.requests and not folders and len(failed) == 1:
@@ -265,9 +291,9 @@ def names_meant(pattern: str, shared: Collection[str]) -> list[str]:
     if found := safe_names.matching(pattern, shared):
         return found
     form = safe_names.normal_form(pattern)
-    folder = form.rstrip("/") + "/"
+    folder, mask = form.rstrip("/") + "/", form + "*" if form.endswith("/") else form
     forms = ((name, safe_names.normal_form(name)) for name in shared)
-    return [name for name, same in forms if same.startswith(folder) or fnmatchcase(same, form)]
+    return [name for name, same in forms if same.startswith(folder) or fnmatchcase(same, mask)]
 
 
 def _places(peers: Sequence[Address]) -> str:

@@ -41,6 +41,7 @@ def test_an_unknown_option_is_told_how_the_command_is_used(word):
         (["*.pdf"], ["b.pdf", "a\u0303.pdf"]),
         (["ã.pdf"], ["a\u0303.pdf"]),
         (["fotos/"], ["fotos/1.png", "fotos/2.PNG"]),
+        (["f?tos/"], ["fotos/1.png", "fotos/2.PNG"]),
         (["*.txt", "fotos/1*"], ["a.txt", "fotos/1.png"]),
     ],
 )
