@@ -7,9 +7,8 @@ A log has a line for each, but of one address, which may come and go without end
 MAX_LINES_OF_AN_ADDRESS: what it does beyond that is told together, too.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Iterator
-from queue import Empty, Queue
 from threading import Event as Flag
 from time import monotonic
 
@@ -32,7 +31,9 @@ class Notices:
 
     def __init__(self, *, folds: bool) -> None:
         self._folds = folds
-        self._posted: Queue[Event] = Queue()
+        # No Queue: Ctrl-C in the main thread, between taking its lock and the block that gives it
+        # back, would leave all who post waiting for ever.
+        self._posted: deque[Event] = deque()
         self._waker: Waker | None = None  # of who waits for events
         # All these are changed by the main thread only.
         self._held: list[Event] = []  # to be told together
@@ -43,7 +44,7 @@ class Notices:
 
     def post(self, event: Event) -> None:
         """Queue an event; any thread may call this."""
-        self._posted.put(event)
+        self._posted.append(event)
         if self._waker is not None:
             self._waker.wake()
 
@@ -58,26 +59,26 @@ class Notices:
 
     def any_left(self) -> bool:
         """Tell whether there is something to take, now or soon; any thread may call this."""
-        return bool(self._held) or not self._posted.empty()
+        return bool(self._held) or bool(self._posted)
 
     def take(self, timeout: float = 0.0, *, at_once: bool = False) -> Iterator[str]:
         """Yield a line for each event that is due, or ``at_once`` for all that there are.
 
         Waits ``timeout`` seconds for the first.
         """
-        try:
-            while True:
-                event = self._posted.get(timeout=timeout)
-                timeout = 0.0
-                if not isinstance(event, _FOLDED) or self._has_a_line(event):
-                    yield texts.describe(event)
-                    continue
-                self._held.append(event)
-                if len(self._held) == MAX_HELD:
-                    yield from self._told_together()
-        except Empty:
-            if self._held and (at_once or monotonic() - self._told_at >= self._interval_s):
+        end = monotonic() + timeout
+        while not self._posted and monotonic() < end:
+            Flag().wait(PAUSE_S)
+        while self._posted:
+            event = self._posted.popleft()
+            if not isinstance(event, _FOLDED) or self._has_a_line(event):
+                yield texts.describe(event)
+                continue
+            self._held.append(event)
+            if len(self._held) == MAX_HELD:
                 yield from self._told_together()
+        if self._held and (at_once or monotonic() - self._told_at >= self._interval_s):
+            yield from self._told_together()
 
     def _has_a_line(self, event: FilesServed | PeerJoined | PeerLeft) -> bool:
         """Tell whether such an event is a line of a log, and count it as one."""

@@ -6,10 +6,11 @@ Servidor.py has the functions that the tracker's threads run.
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from rede_p2p.cli import manual, options, streams, texts
@@ -53,10 +54,10 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
         with Tracker(*place, start, terminal.post, texts.refusal, name=name, page=page) as tracker:
             terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
-            terminal.note("Ctrl-C encerra.")
             if tracker.answers_browsers:
-                with suppress(DiskError):  # else said where somebody asks for the file
-                    _packed(terminal)  # now that peers are served, to show its digest
+                # Not here: Ctrl-C would make ``zipfile`` raise its own error.
+                Thread(target=_pack_first, name="packing", args=(terminal,)).start()
+            terminal.note("Ctrl-C encerra.")
             terminal.follow_events()
     except (KeyboardInterrupt, SystemExit) as ending:
         terminal.show_events(at_once=True)
@@ -74,6 +75,12 @@ def _pack(path: Path, terminal: Terminal) -> int:
     terminal.data(str(zipapp.write(path, made)), None)
     terminal.show_events()
     return 0
+
+
+def _pack_first(terminal: Terminal) -> None:
+    """Make the one file, and post its digest, before anybody asks for it."""
+    with suppress(DiskError):  # else said where somebody asks
+        _packed(terminal)
 
 
 def _packed(terminal: Terminal) -> "Packed":
@@ -158,3 +165,14 @@ def run_program(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(int(str(ending.code)))
+    except Exception as error:
+        if any(isinstance(one, KeyboardInterrupt) for one in _causes(error)):
+            return 130  # what a library did when Ctrl-C interrupted it raised this
+        raise
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield what was being handled when an error was raised, and so on."""
+    while error.__context__ is not None:
+        error = error.__context__
+        yield error

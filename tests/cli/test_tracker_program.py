@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import signal
 import socket
+import threading
 import zipfile
 
 import pytest
 from listening import tracker_at
+from processes import private_port
 
 import Servidor
 from rede_p2p.cli import error_texts, manual
@@ -146,3 +149,28 @@ def test_what_a_program_raises_is_its_status(error, status, said, capsys):
 
 def test_what_a_program_returns_is_its_status():
     assert run_program("Servidor.py", [], TrackerOptions, lambda *_: 7) == 7
+
+
+def test_ctrl_c_ends_a_tracker_that_still_packs_the_program(host, monkeypatch, capsys):
+    def packed(_post):
+        assert threading.current_thread() is not threading.main_thread()
+        signal.raise_signal(signal.SIGINT)  # which the main thread gets
+
+    monkeypatch.setattr("rede_p2p.cli.zipapp.packed", packed)
+    assert run_tracker([str(private_port()), "--ip", host], Servidor.start) == 130
+    assert capsys.readouterr().err.endswith("tracker encerrado\n")
+
+
+def test_what_a_library_raises_in_place_of_ctrl_c_is_ctrl_c():
+    def interrupted(*_):
+        try:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise ValueError("of a library that ends what it began")
+        finally:
+            raise KeyError("and of who called it")
+
+    assert run_program("Servidor.py", [], TrackerOptions, interrupted) == 130
+    with pytest.raises(ZeroDivisionError):  # a bug is told as one
+        run_program("Servidor.py", [], TrackerOptions, lambda *_: 1 // 0)
