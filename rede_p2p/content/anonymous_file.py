@@ -20,27 +20,29 @@ _KNOWN = hasattr(os, "O_TMPFILE") and disk.NAMES_OPEN_FILES
 class AnonymousFile:
     """An open file that is on a disk but in no folder; used as a new PartialFile is."""
 
-    def __init__(self, path: str, descriptor: int, top: str | None) -> None:
+    def __init__(self, path: str, descriptor: int, holder: inside.Holder) -> None:
         """``make`` makes them."""
-        self._path, self._top = path, top
+        self._path, self._holder = path, holder
         self._descriptor = descriptor
+        self._status: os.stat_result | None = None  # once it is whole
 
     @classmethod
-    def make(cls, path: str, top: str | None = None) -> "AnonymousFile | None":
+    def make(cls, path: str, holder: inside.Holder | None = None) -> "AnonymousFile | None":
         """Open what will be ``path``, making its folder; None where the system has no such files.
 
-        No link in ``top`` is followed to a folder that is made, or to a name that is given: what
-        has no name may be on any disk. Raises DiskError.
+        Folders that are made, or in which a name is given, are reached as ``holder`` does, which
+        the caller releases; what has no name may be on any disk. Raises DiskError.
         """
+        holder = holder or inside.Holder(None)
         if not _KNOWN:
             return None
         folder = os.path.dirname(path)  # noqa: PTH120 - of thousands of files
         with disk.translate_os_errors(path):
             while True:
                 try:
-                    return cls(path, os.open(folder, _FLAGS, 0o666), top)
+                    return cls(path, os.open(folder, _FLAGS, 0o666), holder)
                 except FileNotFoundError:
-                    with inside.folder(top, folder, make=True):
+                    with inside.folder(holder.top, folder, make=True):
                         continue
                 except OSError as error:
                     if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
@@ -55,8 +57,17 @@ class AnonymousFile:
                 written += os.write(self._descriptor, data[written:])
 
     def state(self) -> disk.FileState:
-        """Return its state, which a name does not change."""
-        return disk.state_of_status(os.fstat(self._descriptor))
+        """Return the state in which it was whole, which a name does not change."""
+        return disk.state_of_status(self._whole_status())
+
+    def device(self) -> int:
+        """Return the number of the file system that it is on."""
+        return self._whole_status().st_dev
+
+    def _whole_status(self) -> os.stat_result:
+        if self._status is None:
+            self._status = os.fstat(self._descriptor)
+        return self._status
 
     def fileno(self) -> int:
         """Return its descriptor."""
@@ -73,8 +84,7 @@ class AnonymousFile:
             folder, name = os.path.split(final)
             with disk.translate_os_errors(final):
                 try:
-                    with inside.folder(self._top, folder) as place:
-                        inside.link_open(self._descriptor, "", place, name)
+                    inside.link_open(self._descriptor, "", self._holder.folder(folder), name)
                     return final
                 except FileExistsError:
                     pass
@@ -89,7 +99,7 @@ class AnonymousFile:
 
     def _copy(self) -> PartialFile:
         """Return a partial file with the same content, flushed."""
-        copy = PartialFile(path_of(self._path), self._top)
+        copy = PartialFile(path_of(self._path), self._holder.top)
         try:
             with open(self._descriptor, "rb", closefd=False) as file:
                 file.seek(0)

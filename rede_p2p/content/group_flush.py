@@ -29,16 +29,16 @@ def is_worth_it(our_bytes: int) -> bool:
     return False
 
 
-def flush(descriptors: Iterable[int]) -> bool:
+def flush(files: Iterable[tuple[int, int]]) -> bool:
     """Make open files durable; False where each has to be flushed by itself.
 
-    The descriptors are in the order in which they were opened: the system tells the first of each
-    file system of every error since.
+    Given are the descriptor of each and the number of its file system, in the order in which they
+    were opened: the system tells the first of each file system of every error since.
     """
     with suppress(OSError):
         first_on: dict[int, int] = {}
-        for descriptor in descriptors:
-            first_on.setdefault(os.fstat(descriptor).st_dev, descriptor)
+        for descriptor, device in files:
+            first_on.setdefault(device, descriptor)
         syncfs = _syncfs()
         return syncfs is not None and all(
             _kind_of(device) in _DURABLE and syncfs(first) == 0

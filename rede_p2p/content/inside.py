@@ -7,7 +7,7 @@ each folder is opened in the one before it, and all that is in it is reached fro
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 from typing import NamedTuple
@@ -70,6 +70,27 @@ def folder(
         yield Place(path, fd)
     finally:
         os.close(fd)
+
+
+class Holder:
+    """Holds one folder in ``top`` after another: of many files in a row, most are in the same."""
+
+    def __init__(self, top: str | None) -> None:
+        self.top = top
+        self._held = ExitStack()
+        self._place: Place | None = None
+
+    def folder(self, path: str) -> Place:
+        """Return a folder, held until the next one is, or ``release``; raise as ``folder``."""
+        if self._place is None or self._place.path != path:
+            self.release()
+            self._place = self._held.enter_context(folder(self.top, path))
+        return self._place
+
+    def release(self) -> None:
+        """Hold none."""
+        self._place = None
+        self._held.close()
 
 
 def _open(way: str, fd: int | None, how: int, path: str, *, make: bool) -> int:

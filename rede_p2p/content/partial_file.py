@@ -64,6 +64,10 @@ class PartialFile:
         """Return its state, which a new name does not change."""
         return disk.state_of_open(self.file)
 
+    def device(self) -> int:
+        """Return the number of the file system that it is on."""
+        return os.fstat(self.fileno()).st_dev
+
     def size(self) -> int:
         """Return its length in bytes."""
         return self.state().size
@@ -82,9 +86,8 @@ class PartialFile:
 
     def writer(self) -> disk.Writer:
         """Open it once more, for another thread to write; raise DiskError."""
-        writer = disk.Writer(self.path, self.file)
-        self._writers.append(writer)
-        return writer
+        self._writers.append(disk.Writer(self.path, self.file))
+        return self._writers[-1]
 
     def replaced_by(self, other: Path) -> "PartialFile":
         """Give its name to another one that nobody is writing, and return that; raise DiskError."""
@@ -290,10 +293,7 @@ def _is_folded(path: str) -> bool:
 
 
 def _close(file: FileIO, claims: Sequence[object] = ()) -> None:
-    """Let other downloads of this process claim it, and close it.
-
-    In this order: the system may give the number of a file that is gone to the next one at once.
-    """
+    """Let other downloads claim it, then close it: its number may be another file's at once."""
     for claim in claims:
         if _claimed.get(claim) is file:
             del _claimed[claim]

@@ -63,7 +63,9 @@ class BundleDownload:
         self._members = list(
             dict.fromkeys(one.content for one in self._requests if one.content.size)
         )
-        root = sha256(describe(self._members)).digest()
+        self._largest = nlargest(MAX_FILES_ASKED, self._members, key=lambda content: content.size)
+        self._described = describe(self._members)
+        root = sha256(self._described).digest()
         self._layout = BundleLayout(root, self._members)
         self._index = {content: file for file, content in enumerate(self._members)}
         sources = tuple(dict.fromkeys(one for request in requests for one in request.sources))
@@ -79,8 +81,7 @@ class BundleDownload:
 
     def _who_has(self, bundle: Content) -> "Future[list[Address]]":
         """Ask who fetches the same, and who has one of the largest files; return at once."""
-        largest = nlargest(MAX_FILES_ASKED, self._members, key=lambda content: content.size)
-        asked = [self._context.who_has(content) for content in (bundle, *largest)]
+        asked = [self._context.who_has(content) for content in (bundle, *self._largest)]
         everyone: Future[list[Address]] = Future()
         left, lock = [len(asked)], Lock()
 
@@ -207,7 +208,9 @@ class BundleDownload:
 
             def fetch_from(address: Address) -> None:
                 with talking_to(address, self._context.connect, swarm) as connection:
-                    Source(address, connection, self._layout, swarm, writer).fetch()
+                    Source(
+                        address, connection, self._layout, swarm, writer, self._described
+                    ).fetch()
 
             swarm.run(fetch_from)
 

@@ -94,7 +94,7 @@ class FlushQueue:
 
 
 def _flush_together(files: Sequence[AnonymousFile | PartialFile]) -> None:
-    if not group_flush.flush(file.fileno() for file in files):
+    if not group_flush.flush((file.fileno(), file.device()) for file in files):
         _flush_each(files)
 
 

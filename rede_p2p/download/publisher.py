@@ -44,6 +44,8 @@ class Publisher:
         self._check_cancelled = check_cancelled
         self._closing = closing
         self._queue = FlushQueue()
+        self._holder = inside.Holder(self._top)
+        self._is_there: dict[str, bool] = {}  # folder → whether it was there at first
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
         self._named_in: set[str] = set()  # folders with new names
 
@@ -62,7 +64,7 @@ class Publisher:
         try:
             name = safe_names.check_writable(request.name, self._context.folder)
             for path in finals(self._path(name)):
-                if not os.path.lexists(path):
+                if self._is_free(path):
                     return False
                 if self._is_content(request, path):
                     self._report(request, Outcome(Path(path), already=True))
@@ -70,6 +72,14 @@ class Publisher:
         except RedeError as error:
             self._report(request, error)
         return True
+
+    def _is_free(self, path: str) -> bool:
+        """Tell whether nothing has that path; as nothing has in a folder that is not there."""
+        folder = os.path.dirname(path)
+        is_there = self._is_there.get(folder)
+        if is_there is None:
+            is_there = self._is_there[folder] = os.path.isdir(folder)
+        return not (is_there and os.path.lexists(path))
 
     def room(self) -> int:
         """Return how many bytes the disk has for files; raise DiskError."""
@@ -92,7 +102,7 @@ class Publisher:
         """Open a new file, or the partial one that an earlier ``get`` has left."""
         path = self._path(name)
         if not self.has_partial(name):
-            anonymous = AnonymousFile.make(path, self._top)
+            anonymous = AnonymousFile.make(path, self._holder)
             if anonymous is not None:
                 return anonymous
         return PartialFile(path_of(path), self._top)
@@ -152,6 +162,7 @@ class Publisher:
                 known.append((path, Hashed(state, request.content, layer)))
                 whole.append((request.content.root, Share(request.name, path, state)))
             self._named_in.add(os.path.dirname(path))
+        self._holder.release()
         self._context.hash_cache.remember(known)
         self._context.seeds.keep(whole, announce=False)
         for written, path in named:

@@ -43,11 +43,14 @@ class Source:
         layout: Layout,
         swarm: Swarm,
         writer: "PieceWriter | BundleWriter",
+        described: bytes = b"",
     ) -> None:
+        """Fetch a content by its layout; of a bundle, ``described`` is its description."""
         self._address = address
         self._connection = connection
         self._layout = layout
         self._piece = layout.max_piece_bytes
+        self._described = described
         self._is_bundle = isinstance(layout, BundleLayout)
         self._swarm = swarm
         self._writer = writer
@@ -107,8 +110,8 @@ class Source:
         except errors.RefusedError as no:
             if no.code != "not-here" or not isinstance(self._layout, BundleLayout):
                 raise
-        body, count = describe(self._layout.contents), len(self._layout.contents)
-        self._connection.send(encode_request(Bundle(len(body), count)) + body)
+        bundle = Bundle(len(self._described), len(self._layout.contents))
+        self._connection.send(encode_request(bundle) + self._described)
         self._connection.receive_reply(Ok)
         return self._connection.ask(want, PieceOffer)
 

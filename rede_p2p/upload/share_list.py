@@ -170,8 +170,11 @@ class ShareList:
         """Return a share that is this content in its present state."""
         # A look at the list for each of many small files would cost as much as sending them.
         for look_at_list in (False, True):
+            paths = self._hash_cache.paths(root)
+            if not paths:  # of no file on any list
+                return None
             view = self._fresh(inf, None) if look_at_list else self._view
-            for path in self._hash_cache.paths(root):
+            for path in paths:
                 share = shared_files.look_again(view.by_path.get(path))
                 if share is not None and self._hash_cache.known(path, share.state) == root:
                     return share

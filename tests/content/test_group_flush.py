@@ -57,6 +57,10 @@ def test_where_the_system_does_not_tell_it_is_not(memory, text):
     assert not group_flush.is_worth_it(0)
 
 
+def with_devices(descriptors):
+    return [(one, os.fstat(one).st_dev) for one in descriptors]
+
+
 def test_without_the_function_it_is_not(memory, monkeypatch):
     memory(said(0, 0))
     monkeypatch.setattr(group_flush, "_syncfs", lambda: None)
@@ -74,7 +78,7 @@ def test_only_a_known_file_system_that_tells_of_no_error_has_flushed(
     asked = []
     monkeypatch.setattr(group_flush, "_kind_of", lambda _: kind)
     monkeypatch.setattr(group_flush, "_syncfs", lambda: lambda file: asked.append(file) or result)
-    assert group_flush.flush(opened) == flushed
+    assert group_flush.flush(with_devices(opened)) == flushed
     assert asked == (opened[:1] if kind == "ext4" else [])
 
 
@@ -82,9 +86,7 @@ def test_each_file_system_is_flushed(opened, monkeypatch):
     asked = []
     monkeypatch.setattr(group_flush, "_kind_of", lambda _: "xfs")
     monkeypatch.setattr(group_flush, "_syncfs", lambda: lambda file: asked.append(file) or 0)
-    on = dict(zip(opened, (1, 2), strict=True))
-    monkeypatch.setattr(os, "fstat", lambda file: os.stat_result((0, 0, on.get(file, 3), *[0] * 7)))
-    assert group_flush.flush(opened)
+    assert group_flush.flush(zip([*opened, 2**30], (1, 2, 1), strict=True))
     assert asked == opened
 
 
@@ -94,5 +96,5 @@ def test_the_real_one_flushes_what_is_open_and_refuses_what_is_not(opened, tmp_p
         pytest.skip("not on this file system")
     if group_flush._syncfs() is None:
         pytest.skip("an old kernel")
-    assert group_flush.flush(opened)
-    assert not group_flush.flush([2**30])
+    assert group_flush.flush(with_devices(opened))
+    assert not group_flush.flush([(2**30, tmp_path.stat().st_dev)])

@@ -97,9 +97,10 @@ def test_a_group_is_flushed_at_one_go_or_else_each_of_its_files(written, monkeyp
     files = [written(name) for name in "abc"]
     with FlushQueue() as queue:
         numbers = [one.file.fileno() for one in files]
+        device = os.fstat(numbers[0]).st_dev
         for one in files:
             queue.add(one, 1)
         assert [error for _, error in queue.take(0)] == [None]
         close(files)
-    assert together == [numbers]
+    assert together == [[(number, device) for number in numbers]]
     assert alone == ([] if flushed else numbers)

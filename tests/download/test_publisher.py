@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from sources import content_of, found_in
 
-from rede_p2p.content import anonymous_file, merkle
+from rede_p2p.content import anonymous_file, inside, merkle
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.publisher import Publisher
@@ -79,11 +79,40 @@ def test_no_file_is_replaced(publisher, folder, reported):
 
 def test_what_is_here_already_is_settled(publisher, folder, reported):
     request = asked("a.txt", DATA["a.txt"])
-    assert not publisher.is_settled(request)
     folder.mkdir()
+    assert not publisher.is_settled(request)
     (folder / "a.txt").write_bytes(DATA["a.txt"])
     assert publisher.is_settled(request)
     assert reported == {"a.txt": Outcome(folder / "a.txt", already=True)}
+
+
+def test_what_came_meanwhile_into_a_new_folder_is_not_replaced(publisher, folder, reported):
+    names = ("pasta/a.txt", "pasta/b.txt")
+    assert not any(publisher.is_settled(asked(name, b"new")) for name in names)
+    (folder / "pasta").mkdir(parents=True)
+    (folder / "pasta" / "a.txt").write_bytes(b"new")
+    (folder / "pasta" / "b.txt").write_bytes(b"old")
+    for name in names:
+        put(publisher, name, b"new")
+    publisher.publish_all()
+    expected = {"pasta/a.txt": b"new", "pasta/b.txt": b"old", "pasta/b (1).txt": b"new"}
+    assert found_in(folder) == expected
+    assert reported["pasta/a.txt"].path == folder / "pasta" / "a.txt"
+
+
+@pytest.mark.skipif(not anonymous_file._KNOWN, reason="only Linux writes a file without a name")
+def test_many_files_in_a_row_hold_their_folder_once(publisher, folder, monkeypatch):
+    held = []
+    hold = inside.folder
+    for number in range(40):
+        put(publisher, f"{'ab'[number >= 20]}/{number}", b"x")
+    monkeypatch.setattr(
+        inside, "folder", lambda top, path, **how: held.append(path) or hold(top, path, **how)
+    )
+    publisher.publish_all()
+    assert held == [str(folder / "a"), str(folder / "b")]
+    assert len(found_in(folder)) == 40
+    assert publisher._holder._place is None
 
 
 def test_what_may_not_be_written_is_settled_too(publisher, reported):

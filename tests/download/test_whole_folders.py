@@ -477,8 +477,8 @@ def test_each_file_is_flushed_before_it_has_its_name_and_the_whole_machine_never
     flushed, unflushed = set(), []
     fsync = os.fsync
 
-    def note_all(descriptors):
-        flushed.update(os.fstat(descriptor).st_ino for descriptor in descriptors)
+    def note_all(files):
+        flushed.update(os.fstat(descriptor).st_ino for descriptor, _device in files)
         return True
 
     def note(descriptor):
