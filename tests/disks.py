@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from rede_p2p.content import disk
+
 # How to format an image, and how to mount its loop device.
 KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
     # ext4 that takes Foto.JPG for foto.jpg, and é for its two halves.
@@ -123,3 +125,12 @@ def _run(words: Sequence[str], work: Path) -> str:
         subprocess.run(words, stdin=quiet, stdout=quiet, stderr=said, check=False, timeout=60)
         said.seek(0)
         return " ".join(said.read().split())
+
+
+def scribble(path: Path, start: int = 0, data: bytes = b"?") -> None:
+    """Write as another program does, until the system's clock has noticed."""
+    before = disk.file_state(path)
+    while disk.file_state(path) == before:
+        with path.open("r+b") as other:
+            other.seek(start)
+            other.write(data)

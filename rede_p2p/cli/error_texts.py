@@ -131,7 +131,7 @@ DISK: dict[str, str] = {
     "link": "há um link no lugar do arquivo parcial, e ele não será seguido: {}",
     "link-folder": "uma pasta desse caminho é um link, e ele não será seguido: {}",
     "busy": "já está sendo baixado, nesta janela ou em outra: {}",
-    "replaced": "o arquivo parcial foi removido ou trocado enquanto crescia; repita o get: {}",
+    "replaced": "outro programa mexeu no arquivo parcial enquanto crescia; repita o get: {}",
     "in-use": "outro programa está com o arquivo aberto: feche-o e tente de novo: {}",
     "crowded": "o sistema não deixa abrir mais arquivos de uma vez: {}",
     "not-file": "não é um arquivo comum: {}",

@@ -18,7 +18,8 @@ from rede_p2p.cli import installation
 from rede_p2p.cli.installation import ZIPAPP
 from rede_p2p.cli.zipapp_main import Archive
 from rede_p2p.content import disk
-from rede_p2p.content.partial_file import PartialFile, path_of
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import path_of
 from rede_p2p.errors import BadUsageError, DiskError
 from rede_p2p.events import Post, ProgramPacked
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from rede_p2p.content import disk, inside
-from rede_p2p.content.partial_file import PartialFile, path_of
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import path_of
 from rede_p2p.errors import DiskError
 
 _FLAGS = os.O_RDWR | getattr(os, "O_TMPFILE", 0)

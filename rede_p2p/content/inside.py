@@ -31,6 +31,9 @@ _NO_LINKS = (  # how disks say that they have no hard links
 )
 
 
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # of renameat2(2)
+
+
 class Place(NamedTuple):
     """A folder that is held; what is in it is reached by ``way(name)`` from ``fd``."""
 
@@ -182,7 +185,7 @@ def move(descriptor: int, old: str, place: Place, name: str) -> None:
     except (OSError, NotImplementedError) as error:
         if not has_no_links(error):
             raise
-        disk.rename_to_free(place.way(old), place.way(name), place.fd)
+        _rename_to_free(place.way(old), place.way(name), place.fd)
     else:
         unlink(place, old)
 
@@ -192,3 +195,29 @@ def has_no_links(error: Exception) -> bool:
     return isinstance(error, NotImplementedError) or (
         isinstance(error, OSError) and error.errno in _NO_LINKS
     )
+
+
+def _rename_to_free(old: str, new: str, folder: int | None) -> None:
+    """Rename a file to a name that must be free, where there are no hard links; raise OSError.
+
+    The two are names in an open ``folder``, if there is one.
+
+    renameat2(2) refuses a taken name. On a disk that does not know it, an empty file, which is
+    made only where there is none, holds the name for the rename.
+    """
+    with suppress(ImportError, AttributeError):  # a Python or a C library without them
+        import ctypes  # takes long, and few disks need it
+
+        place = _AT_FDCWD if folder is None else folder
+        names = (place, os.fsencode(old), place, os.fsencode(new))
+        if ctypes.CDLL(None, use_errno=True).renameat2(*names, _RENAME_NOREPLACE) == 0:
+            return
+        error = ctypes.get_errno()
+        if error not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(error, os.strerror(error))
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=folder))
+    try:
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(new, dir_fd=folder)
+        raise

@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
-from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
-from typing import TypeVar
 
 from rede_p2p.content import disk, inside, on_windows, safe_names
+from rede_p2p.content.disk import OtherWriters, Writer
+from rede_p2p.content.safe_names import Place
 from rede_p2p.errors import DiskError
 
 try:
@@ -25,7 +25,6 @@ except ModuleNotFoundError:  # Windows
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # a disk without flock(2)
 _claimed: dict[object, FileIO] = {}  # what this process has open; each change is one call
-Place = TypeVar("Place", str, Path)  # for thousands of files, a Path costs more than the disk
 FLUSH_INTERVAL_S = 0.05  # between two looks at how much there is to flush
 MIN_FLUSH_BYTES = 16 * 1024 * 1024
 
@@ -43,8 +42,9 @@ class PartialFile:
         self._name, self._top = os.fspath(path), top
         self.file, self._claims = _open_locked(self._name, top)
         self.fileno = self.file.fileno
+        self._others = OtherWriters(self.file)
         self._whole: int | None = None  # bytes, once they are known
-        self._writers: list[disk.Writer] = []
+        self._writers: list[Writer] = []
         self._flush_error: OSError | None = None
         self._stop: Event | None = None  # set when the flusher is to end
         self._flusher: Thread | None = None
@@ -80,13 +80,13 @@ class PartialFile:
     def cut(self, size: int) -> None:
         """Make it no longer than ``size`` bytes, which it has when whole; raise DiskError."""
         self._whole = size
-        with disk.translate_os_errors(self._name):
+        with disk.translate_os_errors(self._name), self._others.kept_apart():
             if self.size() > size:
                 self.file.truncate(size)
 
-    def writer(self) -> disk.Writer:
+    def writer(self) -> Writer:
         """Open it once more, for another thread to write; raise DiskError."""
-        self._writers.append(disk.Writer(self.path, self.file))
+        self._writers.append(Writer(self.path, self.file, self._others))
         return self._writers[-1]
 
     def replaced_by(self, other: Path) -> "PartialFile":
@@ -96,7 +96,7 @@ class PartialFile:
             found.close()
             self.close()
         try:
-            with self._folder() as place:
+            with self._folder() as place, found._others.kept_apart():
                 on_windows.when_free(lambda: inside.replace(place, other.name, self._last))
         except DiskError:
             found.close()
@@ -115,7 +115,7 @@ class PartialFile:
 
     def write_whole(self, data: bytes | bytearray) -> None:
         """Make these bytes all that it holds; raise DiskError."""
-        with disk.translate_os_errors(self._name):
+        with disk.translate_os_errors(self._name), self._others.kept_apart():
             self.file.seek(0)
             view = memoryview(data)
             while view:
@@ -141,14 +141,19 @@ class PartialFile:
 
         The final names are in the folder of the partial one. Where a taken name has the same
         content (``is_same``), the partial file goes and that path is returned. No entry is ever
-        replaced, not even a broken link. Raises DiskError, ``replaced`` when another file has the
-        partial name, or another program has cut this one.
+        replaced, not even a broken link. Where another program has written into the file, it is
+        read again. Raises DiskError, ``replaced`` when another file has the partial name, or this
+        one has not its content any more.
         """
+        touched = self._others.found()
         if not self._has_its_name() or self._whole not in (None, self.size()):
             raise DiskError(self._name, "replaced")
         if os.name == "nt":
             self.file.close()  # Windows renames no open file; elsewhere the lock stays
         for final in finals:
+            if touched and (not is_same(type(final)(self._name)) or self._is_touched()):
+                raise DiskError(self._name, "replaced")
+            touched = False
             if self._move(final):
                 return final
             if is_same(final):
@@ -175,6 +180,9 @@ class PartialFile:
     @property
     def _last(self) -> str:
         return os.path.basename(self._name)
+
+    def _is_touched(self) -> bool:
+        return not self.file.closed and self._others.found()
 
     def _has_its_name(self) -> bool:
         """Tell whether its name still leads to the file that is open here."""
@@ -211,20 +219,6 @@ class PartialFile:
             self._stop.set()
             self._flusher.join()
             self._flusher = None
-
-
-def path_of(final: Place) -> Place:
-    """Return where the file that will be ``final`` grows."""
-    folder, name = os.path.split(final)
-    return type(final)(os.path.join(folder, safe_names.partial(name)))
-
-
-def finals(wanted: Place) -> Iterator[Place]:
-    """Yield the names that a download may get, the wanted one first."""
-    yield wanted
-    folder, name = os.path.split(wanted)
-    for other in islice(safe_names.alternatives(name), 1, None):
-        yield type(wanted)(os.path.join(folder, other))
 
 
 def _open_locked(path: str, top: str | None) -> tuple[FileIO, list[object]]:

@@ -12,11 +12,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from rede_p2p.content import disk
 from rede_p2p.errors import DiskError, NameFault, UnsafeKind, UnsafeNameError
 
+Place = TypeVar("Place", str, Path)  # for thousands of files, a Path costs more than the disk
 MAX_PART_BYTES = 255  # bytes of UTF-8 in one part: what ext4, APFS and NTFS take
 MAX_NAME_BYTES = 1024  # bytes of UTF-8 in all, for a name inside a shared folder
 MAX_PARTS = 64  # of a name: each folder of it is made on the disk
@@ -207,6 +210,20 @@ def alternatives(name: str) -> Iterator[str]:
         if len(tail.encode()) >= MAX_PART_BYTES:
             tail, stem = f" ({number})", name
         yield _cut(stem, MAX_PART_BYTES - len(tail.encode())) + tail
+
+
+def path_of(final: Place) -> Place:
+    """Return where the file that will be ``final`` grows."""
+    folder, name = os.path.split(final)
+    return type(final)(os.path.join(folder, partial(name)))  # noqa: PTH118
+
+
+def finals(wanted: Place) -> Iterator[Place]:
+    """Yield the names that a download may get, the wanted one first."""
+    yield wanted
+    folder, name = os.path.split(wanted)
+    for other in islice(alternatives(name), 1, None):
+        yield type(wanted)(os.path.join(folder, other))  # noqa: PTH118
 
 
 def _cut(text: str, limit: int) -> str:

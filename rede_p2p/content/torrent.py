@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from rede_p2p.content import disk, merkle, safe_names
 from rede_p2p.content.merkle import Content
-from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import finals, path_of
 from rede_p2p.content.v1_pieces import pieces
 from rede_p2p.errors import DiskError
 

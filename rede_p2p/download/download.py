@@ -16,8 +16,9 @@ from threading import Thread
 from rede_p2p.content import disk, file_systems, merkle, safe_names
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import FileLayout
-from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.content.recheck import Recheck, is_partly
+from rede_p2p.content.safe_names import finals, path_of
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.publisher import SPARE_DISK_BYTES
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome

@@ -13,7 +13,8 @@ from pathlib import Path
 from rede_p2p.content import disk, inside, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.hashing import Hashed
-from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import finals, path_of
 from rede_p2p.download.flush_queue import MAX_UNFLUSHED_GROUPS, FlushQueue, Written
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
 from rede_p2p.errors import DiskError, RedeError

@@ -17,7 +17,8 @@ from threading import Event
 from time import monotonic
 
 from rede_p2p.content import disk, on_windows, safe_names
-from rede_p2p.content.partial_file import PartialFile, path_of
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import path_of
 from rede_p2p.errors import DiskError, ShareListError
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload import list_file

@@ -11,7 +11,7 @@ import pytest
 
 from rede_p2p.content import disk
 from rede_p2p.content.anonymous_file import AnonymousFile
-from rede_p2p.content.partial_file import finals
+from rede_p2p.content.safe_names import finals
 from rede_p2p.errors import DiskError
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from disks import scribble
 
 from rede_p2p.content import disk
-from rede_p2p.content.disk import MIN_DIRECT_BYTES, Writer
+from rede_p2p.content.disk import MIN_DIRECT_BYTES, OtherWriters, Writer
 from rede_p2p.errors import DiskError
 
 MIB = 2**20
@@ -151,7 +153,7 @@ def test_the_stamp_of_a_link_is_that_of_its_file_or_none(tmp_path):
 
 def written(path, *ranges):
     """Write (offset, data) one after the other; return how many bytes went through the cache."""
-    with path.open("rb") as file, Writer(path, file) as writer:
+    with path.open("rb") as file, Writer(path, file, OtherWriters(file)) as writer:
         for start, data in ranges:
             writer.write(start, data)
         return writer.cached
@@ -250,3 +252,34 @@ def test_a_disk_that_is_full_is_said_by_whoever_writes(target, monkeypatch):
     for count in (4096, MIN_DIRECT_BYTES):
         with pytest.raises(DiskError, match="full"):
             written(target, (0, aligned(count, random.Random(6))))
+
+
+# What others write.
+
+
+def test_what_others_write_between_our_own_writes_is_noticed_once(target):
+    with target.open("r+b") as file:
+        others = OtherWriters(file)
+        with Writer(target, file, others) as writer:
+            writer.write(0, memoryview(b"ours"))
+            writer.write(4, memoryview(b"ours"))
+            assert not others.found()
+            scribble(target)
+            writer.write(8, memoryview(b"ours"))
+            assert others.found() and not others.found()
+            scribble(target)
+            assert others.found() and not others.found()
+
+
+def test_several_of_ours_write_at_once_and_are_no_others(target):
+    with target.open("r+b") as file, ThreadPoolExecutor(4) as pool:
+        others = OtherWriters(file)
+
+        def write(first):
+            with Writer(target, file, others) as writer:
+                for start in range(first, first + 1000 * 8, 8):
+                    writer.write(start, memoryview(b"%8d" % start))
+
+        list(pool.map(write, range(0, 32_000, 8000)))
+        assert not others.found()
+    assert target.read_bytes() == b"".join(b"%8d" % start for start in range(0, 32_000, 8))

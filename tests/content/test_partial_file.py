@@ -13,10 +13,12 @@ from threading import Barrier, Thread
 
 import pytest
 from conftest import ROOT
+from disks import scribble
 from processes import RUNNER
 
-from rede_p2p.content import disk, inside, partial_file
-from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.content import inside, partial_file
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import finals, path_of
 from rede_p2p.errors import DiskError
 
 
@@ -139,7 +141,7 @@ def test_where_a_link_fails_for_another_reason_no_rename_is_tried(tmp_path, monk
         raise OSError(number, "no")
 
     monkeypatch.setattr(os, "link", fail)
-    monkeypatch.setattr(disk, "rename_to_free", refuse)
+    monkeypatch.setattr(inside, "_rename_to_free", refuse)
     final = tmp_path / "a.txt"
     with begun(path_of(final)) as opened, pytest.raises(DiskError) as caught:
         opened.publish(finals(final), never)
@@ -490,4 +492,46 @@ def test_one_that_another_program_cut_or_made_longer_is_not_published(tmp_path, 
         opened.flush()
         with pytest.raises(DiskError, match="replaced"):
             opened.publish(finals(final), never)
+    assert not final.exists()
+
+
+@pytest.mark.parametrize("at", ["while it grows", "when it is whole"])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_one_that_another_program_wrote_into_is_read_again_before_it_has_its_name(
+    tmp_path, at, is_right
+):
+    final, read = tmp_path / "a", []
+
+    def is_same(path):
+        read.append(path)
+        return is_right
+
+    with begun(path_of(final)) as opened:
+        if at == "while it grows":
+            scribble(opened.path, 0, b"w")
+            with opened.writer() as writer:
+                writer.write(5, memoryview(b" and more"))
+        opened.flush()
+        if at == "when it is whole":
+            scribble(opened.path, 0, b"w")
+        if is_right:
+            assert opened.publish(finals(final), is_same) == final
+        else:
+            with pytest.raises(DiskError, match="replaced"):
+                opened.publish(finals(final), is_same)
+    assert read == [path_of(final)]
+    assert final.exists() == is_right != path_of(final).exists()
+
+
+def test_one_that_is_written_into_while_it_is_read_again_has_no_name(tmp_path):
+    final = tmp_path / "a"
+
+    def is_same(path):
+        scribble(path, 0, b"w")
+        return True
+
+    with begun(path_of(final)) as opened:
+        scribble(opened.path, 0, b"w")
+        with pytest.raises(DiskError, match="replaced"):
+            opened.publish(finals(final), is_same)
     assert not final.exists()

@@ -13,6 +13,7 @@ from threading import Barrier, Event
 
 import pytest
 import sources
+from disks import scribble
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from listening import SOON
@@ -1068,6 +1069,27 @@ def test_zeros_that_were_left_out_are_served_to_others_as_any_piece(tmp_path):
         writer.leave_hole(2 * MIN_PIECE_BYTES)
         held = opened.path.read_bytes()
     assert held == sparse(3 * MIN_PIECE_BYTES, **{f"_{MIN_PIECE_BYTES}": b"right"})
+
+
+def test_what_another_program_writes_into_a_verified_part_is_never_given_a_name(
+    honest, opened, fetch, folder
+):
+    partial = folder / f"{NAME}.parte"
+
+    def lie(connection, body):
+        send_pieces(connection, body[: len(body) // 2], len(body))
+        eventually(lambda: 0 in right_pieces(partial, DATA))  # verified and written
+        scribble(partial, 5)
+        connection.send(body[len(body) // 2 :])
+
+    (wanted,) = opened(about_pieces(lie)).share({NAME: DATA})
+    with pytest.raises(DiskError, match="replaced"):
+        fetch(wanted)
+    assert only_what_is_right_is_kept(folder) == ALL - {0}
+    (wanted,) = honest.share({NAME: DATA})
+    assert fetch(wanted) == Outcome(folder / NAME, already=False)
+    assert found_in(folder) == {NAME: DATA}
+    assert honest.asked_pieces() == [0]
 
 
 def test_a_link_inside_the_download_folder_is_not_followed(honest, fetch, folder, tmp_path):

@@ -179,7 +179,8 @@ import os, sys
 from pathlib import Path
 from rede_p2p.content import disk, on_windows
 from rede_p2p.content.merkle import MAX_CONTENT_BYTES
-from rede_p2p.content.partial_file import PartialFile, finals, path_of
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import finals, path_of
 from rede_p2p.errors import DiskError
 
 def kind_of(act):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from processes import PATIENCE
 
 from rede_p2p.content import disk
-from rede_p2p.content.partial_file import PartialFile, path_of
+from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.safe_names import path_of
 from rede_p2p.errors import DiskError, RedeError, ShareListError, UnsafeNameError
 from rede_p2p.timeouts import DEFAULT
 from rede_p2p.upload import list_editor, list_file
