@@ -205,11 +205,13 @@ def _find_at_first(session: Session, names: list[str]) -> Choice | str:
 def _show(session: Session, transfer: Transfer, failed: Failures) -> None:
     """Show the results of a download; raise its error, or PartlyFailedError."""
     results, brought = transfer.results.result(), texts.summary(transfer.summary())
-    facts = [fact_of(request.name, request.content, outcome) for request, outcome in results]
-    facts += [fact_of(name, None, error) for name, error in failed]
-    failures = [error for _, error in results if isinstance(error, RedeError)]
-    failures += [error for _, error in failed]
-    if len(facts) == 1:
+    ended: list[tuple[str, Content | None, Outcome | RedeError]]
+    ended = [(request.name, request.content, outcome) for request, outcome in results]
+    ended += [(name, None, error) for name, error in failed]
+    failures = [outcome for _, _, outcome in ended if isinstance(outcome, RedeError)]
+    every = session.terminal.as_json or len(results) <= MAX_RESULT_ROWS
+    facts = [fact_of(*one) for one in ended if every or isinstance(one[2], RedeError)]
+    if len(ended) == 1:
         if failures:
             session.terminal.tell(failures[0], facts)
             raise failures[0]
@@ -217,15 +219,18 @@ def _show(session: Session, transfer: Transfer, failed: Failures) -> None:
         if brought:
             session.terminal.note(brought)
         return
-    shown = [fact for fact in facts if len(results) <= MAX_RESULT_ROWS or "error" in fact]
-    rows = [(fact["name"], _sentence(fact)) for fact in shown]
+    rows = [
+        (fact["name"], _sentence(fact))
+        for fact in facts
+        if len(results) <= MAX_RESULT_ROWS or "error" in fact
+    ]
     if rows or session.terminal.as_json or not session.terminal.draws:
         session.terminal.table(("Arquivo", "Resultado"), rows, facts)
-    already = sum(fact.get("already", False) for fact in facts)
-    told = [texts.fetched(len(facts) - already - len(failures), already), brought]
+    already = sum(isinstance(one, Outcome) and one.already for _, one in results)
+    told = [texts.fetched(len(ended) - already - len(failures), already), brought]
     session.terminal.note("; ".join(filter(None, told)))
     if failures:
-        error = errors.PartlyFailedError(len(failures), len(facts), failures[0])
+        error = errors.PartlyFailedError(len(failures), len(ended), failures[0])
         session.terminal.tell(error, [])  # the table has told it
         raise error
 
