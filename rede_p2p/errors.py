@@ -31,7 +31,7 @@ UsageKind = Literal[
     "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "empacotar",
     "encoding", "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "no-row", "nome",
     "option", "peers", "placar", "port", "quotes", "rate", "rede-tracker", "remover", "saida",
-    "status", "too-many", "torrent",
+    "status", "too-many", "torrent", "vague",
 ]  # fmt: skip
 
 

@@ -41,6 +41,7 @@ USAGE: dict[UsageKind, str] = {
     "saida": "- põe um só arquivo na saída padrão, que não é um terminal, nem com --json ou &; "
     "use: … -q -c 'get <IP> <NOME> -' > <ARQUIVO>",
     "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
+    "vague": "há nomes demais parecidos com “{}”: diga de quem, como em get <PEER> <NOME>",
     "buscar": "use: buscar <TEXTO>",
     "torrent": "use: torrent [--v1] <NOME> …   (arquivos ou pastas seus; os nomes estão em meus)",
     "diagnostico": "diagnostico não leva mais nada; use: diagnostico",

@@ -6,7 +6,7 @@ Servidor.py has the functions that the tracker's threads run.
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,12 @@ def _packed(terminal: Terminal) -> "Packed":
     """Return the whole program in one file, whose digest is posted; raise DiskError."""
     from rede_p2p.cli import zipapp  # a peer seldom needs it
 
-    return zipapp.packed(terminal.post)
+    try:
+        return zipapp.packed(terminal.post)
+    except ValueError as error:  # of zipfile, which Ctrl-C interrupted
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def answer_browser(
@@ -165,14 +170,3 @@ def run_program(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(int(str(ending.code)))
-    except Exception as error:
-        if any(isinstance(one, KeyboardInterrupt) for one in _causes(error)):
-            return 130  # what a library did when Ctrl-C interrupted it raised this
-        raise
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield what was being handled when an error was raised, and so on."""
-    while error.__context__ is not None:
-        error = error.__context__
-        yield error

@@ -16,9 +16,13 @@ from rede_p2p.errors import Address, RedeError
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry
 
-# Of one folder, whose holders are asked for. More only where many peers hold parts of it, or a
-# peer's list is cut: then so many files would be so many questions.
-MAX_CONTENTS_ASKED = 100
+PEERS_AT_ONCE = 4  # that are asked for their lists, of perhaps thirty who have the same
+# Of asking who has a file, and them for their lists. Many only where many peers hold parts of a
+# folder, or a list is cut: then so many files would be so many questions.
+MAX_ROUNDS = 100
+SEARCH_CUT = "o tracker não mostrou tudo o que tem esse texto no nome: pode faltar algum arquivo"
+_File = tuple[str, Content]
+_List = tuple[Address, Lines[FileEntry]]
 _MARKS = re.compile(r"[*?]|\[!?\]?[^\]]*\]")  # what ``fnmatch`` takes for more than itself
 
 
@@ -51,48 +55,72 @@ def find_names(session: Session, names: list[str]) -> Selection:
 def find_pattern(session: Session, pattern: str) -> Selection:
     """Find all that a pattern, or the name of a folder, means in the lists of those who share it.
 
-    Raises NoSuchFileError, PeerUnreachableError when none of those peers answers, and what
+    A few of them are asked at a time, until each file that the tracker knows is on some list: who
+    else has it is found by the download. Raises NoSuchFileError, PeerUnreachableError when nobody
+    answers, BadUsageError when the tracker's answer is cut before any file that is meant, and what
     ``resolve.find`` raises about a single name.
     """
     results = session.client.search(_plain_part(pattern))
     names = set(resolve.names_meant(pattern, {result.name for result in results}))
     unseen = {(r.name, Content(r.root, r.size)): None for r in results if r.name in names}
-    asked: set[Address] = set()
-    lists: list[tuple[Address, Lines[FileEntry]]] = []
+    is_cut = results.total > len(results)
     lost: list[errors.PeerUnreachableError] = []
-    connect, report = session.context.connect, reporter(session)
-    for _ in range(MAX_CONTENTS_ASKED):
-        if not unseen:
-            break
-        (_, content), _ = unseen.popitem()
-        if new := [peer for peer in holders(session, content) if peer not in asked]:
-            asked.update(new)
-            heard = _lists(session, new, lost)
-            for file in chain.from_iterable(files for _, files in heard):
-                if file.root is not None:
-                    unseen.pop((file.name, Content(file.root, file.size)), None)
-            lists += heard
+    lists, missed = _gather(session, unseen, lost)
     if not lists:
+        if is_cut and not names:
+            raise errors.BadUsageError("vague", pattern)
         raise lost[0] if lost else errors.NoSuchFileError(pattern, "")
+    if is_cut:
+        session.terminal.note(SEARCH_CUT)
+    context, report = session.context, reporter(session)
 
     def ask_again(name: str) -> DownloadRequest:
-        return resolve.find(name, list(asked), connect, report)
+        peers = [peer for peer, _ in lists]
+        return resolve.find(name, peers, context.connect, report, timeouts=context.timeouts)
 
     found = resolve.among([pattern], lists, ask_again, "")
-    untold = results.total - len(found.requests) - len(found.failed)  # where the answer is cut
-    unlisted = max(found.unlisted, len(unseen), untold if results.total > len(results) else 0)
-    return found._replace(unreachable=lost, unlisted=unlisted)
+    # Who did not answer does no harm where the others have it all.
+    return found._replace(unreachable=lost if missed else (), unlisted=0 if lost else missed)
+
+
+def _gather(
+    session: Session, unseen: dict[_File, None], lost: list[errors.PeerUnreachableError]
+) -> tuple[list[_List], int]:
+    """Ask for lists until all files are seen; return the lists, and how many files were not.
+
+    Who does not answer is added to ``lost``.
+    """
+    asked: set[Address] = set()
+    lists: list[_List] = []
+    missed = 0
+    for _ in range(MAX_ROUNDS):
+        if not unseen:
+            break
+        file = next(iter(unseen))
+        new = [peer for peer in holders(session, file[1]) if peer not in asked][:PEERS_AT_ONCE]
+        if not new:  # all who have it were asked: it is on no list, or they do not answer
+            del unseen[file]
+            missed += 1
+            continue
+        asked.update(new)
+        heard = _lists(session, new, lost)
+        for entry in chain.from_iterable(files for _, files in heard):
+            if entry.root is not None:
+                unseen.pop((entry.name, Content(entry.root, entry.size)), None)
+        lists += heard
+    return lists, missed + len(unseen)
 
 
 def _lists(
     session: Session, peers: Sequence[Address], lost: list[errors.PeerUnreachableError]
-) -> list[tuple[Address, Lines[FileEntry]]]:
+) -> list[_List]:
     """Ask peers for their lists; add who does not answer to ``lost``."""
-    connect, report = session.context.connect, reporter(session)
+    context, report, failed = session.context, reporter(session), lost.append
     try:
-        return resolve.list_all(peers, connect, report, on_failure=lost.append, folders=True)
-    except errors.PeerUnreachableError as error:
-        lost.append(error)
+        return resolve.list_all(
+            peers, context.connect, report, context.timeouts, failed, folders=True
+        )
+    except errors.PeerUnreachableError:
         return []
 
 

@@ -147,9 +147,9 @@ def read_into(file: BinaryIO, start: int, view: memoryview) -> int:
 class OtherWriters:
     """Notices what others have changed of an open file, by its state between our own changes.
 
-    Since Linux 6.13, a change after somebody has asked for the state has a time of its own. Before,
-    and on other systems, one is missed that comes within the same tick of the clock as the last of
-    ours: 4 ms; 2 s on FAT. So is one by a memory map, until the system takes note of it.
+    One is missed that comes while we write, or by a memory map until the system takes note of it.
+    So is, before Linux 6.13 and on other systems, one within the same tick of the clock as the last
+    of ours: 4 ms; 2 s on FAT. Since then, a change after the state was asked for has its own time.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -85,10 +85,19 @@ class Holder:
 
     def folder(self, path: str) -> Place:
         """Return a folder, held until the next one is, or ``release``; raise as ``folder``."""
-        if self._place is None or self._place.path != path:
+        if self._place is None or not self._is_still(self._place, path):
             self.release()
             self._place = self._held.enter_context(folder(self.top, path))
         return self._place
+
+    @staticmethod
+    def _is_still(place: Place, path: str) -> bool:
+        """Tell whether a path leads to the folder that is held: it may have been moved away."""
+        if place.path != path or place.fd is None:
+            return False
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return os.path.samestat(os.lstat(path), os.fstat(place.fd))
+        return False
 
     def release(self) -> None:
         """Hold none."""

@@ -8,6 +8,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from threading import Event, Thread
@@ -26,6 +27,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # a disk without flock(2)
 _claimed: dict[object, FileIO] = {}  # what this process has open; each change is one call
 FLUSH_INTERVAL_S = 0.05  # between two looks at how much there is to flush
+MAX_READ_AGAIN = 3  # times, where others change the file again and again
 MIN_FLUSH_BYTES = 16 * 1024 * 1024
 
 
@@ -96,7 +98,7 @@ class PartialFile:
             found.close()
             self.close()
         try:
-            with self._folder() as place, found._others.kept_apart():
+            with self._folder() as place:
                 on_windows.when_free(lambda: inside.replace(place, other.name, self._last))
         except DiskError:
             found.close()
@@ -104,7 +106,7 @@ class PartialFile:
         self.close()
         if os.name == "nt":
             return PartialFile(self.path, self._top)
-        found._name = self._name
+        found._name, found._others = self._name, disk.OtherWriters(found.file)  # of another name
         return found
 
     def flush_behind(self) -> None:
@@ -145,15 +147,13 @@ class PartialFile:
         read again. Raises DiskError, ``replaced`` when another file has the partial name, or this
         one has not its content any more.
         """
-        touched = self._others.found()
         if not self._has_its_name() or self._whole not in (None, self.size()):
             raise DiskError(self._name, "replaced")
-        if os.name == "nt":
-            self.file.close()  # Windows renames no open file; elsewhere the lock stays
         for final in finals:
-            if touched and (not is_same(type(final)(self._name)) or self._is_touched()):
-                raise DiskError(self._name, "replaced")
-            touched = False
+            if not self.file.closed:
+                self._check_untouched(partial(is_same, type(final)(self._name)))
+            if os.name == "nt":
+                self.file.close()  # Windows renames no open file; elsewhere the lock stays
             if self._move(final):
                 return final
             if is_same(final):
@@ -181,8 +181,14 @@ class PartialFile:
     def _last(self) -> str:
         return os.path.basename(self._name)
 
-    def _is_touched(self) -> bool:
-        return not self.file.closed and self._others.found()
+    def _check_untouched(self, is_right: Callable[[], bool]) -> None:
+        """Read the file again where others have changed it; raise DiskError if it is not right."""
+        for _ in range(MAX_READ_AGAIN):
+            if not self._others.found():
+                return
+            if not is_right():
+                break
+        raise DiskError(self._name, "replaced")
 
     def _has_its_name(self) -> bool:
         """Tell whether its name still leads to the file that is open here."""

@@ -17,7 +17,7 @@ from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.content.safe_names import finals, path_of
 from rede_p2p.download.flush_queue import MAX_UNFLUSHED_GROUPS, FlushQueue, Written
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
-from rede_p2p.errors import DiskError, RedeError
+from rede_p2p.errors import DiskError, InterruptedByUserError, RedeError
 from rede_p2p.upload.shared_files import Share
 
 SPARE_DISK_BYTES = 1024 * 1024  # that a download leaves free on the disk
@@ -57,6 +57,7 @@ class Publisher:
     def __exit__(self, *error: object) -> None:
         """Close what is not published; make the new names durable."""
         self._queue.__exit__(*error)
+        self._holder.release()
         for folder in self._named_in:
             disk.sync_folder(Path(folder))
 
@@ -172,8 +173,12 @@ class Publisher:
             self._report(written.request, Outcome(Path(path), already=False))
 
     def _drop(self, written: Written, error: RedeError) -> None:
+        """Report why a file has no name; what it holds stays where the next ``get`` can go on."""
         self._closing(written)
-        drop(written.file)
+        if isinstance(error, InterruptedByUserError) or getattr(error, "kind", "") == "replaced":
+            written.file.close()
+        else:
+            drop(written.file)
         self._report(written.request, error)
 
     def _is_content(self, request: DownloadRequest, path: str) -> bool:

@@ -272,10 +272,10 @@ def list_all(
     answers = ask_all(peers, connect, ask, on_pending, timeouts=timeouts)
     lists = [(peer, answer) for peer, answer in answers if not isinstance(answer, RedeError)]
     failures = [answer for _, answer in answers if isinstance(answer, RedeError)]
-    if not lists:
-        raise failures[0]
     for failure in failures:
         on_failure(failure)
+    if not lists:
+        raise failures[0]
     return lists
 
 

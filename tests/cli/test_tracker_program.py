@@ -9,7 +9,7 @@ import threading
 import zipfile
 
 import pytest
-from listening import tracker_at
+from listening import SOON, tracker_at
 from processes import private_port
 
 import Servidor
@@ -152,25 +152,23 @@ def test_what_a_program_returns_is_its_status():
 
 
 def test_ctrl_c_ends_a_tracker_that_still_packs_the_program(host, monkeypatch, capsys):
-    def packed(_post):
-        assert threading.current_thread() is not threading.main_thread()
-        signal.raise_signal(signal.SIGINT)  # which the main thread gets
-
-    monkeypatch.setattr("rede_p2p.cli.zipapp.packed", packed)
-    assert run_tracker([str(private_port()), "--ip", host], Servidor.start) == 130
+    ended = threading.Event()
+    monkeypatch.setattr("rede_p2p.cli.zipapp.packed", lambda _post: ended.wait(SOON))
+    monkeypatch.setattr(Terminal, "follow_events", lambda _: signal.raise_signal(signal.SIGINT))
+    try:
+        assert run_tracker([str(private_port()), "--ip", host], Servidor.start) == 130
+    finally:
+        ended.set()
     assert capsys.readouterr().err.endswith("tracker encerrado\n")
 
 
-def test_what_a_library_raises_in_place_of_ctrl_c_is_ctrl_c():
+def test_what_zipfile_raises_in_place_of_ctrl_c_is_ctrl_c(tmp_path, monkeypatch, capsys):
     def interrupted(*_):
         try:
-            try:
-                raise KeyboardInterrupt
-            finally:
-                raise ValueError("of a library that ends what it began")
+            raise KeyboardInterrupt
         finally:
-            raise KeyError("and of who called it")
+            raise ValueError("Can't close the ZIP file")
 
-    assert run_program("Servidor.py", [], TrackerOptions, interrupted) == 130
-    with pytest.raises(ZeroDivisionError):  # a bug is told as one
-        run_program("Servidor.py", [], TrackerOptions, lambda *_: 1 // 0)
+    monkeypatch.setattr("rede_p2p.cli.zipapp.packed", interrupted)
+    assert run_tracker(["--empacotar", str(tmp_path)], Servidor.start) == 130
+    assert capsys.readouterr() == ("", "")

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from sources import found_in, hangs_up_at_once
 
 from rede_p2p.cli import whole_network
-from rede_p2p.cli.error_texts import LOST
+from rede_p2p.cli.error_texts import LOST, USAGE
 from rede_p2p.content.safe_names import normal_form
 from rede_p2p.download.resolve import names_meant
 from rede_p2p.errors import NoSuchFileError
 from rede_p2p.protocol.messages import Ls
+from rede_p2p.tracker import content_index
 
 pytest_plugins = ["sessions"]
 
@@ -92,13 +93,42 @@ def test_a_peers_name_alone_is_still_no_file(rede):
     assert rede.run("get ana").status == 2
 
 
-def test_who_does_not_answer_is_named_and_the_others_give(rede):
-    rede.announced(FOLDER)
-    gone = rede.announced(FOLDER, steps=2)
-    gone.lie = hangs_up_at_once
+def test_of_many_who_have_the_same_a_few_are_asked(rede):
+    sources = [rede.announced(FOLDER, steps=steps) for steps in range(1, 8)]
     result = rede.run("get turma")
     assert result.status == 0 and found_in(rede.downloads) == FOLDER
-    assert f"{gone.address}: {LOST['lost']}" in result.err
+    asked = [one for one in sources if any(isinstance(said, Ls) for said in one.asked)]
+    assert 1 <= len(asked) <= whole_network.PEERS_AT_ONCE
+
+
+def test_who_does_not_answer_is_no_news_where_the_others_have_it_all(rede):
+    rede.announced(FOLDER)
+    rede.announced(FOLDER, steps=2).lie = hangs_up_at_once
+    result = rede.run("get turma")
+    assert result.status == 0 and found_in(rede.downloads) == FOLDER
+    assert LOST["lost"] not in result.err
+
+
+def test_who_does_not_answer_is_named_where_only_they_have_a_part(rede):
+    gone = [rede.announced({"turma/x": b"x"}, steps=steps) for steps in range(1, 6)]
+    for one in gone:
+        one.lie = hangs_up_at_once
+    rede.announced(FOLDER, steps=6)
+    result = rede.run("get turma")
+    assert result.status == 0 and found_in(rede.downloads) == FOLDER
+    assert all(f"{one.address}: {LOST['lost']}" in result.err for one in gone)
+
+
+def test_where_the_answer_of_the_tracker_is_cut_that_is_said(rede, monkeypatch):
+    monkeypatch.setattr(content_index, "MAX_SEARCH_LINES", 5)
+    rede.announced({f"outraturma/{number}": b"%d" % number for number in range(6)})
+    rede.announced({f"turma/{number}": b"%d" % number for number in range(9)}, steps=2)
+    vague = rede.run("get turma")
+    assert vague.status == 2 and USAGE["vague"].format("turma") in vague.err
+    rede.announced({"turma/a": b"a"}, steps=3)  # those of whom announces least come first
+    some = rede.run("get turma")
+    assert found_in(rede.downloads) == {"turma/a": b"a"}
+    assert some.status == 0 and whole_network.SEARCH_CUT in some.err.splitlines()
 
 
 def test_where_nobody_who_shares_it_answers_that_is_said(rede):
@@ -110,7 +140,7 @@ def test_where_nobody_who_shares_it_answers_that_is_said(rede):
 
 
 def test_a_peer_of_parts_beyond_what_is_asked_for_is_counted(rede, monkeypatch):
-    monkeypatch.setattr(whole_network, "MAX_CONTENTS_ASKED", 1)
+    monkeypatch.setattr(whole_network, "MAX_ROUNDS", 1)
     rede.announced({"turma/a": b"a"})
     rede.announced({"turma/b": b"b"}, steps=2)
     result = rede.run("get turma")

@@ -9,14 +9,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from io import FileIO
+from pathlib import Path
 from threading import Barrier, Thread
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
 from disks import scribble
 from processes import RUNNER
 
-from rede_p2p.content import inside, partial_file
+from rede_p2p.content import inside, on_windows, partial_file
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.content.safe_names import finals, path_of
 from rede_p2p.errors import DiskError
@@ -523,10 +525,26 @@ def test_one_that_another_program_wrote_into_is_read_again_before_it_has_its_nam
     assert final.exists() == is_right != path_of(final).exists()
 
 
-def test_one_that_is_written_into_while_it_is_read_again_has_no_name(tmp_path):
-    final = tmp_path / "a"
+def test_one_that_is_written_into_while_it_is_read_again_is_read_once_more(tmp_path):
+    final, read = tmp_path / "a", []
 
     def is_same(path):
+        read.append(path)
+        if len(read) == 1:
+            scribble(path, 0, b"w")
+        return True
+
+    with begun(path_of(final)) as opened:
+        scribble(opened.path, 0, b"w")
+        assert opened.publish(finals(final), is_same) == final
+    assert len(read) == 2
+
+
+def test_one_that_is_written_into_without_end_has_no_name(tmp_path):
+    final, read = tmp_path / "a", []
+
+    def is_same(path):
+        read.append(path)
         scribble(path, 0, b"w")
         return True
 
@@ -534,4 +552,36 @@ def test_one_that_is_written_into_while_it_is_read_again_has_no_name(tmp_path):
         scribble(opened.path, 0, b"w")
         with pytest.raises(DiskError, match="replaced"):
             opened.publish(finals(final), is_same)
-    assert not final.exists()
+    assert not final.exists() and len(read) == partial_file.MAX_READ_AGAIN
+
+
+def test_where_no_open_file_can_be_renamed_it_is_read_again_while_it_is_open(tmp_path, windows):
+    final, states = tmp_path / "a", []
+    with begun(path_of(final)) as opened:
+        scribble(opened.path, 0, b"w")
+        given = opened.publish(finals(final), lambda _: states.append(opened.file.closed) or True)
+    assert (given, states) == (final, [False])
+
+
+def test_where_no_open_file_can_be_renamed_another_one_is_taken_over(tmp_path, windows):
+    with begun(tmp_path / "b.parte"):
+        pass
+    with PartialFile(tmp_path / "a.parte") as opened:
+        taken = opened.replaced_by(tmp_path / "b.parte")
+    with taken:
+        assert taken.path.read_bytes() == b"whole" and taken.path.name == "a.parte"
+        assert taken.publish(finals(tmp_path / "a"), never) == tmp_path / "a"
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Have partial files do what Windows needs."""
+
+    def rename(old, new):
+        if os.path.lexists(new):
+            return False
+        Path(old).rename(new)
+        return True
+
+    monkeypatch.setattr(partial_file, "os", SimpleNamespace(**{**vars(os), "name": "nt"}))
+    monkeypatch.setattr(on_windows, "rename", rename)

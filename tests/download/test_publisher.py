@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 
 import pytest
+from disks import scribble
 from sources import content_of, found_in
 
 from rede_p2p.content import anonymous_file, inside, merkle
@@ -12,7 +14,7 @@ from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.download.flush_queue import Written
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadRequest, Outcome
-from rede_p2p.errors import DiskError
+from rede_p2p.errors import DiskError, InterruptedByUserError
 from rede_p2p.upload.seed_store import SeedStore
 
 pytest_plugins = ["downloading"]
@@ -113,6 +115,54 @@ def test_many_files_in_a_row_hold_their_folder_once(publisher, folder, monkeypat
     assert held == [str(folder / "a"), str(folder / "b")]
     assert len(found_in(folder)) == 40
     assert publisher._holder._place is None
+
+
+def large(publisher, name, data):
+    """Have a file that came in pieces, and is whole."""
+    file = publisher.open_partial(name)
+    with file.writer() as writer:
+        writer.write(0, memoryview(data))
+    publisher.add(Written(asked(name, data), file, merkle.layer_of(data)), len(data))
+    return file.path
+
+
+def test_a_large_file_that_another_program_wrote_into_stays_for_the_next_get(
+    publisher, folder, reported, closed
+):
+    data = bytes(3_000_000)
+    scribble(large(publisher, "a.bin", data), 5)
+    publisher.publish_all()
+    assert reported["a.bin"].kind == "replaced" and closed == ["a.bin"]
+    assert found_in(folder) == {"a.bin.parte": data[:5] + b"?" + data[6:]}
+
+
+def test_a_large_file_that_is_read_again_stays_where_that_is_interrupted(context, folder):
+    def stop():
+        raise InterruptedByUserError
+
+    with Publisher(context(), lambda *_: None, stop) as publisher:
+        large(publisher, "a.bin", b"x" * 3_000_000).chmod(0o600)
+        publisher.publish_all()
+    assert found_in(folder) == {"a.bin.parte": b"x" * 3_000_000}
+
+
+@pytest.mark.skipif(not anonymous_file._KNOWN, reason="only Linux writes a file without a name")
+def test_nothing_more_goes_into_a_folder_that_was_moved_away(
+    publisher, folder, tmp_path, reported, monkeypatch
+):
+    link = os.link
+
+    def move_after_one(*words, **how):
+        link(*words, **how)
+        if (folder / "pasta").exists():
+            (folder / "pasta").rename(tmp_path / "longe")
+
+    monkeypatch.setattr(os, "link", move_after_one)
+    for number in range(5):
+        put(publisher, f"pasta/{number}", b"x")
+    publisher.publish_all()
+    assert found_in(tmp_path / "longe") == {"0": b"x"}
+    assert [reported[f"pasta/{number}"].kind for number in range(1, 5)] == ["missing"] * 4
 
 
 def test_what_may_not_be_written_is_settled_too(publisher, reported):
