@@ -144,6 +144,7 @@ def nearest(session: Session, name: str) -> str:
 
 def _plain_part(pattern: str) -> str:
     """Return a text that is in every name that a pattern means."""
-    if not resolve.is_pattern(pattern.rstrip("/")):
-        return pattern.rstrip("/") + "/"
-    return max(_MARKS.split(pattern), key=len)
+    folder = safe_names.normal_form(pattern).rstrip("/")
+    if not resolve.is_pattern(folder):
+        return folder + "/"
+    return max(_MARKS.split(folder), key=len)
