@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import chain
 
 from rede_p2p import errors
+from rede_p2p.cli import texts
 from rede_p2p.cli.session import Session, reporter
 from rede_p2p.content import safe_names
 from rede_p2p.content.merkle import Content
@@ -79,8 +80,22 @@ def find_pattern(session: Session, pattern: str) -> Selection:
         return resolve.find(name, peers, context.connect, report, timeouts=context.timeouts)
 
     found = resolve.among([pattern], lists, ask_again, "")
+    if not resolve.is_pattern(pattern.rstrip("/")):
+        _note_differences(session, pattern, found)
     # Who did not answer does no harm where the others have it all.
     return found._replace(unreachable=lost if missed else (), unlisted=0 if lost else missed)
+
+
+def _note_differences(session: Session, folder: str, found: Selection) -> None:
+    """Say so where a folder has files that only some of its peers share: a stranger may be one."""
+    everyone = {peer for request in found.requests for peer in request.sources}
+    some = [request for request in found.requests if everyone - set(request.sources)]
+    if some:
+        files = texts.count(len(some), "arquivo é", "arquivos são")
+        session.terminal.note(
+            f"nem todos têm o mesmo em {folder}: {files} só de alguns, como {some[0].name}, "
+            f"de {some[0].sources[0]}; get <PEER> {folder} baixa de um só"
+        )
 
 
 def _gather(

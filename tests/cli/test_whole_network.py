@@ -42,8 +42,10 @@ def test_what_is_only_in_parts_is_brought_together(rede):
     halves = [dict(list(FOLDER.items())[:2]), dict(list(FOLDER.items())[1:])]
     first = rede.announced(halves[0])
     second = rede.announced(halves[1] | BESIDE, steps=2)
-    assert rede.run("get turma").status == 0
-    assert found_in(rede.downloads) == FOLDER
+    result = rede.run("get turma")
+    assert result.status == 0 and found_in(rede.downloads) == FOLDER
+    told = next(line for line in result.err.splitlines() if line.startswith("nem todos"))
+    assert f"2 arquivos são só de alguns, como turma/a.txt, de {first.address}" in told
     assert all(any(isinstance(one, Ls) for one in source.asked) for source in (first, second))
 
 
@@ -54,8 +56,9 @@ def test_one_peer_that_shares_all_of_it_is_not_asked_about_twice(rede, monkeypat
         whole_network, "holders", lambda session, one: asked.append(one) or real(session, one)
     )
     source = rede.announced({f"turma/{n}": b"%d" % n for n in range(50)})
-    assert rede.run("get turma").status == 0
-    assert len(asked) == 1
+    result = rede.run("get turma")
+    assert result.status == 0
+    assert len(asked) == 1 and "nem todos" not in result.err
     assert len([one for one in source.asked if isinstance(one, Ls)]) == 1
 
 
