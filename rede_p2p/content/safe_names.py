@@ -161,7 +161,7 @@ def peer_name(text: str) -> str:
 
 
 def nearest(typed: str, names: Iterable[str]) -> str:
-    """Return the name that a mistyped one is most like; "" where it is like none.
+    """Return the name, or the outermost folder of one, that a mistyped one is most like, or "".
 
     Of very many names, those that begin otherwise are left out: strangers may have given them.
     """
@@ -170,7 +170,9 @@ def nearest(typed: str, names: Iterable[str]) -> str:
         return normal_form(name[:MAX_COMPARED_CHARS]).casefold()
 
     word = form(typed)
-    forms = {form(name): name for name in names}
+    names = set(names)
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    forms = {form(name): name for name in names | folders}
     compared = sorted(forms, key=lambda other: other[:2] != word[:2])[:MAX_COMPARED_NAMES]
     return next((forms[near] for near in difflib.get_close_matches(word, compared, 1)), "")
 

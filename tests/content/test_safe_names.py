@@ -257,6 +257,7 @@ def test_a_disk_that_refuses_a_name_is_told_by_the_trial(
         ("zzz", ""),
         ("", ""),
         ("a" * 100_000, ""),
+        ("fotso", "fotos"),
     ],
 )
 def test_the_nearest_name_is_the_one_that_may_be_meant(typed, near):
