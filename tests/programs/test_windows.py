@@ -211,7 +211,7 @@ with open(path_of(final), "rb"):  # as another program opens it, which lets nobo
     assert kind_of(lambda: held.publish(finals(top / "x"), lambda path: False)) == "in-use"
 held.close()
 with PartialFile(path_of(final)) as ours:
-    assert ours.publish(finals(top / "x"), None) == top / "x"
+    assert ours.publish(finals(top / "x"), lambda path: False) == top / "x"
 
 os.link(final, path_of(final))  # published by a program that died half-way
 with PartialFile(path_of(final)) as ours:
