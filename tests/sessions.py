@@ -84,7 +84,7 @@ class Rede:
         return result
 
     def source(self, files: Mapping[str, bytes], name: str = "", steps: int = 1) -> Source:
-        """Have one more peer, which shares these; on the address some ``steps`` after this one."""
+        """Have one more peer, which shares these; on the address one to three ``steps`` after."""
         found = Source(self.folder / f"fonte{next(self.count)}", "", self.stack)
         found.join(self.host, self.port, beside(self.host, steps), name)
         found.share(files)

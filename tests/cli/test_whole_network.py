@@ -97,7 +97,7 @@ def test_a_peers_name_alone_is_still_no_file(rede):
 
 
 def test_of_many_who_have_the_same_a_few_are_asked(rede):
-    sources = [rede.announced(FOLDER, steps=steps) for steps in range(1, 8)]
+    sources = [rede.announced(FOLDER) for _ in range(7)]
     result = rede.run("get turma")
     assert result.status == 0 and found_in(rede.downloads) == FOLDER
     asked = [one for one in sources if any(isinstance(said, Ls) for said in one.asked)]
@@ -113,10 +113,10 @@ def test_who_does_not_answer_is_no_news_where_the_others_have_it_all(rede):
 
 
 def test_who_does_not_answer_is_named_where_only_they_have_a_part(rede):
-    gone = [rede.announced({"turma/x": b"x"}, steps=steps) for steps in range(1, 6)]
+    gone = [rede.announced({"turma/x": b"x"}) for _ in range(5)]
     for one in gone:
         one.lie = hangs_up_at_once
-    rede.announced(FOLDER, steps=6)
+    rede.announced(FOLDER, steps=2)
     result = rede.run("get turma")
     assert result.status == 0 and found_in(rede.downloads) == FOLDER
     assert all(f"{one.address}: {LOST['lost']}" in result.err for one in gone)
