@@ -46,7 +46,6 @@ class Publisher:
         self._closing = closing
         self._queue = FlushQueue()
         self._holder = inside.Holder(self._top)
-        self._is_there: dict[str, bool] = {}  # folder → whether it was there at first
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
         self._named_in: set[str] = set()  # folders with new names
 
@@ -66,7 +65,7 @@ class Publisher:
         try:
             name = safe_names.check_writable(request.name, self._context.folder)
             for path in finals(self._path(name)):
-                if self._is_free(path):
+                if not os.path.lexists(path):
                     return False
                 if self._is_content(request, path):
                     self._report(request, Outcome(Path(path), already=True))
@@ -74,14 +73,6 @@ class Publisher:
         except RedeError as error:
             self._report(request, error)
         return True
-
-    def _is_free(self, path: str) -> bool:
-        """Tell whether nothing has that path; as nothing has in a folder that is not there."""
-        folder = os.path.dirname(path)
-        is_there = self._is_there.get(folder)
-        if is_there is None:
-            is_there = self._is_there[folder] = os.path.isdir(folder)
-        return not (is_there and os.path.lexists(path))
 
     def room(self) -> int:
         """Return how many bytes the disk has for files; raise DiskError."""

@@ -81,8 +81,8 @@ def test_no_file_is_replaced(publisher, folder, reported):
 
 def test_what_is_here_already_is_settled(publisher, folder, reported):
     request = asked("a.txt", DATA["a.txt"])
-    folder.mkdir()
     assert not publisher.is_settled(request)
+    folder.mkdir()
     (folder / "a.txt").write_bytes(DATA["a.txt"])
     assert publisher.is_settled(request)
     assert reported == {"a.txt": Outcome(folder / "a.txt", already=True)}
