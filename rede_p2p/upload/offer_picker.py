@@ -89,9 +89,9 @@ class OfferPicker:
         """Add pieces that have arrived, and wake the requesters that wait for one of them."""
         with self._lock:
             new = bits_of(pieces)
-            self._arriving.note(new.bit_count())
             for level in self._levels:
                 new ^= new & level
+            self._arriving.note(new.bit_count())
             self._levels[0] |= new
             for requester in self._waiting:
                 if requester.lacking & new:

@@ -318,6 +318,16 @@ def test_what_arrives_fast_is_passed_on_in_units_as_large(rate, unit):
     assert picker.unit(FREE_BYTES_PER_S / 65536) == unit
 
 
+def test_pieces_that_are_here_already_are_no_arrival():
+    watch = Watch()
+    picker = OfferPicker(4096, 0, clock=watch)
+    for first in range(0, 1000, 10):
+        watch.now += WINDOW_S
+        picker.add(range(first, first + 10))
+        picker.add(range(first + 10))  # as when files of a bundle get their names
+    assert picker.unit(10 / WINDOW_S) == 1  # no more came in a window
+
+
 def test_of_a_small_content_no_more_than_spread_it_to_all():
     watch = Watch()
     picker = OfferPicker(400, 0, clock=watch)
