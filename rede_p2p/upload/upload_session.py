@@ -19,8 +19,7 @@ from rede_p2p.upload.upload_slots import Upload
 TARGET_RUN_TIME_S = 0.02  # for one run to be sent
 MAX_RUN_BYTES = 64 * 1024 * 1024
 MAX_BUNDLE_RUN_BYTES = 2 * 1024 * 1024  # which is read before it is sent
-FREE_BYTES_PER_S = 15_000_000  # at which one exchange for each piece hides behind the cable; it
-# does not where each piece has files of its own to open and to flush
+FREE_BYTES_PER_S = 15_000_000  # at which one exchange for each piece hides behind the cable
 MAX_HANDICAP_S = 0.05  # for which a requester ahead of the others waits between two runs
 
 
@@ -44,7 +43,7 @@ class UploadSession:
         is_bundle = isinstance(seeded.layout, BundleLayout)
         most = MAX_BUNDLE_RUN_BYTES if is_bundle else MAX_RUN_BYTES
         self._most = max(1, most // self._piece)  # pieces in a run
-        self._free_rate = 0.0 if is_bundle else FREE_BYTES_PER_S / self._piece  # pieces/s
+        self._free_rate = FREE_BYTES_PER_S / self._piece  # pieces/s
         self._picker = seeded.picker()
         lacking = bitfield.from_bitmap(bitmap, seeded.layout.count)
         self._requester = self._picker.enter(upload.to, lacking)
