@@ -11,7 +11,7 @@ from functools import partial
 
 from rede_p2p.cli.tracker_program import run_tracker
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.requests import listing, reply_body, reply_lines, serve
+from rede_p2p.net.requests import listing, reply_lines, serve, with_body
 from rede_p2p.net.turns import with_rests
 from rede_p2p.protocol import messages, verbs
 from rede_p2p.tracker.registration import Registration
@@ -58,7 +58,7 @@ def answer(  # noqa: C901 - one branch a request
         case messages.Peers():
             with tracker.turns.turn(registration.ip):
                 lines = tracker.registry.members(registration, connection.local.ip)
-                reply_body(connection, b"".join(lines), len(lines))
+                connection.send(with_body(b"".join(lines), len(lines)))
         case messages.Announce() | messages.Withdraw():
             tracker.update_index(registration, connection, request)
             connection.reply(messages.Ok())
@@ -73,7 +73,7 @@ def answer(  # noqa: C901 - one branch a request
                 with tracker.turns.alone(registration.ip, end):
                     results = tracker.index.search(request.text, exact=request.exact)
                     found = listing(with_rests(results), results.total)
-                reply_body(connection, *found)
+                connection.send(with_body(*found))
         case messages.Reach():
             connection.reply(tracker.call_back(registration, connection.local.ip))
         case messages.Ping():

@@ -120,11 +120,11 @@ def reply_lines(
     connection: Connection, entries: Iterable[object], total: int = 0, *, zlib: bool = False
 ) -> None:
     """Send a reply whose body is a listing, cut where it gets too long: there are ``total``."""
-    reply_body(connection, *listing(entries, total), zlib=zlib)
+    connection.send(with_body(*listing(entries, total), zlib=zlib))
 
 
 def listing(entries: Iterable[object], total: int = 0) -> tuple[bytearray, int, int]:
-    """Return what ``reply_body`` needs to send such a reply."""
+    """Return what ``with_body`` needs to make such a reply."""
     body, count = bytearray(), 0
     for line in map(codec.encode_entry, entries):
         if count == MAX_LISTING_LINES or len(body) + len(line) > MAX_LISTING_BYTES:
@@ -134,16 +134,9 @@ def listing(entries: Iterable[object], total: int = 0) -> tuple[bytearray, int, 
     return body, count, total if total > count else 0
 
 
-def reply_body(
-    connection: Connection,
-    body: bytes | bytearray,
-    count: int,
-    total: int = 0,
-    *,
-    zlib: bool = False,
-) -> None:
-    """Send such a reply, whose body is made already, of ``count`` lines; compress it if asked."""
+def with_body(body: bytes | bytearray, count: int, total: int = 0, *, zlib: bool = False) -> bytes:
+    """Return such a reply, whose body of ``count`` lines is made already; compress it if asked."""
     packed = compress(body) if zlib else None
     body = body if packed is None else packed
     head = Listing(len(body), count, total, zlib=packed is not None)
-    connection.send(codec.encode_reply(head) + body)
+    return codec.encode_reply(head) + body

@@ -17,7 +17,7 @@ from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import DiskError, NoSuchFileError, ProtocolError, RefusedError
 from rede_p2p.events import FilesServed, Post
 from rede_p2p.net.connection import Connection
-from rede_p2p.net.requests import reply_lines, skip_body
+from rede_p2p.net.requests import listing, skip_body, with_body
 from rede_p2p.protocol import codec, messages, verbs
 from rede_p2p.protocol.fields import MAX_BUNDLE_CONTENT_BYTES
 from rede_p2p.protocol.messages import FileData
@@ -86,12 +86,7 @@ class RequestHandler:
     def _dispatch(self, request: PeerRequest) -> None:  # noqa: C901 - one branch a request
         match request:
             case messages.Ls():
-                shares = self._shares.shares(self._connection.reply)
-                empty = self._shares.empty_folders() if request.folders else []
-                lines = chain(self._entries(shares), (messages.FileEntry(n, 0) for n in empty))
-                with self._turns.turn(self._connection.remote.ip):
-                    total = len(shares) + len(empty)
-                    reply_lines(self._connection, lines, total, zlib=request.zlib)
+                self._send_list(request)
             case messages.Stat():
                 share, root = self._shares.wait_hashed(request.name, self._connection.reply)
                 self._connection.reply(messages.FileInfo(request.name, share.state.size, root))
@@ -112,6 +107,17 @@ class RequestHandler:
                 self._connection.reply(messages.Ok())
             case _:
                 verbs.assert_never(request)
+
+    def _send_list(self, request: messages.Ls) -> None:
+        shares, folders, version = self._shares.listed(self._connection.reply)
+        empty = folders if request.folders else []
+
+        def make() -> bytes:
+            lines = chain(self._entries(shares), (messages.FileEntry(n, 0) for n in empty))
+            return with_body(*listing(lines, len(shares) + len(empty)), zlib=request.zlib)
+
+        with self._turns.turn(self._connection.remote.ip):
+            self._connection.send(self._shares.reply.get((version, request), make))
 
     def _entries(self, shares: list[Share]) -> Iterator[messages.FileEntry]:
         """Yield how each share is listed; very many take a while, and it is said how many are."""

@@ -26,6 +26,7 @@ from rede_p2p.protocol.messages import FileEntry
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload import list_editor, list_file, shared_files
 from rede_p2p.upload.list_file import Line
+from rede_p2p.upload.list_reply import ListReply
 from rede_p2p.upload.shared_files import Share
 
 SCAN_COST_FACTOR = 50  # times what a scan of all files takes pass before the next one, at least
@@ -39,6 +40,7 @@ class _View:
     """What one look at the disk found; replaced whole, so that readers need no lock."""
 
     looked_at: float = -inf  # on the monotonic clock, when the look began
+    version: int = 0  # another one where other shares, or empty folders, were found
     list_state: FileState | None = None
     lines: tuple[Line | ListProblem, ...] = ()
     shares: dict[str, Share] = field(default_factory=dict)  # by name
@@ -67,6 +69,7 @@ class ShareList:
         self._view = self._looking = _View()  # the last look, and the one that may be under way
         self._asks: Queue[Flag] = Queue()  # each is set when the view is fresh
         self._restless: set[str] = set()  # paths to hash once they are quiet
+        self.reply = ListReply(timeouts)  # to who asks for the list
         self._stopped = Flag()
         self._thread = Thread(target=self._watch, name="share list")
         self._thread.start()
@@ -88,9 +91,11 @@ class ShareList:
         """
         return list(self._fresh(self._timeouts.list_poll_s, report).shares.values())
 
-    def empty_folders(self) -> list[str]:
-        """Return the names of the folders of the last look in which nothing is shared."""
-        return list(self._view.empty_folders)
+    def listed(self, report: OnPending) -> tuple[list[Share], list[str], tuple[int, int]]:
+        """Return the ``shares``, the folders with none, and the version of these and each entry."""
+        view = self._fresh(self._timeouts.list_poll_s, report)
+        version = view.version, self._hash_cache.changes
+        return list(view.shares.values()), view.empty_folders, version
 
     def gone(self) -> list[str]:
         """Return the names of the list that, at the last look, had no file."""
@@ -204,6 +209,7 @@ class ShareList:
                 self._restless.discard(path)
             else:
                 view.by_path[path] = view.shares[share.name] = share  # which ``entries`` compares
+                self._view = view = replace(view, version=view.version + 1)
                 self._hash_if_quiet(share)
 
     def _fresh(self, max_age_s: float, report: OnPending | None) -> _View:
@@ -251,14 +257,16 @@ class ShareList:
         old, state = self._view, disk.file_state(self._list_path)
         unchanged = state is not None and state == old.list_state
         lines = old.lines if unchanged else list_file.read(self._list_path)
-        new = self._looking = _View(monotonic(), state, lines)
+        new = self._looking = _View(monotonic(), old.version, state, lines)
         began = thread_time()
         _fill(new, self._list_path, self._stopped)
         if self._stopped.is_set():
             return
         cost_s, cpu_s = monotonic() - new.looked_at, thread_time() - began
-        self._view = new = replace(new, cost_s=cost_s, cpu_s=cpu_s)
-        if new.shares != old.shares:
+        others = new.shares != old.shares
+        version = old.version + (others or new.empty_folders != old.empty_folders)
+        self._view = new = replace(new, version=version, cost_s=cost_s, cpu_s=cpu_s)
+        if others:
             self._changed()
         posted = set(old.problems)
         problems = [problem for problem in new.problems if problem not in posted]

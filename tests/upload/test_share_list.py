@@ -376,6 +376,37 @@ def test_a_file_that_changes_is_another_content_at_once(shared):
     assert shares.find_content(root_of(b"after this")).name == "a"
 
 
+def test_two_lists_that_differ_have_two_versions(shared):
+    shared.file("folder/a", b"1")
+    shared.write_list("b b.txt\nfolder folder\n")
+    shares = shared.open(list_poll_s=0.0)
+    lists = {}  # by version
+
+    def comes(*expected):
+        def is_here():
+            found, empty, version = shares.listed(lambda _: None)
+            told = [*map(shares.entry, found), *empty]
+            return lists.setdefault(version, told) == told == [*expected]
+
+        eventually(is_here)
+
+    def entry(name, data):
+        return FileEntry(name, len(data), merkle.layer_of(data))
+
+    inner = entry("folder/a", b"1")
+    comes(inner)
+    path = shared.file("b.txt", b"two")
+    comes(entry("b", b"two"), inner)
+    path.write_bytes(b"3")
+    comes(entry("b", b"3"), inner)
+    shared.hash_cache.forget(str(path))
+    comes(FileEntry("b", 1), inner)
+    shared.root("b")
+    comes(entry("b", b"3"), inner)
+    (shared.folder / "folder/a").unlink()
+    comes(entry("b", b"3"), "folder/")
+
+
 def test_a_file_that_vanishes_is_shared_no_more(shared):
     path = shared.file("a.txt", b"here")
     shared.write_list("a ./a.txt\n")
