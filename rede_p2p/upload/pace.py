@@ -3,9 +3,11 @@
 A plain object; the lock of its owner guards it.
 """
 
+from collections import deque
 from collections.abc import Callable
 
-WINDOW_S = 0.05  # over which a rate is taken; a shorter one sees single runs
+WINDOW_S = 0.05  # between two looks at the rate
+WINDOWS = 5  # over which it is taken: after a pause of the processor, pieces come in a burst
 KEPT_EACH_WINDOW = 0.95  # of the highest rate; a busy processor is not a slow network
 
 
@@ -15,14 +17,15 @@ class Pace:
     def __init__(self, clock: Callable[[], float]) -> None:
         """Begin a window; ``clock`` returns monotonic seconds."""
         self._clock = clock
-        self._began = clock()
-        self._passed = 0  # pieces, in this window
+        self._passed = 0  # pieces
+        self._looks = deque([(clock(), 0)], WINDOWS)  # the last ones: when, and what had passed
         self.rate = 0.0  # pieces/s
 
     def note(self, pieces: int) -> None:
         """Count pieces that have passed, and take the rate if the window is over."""
         self._passed += pieces
-        elapsed = (now := self._clock()) - self._began
-        if elapsed >= WINDOW_S:
-            self.rate = max(self._passed / elapsed, KEPT_EACH_WINDOW * self.rate)
-            self._began, self._passed = now, 0
+        now = self._clock()
+        if now - self._looks[-1][0] >= WINDOW_S:
+            since, before = self._looks[0]
+            self.rate = max((self._passed - before) / (now - since), KEPT_EACH_WINDOW * self.rate)
+            self._looks.append((now, self._passed))

@@ -299,7 +299,7 @@ def test_on_a_fast_network_a_source_offers_more_pieces_together(rate, unit):
     picker = OfferPicker(4096, bits_of(range(4096)), chance=lambda: 0.0, clock=watch)
     requesters = [picker.enter(name, bits_of(range(4096))) for name in "ab"]
     run = max(1, int(rate / 2 * WINDOW_S / 65536))  # that each of both takes in that time
-    for _ in range(8):  # the first has not arrived when the second is asked for
+    for _ in range(16):  # the first has not arrived when the second is asked for
         for requester in requesters:
             assert picker.take(requester, picker.offer(requester, 0, run)[0])
         watch.now += 2 * run * 65536 / rate
