@@ -77,15 +77,17 @@ def has_controls(text: str) -> bool:
 
 def _fault(part: str) -> UnsafeKind | None:
     """Return the rule that one part breaks, or None."""
-    faults: dict[UnsafeKind, bool] = {
-        "empty": not part.strip(),
-        "dot": part.startswith("."),
-        "separator": "\\" in part,
-        "drive": _DRIVE.match(part) is not None,
-        "partial": part.casefold().endswith(PARTIAL_SUFFIX),
-        "long": len(part.encode()) > MAX_PART_BYTES,
-    }
-    return next((kind for kind, broken in faults.items() if broken), None)
+    if not part.strip():
+        return "empty"
+    if part.startswith("."):
+        return "dot"
+    if "\\" in part:
+        return "separator"
+    if _DRIVE.match(part):
+        return "drive"
+    if part.casefold().endswith(PARTIAL_SUFFIX):
+        return "partial"
+    return "long" if len(part.encode()) > MAX_PART_BYTES else None
 
 
 def windows_fault(name: str) -> tuple[NameFault, str] | None:
