@@ -242,7 +242,7 @@ def fact_of(name: str, content: Content | None, outcome: Outcome | RedeError) ->
         fact |= {"size": content.size, "root": content.root.hex()}
     if isinstance(outcome, RedeError):
         return fact | failure(outcome) | {"name": name}
-    return fact | {"path": short(str(outcome.path)), "already": outcome.already}
+    return fact | {"path": short(outcome.path), "already": outcome.already}
 
 
 def _sentence(fact: dict[str, Any]) -> str:

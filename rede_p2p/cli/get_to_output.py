@@ -43,9 +43,9 @@ def _write_out(session: Session, transfer: Transfer, failed: Failures) -> None:
     ((request, outcome),) = transfer.results.result()
     if isinstance(outcome, RedeError):
         raise outcome
-    for data in _verified(session, outcome.path, request.content):
+    for data in _verified(session, Path(outcome.path), request.content):
         session.terminal.raw(data)
-    length, path = texts.size(request.content.size), short(str(outcome.path))
+    length, path = texts.size(request.content.size), short(outcome.path)
     session.terminal.note(f"{request.name}: {length}, baixado e verificado; fica também em {path}")
 
 

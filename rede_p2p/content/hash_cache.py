@@ -107,21 +107,21 @@ class HashCache:
             if self._stopped:
                 raise DiskError(path, "stopped")
 
-    def is_content(self, path: Path, content: Content, check: Callable[[], None]) -> bool:
+    def is_content(self, path: str, content: Content, check: Callable[[], None]) -> bool:
         """Tell whether a file is that content; hash it unless its known state is settled.
 
         ``check`` is called twice a second, and may raise to give up.
         """
-        known = self._known.get(str(path))
+        known = self._known.get(path)
         if known is not None and not known.settled:
-            self.forget(str(path))
+            self.forget(path)
         while not self._stopped:
             check()
             state = disk.file_state(path)  # each time: the file may have changed
             if state is None or state.size != content.size:
                 return False
             try:
-                root = self.wait(str(path), state, timeout=0.5)
+                root = self.wait(path, state, timeout=0.5)
             except DiskError:  # unreadable, changing, or the cache is closed
                 return False
             if root is not None:

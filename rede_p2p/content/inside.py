@@ -82,21 +82,22 @@ class Holder:
         self.top = top
         self._held = ExitStack()
         self._place: Place | None = None
+        self._status: os.stat_result | None = None  # of the folder; None where it is not held
 
     def folder(self, path: str) -> Place:
         """Return a folder, held until the next one is, or ``release``; raise as ``folder``."""
         if self._place is None or not self._is_still(self._place, path):
             self.release()
-            self._place = self._held.enter_context(folder(self.top, path))
+            self._place = place = self._held.enter_context(folder(self.top, path))
+            self._status = None if place.fd is None else os.fstat(place.fd)
         return self._place
 
-    @staticmethod
-    def _is_still(place: Place, path: str) -> bool:
+    def _is_still(self, place: Place, path: str) -> bool:
         """Tell whether a path leads to the folder that is held: it may have been moved away."""
-        if place.path != path or place.fd is None:
+        if place.path != path or self._status is None:
             return False
         with suppress(FileNotFoundError, NotADirectoryError):
-            return os.path.samestat(os.lstat(path), os.fstat(place.fd))
+            return os.path.samestat(os.lstat(path), self._status)
         return False
 
     def release(self) -> None:

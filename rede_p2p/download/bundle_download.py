@@ -139,7 +139,7 @@ class BundleDownload:
     def _note(self, request: DownloadRequest, outcome: Outcome | RedeError) -> None:
         if isinstance(outcome, Outcome):
             with self._lock:
-                self._here[request] = str(outcome.path)
+                self._here[request] = outcome.path
                 self._published += 0 if outcome.already else request.content.size
             self._report(request, outcome)
 

@@ -71,7 +71,7 @@ class Download:
         self._swarm.check_cancelled()
         path = self._find_here()
         if path is not None:
-            return Outcome(path, already=True)
+            return Outcome(str(path), already=True)
         folder = self._target.parent
         if disk.has_link(self._context.folder, folder):
             raise DiskError(str(folder), "link-folder")
@@ -83,7 +83,7 @@ class Download:
             partial = stack.enter_context(self._open_partial(left, layer))
             if recheck is None and partial.size():
                 recheck = self._start_recheck(stack, left)
-            return Outcome(self._bring(partial, layer, recheck), already=False)
+            return Outcome(str(self._bring(partial, layer, recheck)), already=False)
 
     def _find_here(self) -> Path | None:
         """Return where the content is, if one of the names that it may get has it."""
@@ -96,7 +96,7 @@ class Download:
 
     def _is_here(self, path: Path) -> bool:
         check = self._swarm.check_cancelled
-        return self._context.hash_cache.is_content(path, self._content, check)
+        return self._context.hash_cache.is_content(str(path), self._content, check)
 
     def _start_recheck(self, stack: ExitStack, left: Path) -> Recheck:
         recheck = stack.enter_context(Recheck(left, self._content.size))

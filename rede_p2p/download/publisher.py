@@ -68,7 +68,7 @@ class Publisher:
                 if not os.path.lexists(path):
                     return False
                 if self._is_content(request, path):
-                    self._report(request, Outcome(Path(path), already=True))
+                    self._report(request, Outcome(path, already=True))
                     return True
         except RedeError as error:
             self._report(request, error)
@@ -161,7 +161,7 @@ class Publisher:
         for written, path in named:
             self._closing(written)
             written.file.close()
-            self._report(written.request, Outcome(Path(path), already=False))
+            self._report(written.request, Outcome(path, already=False))
 
     def _drop(self, written: Written, error: RedeError) -> None:
         """Report why a file has no name; what it holds stays where the next ``get`` can go on."""
@@ -174,7 +174,7 @@ class Publisher:
 
     def _is_content(self, request: DownloadRequest, path: str) -> bool:
         cache, check = self._context.hash_cache, self._check_cancelled
-        return cache.is_content(Path(path), request.content, check)
+        return cache.is_content(path, request.content, check)
 
 
 def _partials_in(top: str, folder: str) -> set[str]:

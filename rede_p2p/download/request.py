@@ -51,5 +51,5 @@ class DownloadContext(NamedTuple):
 class Outcome(NamedTuple):
     """Where a content is now; ``already`` when it was there before."""
 
-    path: Path
+    path: str  # for thousands of files, a Path costs more than the disk
     already: bool

@@ -124,7 +124,7 @@ class Transfer:
         """Yield the root and the place of each file that is here and as it was verified."""
         for request, outcome in self._done:
             if isinstance(outcome, Outcome):
-                place = request.name, request.content, str(outcome.path)
+                place = request.name, request.content, outcome.path
                 if kept := as_verified(self._context.hash_cache, *place):
                     yield kept
                 else:

@@ -6,7 +6,6 @@ import os
 import random
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 
@@ -365,7 +364,7 @@ def test_a_file_that_changes_while_it_waits_is_judged_as_what_it_became(
     monkeypatch.setattr(hash_cache, "hash_file", held)
     found.want(busy, 0, soon=True)
     answer = []
-    asking = Thread(target=lambda: answer.append(found.is_content(path, content, change)))
+    asking = Thread(target=lambda: answer.append(found.is_content(str(path), content, change)))
     asking.start()
     eventually(lambda: len(looks) >= 2)
     go_on.set()
@@ -421,7 +420,7 @@ def test_an_edit_in_the_same_tick_as_the_download_is_not_taken_for_the_content(
     coarse = state._replace(mtime_ns=state.ctime_ns)
     found.remember([(str(path), Hashed(coarse, Content(root, 4), layer))])
     assert found.known(str(path), coarse) == root
-    assert not found.is_content(path, Content(root, 4), lambda: None)
+    assert not found.is_content(str(path), Content(root, 4), lambda: None)
 
 
 def test_what_was_hashed_long_after_its_last_change_is_not_read_again(
@@ -431,9 +430,9 @@ def test_what_was_hashed_long_after_its_last_change_is_not_read_again(
     write(path, b"true")
     monkeypatch.setattr(hash_cache.time, "time_ns", lambda: now_ns)
     content = Content(layer_and_root(b"true")[1], 4)
-    assert open_caches(tmp_path / "db").is_content(path, content, lambda: None)
+    assert open_caches(tmp_path / "db").is_content(str(path), content, lambda: None)
     monkeypatch.setattr(hash_cache, "hash_file", None)
-    assert open_caches(tmp_path / "db").is_content(path, content, lambda: None)
+    assert open_caches(tmp_path / "db").is_content(str(path), content, lambda: None)
 
 
 # Who goes first.
@@ -495,7 +494,7 @@ def test_a_file_system_that_tells_of_an_open_file_another_time_keeps_nobody_wait
         assert len(looks) < 50, "it is looked at for ever"
 
     layer, root = layer_and_root(b"one")
-    assert layer and open_caches().is_content(Path(path), Content(root, 3), check)
+    assert layer and open_caches().is_content(path, Content(root, 3), check)
 
 
 def test_what_was_doubted_is_hashed_again_by_the_next_program_too(tmp_path, open_caches):

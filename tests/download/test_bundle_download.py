@@ -72,7 +72,7 @@ def from_all(requests, sources):
 def test_all_of_a_folder_arrives_exactly(honest, run, folder):
     reported, left = run(honest.share(FILES))
     assert (found_in(folder), left) == (FILES, [])
-    assert reported == {name: Outcome(folder / name, already=False) for name in FILES}
+    assert reported == {name: Outcome(str(folder / name), already=False) for name in FILES}
 
 
 def test_each_of_three_sources_gives_the_part_that_it_has(opened, run, folder):

@@ -108,7 +108,7 @@ SIZES = sorted({size + step for size in EDGES for step in (-1, 0, 1) if size + s
 def test_a_file_of_any_size_arrives_exactly(honest, fetch, folder, size):
     data = DATA[:size]
     (wanted,) = honest.share({NAME: data})
-    assert fetch(wanted) == Outcome(folder / NAME, already=False)
+    assert fetch(wanted) == Outcome(str(folder / NAME), already=False)
     assert found_in(folder) == {NAME: data}
     assert sorted(honest.asked_pieces()) == list(range(merkle.piece_count(size)))
 
@@ -133,13 +133,13 @@ def test_progress_ends_at_the_size(honest, context):
 
 def test_a_name_inside_a_folder_makes_the_folder(honest, fetch, folder):
     (wanted,) = honest.share({"fotos/de/praia.png": DATA})
-    assert fetch(wanted).path == folder / "fotos" / "de" / "praia.png"
+    assert fetch(wanted).path == str(folder / "fotos" / "de" / "praia.png")
     assert found_in(folder) == {"fotos/de/praia.png": DATA}
 
 
 def test_what_was_downloaded_is_known_without_being_read_again(honest, fetch, folder, hash_cache):
     (wanted,) = honest.share({NAME: DATA})
-    path = fetch(wanted).path
+    path = Path(fetch(wanted).path)
     assert hash_cache.known(str(path), disk.file_state(path)) == wanted.content.root
     assert hash_cache.layer(str(path), wanted.content) == merkle.layer_of(DATA)
     assert hash_cache.pending() == 0
@@ -216,7 +216,7 @@ def test_the_same_content_under_that_name_is_not_fetched(folder, context):
     (folder / NAME).write_bytes(DATA)
     wanted = DownloadRequest(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
     outcome = Download(wanted, context(no_connection)).run()
-    assert outcome == Outcome(folder / NAME, already=True)
+    assert outcome == Outcome(str(folder / NAME), already=True)
 
 
 def test_the_same_content_under_a_further_name_is_not_fetched(folder, context):
@@ -225,7 +225,7 @@ def test_the_same_content_under_a_further_name_is_not_fetched(folder, context):
     (folder / "grande (1).bin").write_bytes(DATA)
     wanted = DownloadRequest(NAME, content_of(DATA), ())
     outcome = Download(wanted, context(no_connection)).run()
-    assert outcome == Outcome(folder / "grande (1).bin", already=True)
+    assert outcome == Outcome(str(folder / "grande (1).bin"), already=True)
 
 
 @pytest.mark.parametrize("other", [b"other", DATA[:-1] + b"x"], ids=["other size", "same size"])
@@ -235,9 +235,9 @@ def test_other_content_under_that_name_stays_and_the_new_one_is_numbered(
     folder.mkdir()
     (folder / NAME).write_bytes(other)
     (wanted,) = honest.share({NAME: DATA})
-    assert fetch(wanted) == Outcome(folder / "grande (1).bin", already=False)
+    assert fetch(wanted) == Outcome(str(folder / "grande (1).bin"), already=False)
     assert found_in(folder) == {NAME: other, "grande (1).bin": DATA}
-    assert fetch(wanted) == Outcome(folder / "grande (1).bin", already=True)
+    assert fetch(wanted) == Outcome(str(folder / "grande (1).bin"), already=True)
 
 
 def test_content_that_appears_under_that_name_meanwhile_is_not_overwritten(
@@ -249,7 +249,7 @@ def test_content_that_appears_under_that_name_meanwhile_is_not_overwritten(
     assert gate.reached.wait(SOON)
     (folder / NAME).write_bytes(b"mine")
     gate.open.set()
-    assert found.result(SOON) == Outcome(folder / "grande (1).bin", already=False)
+    assert found.result(SOON) == Outcome(str(folder / "grande (1).bin"), already=False)
     assert found_in(folder) == {NAME: b"mine", "grande (1).bin": DATA}
 
 
@@ -266,7 +266,7 @@ def test_two_at_once_of_one_name_in_one_folder_do_not_mix(opened, folder, fetch,
     with pytest.raises(DiskError, match="busy"):
         fetch(liar.share({NAME: other})[0])
     gate.open.set()
-    assert found.result(SOON) == Outcome(folder / NAME, already=False)
+    assert found.result(SOON) == Outcome(str(folder / NAME), already=False)
     assert found_in(folder) == {NAME: DATA}
 
 
@@ -284,7 +284,7 @@ def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, fol
         outcomes = [one.exception(SOON) or one.result() for one in running]
         done = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
         failed = [outcome for outcome in outcomes if not isinstance(outcome, Outcome)]
-        assert done and all(outcome.path == folder / name for outcome in done)
+        assert done and all(outcome.path == str(folder / name) for outcome in done)
         assert {(type(error), error.kind) for error in failed} <= {(DiskError, "busy")}
     assert found_in(folder) == dict.fromkeys((NAME, "outro.bin", "mais um.bin"), DATA)
 
@@ -304,7 +304,7 @@ def test_many_that_go_on_at_once_in_one_folder_are_not_in_each_others_way(
         return fetch(one)
 
     outcomes = pool.map(race, wanted, timeout=SOON)
-    assert list(outcomes) == [Outcome(folder / name, already=False) for name in files]
+    assert list(outcomes) == [Outcome(str(folder / name), already=False) for name in files]
     assert found_in(folder) == files
 
 
@@ -409,7 +409,7 @@ def test_where_one_source_lies_or_dies_another_completes(
 ):
     (bad,), (good,) = opened(lie).share({NAME: DATA}), honest.share({NAME: DATA})
     wanted = DownloadRequest(NAME, bad.content, (*bad.sources, *good.sources))
-    assert fetch(wanted) == Outcome(folder / NAME, already=False)
+    assert fetch(wanted) == Outcome(str(folder / NAME), already=False)
     assert found_in(folder) == {NAME: DATA}
     asked = honest.asked_pieces()
     assert len(asked) == len(set(asked)) <= len(ALL)
@@ -528,7 +528,7 @@ def test_a_file_that_changes_half_way_never_arrives(opened, honest, fetch, folde
     kept = only_what_is_right_is_kept(folder)
     assert kept
     honest.share({NAME: DATA})
-    assert fetch(replace(wanted, sources=(liar.address, honest.address))).path == folder / NAME
+    assert fetch(replace(wanted, sources=(liar.address, honest.address))).path == str(folder / NAME)
     assert found_in(folder) == {NAME: DATA}
     assert not kept & set(honest.asked_pieces())
 
@@ -575,7 +575,7 @@ def test_whatever_the_partial_file_holds_the_rest_alone_is_fetched(honest, folde
     kept = right_pieces(folder / f"{NAME}.parte", DATA)
     (wanted,) = honest.share({NAME: DATA})
     download = Download(wanted, context())
-    assert download.run() == Outcome(folder / NAME, already=False)
+    assert download.run() == Outcome(str(folder / NAME), already=False)
     assert found_in(folder) == {NAME: DATA}
     assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
     assert download.progress().kept == sum(len(pieces_of(DATA)[index]) for index in kept)
@@ -615,7 +615,7 @@ def test_any_damage_to_the_partial_file_is_found_and_mended(standing, length, da
         kept = right_pieces(path, SMALL)
         honest.asked_pieces()
         context = context_of(folder, hash_cache)
-        assert Download(wanted, context).run().path == folder / NAME
+        assert Download(wanted, context).run().path == str(folder / NAME)
         assert found_in(folder) == {NAME: SMALL}
         assert sorted(honest.asked_pieces()) == sorted(set(range(6)) - kept)
 
@@ -745,7 +745,7 @@ def test_cancelled_at_any_moment_it_keeps_what_is_right_and_goes_on_later(
         fetch(good)
         assert sorted(honest.asked_pieces()) == sorted(ALL - kept)
     else:  # too late: it was there
-        assert share == 1 and outcome.path == folder / NAME
+        assert share == 1 and outcome.path == str(folder / NAME)
     assert found_in(folder) == {NAME: DATA}
 
 
@@ -819,7 +819,7 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
     both = replace(first, sources=(*first.sources, honest.address))
     found = pool.submit(fetch, both, layer_hurry_s=0.05)
     try:
-        assert found.result(SOON) == Outcome(folder / NAME, already=False)
+        assert found.result(SOON) == Outcome(str(folder / NAME), already=False)
     finally:
         ended.set()
     assert found_in(folder) == {NAME: DATA}
@@ -841,7 +841,9 @@ def test_who_dribbles_the_hashes_is_passed_over(opened, honest, fetch, folder, p
     both = replace(first, sources=(*first.sources, honest.address))
     found = pool.submit(fetch, both, layer_hurry_s=0.3)
     try:
-        assert found.result(10) == Outcome(folder / NAME, already=False)  # a body may take 15 s
+        assert found.result(10) == Outcome(
+            str(folder / NAME), already=False
+        )  # a body may take 15 s
     finally:
         ended.set()
     assert found_in(folder) == {NAME: DATA}
@@ -1047,7 +1049,7 @@ def test_a_sparse_file_stays_sparse_and_goes_on_where_it_was_damaged(
     size = 20 * 2**20
     data = sparse(size, _0=b"head", _9000000=DATA[:70_000], **{f"_{size - 4}": b"tail"})
     (wanted,) = honest.share({"disco.img": data})
-    path = fetch(wanted).path
+    path = Path(fetch(wanted).path)
     assert path.read_bytes() == data
     assert path.stat().st_blocks * 512 < 2 * 2**20
     # A part of it is here, and full of what is not zeros.
@@ -1057,7 +1059,7 @@ def test_a_sparse_file_stays_sparse_and_goes_on_where_it_was_damaged(
         file.truncate(12 * 2**20)
         file.seek(5 * 2**20)
         file.write(b"x" * 2**20)
-    path = fetch(wanted).path
+    path = Path(fetch(wanted).path)
     assert path.read_bytes() == data
     assert path.stat().st_blocks * 512 < 4 * 2**20
 
@@ -1087,7 +1089,7 @@ def test_what_another_program_writes_into_a_verified_part_is_never_given_a_name(
         fetch(wanted)
     assert only_what_is_right_is_kept(folder) == ALL - {0}
     (wanted,) = honest.share({NAME: DATA})
-    assert fetch(wanted) == Outcome(folder / NAME, already=False)
+    assert fetch(wanted) == Outcome(str(folder / NAME), already=False)
     assert found_in(folder) == {NAME: DATA}
     assert honest.asked_pieces() == [0]
 
@@ -1219,7 +1221,7 @@ def test_hashes_that_are_not_the_root_are_asked_for_once_more(opened, fetch, fol
 
 def test_what_was_downloaded_and_then_edited_is_not_said_to_be_here(honest, fetch, folder):
     (wanted,) = honest.share({NAME: DATA})
-    path = fetch(wanted).path
+    path = Path(fetch(wanted).path)
     before = path.stat()
     with path.open("r+b") as file:
         file.write(b"edited")
@@ -1227,4 +1229,4 @@ def test_what_was_downloaded_and_then_edited_is_not_said_to_be_here(honest, fetc
     again = fetch(wanted)
     assert not again.already
     assert again.path != path
-    assert again.path.read_bytes() == DATA
+    assert Path(again.path).read_bytes() == DATA

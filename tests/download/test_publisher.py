@@ -65,7 +65,7 @@ def test_files_are_named_offered_and_reported_once_they_are_on_the_disk(
     assert (found_in(folder), reported) == ({}, {})
     publisher.publish_all()
     assert found_in(folder) == DATA
-    assert reported == {name: Outcome(folder / name, already=False) for name in DATA}
+    assert reported == {name: Outcome(str(folder / name), already=False) for name in DATA}
     assert closed == list(DATA)
     assert all(seeds.find_whole(content_of(data).root) for data in DATA.values())
 
@@ -76,7 +76,7 @@ def test_no_file_is_replaced(publisher, folder, reported):
     put(publisher, "a.txt", DATA["a.txt"])
     publisher.publish_all()
     assert found_in(folder) == {"a.txt": b"mine", "a (1).txt": DATA["a.txt"]}
-    assert reported["a.txt"].path == folder / "a (1).txt"
+    assert reported["a.txt"].path == str(folder / "a (1).txt")
 
 
 def test_what_is_here_already_is_settled(publisher, folder, reported):
@@ -85,7 +85,7 @@ def test_what_is_here_already_is_settled(publisher, folder, reported):
     folder.mkdir()
     (folder / "a.txt").write_bytes(DATA["a.txt"])
     assert publisher.is_settled(request)
-    assert reported == {"a.txt": Outcome(folder / "a.txt", already=True)}
+    assert reported == {"a.txt": Outcome(str(folder / "a.txt"), already=True)}
 
 
 def test_what_came_meanwhile_into_a_new_folder_is_not_replaced(publisher, folder, reported):
@@ -99,7 +99,7 @@ def test_what_came_meanwhile_into_a_new_folder_is_not_replaced(publisher, folder
     publisher.publish_all()
     expected = {"pasta/a.txt": b"new", "pasta/b.txt": b"old", "pasta/b (1).txt": b"new"}
     assert found_in(folder) == expected
-    assert reported["pasta/a.txt"].path == folder / "pasta" / "a.txt"
+    assert reported["pasta/a.txt"].path == str(folder / "pasta" / "a.txt")
 
 
 @pytest.mark.skipif(not anonymous_file._KNOWN, reason="only Linux writes a file without a name")

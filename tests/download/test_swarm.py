@@ -136,7 +136,7 @@ def test_three_complete_sources_all_serve_and_no_piece_is_asked_for_twice(
     lie = together(3)
     three = [sharing(lie) for _ in range(3)]
     outcome = fetching(*three, **NOBODY_IS_LATE).run()
-    assert outcome == Outcome(folder / NAME, already=False)
+    assert outcome == Outcome(str(folder / NAME), already=False)
     assert arrived(folder)
     asked = [source.asked_pieces() for source in three]
     assert all(asked)
@@ -256,7 +256,7 @@ def test_two_sources_in_league_that_make_us_wait_for_ever_hold_nothing_up(
     stalling = [sharing(league.stalling(number)) for number in range(2)]
     ended = beginning(fetching(*stalling, sharing(league.honest)))
     try:
-        assert ended.result(SOON) == Outcome(folder / NAME, already=False)
+        assert ended.result(SOON) == Outcome(str(folder / NAME), already=False)
     finally:
         league.ended.set()
     assert arrived(folder)
@@ -290,7 +290,7 @@ def test_a_peer_that_is_still_downloading_serves_what_it_has_and_more_as_it_grow
     growing.grow([1, 3, 40])
     eventually(lambda: download.progress().have == size_of(HALF | {1, 3}))
     growing.grow(sorted(ALL - HALF))
-    assert ended.result(SOON) == Outcome(folder / NAME, already=False)
+    assert ended.result(SOON) == Outcome(str(folder / NAME), already=False)
     assert arrived(folder)
     assert sorted(growing.source.asked_pieces()) == sorted(ALL)
 

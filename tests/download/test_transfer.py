@@ -49,7 +49,9 @@ pytest_plugins = ["downloading"]
 def test_small_files_and_large_ones_all_arrive(transfers, opened, folder):
     transfer = transfers.start(opened().share(FILES), followed=True)
     assert transfer.names == tuple(FILES)
-    assert outcomes(transfer) == {name: Outcome(folder / name, already=False) for name in FILES}
+    assert outcomes(transfer) == {
+        name: Outcome(str(folder / name), already=False) for name in FILES
+    }
     assert found_in(folder) == FILES
     size = sum(map(len, FILES.values()))
     assert transfer.progress() == Progress(size, size, 0, 3, 3, 0, 0)
@@ -194,7 +196,7 @@ def test_what_was_written_through_a_map_is_fetched_as_it_is_now(transfers, opene
             pytest.skip("this file system tells of every write through a map")
         edited = bytes(view)
         result = outcomes(transfers.start([wanted], followed=True))
-    assert result == {"a.bin": Outcome(folder / "a.bin", already=False)}
+    assert result == {"a.bin": Outcome(str(folder / "a.bin"), already=False)}
     assert found_in(folder) == {"a.bin": edited}
     assert asked(one, "a.bin").content == content_of(edited)
 
@@ -215,7 +217,9 @@ def test_what_was_edited_after_it_was_asked_for_is_fetched_as_it_is_now(
     for name in names:
         edit(one, name, edited[name])
     transfer = transfers.start(wanted, followed=True)
-    assert outcomes(transfer) == {name: Outcome(folder / name, already=False) for name in names}
+    assert outcomes(transfer) == {
+        name: Outcome(str(folder / name), already=False) for name in names
+    }
     assert found_in(folder) == edited
     assert transfer.progress().have == transfer.progress().size == sum(map(len, edited.values()))
 

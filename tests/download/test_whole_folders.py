@@ -107,7 +107,7 @@ def test_hundreds_of_small_files_arrive_exactly_over_two_connections(honest, run
 
     reported = run(honest.share(FILES), dial)
     assert found_in(folder) == FILES
-    assert reported.outcomes == {name: Outcome(folder / name, already=False) for name in FILES}
+    assert reported.outcomes == {name: Outcome(str(folder / name), already=False) for name in FILES}
     assert dialled == [honest.address] * 2  # the first, for the hashes of the largest
 
 
@@ -115,7 +115,7 @@ def test_what_is_here_already_is_not_asked_for(honest, run, folder, hash_cache):
     wanted = honest.share(FILES)
     run(wanted)
     reported = run(wanted, no_connection)
-    assert reported.outcomes == {name: Outcome(folder / name, already=True) for name in FILES}
+    assert reported.outcomes == {name: Outcome(str(folder / name), already=True) for name in FILES}
     assert found_in(folder) == FILES
     assert hash_cache.pending() == 0
 
@@ -231,7 +231,7 @@ def test_one_whose_name_is_taken_by_other_content_is_numbered(honest, run, folde
     reported = run(honest.share(FEW))
     numbered = "pasta 5/arquivo 40 (1).txt"
     assert found_in(folder) == without(ODD) | {ODD: b"mine", numbered: FEW[ODD]}
-    assert reported.outcomes[ODD] == Outcome(folder / numbered, already=False)
+    assert reported.outcomes[ODD] == Outcome(str(folder / numbered), already=False)
 
 
 def test_one_that_another_program_is_writing_does_not_harm_the_others(honest, run, folder):
