@@ -242,7 +242,7 @@ def _is_settled(state: FileState) -> bool:
     file was renamed or linked after its last write: an edit would then set another mtime.
     """
     fine = state.ctime_ns % 1_000_000_000 != 0
-    return _age_ns(state) >= SETTLE_NS or (fine and state.mtime_ns < state.ctime_ns)
+    return (fine and state.mtime_ns < state.ctime_ns) or _age_ns(state) >= SETTLE_NS
 
 
 def default_database() -> Path | None:
