@@ -73,6 +73,8 @@ class HashCache:
 
     def paths(self, root: bytes) -> list[str]:
         """List the paths whose last known root is this one."""
+        if root not in self._by_root:  # one look into a dict needs no lock
+            return []
         with self._lock:
             return sorted(self._by_root.get(root, ()))
 

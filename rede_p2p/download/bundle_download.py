@@ -151,10 +151,9 @@ class BundleDownload:
         wanted: dict[int, list[DownloadRequest]] = {}
         room = publisher.room()
         large = descriptors.limit() // LARGE_FILES_PER_DESCRIPTOR
-        for request in self._requests:
+        for request in publisher.not_here(self._requests):
             file = self._index.get(request.content)
-            self._swarm.check_cancelled()
-            if publisher.is_settled(request) or request.content.size > room:
+            if request.content.size > room:
                 continue
             if file is None:
                 self._make_empty(publisher, request)

@@ -6,8 +6,9 @@ Owner: one thread, by ``with``.
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from rede_p2p.content import disk, inside, safe_names
@@ -60,19 +61,28 @@ class Publisher:
         for folder in self._named_in:
             disk.sync_folder(Path(folder))
 
-    def is_settled(self, request: DownloadRequest) -> bool:
-        """Report a file that is here already, or may not be written; tell whether it was."""
-        try:
-            name = safe_names.check_writable(request.name, self._context.folder)
-            for path in finals(self._path(name)):
-                if not os.path.lexists(path):
-                    return False
-                if self._is_content(request, path):
-                    self._report(request, Outcome(path, already=True))
-                    return True
-        except RedeError as error:
-            self._report(request, error)
-        return True
+    def not_here(self, requests: Iterable[DownloadRequest]) -> Iterator[DownloadRequest]:
+        """Yield what is to be fetched; report what is here already, or may not be written."""
+        is_there = functools.cache(os.path.lexists)  # of folders, while this looks
+        for request in requests:
+            self._check_cancelled()
+            try:
+                name = safe_names.check_writable(request.name, self._context.folder)
+                path = self._path(name)
+                if is_there(self._path(name.rpartition("/")[0])) and self._is_here(request, path):
+                    continue
+            except RedeError as error:
+                self._report(request, error)
+            else:
+                yield request
+
+    def _is_here(self, request: DownloadRequest, wanted: str) -> bool:
+        """Report a content that has one of the names that it may get; tell whether one has it."""
+        for path in takewhile(os.path.lexists, finals(wanted)):
+            if self._is_content(request, path):
+                self._report(request, Outcome(path, already=True))
+                return True
+        return False
 
     def room(self) -> int:
         """Return how many bytes the disk has for files; raise DiskError."""

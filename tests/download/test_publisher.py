@@ -79,18 +79,18 @@ def test_no_file_is_replaced(publisher, folder, reported):
     assert reported["a.txt"].path == str(folder / "a (1).txt")
 
 
-def test_what_is_here_already_is_settled(publisher, folder, reported):
+def test_what_is_here_already_is_reported_and_not_fetched(publisher, folder, reported):
     request = asked("a.txt", DATA["a.txt"])
-    assert not publisher.is_settled(request)
+    assert list(publisher.not_here([request])) == [request]
     folder.mkdir()
     (folder / "a.txt").write_bytes(DATA["a.txt"])
-    assert publisher.is_settled(request)
+    assert list(publisher.not_here([request])) == []
     assert reported == {"a.txt": Outcome(str(folder / "a.txt"), already=True)}
 
 
 def test_what_came_meanwhile_into_a_new_folder_is_not_replaced(publisher, folder, reported):
     names = ("pasta/a.txt", "pasta/b.txt")
-    assert not any(publisher.is_settled(asked(name, b"new")) for name in names)
+    assert len(list(publisher.not_here(asked(name, b"new") for name in names))) == 2
     (folder / "pasta").mkdir(parents=True)
     (folder / "pasta" / "a.txt").write_bytes(b"new")
     (folder / "pasta" / "b.txt").write_bytes(b"old")
@@ -165,8 +165,8 @@ def test_nothing_more_goes_into_a_folder_that_was_moved_away(
     assert [reported[f"pasta/{number}"].kind for number in range(1, 5)] == ["missing"] * 4
 
 
-def test_what_may_not_be_written_is_settled_too(publisher, reported):
-    assert publisher.is_settled(asked("../a.txt", b"a"))
+def test_what_may_not_be_written_is_reported_and_not_fetched(publisher, reported):
+    assert list(publisher.not_here([asked("../a.txt", b"a")])) == []
     assert isinstance(reported["../a.txt"], Exception)
 
 
