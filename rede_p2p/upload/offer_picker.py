@@ -145,19 +145,24 @@ class OfferPicker:
         return 1 << max(0, int(max(0, min(pieces, most))).bit_length() - 1)
 
     def offer(
-        self, requester: Requester, after: int, most: int, timeout_s: float = 0.0, unit: int = 1
+        self,
+        requester: Requester,
+        after: int,
+        most: int,
+        timeout_s: float | None = None,
+        unit: int = 1,
     ) -> tuple[range, tuple[int, ...]]:
         """Replace a requester's last offer by a run of pieces that it lacks, ``most`` or so.
 
         The run lies in whole units of ``unit`` pieces. If no such piece is here, wait for one; if
-        none arrives, any piece will do, and the run is empty if there is none. A run of one
-        piece comes with alternatives, because another source may promise that piece first.
-        ``after`` is the piece that follows the last one sent.
+        none arrives, any piece will do, and the run is empty if there is none. With no timeout,
+        it is empty at once. A run of one piece comes with alternatives, because another source may
+        promise that piece first. ``after`` is the piece that follows the last one sent.
         """
         with self._lock:
             self._settle(requester, range(0))
             self._pick(requester, after, most, unit)
-            if timeout_s and not requester.offered:
+            if timeout_s is not None and not requester.offered:
                 self._wait(requester, after, most, timeout_s, unit)
             return requester.offered, requester.others
 

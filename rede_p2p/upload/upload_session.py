@@ -61,15 +61,16 @@ class UploadSession:
     def choose(self, news: Next) -> PieceOffer:
         """Take note of the news, and offer pieces, waiting ``offer_wait_s`` for one to arrive.
 
-        Raises RefusedError once the content is gone.
+        Where none will arrive there is no waiting. Raises RefusedError once the content is gone.
         """
         self._check_here()
         self._picker.note(self._requester, news.got, news.lost)
+        stays = isinstance(self.seeded, SeededBundle) and not self.seeded.grows
+        wait_s = 0.0 if stays else self._wait_s
         run, others = self._picker.offer(
-            self._requester, self._after, self._run, self._wait_s, self._unit
+            self._requester, self._after, self._run, wait_s, self._unit
         )
-        is_end = isinstance(self.seeded, SeededBundle) and not run and not self.seeded.grows
-        return PieceOffer(run.start, len(run), others, is_end)
+        return PieceOffer(run.start, len(run), others, end=stays and not run)
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next offer; return their bytes.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from rede_p2p.content.merkle import MIN_PIECE_BYTES, Content
+from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
 from rede_p2p.upload.offer_picker import MIN_LEAD_PIECES
 from rede_p2p.upload.seed_store import SeedStore
+from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.seeded_content import SeededContent
 from rede_p2p.upload.upload_session import MAX_HANDICAP_S, UploadSession
 
@@ -40,6 +44,15 @@ def seeded(tmp_path):
     seeded = SeededContent("a", content, path)
     seeded.add(range(COUNT))
     return seeded
+
+
+def test_of_a_bundle_that_is_not_fetched_here_nobody_waits_for_more():
+    layout = BundleLayout(bytes(32), [Content(bytes(32), 10)])
+    bundle = SeededBundle(layout, lambda _root: None)
+    for grows, wait_s in ((False, inf), (True, 0.01)):  # to wait for ever is an OverflowError
+        bundle.grows = grows
+        session = UploadSession(bundle, EVERY, Sent("127.0.0.1"), wait_s)
+        assert session.choose(Next()) == PieceOffer(0, end=not grows)
 
 
 def take_once(session, upload, *got):
