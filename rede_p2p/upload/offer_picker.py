@@ -17,6 +17,7 @@ from rede_p2p.content.bitfield import bits_of, pieces_from, run_in, whole_units
 from rede_p2p.upload.pace import Pace
 
 UNIT_TIME_S = 0.03  # one unit is what moves in so long
+UNIT_WAIT_S = 0.1  # for a piece of a unit that is here in part, until its rest arrives
 MIN_UNITS_EACH = 14  # of a content, for each requester and for us: else it spreads too late
 MAX_COUNTED_OFFERS = 256  # of one piece: who takes it again and again makes nothing longer
 OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
@@ -170,8 +171,12 @@ class OfferPicker:
         self, requester: Requester, after: int, most: int, timeout_s: float, unit: int
     ) -> None:
         self._waiting.add(requester)
-        end = monotonic() + timeout_s
-        while not requester.offered and requester.arrival.wait(end - monotonic()):
+        began = monotonic()
+        while not requester.offered:
+            in_part = unit > 1 and requester.lacking & sum(self._levels)
+            most_s = min(UNIT_WAIT_S, timeout_s) if in_part else timeout_s
+            if not requester.arrival.wait(began + most_s - monotonic()):
+                break
             self._pick(requester, after, most, unit)
         if not requester.offered and unit > 1:
             requester.waited = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from math import inf
 from queue import Queue
 from threading import Thread
 
@@ -266,6 +267,14 @@ def test_a_unit_that_is_not_whole_is_waited_for_once_and_then_any_piece_will_do(
     picker.take(requester, range(8, 12))
     picker.note(requester, range(8, 12), ())
     assert picker.offer(requester, 0, 4, unit=4)[0] == range(0)
+
+
+def test_what_is_here_in_part_is_not_waited_for_as_long_as_what_is_not():
+    picker = OfferPicker(16, bits_of([0, 1, 2]))
+    requester = picker.enter("a", bits_of(range(16)))
+    assert picker.offer(requester, 0, 4, inf, unit=4)[0] == range(0, 3)
+    with pytest.raises(OverflowError):  # from a wait for ever
+        picker.offer(picker.enter("b", bits_of([5])), 0, 4, inf, unit=4)
 
 
 def test_who_waits_for_a_unit_gets_it_when_its_last_piece_arrives():
