@@ -39,7 +39,7 @@ class HashCache:
     def __init__(self, database: Path | None) -> None:
         """Open the database; keep it in memory where the path is None or cannot be used."""
         self.changed: Callable[[], None] = lambda: None  # after a root is learned or forgotten
-        self.changes = 0  # how often one was
+        self.changes = 0  # how often one was; raised once ``known`` tells it
         self._lock = Condition(Lock())  # guards everything below but the database
         self._known: dict[str, _Entry] = {}
         self._by_root: dict[bytes, set[str]] = {}
@@ -170,9 +170,9 @@ class HashCache:
         """Make the next ``wait`` hash a file again, also in the next program."""
         self._database.forget(path)
         with self._lock:
-            self.changes += 1
             if (known := self._known.pop(path, None)) is not None:
                 self._by_root[known.root].discard(path)
+            self.changes += 1
         self.changed()
 
     def remember(self, files: Iterable[tuple[str, Hashed]]) -> None:
@@ -180,9 +180,9 @@ class HashCache:
         known = [(path, hashed, _is_settled(hashed.state)) for path, hashed in files]
         self._database.remember(known)
         with self._lock:
-            self.changes += 1
             for path, hashed, settled in known:
                 self._learn(path, _Entry(hashed.state, hashed.content.root, settled))
+            self.changes += 1
             self._lock.notify_all()
         self.changed()
 

@@ -97,8 +97,8 @@ class Source:
             self._swarm.note_answer(self._address, self._since, ended=offer.end)
             taken = self._take(offer)
             if not taken:
-                # An honest source with nothing to offer waits before it says so. One that does not
-                # would keep this thread busy.
+                # A source that expects nothing more says so at once, and a dishonest one whatever
+                # it expects: this thread is not to be kept busy.
                 self._swarm.rest(asked_at + rest_s - monotonic())
                 rest_s = min(2 * rest_s, MAX_REST_S)
 

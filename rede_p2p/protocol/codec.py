@@ -130,7 +130,7 @@ class Pending:
     """After ``espera``: not yet, a line every second or two.
 
     ``place`` is the asker's in a queue (1: the next); ``done`` of ``size`` bytes are prepared;
-    ``files`` were seen for a list, or were seen and written to it.
+    ``files`` were seen for a list.
     """
 
     place: Annotated[int, Integer(0, 2**31)] = 0

@@ -234,7 +234,7 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class PieceOffer:
-    """These pieces can be had now, or one of ``others``; at the ``end``, none will ever be."""
+    """These pieces can be had now, or one of ``others``; at the ``end``, no more are expected."""
 
     first: fields.PieceIndex
     count: fields.PieceIndex = 0

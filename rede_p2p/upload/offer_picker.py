@@ -17,7 +17,7 @@ from rede_p2p.content.bitfield import bits_of, pieces_from, run_in, whole_units
 from rede_p2p.upload.pace import Pace
 
 UNIT_TIME_S = 0.03  # one unit is what moves in so long
-UNIT_WAIT_S = 0.1  # for a piece of a unit that is here in part, until its rest arrives
+UNIT_WAIT_S = 0.1  # of waiting for whole units, where pieces that are lacking are here already
 MIN_UNITS_EACH = 14  # of a content, for each requester and for us: else it spreads too late
 MAX_COUNTED_OFFERS = 256  # of one piece: who takes it again and again makes nothing longer
 OTHER_PIECES_OFFERED = 3  # alternatives sent with an offer of one piece
@@ -86,8 +86,11 @@ class OfferPicker:
             if not self._requesters:
                 self._levels = [sum(self._levels), 0]  # a union: no two levels share a bit
 
-    def add(self, pieces: Collection[int]) -> None:
-        """Add pieces that have arrived, and wake the requesters that wait for one of them."""
+    def add(self, pieces: Collection[int]) -> bool:
+        """Add pieces that have arrived, and wake the requesters that wait for one of them.
+
+        Return whether one was not here already.
+        """
         with self._lock:
             new = bits_of(pieces)
             for level in self._levels:
@@ -97,6 +100,7 @@ class OfferPicker:
             for requester in self._waiting:
                 if requester.lacking & new:
                     requester.arrival.notify()
+            return bool(new)
 
     def remove(self, pieces: Collection[int]) -> None:
         """Offer pieces no more that are not here any longer."""
@@ -156,9 +160,10 @@ class OfferPicker:
         """Replace a requester's last offer by a run of pieces that it lacks, ``most`` or so.
 
         The run lies in whole units of ``unit`` pieces. If no such piece is here, wait for one; if
-        none arrives, any piece will do, and the run is empty if there is none. With no timeout,
-        it is empty at once. A run of one piece comes with alternatives, because another source may
-        promise that piece first. ``after`` is the piece that follows the last one sent.
+        none arrives, any piece will do, and the run is empty if there is none. A timeout of 0 waits
+        for nothing; with None, it must be a whole unit, too. A run of one piece comes with
+        alternatives, because another source may promise that piece first. ``after`` is the piece
+        that follows the last one sent.
         """
         with self._lock:
             self._settle(requester, range(0))

@@ -4,11 +4,9 @@ Names are looked up in the share list, roots in the seed store. A request that c
 RefusedError, which the thread of the connection puts into words.
 """
 
-from collections.abc import Iterator
 from hashlib import sha256
 from itertools import chain
 from threading import Event
-from time import monotonic
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.hash_cache import HashCache
@@ -18,6 +16,7 @@ from rede_p2p.errors import DiskError, NoSuchFileError, ProtocolError, RefusedEr
 from rede_p2p.events import FilesServed, Post
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.requests import listing, skip_body, with_body
+from rede_p2p.net.turns import with_rests
 from rede_p2p.protocol import codec, messages, verbs
 from rede_p2p.protocol.fields import MAX_BUNDLE_CONTENT_BYTES
 from rede_p2p.protocol.messages import FileData
@@ -110,23 +109,19 @@ class RequestHandler:
 
     def _send_list(self, request: messages.Ls) -> None:
         shares, folders, version = self._shares.listed(self._connection.reply)
-        empty = folders if request.folders else []
+        total = len(shares) + len(folders) * request.folders
 
         def make() -> bytes:
-            lines = chain(self._entries(shares), (messages.FileEntry(n, 0) for n in empty))
-            return with_body(*listing(lines, len(shares) + len(empty)), zlib=request.zlib)
+            empty = (messages.FileEntry(name, 0) for name in folders if request.folders)
+            lines = with_rests(chain(map(self._shares.entry, shares), empty))
+            return with_body(*listing(lines, total), zlib=request.zlib)
+
+        def report() -> None:
+            self._connection.reply(codec.Pending(files=total))
 
         with self._turns.turn(self._connection.remote.ip):
-            self._connection.send(self._shares.reply.get((version, request), make))
-
-    def _entries(self, shares: list[Share]) -> Iterator[messages.FileEntry]:
-        """Yield how each share is listed; very many take a while, and it is said how many are."""
-        said_at = monotonic()
-        for written, share in enumerate(shares):
-            if monotonic() - said_at >= self._timeouts.hash_report_s:
-                said_at = monotonic()
-                self._connection.reply(codec.Pending(files=len(shares) + written))
-            yield self._shares.entry(share)
+            reply = self._shares.reply.get(request, version, make, report)
+            self._connection.send(reply)
 
     def _send_by_name(self, request: messages.Get) -> None:
         share = self._shares.find(request.name, self._connection.reply)

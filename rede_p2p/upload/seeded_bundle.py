@@ -5,7 +5,9 @@ is written to, until it has its final name. Any thread may use a bundle.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from math import inf
 from threading import Lock
+from time import monotonic
 from typing import Protocol
 
 from rede_p2p.content import disk
@@ -16,6 +18,8 @@ from rede_p2p.errors import DiskError, RefusedError
 from rede_p2p.upload.offer_picker import OfferPicker
 from rede_p2p.upload.shared_files import Share
 from rede_p2p.upload.upload_slots import Upload
+
+GROWS_ON_S = 5.0  # after files came by themselves, more are to be expected
 
 FindWhole = Callable[[bytes], "Share | None"]
 
@@ -38,6 +42,7 @@ class SeededBundle:
         self.gone = False
         self._find_root = find_whole
         self._files = {content: file for file, content in enumerate(layout.contents)}
+        self._grew_at = -inf  # by a file that came by itself, on the monotonic clock
         self._lock = Lock()  # guards everything below
         self._arriving: dict[int, Arriving] = {}  # by the index of the file
         found = list(map(self._find_whole, layout.contents))
@@ -64,8 +69,12 @@ class SeededBundle:
                     self._whole.add(file)
                     pieces.update(self.layout.pieces_of(file))
             ready = [piece for piece in pieces if self._is_whole(piece)]
-        if ready:
-            self._picker.add(ready)
+        if ready and self._picker.add(ready):
+            self._grew_at = monotonic()
+
+    def may_grow(self) -> bool:
+        """Tell whether more of it is to be expected here: it is fetched, or some came of late."""
+        return self.grows or monotonic() < self._grew_at + GROWS_ON_S
 
     def receive(self, content: Content, arriving: Arriving) -> None:
         """Read a content from where it is written, until ``release``."""

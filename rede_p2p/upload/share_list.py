@@ -40,7 +40,7 @@ class _View:
     """What one look at the disk found; replaced whole, so that readers need no lock."""
 
     looked_at: float = -inf  # on the monotonic clock, when the look began
-    version: int = 0  # another one where other shares, or empty folders, were found
+    version: int = 0  # another one where something else, or in another order, is listed
     list_state: FileState | None = None
     lines: tuple[Line | ListProblem, ...] = ()
     shares: dict[str, Share] = field(default_factory=dict)  # by name
@@ -79,6 +79,7 @@ class ShareList:
         self._stopped.set()
         self._asks.put(Flag())
         self._thread.join()
+        self.reply.close()
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed``, in any thread, when another file is shared, or one was hashed."""
@@ -89,13 +90,12 @@ class ShareList:
 
         While the disk is read ``report`` is called every ``hash_report_s``, here as in ``find``.
         """
-        return list(self._fresh(self._timeouts.list_poll_s, report).shares.values())
+        return self.listed(report)[0]
 
     def listed(self, report: OnPending) -> tuple[list[Share], list[str], tuple[int, int]]:
         """Return the ``shares``, the folders with none, and the version of these and each entry."""
-        view = self._fresh(self._timeouts.list_poll_s, report)
-        version = view.version, self._hash_cache.changes
-        return list(view.shares.values()), view.empty_folders, version
+        view, changes = self._fresh(self._timeouts.list_poll_s, report), self._hash_cache.changes
+        return list(view.shares.values()), view.empty_folders, (view.version, changes)
 
     def gone(self) -> list[str]:
         """Return the names of the list that, at the last look, had no file."""
@@ -208,8 +208,9 @@ class ShareList:
             if share is None:
                 self._restless.discard(path)
             else:
-                view.by_path[path] = view.shares[share.name] = share  # which ``entries`` compares
-                self._view = view = replace(view, version=view.version + 1)
+                if share != view.by_path[path]:
+                    view.by_path[path] = view.shares[share.name] = share  # ``entries`` compares it
+                    self._view = view = replace(view, version=view.version + 1)
                 self._hash_if_quiet(share)
 
     def _fresh(self, max_age_s: float, report: OnPending | None) -> _View:
@@ -263,10 +264,10 @@ class ShareList:
         if self._stopped.is_set():
             return
         cost_s, cpu_s = monotonic() - new.looked_at, thread_time() - began
-        others = new.shares != old.shares
-        version = old.version + (others or new.empty_folders != old.empty_folders)
+        seen, before = ((list(view.shares.values()), view.empty_folders) for view in (new, old))
+        version = old.version + (seen != before)
         self._view = new = replace(new, version=version, cost_s=cost_s, cpu_s=cpu_s)
-        if others:
+        if seen != before:
             self._changed()
         posted = set(old.problems)
         problems = [problem for problem in new.problems if problem not in posted]

@@ -61,16 +61,18 @@ class UploadSession:
     def choose(self, news: Next) -> PieceOffer:
         """Take note of the news, and offer pieces, waiting ``offer_wait_s`` for one to arrive.
 
-        Where none will arrive there is no waiting. Raises RefusedError once the content is gone.
+        Where none is expected there is no waiting. Raises RefusedError once the content is gone.
         """
         self._check_here()
         self._picker.note(self._requester, news.got, news.lost)
-        stays = isinstance(self.seeded, SeededBundle) and not self.seeded.grows
-        wait_s = 0.0 if stays else self._wait_s
+        wait_s = self._wait_s if self._may_grow() else 0.0
         run, others = self._picker.offer(
             self._requester, self._after, self._run, wait_s, self._unit
         )
-        return PieceOffer(run.start, len(run), others, end=stays and not run)
+        return PieceOffer(run.start, len(run), others, end=not (run or self._may_grow()))
+
+    def _may_grow(self) -> bool:
+        return not isinstance(self.seeded, SeededBundle) or self.seeded.may_grow()
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next offer; return their bytes.

@@ -573,3 +573,19 @@ def test_a_file_that_cannot_be_read_any_more_has_no_pieces_of_v1(tmp_path, open_
     found = open_caches()
     with pytest.raises(DiskError):
         torrent_layers(found, str(tmp_path / "none"), b"gone")
+
+
+def test_a_change_is_counted_once_it_can_be_seen(open_caches, tmp_path, monkeypatch):
+    cache = open_caches()
+    path = write(tmp_path / "a", b"a")
+    seen, learn = [], cache._learn
+
+    def learn_and_look(*given):
+        learn(*given)
+        seen.append(cache.changes)
+
+    monkeypatch.setattr(cache, "_learn", learn_and_look)
+    cache.remember([(path, hash_file(path, lambda _: None, lambda: False))] * 2)
+    assert (seen, cache.changes) == ([0, 0], 1)
+    cache.forget(path)
+    assert cache.changes == 2

@@ -88,6 +88,17 @@ def test_what_is_here_already_is_reported_and_not_fetched(publisher, folder, rep
     assert reported == {"a.txt": Outcome(str(folder / "a.txt"), already=True)}
 
 
+def test_in_a_folder_that_is_not_there_no_name_is_looked_for(publisher, folder, monkeypatch):
+    looked, lexists = [], os.path.lexists
+    monkeypatch.setattr(os.path, "lexists", lambda path: looked.append(path) or lexists(path))
+    requests = [asked(f"pasta/{number}", b"new") for number in range(9)]
+    assert list(publisher.not_here(requests)) == requests
+    assert looked == [str(folder / "pasta")]
+    (folder / "pasta").mkdir(parents=True)
+    assert list(publisher.not_here(requests)) == requests
+    assert looked[2:] == [str(folder / request.name) for request in requests]
+
+
 def test_what_came_meanwhile_into_a_new_folder_is_not_replaced(publisher, folder, reported):
     names = ("pasta/a.txt", "pasta/b.txt")
     assert len(list(publisher.not_here(asked(name, b"new") for name in names))) == 2

@@ -34,7 +34,14 @@ from rede_p2p.protocol.datagrams import BY_UDP
 from rede_p2p.protocol.verbs import TO_PEER, TO_TRACKER
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.tracker import announcer, content_index, registry, service
-from rede_p2p.upload import offer_picker, seed_store, seeded_content, upload_session, upload_slots
+from rede_p2p.upload import (
+    offer_picker,
+    seed_store,
+    seeded_bundle,
+    seeded_content,
+    upload_session,
+    upload_slots,
+)
 
 PAGE = (ROOT / "docs" / "PROTOCOLO.md").read_text(encoding="utf-8")
 TABLES = {"tracker": TO_TRACKER, "peer": TO_PEER, "udp": BY_UDP}
@@ -149,6 +156,8 @@ LIMITS = {
     "a menor peça": merkle.MIN_PIECE_BYTES,
     "peças de um conteúdo": merkle.MAX_PIECES,
     "espera por algo novo que oferecer": DEFAULT.offer_wait_s,
+    "a mesma, por um bloco inteiro, onde já há peças dele": offer_picker.UNIT_WAIT_S,
+    "depois que chega por si algo de um pacote, espera por mais": seeded_bundle.GROWS_ON_S,
     "a oferta mais longa de um pacote": upload_session.MAX_BUNDLE_RUN_BYTES,
     "a oferta mais longa": upload_session.MAX_RUN_BYTES,
     "o que se relê por um `again`": seeded_content.MAX_CHECKED_BYTES,

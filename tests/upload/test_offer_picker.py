@@ -24,6 +24,7 @@ from walking import walk
 
 from rede_p2p.content.bitfield import bits_of, from_bitmap, pieces_from
 from rede_p2p.content.merkle import MAX_PIECES
+from rede_p2p.upload import offer_picker
 from rede_p2p.upload.offer_picker import (
     HALF_PACE_LEAD,
     MAX_COUNTED_OFFERS,
@@ -277,7 +278,8 @@ def test_what_is_here_in_part_is_not_waited_for_as_long_as_what_is_not():
         picker.offer(picker.enter("b", bits_of([5])), 0, 4, inf, unit=4)
 
 
-def test_who_waits_for_a_unit_gets_it_when_its_last_piece_arrives():
+def test_who_waits_for_a_unit_gets_it_when_its_last_piece_arrives(monkeypatch):
+    monkeypatch.setattr(offer_picker, "UNIT_WAIT_S", SOON)
     picker = OfferPicker(16, bits_of([4, 5, 6]))
     requester, found = picker.enter("a", bits_of(range(16))), Queue()
     thread = Thread(target=lambda: found.put(picker.offer(requester, 0, 1, SOON, unit=4)))

@@ -12,6 +12,7 @@ from rede_p2p.content.bitfield import bits_of
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.errors import RefusedError
+from rede_p2p.upload import seeded_bundle
 from rede_p2p.upload.seed_store import MAX_KEPT_BUNDLES, SeedStore
 from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.shared_files import Share
@@ -173,3 +174,23 @@ def test_a_file_that_is_closed_to_get_its_name_is_refused_for_that_moment(seeds,
     bundle.release(CONTENTS[3])
     assert offered(bundle) == [1, 2, 3]
     assert bundle.read(range(1, 4)) == FILES[3]
+
+
+def test_where_files_come_by_themselves_more_are_expected(seeds, keep, monkeypatch):
+    bundle = seeds.bundle(LAYOUT, "127.0.0.1")
+    assert not bundle.may_grow()
+    keep(0)  # half of a piece
+    assert not bundle.may_grow()
+    keep(1, 2)
+    assert bundle.may_grow()
+    monkeypatch.setattr(seeded_bundle, "GROWS_ON_S", 0.0)
+    assert not bundle.may_grow()
+
+
+def test_what_is_fetched_and_then_named_is_no_sign_of_more(seeds, keep):
+    bundle = seeds.fetch_bundle(LAYOUT, "turma")
+    bundle.add(range(LAYOUT.count))
+    keep(0, 1, 2, 3)
+    assert bundle.may_grow()
+    bundle.grows = False
+    assert not bundle.may_grow()

@@ -403,6 +403,8 @@ def test_two_lists_that_differ_have_two_versions(shared):
     comes(FileEntry("b", 1), inner)
     shared.root("b")
     comes(entry("b", b"3"), inner)
+    shared.write_list("folder folder\nb b.txt\n")
+    comes(inner, entry("b", b"3"))
     (shared.folder / "folder/a").unlink()
     comes(entry("b", b"3"), "folder/")
 
