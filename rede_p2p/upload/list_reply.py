@@ -54,6 +54,7 @@ class ListReply:
             is_kept = len(reply) <= MAX_KEPT_BYTES
         finally:
             with self._lock:
-                if not is_kept and self._made[request][0] == version:
+                known, _ = self._made.get(request, (None, None))
+                if not is_kept and known == version:  # else another one has taken its place
                     del self._made[request]
         return reply

@@ -115,3 +115,19 @@ def test_an_old_one_that_was_long_in_the_making_does_not_take_the_place_of_the_n
         assert old.result(SOON).startswith(b"1")
         assert new.result(SOON) == b"2"
     assert reply.get("ls", 2, make, say_nothing) == b"2"
+
+
+def test_who_saw_an_older_version_and_asks_later_gets_an_answer_too(reply, make):
+    make.may.clear()
+
+    def make_long():
+        return make() + bytes(MAX_KEPT_BYTES)
+
+    with ThreadPoolExecutor(3) as threads:
+        asked = []
+        for version in (1, 2, 1):
+            waits = Event()
+            asked.append(threads.submit(reply.get, "ls", version, make_long, waits.set))
+            assert waits.wait(SOON)
+        make.may.set()
+        assert [one.result(SOON)[:1] for one in asked] == [b"1", b"2", b"3"]
