@@ -24,6 +24,7 @@ import Peers
 from rede_p2p.cli.peer_program import Story, run_peer
 from rede_p2p.cli.session import Session
 from rede_p2p.content.merkle import Content
+from rede_p2p.download.request import DownloadRequest
 from rede_p2p.errors import Address
 from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.service import Tracker
@@ -85,16 +86,11 @@ class Rede:
 
     def source(self, files: Mapping[str, bytes], name: str = "", steps: int = 1) -> Source:
         """Have one more peer, which shares these; on the address one to three ``steps`` after."""
-        found = Source(self.folder / f"fonte{next(self.count)}", "", self.stack)
-        found.join(self.host, self.port, beside(self.host, steps), name)
-        found.share(files)
-        return found
+        return self._joined(files, name, steps)[0]
 
     def announced(self, files: Mapping[str, bytes], name: str = "", steps: int = 1) -> Source:
         """Have one more such peer, and wait until the tracker knows what it shares."""
-        found = Source(self.folder / f"fonte{next(self.count)}", "", self.stack)
-        wanted = found.share(files)
-        found.join(self.host, self.port, beside(self.host, steps), name, announces=True)
+        found, wanted = self._joined(files, name, steps, announces=True)
 
         def known(content: Content) -> bool:
             return found.address in {
@@ -103,6 +99,14 @@ class Rede:
 
         eventually(lambda: all(known(one.content) for one in wanted))
         return found
+
+    def _joined(
+        self, files: Mapping[str, bytes], name: str, steps: int, *, announces: bool = False
+    ) -> tuple[Source, list[DownloadRequest]]:
+        found = Source(self.folder / f"fonte{next(self.count)}", "", self.stack)
+        wanted = found.share(files)
+        found.join(self.host, self.port, beside(self.host, steps), name, announces=announces)
+        return found, wanted
 
 
 @pytest.fixture

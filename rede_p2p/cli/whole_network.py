@@ -14,6 +14,7 @@ from rede_p2p.download import resolve
 from rede_p2p.download.request import DownloadRequest
 from rede_p2p.download.resolve import Selection
 from rede_p2p.errors import Address, RedeError
+from rede_p2p.net.connection import OnPending
 from rede_p2p.protocol.codec import Lines
 from rede_p2p.protocol.messages import FileEntry
 
@@ -66,14 +67,14 @@ def find_pattern(session: Session, pattern: str) -> Selection:
     unseen = {(r.name, Content(r.root, r.size)): None for r in results if r.name in names}
     is_cut = results.total > len(results)
     lost: list[errors.PeerUnreachableError] = []
-    lists, missed = _gather(session, unseen, lost)
+    context, report = session.context, reporter(session)
+    lists, missed = _gather(session, unseen, lost, report)
     if not lists:
         if is_cut and not names:
             raise errors.BadUsageError("vague", pattern)
         raise lost[0] if lost else errors.NoSuchFileError(pattern, "")
     if is_cut:
         session.terminal.note(SEARCH_CUT)
-    context, report = session.context, reporter(session)
 
     def ask_again(name: str) -> DownloadRequest:
         peers = [peer for peer, _ in lists]
@@ -99,7 +100,10 @@ def _note_differences(session: Session, folder: str, found: Selection) -> None:
 
 
 def _gather(
-    session: Session, unseen: dict[_File, None], lost: list[errors.PeerUnreachableError]
+    session: Session,
+    unseen: dict[_File, None],
+    lost: list[errors.PeerUnreachableError],
+    report: OnPending,
 ) -> tuple[list[_List], int]:
     """Ask for lists until all files are seen; return the lists, and how many files were not.
 
@@ -118,7 +122,7 @@ def _gather(
             missed += 1
             continue
         asked.update(new)
-        heard = _lists(session, new, lost)
+        heard = _lists(session, new, lost, report)
         for entry in chain.from_iterable(files for _, files in heard):
             if entry.root is not None:
                 unseen.pop((entry.name, Content(entry.root, entry.size)), None)
@@ -127,13 +131,16 @@ def _gather(
 
 
 def _lists(
-    session: Session, peers: Sequence[Address], lost: list[errors.PeerUnreachableError]
+    session: Session,
+    peers: Sequence[Address],
+    lost: list[errors.PeerUnreachableError],
+    report: OnPending,
 ) -> list[_List]:
     """Ask peers for their lists; add who does not answer to ``lost``."""
-    context, report, failed = session.context, reporter(session), lost.append
+    context = session.context
     try:
         return resolve.list_all(
-            peers, context.connect, report, context.timeouts, failed, folders=True
+            peers, context.connect, report, context.timeouts, lost.append, folders=True
         )
     except errors.PeerUnreachableError:
         return []

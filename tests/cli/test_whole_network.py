@@ -11,9 +11,11 @@ from sources import found_in, hangs_up_at_once
 
 from rede_p2p.cli import whole_network
 from rede_p2p.cli.error_texts import LOST, USAGE
+from rede_p2p.cli.texts import READING
 from rede_p2p.content.safe_names import matching, normal_form
 from rede_p2p.download.resolve import names_meant
 from rede_p2p.errors import NoSuchFileError
+from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import Ls
 from rede_p2p.tracker import content_index
 
@@ -47,6 +49,19 @@ def test_what_is_only_in_parts_is_brought_together(rede):
     told = next(line for line in result.err.splitlines() if line.startswith("nem todos"))
     assert f"2 arquivos são só de alguns, como turma/a.txt, de {first.address}" in told
     assert all(any(isinstance(one, Ls) for one in source.asked) for source in (first, second))
+
+
+def test_that_lists_are_read_is_said_once_however_many_are_asked_for(rede):
+    def is_busy(_source, connection, request):
+        if isinstance(request, Ls):
+            connection.reply(Pending(files=7))
+        return False
+
+    for steps in (1, 2):
+        rede.announced({f"turma/{steps}": b"%d" % steps}, steps=steps).lie = is_busy
+    result = rede.run("get turma")
+    assert result.status == 0 and len(found_in(rede.downloads)) == 2
+    assert result.err.count(READING) == 1
 
 
 def test_one_peer_that_shares_all_of_it_is_not_asked_about_twice(rede, monkeypatch):
