@@ -178,7 +178,7 @@ def test_a_sender_killed_at_any_moment_is_gone_on_from_when_it_is_back(tmp_path,
                     damage(part, chance)
                 right = right_pieces(part, DATA)
             _, wanted = seed()
-            assert Download(wanted, context).run().path == final
+            assert Download(wanted, context).run().path == str(final)
             assert set(asked.asked_pieces()) == ALL - right
             assert [path.name for path in folder.iterdir()] == [NAME]
             assert final.read_bytes() == DATA

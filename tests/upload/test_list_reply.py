@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from threading import Barrier, Event
+from threading import Barrier, Event, Thread
 
 import pytest
 from listening import SOON
 
-from rede_p2p.errors import ConnectionLostError
+from rede_p2p.errors import ConnectionLostError, RefusedError
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload.list_reply import MAX_KEPT_BYTES, ListReply
 
@@ -101,33 +101,43 @@ def test_a_long_one_is_given_to_all_who_wait_and_not_kept(reply, make):
     assert reply.get("ls", 1, make, say_nothing) == b"2"
 
 
-def test_an_old_one_that_was_long_in_the_making_does_not_take_the_place_of_the_new(reply, make):
+def test_an_old_one_that_is_made_late_is_given_and_does_not_take_the_place_of_the_new(reply, make):
     make.may.clear()
-
-    def make_long():
-        return make() + bytes(MAX_KEPT_BYTES)
-
-    with ThreadPoolExecutor(2) as threads:
-        old = threads.submit(reply.get, "ls", 1, make_long, say_nothing)
-        assert make.begun.wait(SOON)
-        make.may.set()
-        new = threads.submit(reply.get, "ls", 2, make, say_nothing)
-        assert old.result(SOON).startswith(b"1")
-        assert new.result(SOON) == b"2"
-    assert reply.get("ls", 2, make, say_nothing) == b"2"
-
-
-def test_who_saw_an_older_version_and_asks_later_gets_an_answer_too(reply, make):
-    make.may.clear()
-
-    def make_long():
-        return make() + bytes(MAX_KEPT_BYTES)
-
+    asked = []
     with ThreadPoolExecutor(3) as threads:
-        asked = []
-        for version in (1, 2, 1):
+        for version in (1, 2, 1):  # the last has seen the version before it changed
             waits = Event()
+
+            def make_long(version=version):
+                make()
+                return b"%d" % version + bytes(MAX_KEPT_BYTES)
+
             asked.append(threads.submit(reply.get, "ls", version, make_long, waits.set))
             assert waits.wait(SOON)
         make.may.set()
-        assert [one.result(SOON)[:1] for one in asked] == [b"1", b"2", b"3"]
+        assert [one.result(SOON)[:1] for one in asked] == [b"1", b"2", b"1"]
+    assert reply.get("ls", 2, lambda: b"short", say_nothing) == b"short"
+    assert reply.get("ls", 2, make, say_nothing) == b"short"
+
+
+def test_where_no_thread_can_be_had_the_answer_is_no(reply, make, monkeypatch):
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", fail)
+        with pytest.raises(RefusedError, match="full"):
+            reply.get("ls", 1, make, say_nothing)
+    assert reply.get("ls", 1, make, say_nothing) == b"1"
+
+
+def test_closing_waits_for_who_makes_one(make):
+    reply = ListReply(Timeouts(hash_report_s=0.01))
+    make.may.clear()
+    with ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(reply.get, "ls", 1, make, say_nothing)
+        assert make.begun.wait(SOON)
+        closing_it = threads.submit(reply.close)
+        assert not wait([closing_it], 0.05).done
+        make.may.set()
+        assert (asked.result(SOON), closing_it.result(SOON)) == (b"1", None)
