@@ -192,7 +192,7 @@ def download(net: Programs, downloads: int, mib: int) -> bool:
             )
             for n, cache in enumerate(caches)
         ]
-        exact = sum(one.result().path.read_bytes() == data for one in running)
+        exact = sum(Path(one.result().path).read_bytes() == data for one in running)
     seconds = perf_counter() - began
     costs = [(kib - before) / downloads for kib in (connected[0], of_status(program.pid, "VmHWM"))]
     print(f"{downloads} downloads de {mib} MiB ao mesmo tempo: {exact} exatos, em {seconds:.1f} s")
