@@ -34,7 +34,13 @@ class Screen:
 
     def __init__(self, columns: int, rows: int = 25) -> None:
         self._written = io.StringIO()
-        self.console = Console(file=self._written, force_terminal=True, width=columns, height=rows)
+        self.console = Console(
+            file=self._written,
+            force_terminal=True,
+            width=columns,
+            height=rows,
+            _environ={"TERM": "xterm"},  # whoever runs the tests may have one that is dumb
+        )
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self._screen)
         self._fed = 0
