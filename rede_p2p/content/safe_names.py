@@ -12,7 +12,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -228,6 +228,11 @@ def finals(wanted: Place) -> Iterator[Place]:
     folder, name = os.path.split(wanted)
     for other in islice(alternatives(name), 1, None):
         yield type(wanted)(os.path.join(folder, other))  # noqa: PTH118
+
+
+def taken(wanted: Place) -> Iterator[Place]:
+    """Yield those names, up to the first that is free."""
+    return takewhile(os.path.lexists, finals(wanted))
 
 
 def _cut(text: str, limit: int) -> str:

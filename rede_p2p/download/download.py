@@ -18,7 +18,7 @@ from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import FileLayout
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.content.recheck import Recheck, is_partly
-from rede_p2p.content.safe_names import finals, path_of
+from rede_p2p.content.safe_names import finals, path_of, taken
 from rede_p2p.download.piece_writer import PieceWriter
 from rede_p2p.download.publisher import SPARE_DISK_BYTES
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
@@ -69,7 +69,7 @@ class Download:
         been given.
         """
         self._swarm.check_cancelled()
-        path = self._find_here()
+        path = next(filter(self._is_here, taken(self._target)), None)
         if path is not None:
             return Outcome(str(path), already=True)
         folder = self._target.parent
@@ -84,15 +84,6 @@ class Download:
             if recheck is None and partial.size():
                 recheck = self._start_recheck(stack, left)
             return Outcome(str(self._bring(partial, layer, recheck)), already=False)
-
-    def _find_here(self) -> Path | None:
-        """Return where the content is, if one of the names that it may get has it."""
-        for path in finals(self._target):
-            if not os.path.lexists(path):
-                break
-            if self._is_here(path):
-                return path
-        return None
 
     def _is_here(self, path: Path) -> bool:
         check = self._swarm.check_cancelled

@@ -8,14 +8,13 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
 
 from rede_p2p.content import disk, inside, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.partial_file import PartialFile
-from rede_p2p.content.safe_names import finals, path_of
+from rede_p2p.content.safe_names import finals, path_of, taken
 from rede_p2p.download.flush_queue import MAX_UNFLUSHED_GROUPS, FlushQueue, Written
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
 from rede_p2p.errors import DiskError, InterruptedByUserError, RedeError
@@ -63,26 +62,24 @@ class Publisher:
 
     def not_here(self, requests: Iterable[DownloadRequest]) -> Iterator[DownloadRequest]:
         """Yield what is to be fetched; report what is here already, or may not be written."""
-        is_there = functools.cache(os.path.lexists)  # of folders, while this looks
+        folders: dict[str, bool] = {}  # whether each is there, while this looks
         for request in requests:
             self._check_cancelled()
             try:
                 name = safe_names.check_writable(request.name, self._context.folder)
-                path = self._path(name)
-                if is_there(self._path(name.rpartition("/")[0])) and self._is_here(request, path):
-                    continue
+                folder = name.rpartition("/")[0]
+                if folder not in folders:
+                    folders[folder] = os.path.lexists(self._path(folder))
+                paths = taken(self._path(name)) if folders[folder] else ()
+                is_same = functools.partial(self._is_content, request)
+                path = next(filter(is_same, paths), None)
             except RedeError as error:
                 self._report(request, error)
-            else:
+                continue
+            if path is None:
                 yield request
-
-    def _is_here(self, request: DownloadRequest, wanted: str) -> bool:
-        """Report a content that has one of the names that it may get; tell whether one has it."""
-        for path in takewhile(os.path.lexists, finals(wanted)):
-            if self._is_content(request, path):
+            else:
                 self._report(request, Outcome(path, already=True))
-                return True
-        return False
 
     def room(self) -> int:
         """Return how many bytes the disk has for files; raise DiskError."""

@@ -47,7 +47,7 @@ class ListReply:
             known, made = self._made.get(request, (None, None))
             if made is None or known != version:
                 made = Future()
-                words = (request, version, make, made)
+                words = (request, make, made)
                 thread = Thread(target=self._make, args=words, name="list reply")
                 try:
                     thread.start()
@@ -59,13 +59,7 @@ class ListReply:
             report()
         return made.result()
 
-    def _make(
-        self,
-        request: Hashable,
-        version: Hashable,
-        make: Callable[[], bytes],
-        made: "Future[bytes]",
-    ) -> None:
+    def _make(self, request: Hashable, make: Callable[[], bytes], made: "Future[bytes]") -> None:
         reply, failure = b"", None
         try:
             reply = make()
@@ -73,8 +67,8 @@ class ListReply:
             failure = error
         with self._lock:
             self._threads.remove(current_thread())
-            known, _ = self._made.get(request, (None, None))  # another may have taken its place
-            if known == version and (failure or len(reply) > MAX_KEPT_BYTES):
+            _, last = self._made.get(request, (None, None))  # another may have taken its place
+            if last is made and (failure or len(reply) > MAX_KEPT_BYTES):
                 del self._made[request]
         if failure is None:
             made.set_result(reply)
