@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rede_p2p.errors import Address, RedeError
 
@@ -32,8 +33,7 @@ class Progress:
         return max(self.have - self.kept - self.already, 0)
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What a transfer brought, and from whom."""
 
     names: tuple[str, ...]
@@ -52,62 +52,54 @@ class Summary:
         return {s: n for s, n in self.brought.items() if self.named and s not in self.named}
 
 
-@dataclass(frozen=True)
-class PeerJoined:
+class PeerJoined(NamedTuple):
     """Tracker: a peer is listed, under its own name for itself."""
 
     peer: Address
     name: str = ""
 
 
-@dataclass(frozen=True)
-class PeerLeft:
+class PeerLeft(NamedTuple):
     """Tracker: a peer is no longer listed."""
 
     peer: Address
     name: str = ""
 
 
-@dataclass(frozen=True)
-class TrackerLost:
+class TrackerLost(NamedTuple):
     """Peer: the tracker does not answer; this peer tries to join again until it does."""
 
     tracker: Address
 
 
-@dataclass(frozen=True)
-class TrackerBack:
+class TrackerBack(NamedTuple):
     """Peer: the tracker answers again, and gave this peer the public ``port``."""
 
     tracker: Address
     port: int
 
 
-@dataclass(frozen=True)
-class TrackerMoved:
+class TrackerMoved(NamedTuple):
     """Peer: the tracker is gone from where it was; the one here gave this peer the ``port``."""
 
     tracker: Address
     port: int
 
 
-@dataclass(frozen=True)
-class NamesRefused:
+class NamesRefused(NamedTuple):
     """Peer: the tracker keeps no more names of this peer; the rest of its files is not found."""
 
     tracker: Address
 
 
-@dataclass(frozen=True)
-class ProgramPacked:
+class ProgramPacked(NamedTuple):
     """Tracker: the file with the whole program is made, which it hands out under ``file``."""
 
     file: str
     sha256: str  # in hexadecimal
 
 
-@dataclass(frozen=True)
-class FilesServed:
+class FilesServed(NamedTuple):
     """Peer: another peer, or a browser, hung up after it fetched ``files`` files.
 
     ``name`` is the last one.
@@ -121,11 +113,10 @@ class FilesServed:
 
     def with_file(self, name: str, size: int, files: int = 1) -> "FilesServed":
         """Return the same with one more file, or with a bundle of so many."""
-        return replace(self, name=name, files=self.files + files, size=self.size + size)
+        return self._replace(name=name, files=self.files + files, size=self.size + size)
 
 
-@dataclass(frozen=True)
-class Preparing:
+class Preparing(NamedTuple):
     """Peer: the source hashes the file, whose root it needs before it can send.
 
     Both are 0 while it waits for the file to be quiet.
@@ -135,8 +126,7 @@ class Preparing:
     size: int  # bytes of the file
 
 
-@dataclass(frozen=True)
-class TransferEnded:
+class TransferEnded(NamedTuple):
     """Peer: a transfer in the background ended; ``failures`` has the error of each failed file."""
 
     number: int
@@ -145,8 +135,7 @@ class TransferEnded:
     summary: Summary
 
 
-@dataclass(frozen=True)
-class ListProblem:
+class ListProblem(NamedTuple):
     """Peer: a line of the share list is wrong, or the whole list where ``line`` is 0.
 
     ``kind`` says what is wrong with ``text``: the kind of a DiskError, ``name-`` and the kind of an
@@ -159,16 +148,14 @@ class ListProblem:
     text: str
 
 
-@dataclass(frozen=True)
-class MoreListProblems:
+class MoreListProblems(NamedTuple):
     """Peer: that many more ``lines`` of the share list are wrong."""
 
     path: str
     lines: int
 
 
-@dataclass(frozen=True)
-class InternalError:
+class InternalError(NamedTuple):
     """A thread raised an exception that nobody catches: a bug."""
 
     error: BaseException

@@ -4,11 +4,10 @@ A ``Timeouts`` is handed down from the programs to whoever waits, so that a test
 wait without touching a module.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """How long each part of a program waits; the defaults are what docs/PROTOCOLO.md promises."""
 
     # One connection.

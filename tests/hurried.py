@@ -5,7 +5,6 @@ For tests of what comes after a deadline, not of how long it is.
 
 from __future__ import annotations
 
-import dataclasses
 import runpy
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ def main() -> None:
     while "=" in sys.argv[0]:
         name, _, seconds = sys.argv.pop(0).partition("=")
         shorter[name] = float(seconds)
-    timeouts.DEFAULT = dataclasses.replace(timeouts.DEFAULT, **shorter)
+    timeouts.DEFAULT = timeouts.DEFAULT._replace(**shorter)
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

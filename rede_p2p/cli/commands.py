@@ -4,7 +4,7 @@ A command takes the Session and the typed Command, runs in the main thread, and 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -54,7 +54,7 @@ def ls(session: Session, command: Command) -> None:
         _show_found(session, [result for result in found if result.name in names], view)
         _note_cut(session, found)
         return
-    address, masks = _choose_peer(session, replace(command, words=tuple(words)))
+    address, masks = _choose_peer(session, command._replace(words=tuple(words)))
     ((_, lines),) = resolve.list_all([address], session.context.connect, reporter(session))
     names = listing.chosen(masks, {f.name for f in lines}, str(address))
     chosen = (f for f in lines if f.name in names)
@@ -83,7 +83,7 @@ def _choose_peer(session: Session, command: Command) -> tuple[Address, tuple[str
         if place is None and not rest and safe_names.peer_name(head):
             raise peer_names.unknown(session, head)
     if place is None:
-        expect(replace(command, words=(head, *rest[:1])), 2, "ls")
+        expect(command._replace(words=(head, *rest[:1])), 2, "ls")
         place = peer_names.place(session, head, options.parse_port(rest.pop(0)))
     # A peer connects only to the addresses of the tracker's list.
     return next(chain(*listed(session, *place))), tuple(rest)

@@ -49,7 +49,7 @@ def get(session: Session, command: Command, show: Show | None = None) -> None:
         return
     if new_name is not None and requests:
         shared_as = requests[0].name
-        requests = [replace(requests[0], name=safe_names.check(new_name), shared_as=shared_as)]
+        requests = [requests[0]._replace(name=safe_names.check(new_name), shared_as=shared_as)]
     transfer = session.transfers.start(
         requests, failed, followed=not command.background, named=named
     )

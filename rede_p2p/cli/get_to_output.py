@@ -6,7 +6,6 @@ it is read: not even what another program did to the file meanwhile goes out.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def get(session: Session, command: Command) -> None:
         return
     if command.background or session.terminal.as_json or session.terminal.draws:
         raise BadUsageError("saida")
-    get_command.get(session, replace(command, words=tuple(words)), _write_out)
+    get_command.get(session, command._replace(words=tuple(words)), _write_out)
 
 
 def _write_out(session: Session, transfer: Transfer, failed: Failures) -> None:

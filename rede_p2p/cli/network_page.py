@@ -4,8 +4,8 @@ Names are strangers' text: each is escaped, once for what a reader would obey an
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from rede_p2p.cli import texts
@@ -41,8 +41,7 @@ nav{display:flex;flex-wrap:wrap;gap:.4rem 1.2rem}nav a,tbody a{display:inline-bl
 """
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A row of the files: how many peers have it, and where it is taken ("" for nowhere)."""
 
     name: str
@@ -52,8 +51,7 @@ class File:
     torrent: str = ""  # the URL of its .torrent
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """What a browser asked to see."""
 
     search: str = ""
@@ -67,8 +65,7 @@ class Wish:
         return escape("/?" + urlencode([(name, value) for name, value in asked if value]))
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """What the page shows; of ``total`` files ``files`` are those on one of the ``pages``."""
 
     commands: Sequence[tuple[str, str]]  # what each is for, and what is typed

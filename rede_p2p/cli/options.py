@@ -10,9 +10,8 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar, get_type_hints
+from typing import Annotated, NamedTuple, TypeVar, get_type_hints
 
 from rede_p2p.cli import installation
 from rede_p2p.content.safe_names import normal_form, peer_name
@@ -102,8 +101,7 @@ def _parse_path(text: str) -> Path:
 # reader has no text and inverts the default; a field without an option is a word, by its place.
 
 
-@dataclass(frozen=True)
-class TrackerOptions:
+class TrackerOptions(NamedTuple):
     """The options of Servidor.py; ``ip`` None means all addresses."""
 
     port: Annotated[int, "", parse_port] = WELL_KNOWN_PORT
@@ -115,8 +113,7 @@ class TrackerOptions:
     version: Annotated[bool, "versao", None] = False
 
 
-@dataclass(frozen=True)
-class PeerOptions:
+class PeerOptions(NamedTuple):
     """The options of Peers.py; ``ip`` and ``port`` are the tracker's, None if not given."""
 
     ip: Annotated[str | None, "", parse_ip] = None
@@ -149,7 +146,7 @@ def from_environment(
     if ip is None and words:
         typed = _typed_tracker(words)
         ip, port = typed.ip, typed.port
-    return replace(chosen, ip=ip, port=port, name=own_name(environment) if name is None else name)
+    return chosen._replace(ip=ip, port=port, name=own_name(environment) if name is None else name)
 
 
 def own_name(environment: Mapping[str, str] = os.environ) -> str:
@@ -191,5 +188,5 @@ def parse(kind: type[Options], words: Sequence[str]) -> Options:
         if name not in by_name:
             raise BadUsageError("option", name)
         field, read = by_name[name]
-        values[field] = read(text) if read else not getattr(kind, field)
+        values[field] = read(text) if read else not kind._field_defaults[field]
     return kind(**values)

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -85,7 +85,7 @@ class Peer:
     def post(self, event: Event) -> None:
         """Post an event, with the name of who is meant; any thread may call this."""
         if isinstance(event, FilesServed):
-            event = replace(event, peer=self.name_at(event.to))
+            event = event._replace(peer=self.name_at(event.to))
         self._post(event)
 
     def open_port(self, port: int) -> bool:
@@ -223,7 +223,7 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
                 avoid.add(address)
         avoid.update(one.address for one in found if one not in there)
         if len(avoid) >= MAX_FALSE_TRACKERS:
-            finder = replace(finder, source=LOCAL)
+            finder = finder._replace(source=LOCAL)
     terminal.note("nenhum tracker nesta rede: abri um aqui. Nas outras máquinas, digite:")
     tell_what_to_type(found, terminal, terminal.note)
     line = f"{typed('Peers.py')} <IP>"
@@ -267,7 +267,7 @@ def _open_tracker(peer: Peer, port: int) -> Tracker:
     """Make a tracker of this program, which may yet give way to another."""
     # Imported by name, because no module of the package depends on a script.
     start: Start = importlib.import_module("Servidor").start
-    first, post, timeouts = TrackerOptions.first_port, peer.post, peer.timeouts
+    first, post, timeouts = TrackerOptions().first_port, peer.post, peer.timeouts
     words = (port, first, start, post, texts.refusal, timeouts)
     page = answer_browser if peer.page else None
     return Tracker(None, *words, opening=True, name=peer.name, page=page)

@@ -4,11 +4,10 @@ Every look has its deadline, and what it finds is data: it raises no error of th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rede_p2p.errors import UNADDRESSED, Address, ConnectionLostError, RedeError
 from rede_p2p.net.connection import Connection, dial
@@ -38,8 +37,7 @@ def within(seconds: float, look: Callable[[], Result], otherwise: Result) -> Res
         return otherwise
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """What was found at an address; ``error`` is None where the right program answered."""
 
     error: RedeError | None
@@ -49,8 +47,8 @@ class Probe:
 
 def hurried(timeouts: Timeouts, accept_s: float) -> Timeouts:
     """Return the deadlines of a look, which waits ``accept_s`` for a connection."""
-    return replace(
-        timeouts, dial_s=accept_s, reply_s=timeouts.probe_peer_s, stall_s=timeouts.rate_s
+    return timeouts._replace(
+        dial_s=accept_s, reply_s=timeouts.probe_peer_s, stall_s=timeouts.rate_s
     )
 
 

@@ -9,7 +9,7 @@ part of a path. What the terminal shows as
 import difflib
 import os
 import shlex
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rede_p2p.cli.escapes import unescape_controls
 from rede_p2p.errors import BadUsageError, UnknownCommandError
@@ -27,8 +27,7 @@ ALIASES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command: its name, no alias, and the words that follow."""
 
     name: str

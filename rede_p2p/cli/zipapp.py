@@ -10,9 +10,9 @@ import importlib.util
 import io
 import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from rede_p2p.cli import installation
 from rede_p2p.cli.installation import ZIPAPP
@@ -57,8 +57,7 @@ SOFTWARE.
 """
 
 
-@dataclass(frozen=True)
-class Packed:
+class Packed(NamedTuple):
     """The bytes of the file, and their SHA-256 in hexadecimal."""
 
     data: bytes

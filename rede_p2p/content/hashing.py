@@ -1,8 +1,8 @@
 """Hashing a whole file: its root, its piece layer and its v1 digests, from one reading."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
@@ -13,8 +13,7 @@ from rede_p2p.errors import DiskError
 READ_BYTES = 1024 * 1024  # at once
 
 
-@dataclass(frozen=True)
-class Hashed:
+class Hashed(NamedTuple):
     """A file's state, content and piece layer; and its v1 digests, where they were asked for."""
 
     state: FileState

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +18,7 @@ Connect = Callable[[Address], Connection]
 WhoHas = Callable[[Content], "Future[list[Address]]"]
 
 
-@dataclass(frozen=True)
-class DownloadRequest:
+class DownloadRequest(NamedTuple):
     """A file to fetch: the name that it gets, its content, and the peers known to have it.
 
     ``shared_as`` is the name that they share it under, where it gets another one.

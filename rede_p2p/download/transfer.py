@@ -190,7 +190,7 @@ class Transfer:
             )
         except RedeError:
             return None
-        renewed = replace(renewed, name=request.name, shared_as=request.shared_as)
+        renewed = renewed._replace(name=request.name, shared_as=request.shared_as)
         refused = isinstance(causes(outcome)[-1], RefusedError)
         return renewed if refused or renewed.content != request.content else None
 

@@ -9,9 +9,8 @@ import selectors
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net import discovery
@@ -26,8 +25,7 @@ MAX_FOUND = 32  # addresses at which one search finds trackers, one at each
 MAX_INTERFACES = 64
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A tracker that answered. ``id`` tells trackers apart, "" where it said none.
 
     ``name`` is what its machine claims to be called, for a person to choose by. Anybody may say any
@@ -132,7 +130,7 @@ def _hear(sock: Any, nonce: str, own_id: str, found: dict[str, Found]) -> None:
         before = found.get(address.ip)
         if before is not None:  # one tracker of a machine answers, and says once what it is called
             opening = before.opening and (location.opening or location.id != before.id)
-            found[address.ip] = replace(before, opening=opening)
+            found[address.ip] = before._replace(opening=opening)
         elif len(found) < MAX_FOUND and not (own_id and location.id == own_id):
             found[address.ip] = Found(address, location.id, location.opening, location.name)
 

@@ -8,9 +8,9 @@ there.
 
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import dataclass
 from threading import Event
 from time import monotonic
+from typing import NamedTuple
 
 from rede_p2p.errors import Address, PortUnavailableError
 from rede_p2p.net import discovery
@@ -24,8 +24,7 @@ from rede_p2p.tracker.service import Tracker
 TAKEN_TRIES = 4  # looks for the tracker that has the well-known ports and does not answer yet
 
 
-@dataclass(frozen=True)
-class Finder:
+class Finder(NamedTuple):
     """How to find trackers. ``open_tracker`` opens one on a TCP port, 0 for any, to be entered."""
 
     open_tracker: Callable[[int], Tracker]

@@ -10,7 +10,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rede_p2p.errors import Address, RedeError
 from rede_p2p.net.address import address_of
@@ -23,8 +23,7 @@ from rede_p2p.tracker.joining import ask
 SEAL_DIGITS = 32  # hexadecimal, of the 64
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """What a member knows of its tracker: its id, and the key it gave; "" where it says none."""
 
     id: str = ""

@@ -8,8 +8,8 @@ import re
 from binascii import unhexlify
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rede_p2p.content import disk
 from rede_p2p.errors import DiskError
@@ -23,8 +23,7 @@ _QUOTED = re.compile("'(.*)'")
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(?=/)(?:/(?=[a-z]:))?(.*)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of the list."""
 
     line: int  # its number, from 1

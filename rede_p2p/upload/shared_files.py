@@ -7,9 +7,9 @@ opened later at its path is given only in that state: nothing from elsewhere is.
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from rede_p2p.content import disk, inside, on_windows, safe_names
 from rede_p2p.content.disk import FileState
@@ -19,8 +19,7 @@ from rede_p2p.upload import list_file
 from rede_p2p.upload.list_file import Line
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """One shared file: its public name, where it is, and its state when last looked at."""
 
     name: str
@@ -67,7 +66,7 @@ def look_again(share: Share | None) -> Share | None:
         return share
     if share.folder is not None:
         state = inside.file_state(share.folder, share.path)
-    return replace(share, state=state) if state else None
+    return share._replace(state=state) if state else None
 
 
 def _walk(top: str, public: str, refused: list[str]) -> Iterator[Share | str]:

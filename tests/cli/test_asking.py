@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from threading import Event
 from time import monotonic
 
@@ -16,8 +15,8 @@ from rede_p2p.errors import Address, ConnectionLostError
 from rede_p2p.net.connection import dial
 from rede_p2p.timeouts import DEFAULT
 
-PATIENT = replace(DEFAULT, completion_s=20.0)
-HASTY = replace(DEFAULT, completion_s=0.0)
+PATIENT = DEFAULT._replace(completion_s=20.0)
+HASTY = DEFAULT._replace(completion_s=0.0)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -21,7 +20,7 @@ from rede_p2p.timeouts import DEFAULT
 
 pytest_plugins = ["sessions"]
 
-PATIENT = replace(DEFAULT, completion_s=20.0)
+PATIENT = DEFAULT._replace(completion_s=20.0)
 DELIMITERS = " \t;&"  # readline's, which begins a word after one whether quoted or not
 NAMES = {
     "aula1.pdf": b"1",

@@ -66,7 +66,7 @@ def run(context):
 
 
 def from_all(requests, sources):
-    return [replace(one, sources=tuple(peer.address for peer in sources)) for one in requests]
+    return [one._replace(sources=tuple(peer.address for peer in sources)) for one in requests]
 
 
 def test_all_of_a_folder_arrives_exactly(honest, run, folder):

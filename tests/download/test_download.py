@@ -6,7 +6,6 @@ import os
 import random
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Barrier, Event
@@ -279,7 +278,7 @@ def test_whoever_comes_first_of_two_at_once_the_file_is_exact(honest, fetch, fol
         return fetch(wanted)
 
     for name in (NAME, "outro.bin", "mais um.bin"):
-        wanted = replace(wanted, name=name)
+        wanted = wanted._replace(name=name)
         running = [pool.submit(race) for _ in range(2)]
         outcomes = [one.exception(SOON) or one.result() for one in running]
         done = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
@@ -446,17 +445,17 @@ def test_a_source_that_is_not_there_is_named(honest, fetch, folder, host):
     (good,) = honest.share({NAME: DATA})
     gone = Address(host, 9)
     with pytest.raises(PeerUnreachableError) as caught:
-        fetch(replace(good, sources=(gone,)))
+        fetch(good._replace(sources=(gone,)))
     assert (caught.value.address, caught.value.cause.reason) == (gone, "refused")
     assert not found_in(folder)
-    fetch(replace(good, sources=(gone, honest.address)))
+    fetch(good._replace(sources=(gone, honest.address)))
     assert found_in(folder) == {NAME: DATA}
 
 
 def test_when_every_source_lies_the_error_is_one_of_theirs(opened, fetch, folder):
     (first,) = opened(about_pieces(sources.flips(0.3))).share({NAME: DATA})
     (second,) = opened(about_pieces(sources.flips(0.7))).share({NAME: DATA})
-    wanted = replace(first, sources=(*first.sources, *second.sources))
+    wanted = first._replace(sources=(*first.sources, *second.sources))
     try:
         fetch(wanted)
     except VerificationError as error:
@@ -486,7 +485,7 @@ def serves_any_size(source, connection, request):
 def test_a_size_that_the_content_has_not_is_found_out(opened, fetch, folder, size, in_league):
     liar = opened(serves_any_size if in_league else None)
     (wanted,) = liar.share({NAME: DATA})
-    false = replace(wanted, content=Content(wanted.content.root, size))
+    false = wanted._replace(content=Content(wanted.content.root, size))
     serves_any_size.hashes = merkle.piece_count(size)
     serves_any_size.data = (DATA * 2)[:size]
     with pytest.raises((VerificationError, PeerUnreachableError, IncompleteError)) as caught:
@@ -528,7 +527,7 @@ def test_a_file_that_changes_half_way_never_arrives(opened, honest, fetch, folde
     kept = only_what_is_right_is_kept(folder)
     assert kept
     honest.share({NAME: DATA})
-    assert fetch(replace(wanted, sources=(liar.address, honest.address))).path == str(folder / NAME)
+    assert fetch(wanted._replace(sources=(liar.address, honest.address))).path == str(folder / NAME)
     assert found_in(folder) == {NAME: DATA}
     assert not kept & set(honest.asked_pieces())
 
@@ -816,7 +815,7 @@ def test_who_says_again_and_again_that_we_must_wait_for_the_hashes_is_passed_ove
 
     (first,) = opened(about_hashes(wait_on)).share({NAME: DATA})
     honest.share({NAME: DATA})
-    both = replace(first, sources=(*first.sources, honest.address))
+    both = first._replace(sources=(*first.sources, honest.address))
     found = pool.submit(fetch, both, layer_hurry_s=0.05)
     try:
         assert found.result(SOON) == Outcome(str(folder / NAME), already=False)
@@ -838,7 +837,7 @@ def test_who_dribbles_the_hashes_is_passed_over(opened, honest, fetch, folder, p
 
     (first,) = opened(about_hashes(dribble)).share({NAME: DATA})
     honest.share({NAME: DATA})
-    both = replace(first, sources=(*first.sources, honest.address))
+    both = first._replace(sources=(*first.sources, honest.address))
     found = pool.submit(fetch, both, layer_hurry_s=0.3)
     try:
         assert found.result(10) == Outcome(
@@ -861,7 +860,7 @@ def test_who_has_to_compute_the_hashes_is_asked_again_until_they_are_there(opene
         connection.send(codec.encode_reply(FileData(len(body))) + body)
 
     (wanted,) = opened(about_hashes(compute)).share({NAME: DATA})
-    twice = replace(wanted, sources=2 * wanted.sources)  # so that there is always another to ask
+    twice = wanted._replace(sources=2 * wanted.sources)  # so that there is always another to ask
     fetch(twice, layer_hurry_s=0.1, reply_s=0.2)
     assert found_in(folder) == {NAME: DATA}
     assert len(asked) == 4
@@ -888,7 +887,7 @@ def test_where_all_are_slow_to_send_the_hashes_they_are_asked_again_with_more_ti
 ):
     slow = [Dribbling(3), Dribbling(3)]
     (first,), (second,) = (opened(about_hashes(one)).share({NAME: DATA}) for one in slow)
-    both = replace(first, sources=(*first.sources, *second.sources))
+    both = first._replace(sources=(*first.sources, *second.sources))
     fetch(both, layer_hurry_s=0.1, reply_s=0.2, stall_s=SOON)
     assert found_in(folder) == {NAME: DATA}
 
@@ -896,7 +895,7 @@ def test_where_all_are_slow_to_send_the_hashes_they_are_asked_again_with_more_ti
 def test_where_all_dribble_the_hashes_for_ever_it_ends(opened, fetch, folder):
     slow = [Dribbling(1000), Dribbling(1000)]
     (first,), (second,) = (opened(about_hashes(one)).share({NAME: DATA}) for one in slow)
-    both = replace(first, sources=(*first.sources, *second.sources))
+    both = first._replace(sources=(*first.sources, *second.sources))
     with pytest.raises(PeerUnreachableError):
         fetch(both, layer_hurry_s=0.1, reply_s=0.2, stall_s=0.3)
     assert not found_in(folder)
@@ -1189,7 +1188,7 @@ def test_a_name_that_windows_cannot_hold_is_refused_before_a_byte_is_asked_for(
     )
     (wanted,) = honest.share({NAME: DATA})
     with pytest.raises((DiskError, UnsafeNameError)) as caught:
-        fetch(replace(wanted, name=name))
+        fetch(wanted._replace(name=name))
     assert name in (getattr(caught.value, "path", ""), getattr(caught.value, "name", ""))
     assert not folder.exists()
     assert not honest.asked

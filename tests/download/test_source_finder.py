@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from sources import Silent, connect, content_of, found_in, nobody_else
@@ -74,7 +73,7 @@ def test_after_each_silence_twice_as_many_are_asked_for_the_hashes(opened, hones
     silent = Silent()
     quiet = [opened(silent).address for _ in range(7)]
     (first,) = honest.share({"a.bin": DATA})
-    wanted = replace(first, sources=(*quiet, honest.address))
+    wanted = first._replace(sources=(*quiet, honest.address))
     Download(wanted, context(connect, layer_hurry_s=0.2)).run()
     assert found_in(folder) == {"a.bin": DATA}
     assert silent.most >= 4
@@ -87,7 +86,7 @@ def test_who_was_silent_is_asked_last_for_the_hashes_of_the_next_file(
     quiet = opened(silent).address
     files = {"a.bin": DATA, "b.bin": DATA[1:]}
     for one in honest.share(files):
-        wanted = replace(one, sources=(quiet, honest.address))
+        wanted = one._replace(sources=(quiet, honest.address))
         Download(wanted, context(connect, layer_hurry_s=0.2)._replace(idle=idle)).run()
     assert found_in(folder) == files
     assert silent.asked == 1

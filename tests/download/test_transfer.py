@@ -6,7 +6,6 @@ import mmap
 import os
 import random
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -81,7 +80,7 @@ def test_what_came_from_peers_that_nobody_named_is_told_apart(context, opened, i
     wanted = named.share(FILES)
     other.share(FILES)
     named.lie = refuses("not-here")
-    both = [replace(request, sources=(named.address, other.address)) for request in wanted]
+    both = [request._replace(sources=(named.address, other.address)) for request in wanted]
     transfer = Transfer(1, both, context(), (), frozenset({named.address} if is_named else ()))
     transfer.run()
     brought = {other.address: sum(map(len, FILES.values()))}
@@ -278,7 +277,7 @@ def test_a_file_under_another_name_is_renewed_by_the_name_that_its_source_shares
     one = opened()
     (wanted, _) = one.share({"relatorio.txt": b"before", "a.txt": b"something else"})
     set_back(one, "relatorio.txt", b"after!")
-    renamed = replace(wanted, name="a.txt", shared_as=wanted.name)
+    renamed = wanted._replace(name="a.txt", shared_as=wanted.name)
     outcomes(transfers.start([renamed], followed=True))
     assert found_in(folder) == {"a.txt": b"after!"}
 
@@ -325,7 +324,7 @@ def test_a_source_that_said_wait_does_not_keep_the_files_of_another_from_being_r
     files = {"a.bin": LARGE, "b.bin": LARGE[:-1], "c.bin": LARGE[:-2]}
     of_honest = {wanted.name: wanted for wanted in honest.share(files)}
     of_both = [
-        replace(wanted, sources=(liar.address, *of_honest[wanted.name].sources))
+        wanted._replace(sources=(liar.address, *of_honest[wanted.name].sources))
         for wanted in liar.share(files)
     ]
     alone = liar.share({"0.bin": LARGE[:-3]})
@@ -355,7 +354,7 @@ def test_a_source_that_was_slow_once_beside_another_is_asked_about_its_other_fil
     fast, slow = opened(), opened(slow_once)
     files = {"a.bin": LARGE, "b.bin": LARGE[:-1]}
     (from_fast,), from_slow = fast.share({"a.bin": LARGE}), slow.share(files)
-    of_both = replace(from_fast, sources=(*from_fast.sources, slow.address))
+    of_both = from_fast._replace(sources=(*from_fast.sources, slow.address))
     set_back(fast, "a.bin", bytes(len(LARGE)))
     for name, data in files.items():
         set_back(slow, name, bytes(len(data)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-from dataclasses import replace
 from functools import partial
 from threading import Event
 
@@ -201,7 +200,7 @@ def test_the_others_come_however_many_have_other_bytes(honest, run, folder):
 @pytest.mark.parametrize("unsafe", ["../fora", "/tmp/fora", "a\\b", ".bashrc", "x.parte", "a/../b"])
 def test_one_of_an_unsafe_name_does_not_harm_the_others(honest, run, folder, unsafe):
     wanted = honest.share(FEW)
-    wanted[7] = replace(wanted[7], name=unsafe)
+    wanted[7] = wanted[7]._replace(name=unsafe)
     reported = run(wanted)
     ((name, error),) = reported.failures().items()
     assert (name, type(error)) == (unsafe, UnsafeNameError)
@@ -215,7 +214,7 @@ def test_one_of_a_name_that_the_disk_cannot_hold_does_not_harm_the_others(
         safe_names, "check_writable", partial(safe_names.check_writable, windows=True)
     )
     wanted = honest.share(FEW)
-    odd = [replace(wanted[7], name="aula 10:30.txt"), replace(wanted[8], name="p/con")]
+    odd = [wanted[7]._replace(name="aula 10:30.txt"), wanted[8]._replace(name="p/con")]
     reported = run([*wanted[:7], *odd, *wanted[9:]])
     failures = {name: (error.kind, error.detail) for name, error in reported.failures().items()}
     assert failures == {
@@ -321,7 +320,7 @@ def test_when_the_source_dies_half_way_another_one_finishes(
 ):
     bad, good = opened(after(3, death)).share(FEW), honest.share(FEW)
     both = [
-        replace(one, sources=(*one.sources, *other.sources))
+        one._replace(sources=(*one.sources, *other.sources))
         for one, other in zip(bad, good, strict=True)
     ]
     reported = run(both)
@@ -336,7 +335,7 @@ def test_a_source_that_lies_about_every_file_is_passed_over(opened, honest, run,
     assert {type(error) for error in reported.failures().values()} == {VerificationError}
     assert len(reported.failures()) == len(files)
     assert not found_in(folder)
-    both = [replace(one, sources=(*one.sources, honest.address)) for one in bad]
+    both = [one._replace(sources=(*one.sources, honest.address)) for one in bad]
     honest.share(files)
     assert not run(both).failures()
     assert found_in(folder) == files
@@ -344,7 +343,7 @@ def test_a_source_that_lies_about_every_file_is_passed_over(opened, honest, run,
 
 def test_a_source_that_is_not_there_is_reported_for_each_file(honest, run, folder, host):
     gone = Address(host, 9)
-    wanted = [replace(one, sources=(gone,)) for one in honest.share(FEW)]
+    wanted = [one._replace(sources=(gone,)) for one in honest.share(FEW)]
     failures = run(wanted).failures()
     assert failures.keys() == {name for name, data in FEW.items() if data}
     assert {(error.address, error.cause.reason) for error in failures.values()} == {
@@ -547,7 +546,7 @@ def test_a_system_that_grants_few_descriptors_is_enough(tmp_path, limit):
 
 def test_a_file_of_which_nobody_knows_the_size_truly_is_reported(opened, run, folder):
     wanted = opened().share({"a": b"12345", "b": b"67890"})
-    false = replace(wanted[0], content=Content(wanted[0].content.root, 4))
+    false = wanted[0]._replace(content=Content(wanted[0].content.root, 4))
     reported = run([false, wanted[1]])
     assert isinstance(reported.outcomes["a"], PeerUnreachableError)
     assert not (folder / "a").exists()

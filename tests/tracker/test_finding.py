@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 from listening import tracker_at
@@ -143,7 +142,7 @@ def test_a_program_that_has_the_port_is_tried_as_a_tracker_and_then_avoided(find
 def test_where_a_program_that_never_answers_has_the_udp_port_one_is_opened_all_the_same(finds):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("", discovery.WELL_KNOWN_PORT))
-        quick = replace(QUICK, local_discovery_try_s=0.01)
+        quick = QUICK._replace(local_discovery_try_s=0.01)
         assert discovery.locate(LOCAL, timeouts=quick, search=True) is None
         tracker, _ = finds([], timeouts=quick)
         assert tracker.port == discovery.WELL_KNOWN_PORT and not tracker.answers

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from rede_p2p.timeouts import DEFAULT
 from rede_p2p.upload import list_editor, list_file
 from rede_p2p.upload.list_file import Line
 
-HASTY = replace(DEFAULT, list_edit_s=0.0)
+HASTY = DEFAULT._replace(list_edit_s=0.0)
 posix = pytest.mark.skipif(os.name == "nt", reason="names and permissions of a POSIX system")
 
 
