@@ -236,6 +236,10 @@ def test_a_slot_is_free_again_when_its_caller_has_left(host):
             eventually(lambda: is_served(listener.address))  # the one before is on its way out
 
 
+def all_idle(listener):
+    return all(one.idle_since < inf for one in list(listener._served))
+
+
 def crowded(host, idle_s):
     """Return what listens with two slots, and how many requests have come."""
     came, go_on = Semaphore(0), Event()
@@ -259,7 +263,7 @@ def test_where_all_slots_are_taken_who_has_asked_nothing_for_longest_gives_its_o
 
         def ask(connection):
             assert connection.ask(Ls(), Ok) == Ok()
-            eventually(lambda: all(one.idle_since < inf for one in list(listener._served)))
+            eventually(lambda: all_idle(listener))
 
         served = []
         for number in range(1, 5):
@@ -304,9 +308,9 @@ def test_who_comes_while_one_still_leaves_hangs_up_on_no_other(host):
         first, second = (
             stack.enter_context(dial(listener.address, f"127.9.9.{n}")) for n in (1, 2)
         )
-        for one in (first, second):
+        for one in (first, second):  # the first is idle for longer
             assert one.ask(Ls(), Ok) == Ok()
-        eventually(lambda: all(one.idle_since < inf for one in list(listener._served)))
+            eventually(lambda: all_idle(listener))
         for number in (3, 4, 5):
             last = stack.enter_context(dial(listener.address, f"127.9.9.{number}"))
             with pytest.raises(RefusedError, match="full"):
