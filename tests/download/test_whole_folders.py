@@ -532,6 +532,7 @@ def test_a_disk_without_hard_links_gets_them_all(honest, run, folder, monkeypatc
     assert found_in(folder) == FEW | {ODD: b"mine", "pasta 5/arquivo 40 (1).txt": FEW[ODD]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["-Sn", "-n"])  # as macOS does, and with no more to be had
 def test_a_system_that_grants_few_descriptors_is_enough(tmp_path, limit):
     few = ["sh", "-c", f'ulimit {limit} 256 && exec "$@"', "sh"]

@@ -97,6 +97,7 @@ class BareMachine:
         return ended
 
 
+@pytest.mark.slow
 @alone
 @pytest.mark.parametrize("version", EDGES)
 def test_two_lines_give_a_peer_to_a_machine_with_nothing_but_python(tmp_path, version):
@@ -206,6 +207,7 @@ def test_where_nothing_can_be_kept_it_runs_all_the_same(tmp_path, pyz, home):
     assert told.stdout.startswith(str(pyz).encode()) and not told.stderr
 
 
+@pytest.mark.slow
 def test_every_command_runs_from_it(tmp_path, pyz):
     given = tmp_path / "dado.txt"
     given.write_bytes(OURS)

@@ -90,6 +90,7 @@ def fetching(path, folder, ip):
         session.remove_torrent(handle)
 
 
+@pytest.mark.slow
 @needs_libtorrent
 @pytest.mark.parametrize("typed, name, files", TARGETS.values(), ids=TARGETS)
 def test_libtorrent_takes_it_though_one_of_two_dies_half_way(tmp_path, typed, name, files):

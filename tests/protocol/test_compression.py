@@ -44,6 +44,7 @@ def test_what_nobody_compressed_is_an_error_of_ours(body):
         decompress(body)
 
 
+@pytest.mark.slow
 def test_no_body_gets_longer_than_the_longest():
     body = random.Random(3).randbytes(MAX_LISTING_BYTES + 1)
     assert decompress(compress(body[:-1])) == body[:-1]
