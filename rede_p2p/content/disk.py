@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -29,9 +29,7 @@ DIRECT_ALIGNMENT_BYTES = 4096  # of the offset, length and memory of a direct wr
 MIN_DIRECT_BYTES = 512 * 1024  # with less, waiting for the disk costs more than the cache
 
 _KINDS: dict[int, DiskKind] = {
-    errno.EACCES: "denied",
-    errno.EPERM: "denied",
-    errno.EROFS: "denied",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "denied"),
     errno.ENOSPC: "full",
     errno.EDQUOT: "full",
     errno.EFBIG: "large",
@@ -41,8 +39,7 @@ _KINDS: dict[int, DiskKind] = {
     errno.ENAMETOOLONG: "name-long",
     errno.EILSEQ: "name",
     errno.ELOOP: "link",
-    errno.EMFILE: "crowded",
-    errno.ENFILE: "crowded",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "crowded"),
 }
 if os.name == "nt":
     _KINDS[errno.EINVAL] = "name"  # what Windows says of ? * | < > and quotes
@@ -189,10 +186,14 @@ class Writer:
     which can cost more than receiving and hashing what it holds, and a flush at the end.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, others: OtherWriters) -> None:
-        """Open the ``file`` at ``path`` once more; raise DiskError, also if another is there."""
-        self._path, self._others = path, others
-        self.cached = 0  # bytes written through the cache, which await a flush
+    def __init__(
+        self, path: Path, file: BinaryIO, others: OtherWriters, note_cached: Callable[[int], None]
+    ) -> None:
+        """Open the ``file`` at ``path`` once more; raise DiskError, also if another is there.
+
+        ``note_cached`` is told of bytes in the cache, which await a flush, while no other writes.
+        """
+        self._path, self._others, self._note_cached = path, others, note_cached
         with translate_os_errors(path):
             self._file = _same_as(file, FileIO(path, "rb+"))
         self._direct: BinaryIO | None = None  # opened when there is use for it
@@ -213,7 +214,7 @@ class Writer:
                 count = self._write_direct(start, data)
                 if not count:
                     count = _write_some(self._file, start, data)
-                    self.cached += count
+                    self._note_cached(count)
                 start, data = start + count, data[count:]
 
     def leave_hole(self, end: int) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Event, Thread
 
 from rede_p2p.content import disk, inside, on_windows, safe_names
-from rede_p2p.content.disk import OtherWriters, Writer
 from rede_p2p.content.safe_names import Place
 from rede_p2p.errors import DiskError
 
@@ -26,7 +25,6 @@ except ModuleNotFoundError:  # Windows
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # a disk without flock(2)
 _claimed: dict[object, FileIO] = {}  # what this process has open; each change is one call
-FLUSH_INTERVAL_S = 0.05  # between two looks at how much there is to flush
 MAX_READ_AGAIN = 3  # times, where others change the file again and again
 MIN_FLUSH_BYTES = 16 * 1024 * 1024
 
@@ -44,12 +42,12 @@ class PartialFile:
         self._name, self._top = os.fspath(path), top
         self.file, self._claims = _open_locked(self._name, top)
         self.fileno = self.file.fileno
-        self._others = OtherWriters(self.file)
+        self._others = disk.OtherWriters(self.file)
         self._whole: int | None = None  # bytes, once they are known
-        self._writers: list[Writer] = []
+        self._unflushed = 0  # bytes that writers wrote since the last flush began
         self._flush_error: OSError | None = None
-        self._stop: Event | None = None  # set when the flusher is to end
-        self._flusher: Thread | None = None
+        self._due = Event()  # set when the flusher is to flush, or to end
+        self._flusher: Thread | None = None  # None, too, when it is to end
 
     def __enter__(self) -> "PartialFile":
         return self
@@ -86,10 +84,9 @@ class PartialFile:
             if self.size() > size:
                 self.file.truncate(size)
 
-    def writer(self) -> Writer:
+    def writer(self) -> disk.Writer:
         """Open it once more, for another thread to write; raise DiskError."""
-        self._writers.append(Writer(self.path, self.file, self._others))
-        return self._writers[-1]
+        return disk.Writer(self.path, self.file, self._others, self._note_cached)
 
     def replaced_by(self, other: Path) -> "PartialFile":
         """Give its name to another one that nobody is writing, and return that; raise DiskError."""
@@ -111,8 +108,7 @@ class PartialFile:
 
     def flush_behind(self) -> None:
         """Begin to flush what arrives, in a thread of its own."""
-        self._stop = Event()
-        self._flusher = Thread(target=self._flush, args=(self._stop,), name="flush")
+        self._flusher = Thread(target=self._flush, name="flush")
         self._flusher.start()
 
     def write_whole(self, data: bytes | bytearray) -> None:
@@ -204,13 +200,17 @@ class PartialFile:
             return True
         return False
 
-    def _flush(self, stop: Event) -> None:
-        flushed = 0
-        while self._flush_error is None and not stop.wait(FLUSH_INTERVAL_S):
-            written = sum(writer.cached for writer in self._writers)
-            if written - flushed >= MIN_FLUSH_BYTES:
-                flushed = written
-                self._sync()
+    def _note_cached(self, count: int) -> None:
+        """Let the flusher flush where enough was written."""
+        self._unflushed += count
+        if self._unflushed >= MIN_FLUSH_BYTES:
+            self._unflushed = 0
+            self._due.set()
+
+    def _flush(self) -> None:
+        while self._flush_error is None and self._due.wait() and self._flusher is not None:
+            self._due.clear()
+            self._sync()
 
     def _sync(self) -> None:
         try:
@@ -221,10 +221,10 @@ class PartialFile:
             disk.begin_flush(self.fileno())
 
     def _stop_flushing(self) -> None:
-        if self._flusher is not None and self._stop is not None:
-            self._stop.set()
-            self._flusher.join()
-            self._flusher = None
+        flusher, self._flusher = self._flusher, None
+        if flusher is not None:
+            self._due.set()
+            flusher.join()
 
 
 def _open_locked(path: str, top: str | None) -> tuple[FileIO, list[object]]:

@@ -36,8 +36,7 @@ class Swarm:
     """The state that the threads of one download share."""
 
     def __init__(self, name: str, layout: Layout, finder: SourceFinder, timeouts: Timeouts) -> None:
-        self._name = name
-        self._layout = layout
+        self._name, self._layout = name, layout
         self._seeded: Seeded  # set by ``begin``, before a piece arrives
         self._timeouts = timeouts
         self._window = max(1, IN_FLIGHT_WINDOW_BYTES // layout.piece_bytes)  # pieces
@@ -156,7 +155,8 @@ class Swarm:
         """Record whether a source that knew the news until ``since`` has nothing more for us."""
         with self._changed:
             self._seats.note_answer(source, since if ended else -1)
-            self._changed.notify_all()
+            if ended:  # it may be over
+                self._changed.notify_all()
 
     def give_back(self, source: Address) -> None:
         """Let others bring what was asked of a source, which has refused it."""

@@ -153,10 +153,11 @@ def test_the_stamp_of_a_link_is_that_of_its_file_or_none(tmp_path):
 
 def written(path, *ranges):
     """Write (offset, data) one after the other; return how many bytes went through the cache."""
-    with path.open("rb") as file, Writer(path, file, OtherWriters(file)) as writer:
+    cached = [0]
+    with path.open("rb") as file, Writer(path, file, OtherWriters(file), cached.append) as writer:
         for start, data in ranges:
             writer.write(start, data)
-        return writer.cached
+    return sum(cached)
 
 
 def aligned(count, chance):
@@ -260,7 +261,7 @@ def test_a_disk_that_is_full_is_said_by_whoever_writes(target, monkeypatch):
 def test_what_others_write_between_our_own_writes_is_noticed_once(target):
     with target.open("r+b") as file:
         others = OtherWriters(file)
-        with Writer(target, file, others) as writer:
+        with Writer(target, file, others, [].append) as writer:
             writer.write(0, memoryview(b"ours"))
             writer.write(4, memoryview(b"ours"))
             assert not others.found()
@@ -276,7 +277,7 @@ def test_several_of_ours_write_at_once_and_are_no_others(target):
         others = OtherWriters(file)
 
         def write(first):
-            with Writer(target, file, others) as writer:
+            with Writer(target, file, others, [].append) as writer:
                 for start in range(first, first + 1000 * 8, 8):
                     writer.write(start, memoryview(b"%8d" % start))
 
