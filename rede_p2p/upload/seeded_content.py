@@ -79,6 +79,10 @@ class SeededContent:
         if picker is not None:
             picker.add(pieces)
 
+    def may_grow(self) -> bool:
+        """Return True: of what has ended, nothing is offered any more."""
+        return True
+
     def picker(self) -> OfferPicker:
         """Return what chooses the offers to requesters; from any thread."""
         with self._lock:

@@ -13,7 +13,6 @@ from rede_p2p.errors import RefusedError
 from rede_p2p.protocol import codec
 from rede_p2p.protocol.messages import Next, PieceData, PieceOffer, Take
 from rede_p2p.upload.seed_store import Seeded
-from rede_p2p.upload.seeded_bundle import SeededBundle
 from rede_p2p.upload.upload_slots import Upload
 
 TARGET_RUN_TIME_S = 0.02  # for one run to be sent
@@ -65,14 +64,11 @@ class UploadSession:
         """
         self._check_here()
         self._picker.note(self._requester, news.got, news.lost)
-        wait_s = self._wait_s if self._may_grow() else 0.0
+        wait_s = self._wait_s if self.seeded.may_grow() else 0.0
         run, others = self._picker.offer(
             self._requester, self._after, self._run, wait_s, self._unit
         )
-        return PieceOffer(run.start, len(run), others, end=not (run or self._may_grow()))
-
-    def _may_grow(self) -> bool:
-        return not isinstance(self.seeded, SeededBundle) or self.seeded.may_grow()
+        return PieceOffer(run.start, len(run), others, end=not (run or self.seeded.may_grow()))
 
     def give(self, request: Take) -> int:
         """Send pieces of the last offer, and with them the next offer; return their bytes.
