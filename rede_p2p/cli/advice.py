@@ -66,10 +66,25 @@ class Facts:
 
 def cause_of(facts: Facts) -> Cause:
     """Return the first cause on the path; "" where all is well."""
-    for look in (_of_machine, _of_tracker, _of_join, _of_port, _of_peers, _of_rest):
+    for look in (
+        _of_what_was_typed,
+        _of_machine,
+        _of_tracker,
+        _of_join,
+        _of_port,
+        _of_peers,
+        _of_rest,
+    ):
         if cause := look(facts):
             return cause
     return ""
+
+
+def _of_what_was_typed(facts: Facts) -> Cause:
+    found, tracker = facts.tracked, facts.tracker
+    if found is None or tracker is None or found.error is None:
+        return ""
+    return "" if facts.by_udp in (None, tracker.port) else "wrong-port"
 
 
 def _of_machine(facts: Facts) -> Cause:
@@ -85,8 +100,6 @@ def _of_tracker(facts: Facts) -> Cause:
     found, tracker = facts.tracked, facts.tracker
     if found is None or tracker is None or found.error is None:
         return ""
-    if facts.by_udp not in (None, tracker.port):
-        return "wrong-port"
     match found.error:
         case RefusedError("unknown-verb"):
             return "peer"

@@ -128,7 +128,7 @@ class Diagnosis:
             facts.error = TrackerUnreachableError(facts.tracker, found.error)
         if not found.connected:
             facts.neighbour = answers_on_the_link(ip)
-        by_udp = f"por UDP, diz a porta {facts.by_udp}" if facts.by_udp else "por UDP, calado"
+        by_udp = f"por UDP, é a porta {facts.by_udp}" if facts.by_udp else "por UDP, calado"
         reason = texts.describe(found.error)
         self._tell("tracker", False, f"{facts.tracker}: {reason}; {by_udp}")
         return False

@@ -36,9 +36,10 @@ USAGE: dict[UsageKind, str] = {
     "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",
     "peers": "peers não leva mais nada; use: peers",
     "ls": "use: ls <IP> <PORTA> [MÁSCARA] [-l -S -1]   ou   ls <NOME ou # em peers>   ou só   ls",
-    "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <NOME>",
+    "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <PEER> <NOME>   ou   "
+    "get <NOME>",
     "como": "--como dá outro nome a um só arquivo; use: get <IP> <NOME> --como <NOME NOVO>",
-    "saida": "- põe um só arquivo na saída padrão, que não é um terminal, nem com --json ou &; "
+    "saida": "- manda um só arquivo à saída padrão; não vale em um terminal, com --json ou &; "
     "use: … -q -c 'get <IP> <NOME> -' > <ARQUIVO>",
     "blanks": 'ponha aspas no nome, que tem espaços: "{}"',
     "vague": "há nomes demais parecidos com “{}”: diga de quem, como em get <PEER> <NOME>",
@@ -85,7 +86,7 @@ REFUSED = {  # by the code on the wire; a later version may send others
     "full": "está lotado; tente de novo daqui a pouco",
     "version": "fala outra versão do protocolo; atualize os dois programas",
     "no-port": "não tem mais portas para oferecer",
-    "join-first": "só quem entrou na rede anuncia: comece com join e ready",
+    "join-first": "só para quem entrou na rede: comece com join e ready",
     "too-soon": "acaba de responder a isso; tente de novo daqui a alguns segundos",
     "too-much": "não guarda mais nomes de um mesmo peer: os que passam disso ninguém acha",
     "not-offered": "isso não foi oferecido a você",
@@ -146,7 +147,7 @@ SHARE: dict[ShareKind, str] = {
     "no-line": "não cabe em uma linha da lista (quebra de linha, aspas, ou bytes que não são "
     "UTF-8): {}",
     "taken": "o nome {} já é de outro arquivo: use compartilhar <CAMINHO> <NOME>, ou antes remover",
-    "unlisted": "não há {} na lista: {}",
+    "unlisted": "“{}” não está na sua lista: {}",
 }
 
 

@@ -88,7 +88,7 @@ def mine(session: Session, command: Command) -> None:
     if rows:
         session.terminal.table(("Nome", "Tamanho", "Situação", "Enviado"), rows, facts, tones)
     else:
-        session.terminal.note("não compartilho nada: use compartilhar <CAMINHO>")
+        session.terminal.note("a sua lista está vazia: use compartilhar <CAMINHO>")
 
 
 def _state(session: Session, share: Share, entry: FileEntry) -> str:

@@ -199,7 +199,7 @@ def cut(shown: int, total: int) -> str:
 
 def empty_folders(made: int) -> str:
     """Return how many empty folders of a download were made."""
-    return count(made, "pasta vazia", "pastas vazias")
+    return count(made, "pasta vazia feita", "pastas vazias feitas")
 
 
 def unlisted(files: int) -> str:

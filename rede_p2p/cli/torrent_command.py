@@ -57,7 +57,7 @@ def _meant(typed: str, names: Collection[str], together: str) -> list[_Wanted]:
     if not found and together != typed and safe_names.matching(together, names):
         raise BadUsageError("blanks", together)
     if not found:
-        raise errors.NoSuchFileError(typed, "", safe_names.nearest(typed, names))
+        raise errors.ShareListError("unlisted", typed, safe_names.nearest(typed, names))
     depth = len(typed.rstrip("/").split("/"))
     folder = "/".join(found[0].split("/")[:depth])
     if safe_names.normal_form(folder) != safe_names.normal_form(typed).rstrip("/"):

@@ -297,4 +297,4 @@ def names_meant(pattern: str, shared: Collection[str]) -> list[str]:
 
 
 def _places(peers: Sequence[Address]) -> str:
-    return ", ".join(dict.fromkeys(peer.ip for peer in peers))
+    return f"{peers[0]}" if len(peers) == 1 else ", ".join(dict.fromkeys(p.ip for p in peers))

@@ -63,6 +63,8 @@ CASES: list[tuple[Cause, Facts]] = [
     ("wrong-port", away(lost("refused"), by_udp=9600)),
     ("wrong-port", away(lost("silent"), by_udp=9600)),
     ("wrong-port", away(told(ProtocolError("stranger")), by_udp=9600)),
+    # On a machine without any network, too: the answer by UDP has come.
+    ("wrong-port", away(lost("refused"), own=[], tracker=Address("127.0.0.1", 1), by_udp=9450)),
     ("peer", away(told(RefusedError("unknown-verb")))),
     ("join", away(told(RefusedError("full")), error=RefusedError("full"))),
     ("mute", away(lost("silent", connected=True))),

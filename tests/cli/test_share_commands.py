@@ -77,7 +77,7 @@ def test_a_file_and_a_folder_are_shared_shown_and_removed(rede, folder, lista):
         f"imagens: {kept}",
         f"a.txt: {kept}",
     ]
-    assert result.err.splitlines()[-1] == "não há a.txt na lista: veja os nomes com meus"
+    assert result.err.splitlines()[-1] == "“a.txt” não está na sua lista: veja os nomes com meus"
     assert lista.read_text(encoding="utf-8") == f'"minha foto.png" {folder}/minha foto.png\n'
 
 
@@ -128,7 +128,7 @@ def test_ones_own_shares_are_shown_with_what_others_took_of_them(rede, capsys):
     def menu(session):
         do(session, "meus")
         assert capsys.readouterr().err.endswith(
-            "não compartilho nada: use compartilhar <CAMINHO>\n"
+            "a sua lista está vazia: use compartilhar <CAMINHO>\n"
         )
 
     rede.be(menu)
@@ -160,7 +160,7 @@ def test_ones_own_shares_are_shown_with_what_others_took_of_them(rede, capsys):
 def test_a_mistyped_name_of_ones_own_is_answered_with_the_one_that_may_be_meant(rede):
     files = {"minha foto.png": b"a"}
     assert rede.run("remover 'minha fotos.png'", files=files).err.splitlines()[-1] == (
-        "não há minha fotos.png na lista: você quis dizer minha foto.png?"
+        "“minha fotos.png” não está na sua lista: você quis dizer minha foto.png?"
     )
     assert "você quis dizer minha foto.png?" in rede.run("torrent foto.png", files=files).err
 

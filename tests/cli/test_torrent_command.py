@@ -103,3 +103,10 @@ def test_who_answers_no_browser_names_nobody(rede):
 def test_a_name_that_is_a_file_and_a_folder_is_an_error(rede):
     result = rede.run("torrent p", files={"p/a": b"1", "p/a/b": b"2"})
     assert result.status == 9 and not result.out
+
+
+def test_what_only_others_share_is_not_on_the_own_list(rede):
+    rede.announced({"aula.txt": b"aula"})
+    result = rede.run("torrent aula.txt", files={"aulas.txt": b"x"})
+    assert result.status == 5
+    assert result.err.endswith("“aula.txt” não está na sua lista: você quis dizer aulas.txt?\n")

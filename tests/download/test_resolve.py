@@ -90,19 +90,21 @@ def test_names_globs_and_folders_are_found(peers, patterns, names):
     ids=" ".join,
 )
 def test_what_nobody_has_is_told_with_whom_was_asked(peers, host, patterns):
-    a, _ = peers
-    with pytest.raises(NoSuchFileError) as caught:
-        select(patterns, [a])
-    assert (caught.value.name, caught.value.where) == (patterns[0], host)
+    a, b = peers
+    for some, where in (([a], f"{a.address}"), ([a, b], host)):
+        with pytest.raises(NoSuchFileError) as caught:
+            select(patterns, some)
+        assert (caught.value.name, caught.value.where) == (patterns[0], where)
 
 
-def test_what_nobody_has_does_not_hide_the_others(peers, host):
+def test_what_nobody_has_does_not_hide_the_others(peers):
     a, _ = peers
+    where = str(a.address)
     found = resolve.select(["gone", "a.txt", "*.jpg"], [[a.address]], connect, lambda _: None)
     assert [wanted.name for wanted in found.requests] == ["a.txt"]
     assert [(name, error.where) for name, error in found.failed] == [
-        ("gone", host),
-        ("*.jpg", host),
+        ("gone", where),
+        ("*.jpg", where),
     ]
 
 
