@@ -135,7 +135,7 @@ def test_where_no_tracker_is_found_one_is_opened_and_closed_at_the_end(rede, mon
         assert run_peer(rede.words(), story) == 0
         assert found[0].ip == "127.0.0.1" and (found[0].port == well_known) is not is_taken
     err = rede.capsys.readouterr().err
-    assert err.startswith("nenhum tracker nesta rede: abri um aqui. Nas outras máquinas, digite:\n")
+    assert err.startswith("nenhum tracker nesta rede: abri um aqui, que fecha com este programa\n")
     assert f" {found[0].port}\n{ON_WINDOWS}\n" in err and "\nse já há um em outra máquina, " in err
     assert f" python3 Peers.py <IP>\nna rede, pelo tracker {found[0]}\n" in err
     eventually(lambda: names() <= before)  # the tracker's thread for it ends a moment later
