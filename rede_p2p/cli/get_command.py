@@ -38,7 +38,7 @@ def get(session: Session, command: Command, show: Show | None = None) -> None:
     try:
         found, named = _choose(session, address, names)
     except RedeError as none:
-        session.terminal.tell(none, [fact_of(name, None, none) for name in names])
+        _tell_of_each(session, none, names)
         raise
     requests, failed = found.requests, found.failed
     if (show or new_name) and len(requests) + len(failed) != 1:
@@ -198,8 +198,16 @@ def _find_at_first(session: Session, names: list[str]) -> Choice | str:
         except errors.UnknownPeerError as error:
             return error.suggestion
         listed(session, *address)
-        return _choose(session, address, rest)
+        try:
+            return _choose(session, address, rest)
+        except errors.NoSuchFileError as none:
+            _tell_of_each(session, none, rest)  # the first word is no file
+            raise
     return ""
+
+
+def _tell_of_each(session: Session, error: RedeError, names: list[str]) -> None:
+    session.terminal.tell(error, [fact_of(name, None, error) for name in names])
 
 
 def _show(session: Session, transfer: Transfer, failed: Failures) -> None:

@@ -163,12 +163,11 @@ class Terminal:
     def complain(self, error: RedeError | InternalError) -> None:
         """Write the sentence of an error, to stderr, and with ``--json`` its object, to stdout."""
         self._say(describe(error), style="red")
-        if error is not self._told:
-            self.tell(error, [failure(error)])
+        self.tell(error, [failure(error)])
 
     def tell(self, error: RedeError | InternalError, facts: Iterable[object]) -> None:
-        """Write the objects of an error, to stdout, where ``--json`` is asked for."""
-        if self.as_json:
+        """Write the objects of an error, to stdout, once, where ``--json`` is asked for."""
+        if self.as_json and error is not self._told:
             self._told = error
             for fact in facts:
                 self.page(json.dumps(fact))

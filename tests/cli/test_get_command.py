@@ -146,3 +146,10 @@ def test_of_very_many_that_do_not_answer_the_rest_is_counted(rede):
     told = [line for line in result.err.splitlines() if LOST["lost"] in line]
     assert len(told) == MAX_LOST_SHOWN
     assert "… e mais 2 que não responderam" in result.err.splitlines()
+
+
+def test_of_what_a_named_peer_has_not_the_object_names_the_file_and_not_the_peer(rede):
+    rede.source({"a.txt": b"a"}, "ana")
+    result = rede.run("get ana nada.txt", "--json")
+    assert result.status == 5
+    assert [json.loads(line)["name"] for line in result.out.splitlines()] == ["nada.txt"]
