@@ -193,10 +193,15 @@ class HashCache:
         self._by_root.setdefault(known.root, set()).add(path)
 
     def _run(self) -> None:
-        while not self._stopped:
-            self._hash_next(None)
+        try:
+            while not self._stopped:
+                self._hash_next(None)
+                with self._lock:
+                    self._lock.wait_for(lambda: self._stopped or self._queue)
+        finally:  # whatever ends it: nobody may wait for it any more
             with self._lock:
-                self._lock.wait_for(lambda: self._stopped or self._queue)
+                self._stopped = True
+                self._lock.notify_all()
 
     def _hash_next(self, under_way: Job | None) -> bool:
         """Hash the next file, if one goes before ``under_way``; return whether one did."""

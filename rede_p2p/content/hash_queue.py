@@ -70,10 +70,10 @@ class HashQueue:
 
 
 def _goes_before(wish: Wish, job: Job) -> bool:
-    """Tell whether a job is put off for a file: one waited for, or one half as long at most.
+    """Tell whether a job is put off for a file: one waited for, or one less than half as long.
 
-    So no more jobs are put off for one another than a size has bits.
+    So no more jobs are put off for one another than a size has bits; for an empty file, none is.
     """
     if wish.later != job.later:
         return job.later
-    return 2 * wish.size <= job.size - job.done
+    return 2 * wish.size < job.size - job.done

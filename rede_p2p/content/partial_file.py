@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from threading import Event, Thread
+from threading import Semaphore, Thread
 
 from rede_p2p.content import disk, inside, on_windows, safe_names
 from rede_p2p.content.safe_names import Place
@@ -46,7 +46,7 @@ class PartialFile:
         self._whole: int | None = None  # bytes, once they are known
         self._unflushed = 0  # bytes that writers wrote since the last flush began
         self._flush_error: OSError | None = None
-        self._due = Event()  # set when the flusher is to flush, or to end
+        self._due = Semaphore(0)  # released when the flusher is to flush, or to end
         self._flusher: Thread | None = None  # None, too, when it is to end
 
     def __enter__(self) -> "PartialFile":
@@ -205,11 +205,10 @@ class PartialFile:
         self._unflushed += count
         if self._unflushed >= MIN_FLUSH_BYTES:
             self._unflushed = 0
-            self._due.set()
+            self._due.release()
 
     def _flush(self) -> None:
-        while self._flush_error is None and self._due.wait() and self._flusher is not None:
-            self._due.clear()
+        while self._flush_error is None and self._due.acquire() and self._flusher is not None:
             self._sync()
 
     def _sync(self) -> None:
@@ -223,7 +222,7 @@ class PartialFile:
     def _stop_flushing(self) -> None:
         flusher, self._flusher = self._flusher, None
         if flusher is not None:
-            self._due.set()
+            self._due.release()
             flusher.join()
 
 

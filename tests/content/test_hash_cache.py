@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import threading
 from contextlib import closing
 from threading import Event, Thread
 from types import SimpleNamespace
@@ -460,6 +461,29 @@ def test_a_file_found_small_is_hashed_while_a_huge_one_is_though_nobody_waits(
     path = write(tmp_path / "small", b"7 bytes")
     found.want(path, 7)
     eventually(lambda: found.known(path, disk.file_state(path)))
+
+
+def test_a_thousand_empty_files_are_hashed_one_after_the_other(tmp_path, open_caches):
+    paths = [write(tmp_path / f"{number}", b"") for number in range(1000)]
+    cache = open_caches()
+    for path in paths:
+        cache.want(path, 0)
+    assert all(cache.wait(path, disk.file_state(path), SOON) for path in paths)
+
+
+def test_who_waits_is_told_when_the_thread_has_ended_by_a_bug(tmp_path, open_caches, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    caught = []
+    monkeypatch.setattr(threading, "excepthook", caught.append)
+    monkeypatch.setattr(hash_cache, "hash_file", fail)
+    path, cache = write(tmp_path / "a", b"a"), open_caches()
+    for _ in range(2):
+        with pytest.raises(DiskError, match="stopped"):
+            cache.wait(path, disk.file_state(path), SOON)
+    assert not cache.is_content(path, Content(bytes(32), 1), lambda: None)
+    assert caught[0].exc_type is ZeroDivisionError
 
 
 def test_what_somebody_waits_for_is_hashed_while_a_smaller_one_is_put_off(tmp_path, open_caches):

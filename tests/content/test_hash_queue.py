@@ -53,6 +53,8 @@ def test_a_file_that_somebody_asks_for_later_moves_up_and_is_hashed_once(queue):
         ((MIB, False), Job(later=True, size=4 * MIB), True),
         ((MIB, False), Job(later=True, size=4 * MIB, done=3 * MIB), False),
         ((MIB, False), Job(later=False, size=4 * MIB), False),
+        ((0, False), Job(later=True, size=0), False),
+        ((0, True), Job(later=False, size=MIB, done=MIB), False),
     ],
 )
 def test_a_file_under_way_is_put_off_for_one_waited_for_or_much_smaller(queue, wish, job, goes):

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Semaphore, Thread, Timer
 from types import SimpleNamespace
 
 import pytest
@@ -483,6 +483,28 @@ def test_a_full_disk_is_said_by_the_last_flush_and_not_by_the_thread_that_flushe
         with pytest.raises(DiskError, match="full"):
             opened.flush()
     assert os.listdir(tmp_path) == ["a.parte"]  # noqa: PTH208
+
+
+def test_what_is_written_is_flushed_before_it_is_whole_and_closing_waits_for_no_more(
+    tmp_path, monkeypatch
+):
+    began, go_on = Semaphore(0), Event()
+
+    def slowly(descriptor):
+        began.release()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(os, "fsync", slowly)
+    data = memoryview(bytes(partial_file.MIN_FLUSH_BYTES // 64))
+    with begun(path_of(tmp_path / "a")) as opened, opened.writer() as writer:
+        opened.flush_behind()
+        for place in range(64 * 3):  # the second and third time, while the first is under way
+            writer.write(place * len(data), data)
+        assert began.acquire(timeout=10)
+        flusher = opened._flusher
+        Timer(0.0, go_on.set).start()
+        opened.close()
+        assert not flusher.is_alive()
 
 
 @pytest.mark.parametrize("size", [100, 6000])
