@@ -493,6 +493,7 @@ def test_when_one_leaves_another_comes_at_once(sharing, fetching, folder, beginn
     assert arrived(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answers", ["nothing", "never", "not even at first", "wait", "wait for pieces"]
 )

@@ -168,6 +168,7 @@ def test_of_many_files_that_came_the_sum_alone_is_shown(net):
         assert "Resultado" not in opened.screen()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [

@@ -113,6 +113,7 @@ def has_some(partial):
 # Nothing to write to.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", REDIRECTIONS)
 def test_a_tracker_serves_on_though_nothing_can_be_written(net, how):
     words = ["Servidor.py", str(net.port), "--ip", net.ip, "--primeira-porta", str(net.port + 1)]
@@ -126,6 +127,7 @@ def test_a_tracker_serves_on_though_nothing_can_be_written(net, how):
         assert tracker.end() == 143
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", REDIRECTIONS)
 def test_a_peer_that_only_serves_does_so_though_nothing_can_be_written(net, how):
     net.tracker()
