@@ -4,8 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 from rede_p2p.errors import Address, RedeError
 
@@ -33,7 +32,8 @@ class Progress:
         return max(self.have - self.kept - self.already, 0)
 
 
-class Summary(NamedTuple):
+@dataclass(frozen=True)
+class Summary:
     """What a transfer brought, and from whom."""
 
     names: tuple[str, ...]
@@ -52,54 +52,62 @@ class Summary(NamedTuple):
         return {s: n for s, n in self.brought.items() if self.named and s not in self.named}
 
 
-class PeerJoined(NamedTuple):
+@dataclass(frozen=True)
+class PeerJoined:
     """Tracker: a peer is listed, under its own name for itself."""
 
     peer: Address
     name: str = ""
 
 
-class PeerLeft(NamedTuple):
+@dataclass(frozen=True)
+class PeerLeft:
     """Tracker: a peer is no longer listed."""
 
     peer: Address
     name: str = ""
 
 
-class TrackerLost(NamedTuple):
+@dataclass(frozen=True)
+class TrackerLost:
     """Peer: the tracker does not answer; this peer tries to join again until it does."""
 
     tracker: Address
 
 
-class TrackerBack(NamedTuple):
+@dataclass(frozen=True)
+class TrackerBack:
     """Peer: the tracker answers again, and gave this peer the public ``port``."""
 
     tracker: Address
     port: int
 
 
-class TrackerMoved(NamedTuple):
+@dataclass(frozen=True)
+class TrackerMoved:
     """Peer: the tracker is gone from where it was; the one here gave this peer the ``port``."""
 
     tracker: Address
     port: int
 
 
-class NamesRefused(NamedTuple):
+@dataclass(frozen=True)
+class NamesRefused:
     """Peer: the tracker keeps no more names of this peer; the rest of its files is not found."""
 
     tracker: Address
 
 
-class ProgramPacked(NamedTuple):
+@dataclass(frozen=True)
+class ProgramPacked:
     """Tracker: the file with the whole program is made, which it hands out under ``file``."""
 
     file: str
     sha256: str  # in hexadecimal
 
 
-class FilesServed(NamedTuple):
+@dataclass(frozen=True)
+class FilesServed:
     """Peer: another peer, or a browser, hung up after it fetched ``files`` files.
 
     ``name`` is the last one.
@@ -113,10 +121,11 @@ class FilesServed(NamedTuple):
 
     def with_file(self, name: str, size: int, files: int = 1) -> "FilesServed":
         """Return the same with one more file, or with a bundle of so many."""
-        return self._replace(name=name, files=self.files + files, size=self.size + size)
+        return replace(self, name=name, files=self.files + files, size=self.size + size)
 
 
-class Preparing(NamedTuple):
+@dataclass(frozen=True)
+class Preparing:
     """Peer: the source hashes the file, whose root it needs before it can send.
 
     Both are 0 while it waits for the file to be quiet.
@@ -126,7 +135,8 @@ class Preparing(NamedTuple):
     size: int  # bytes of the file
 
 
-class TransferEnded(NamedTuple):
+@dataclass(frozen=True)
+class TransferEnded:
     """Peer: a transfer in the background ended; ``failures`` has the error of each failed file."""
 
     number: int
@@ -135,7 +145,8 @@ class TransferEnded(NamedTuple):
     summary: Summary
 
 
-class ListProblem(NamedTuple):
+@dataclass(frozen=True)
+class ListProblem:
     """Peer: a line of the share list is wrong, or the whole list where ``line`` is 0.
 
     ``kind`` says what is wrong with ``text``: the kind of a DiskError, ``name-`` and the kind of an
@@ -148,14 +159,16 @@ class ListProblem(NamedTuple):
     text: str
 
 
-class MoreListProblems(NamedTuple):
+@dataclass(frozen=True)
+class MoreListProblems:
     """Peer: that many more ``lines`` of the share list are wrong."""
 
     path: str
     lines: int
 
 
-class InternalError(NamedTuple):
+@dataclass(frozen=True)
+class InternalError:
     """A thread raised an exception that nobody catches: a bug."""
 
     error: BaseException

@@ -55,15 +55,12 @@ SAMPLES = {  # of each type of field
 
 def examples(kind: type) -> Iterator[object]:
     """Make every combination of sample fields."""
-    names = [field.name for field in fields(kind)] if is_dataclass(kind) else fields_of(kind)
+    if not is_dataclass(kind):
+        yield kind()
+        return
     hints = typing.get_type_hints(kind)
-    for values in itertools.product(*(SAMPLES[hints[name]] for name in names)):
+    for values in itertools.product(*(SAMPLES[hints[field.name]] for field in fields(kind))):
         yield kind(*values)
-
-
-def fields_of(kind: type) -> tuple[str, ...]:
-    """Name the fields of a NamedTuple; any other class has none."""
-    return getattr(kind, "_fields", ())
 
 
 def is_a_sentence(text: str) -> bool:

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -85,7 +85,7 @@ class Peer:
     def post(self, event: Event) -> None:
         """Post an event, with the name of who is meant; any thread may call this."""
         if isinstance(event, FilesServed):
-            event = event._replace(peer=self.name_at(event.to))
+            event = replace(event, peer=self.name_at(event.to))
         self._post(event)
 
     def open_port(self, port: int) -> bool:
