@@ -103,6 +103,7 @@ def test_where_nothing_passes_to_all_what_to_type_is_told_and_does(tmp_path):
         start(there, FIRST).says(f"na rede, pelo tracker {FIRST}:9450")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 10])
 def test_all_that_start_at_once_come_to_one_network(room, count):
     programs = room(count).programs

@@ -95,6 +95,7 @@ def test_ctrl_c_rubs_out_what_is_typed_and_then_leaves(net):
         assert opened.end() == 130
 
 
+@pytest.mark.slow
 @needs_readline
 def test_no_ctrl_c_is_lost_after_some_letters():
     words = ["tests/asking.py", "--acordar"]

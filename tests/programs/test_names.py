@@ -75,6 +75,7 @@ OF_A_PEER = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "names"), [*TYPED, *OF_A_PEER], ids=ascii)
 def test_what_a_person_types_is_the_shared_name_that_looks_the_same(standing, typed, names):
     result = standing.run(f'get {standing.ip} "{typed}"')

@@ -575,6 +575,7 @@ class Fakes:
                 self._udp.sendto(answers[1].said(self.names), asker)
 
 
+@pytest.mark.slow
 @recorded(CLIENT)
 def test_a_peer_says_to_others_what_it_said(told, tmp_path):
     with stage(tmp_path) as programs, Fakes(told, programs) as fakes:

@@ -249,6 +249,7 @@ def test_a_tracker_ends_at_a_signal(net, number, status):
     assert "tracker encerrado" in tracker.end().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), ENDINGS)
 @pytest.mark.parametrize("words", [["--servir"], [], ["-c", "get {ip} {port} lento.bin"]])
 def test_a_peer_leaves_the_network_at_a_signal_and_keeps_what_came(net, words, number, status):
@@ -267,6 +268,7 @@ def test_a_peer_leaves_the_network_at_a_signal_and_keeps_what_came(net, words, n
     assert peer.end().complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), ENDINGS)
 @pytest.mark.parametrize("doing", ["nothing", "typing", "get", "esperar"])
 def test_the_menu_ends_at_a_signal_and_keeps_what_came(net, doing, number, status):

@@ -148,6 +148,7 @@ def test_a_browser_is_sent_to_where_it_can_reach_a_peer_of_the_trackers_machine(
         assert f"python3 Peers.py {at} 9999" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["127.0.0.1", FIRST, "10.78.0.1"])
 def test_a_peer_on_the_trackers_machine_is_reached_from_each_of_its_two_networks(apart, by):
     here, there, elsewhere = apart
