@@ -55,7 +55,7 @@ WRONG_COMMANDS = [
     ("get {ip}", 2, "use: get"),
     ("get {ip} 1 2 3", 4, "{ip}:1 não está na lista"),
     ("get {ip} 70000 x", 2, "“70000” não é uma porta"),
-    ("get {ip} sumido.txt", 5, r"ninguém em {ip}\S* compartilha sumido.txt"),
+    ("get {ip} sumido.txt", 5, r"ninguém em {ip}(:\d+)? compartilha sumido.txt"),
     ("get {ip} ../Peers.py", 5, "“../Peers.py” não é seguro"),
     ("get {ip} ''", 5, "“” não é seguro"),
     ("get {ip} '" + "n" * 2000 + "'", 5, "mais de 255 bytes"),

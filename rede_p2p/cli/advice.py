@@ -81,10 +81,9 @@ def cause_of(facts: Facts) -> Cause:
 
 
 def _of_what_was_typed(facts: Facts) -> Cause:
-    found, tracker = facts.tracked, facts.tracker
-    if found is None or tracker is None or found.error is None:
-        return ""
-    return "" if facts.by_udp in (None, tracker.port) else "wrong-port"
+    # By UDP it is asked only where it did not answer by TCP.
+    is_wrong = facts.tracker and facts.by_udp not in (None, facts.tracker.port)
+    return "wrong-port" if is_wrong else ""
 
 
 def _of_machine(facts: Facts) -> Cause:

@@ -80,7 +80,7 @@ class SeededContent:
             picker.add(pieces)
 
     def may_grow(self) -> bool:
-        """Return True: of what has ended, nothing is offered any more."""
+        """Return True: who asks for more waits for it, until the content is ``gone``."""
         return True
 
     def picker(self) -> OfferPicker:
