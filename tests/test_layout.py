@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 
 import pytest
@@ -99,3 +100,67 @@ def test_a_module_has_a_test_file_of_its_name(module):
     folder, _, name = module.rpartition("/")
     expected = ROOT / "tests" / folder / f"test_{name}.py"
     assert expected.exists() or module in UNTESTED_ALONE, f"{expected} is missing"
+
+
+PAGE = (ROOT / "docs" / "ARQUITETURA.md").read_text(encoding="utf-8")
+
+
+def section(title):
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def first_cells(text):
+    """List the first cell of each row of the tables, which must be of names."""
+    return re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+
+
+def locks_of(module):
+    """Yield the locks of a module, and of its classes, as the page names them."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    scopes = [(module.rpartition("/")[2], tree.body, "")]
+    scopes += [
+        (one.name, ast.walk(one), "self.") for one in tree.body if isinstance(one, ast.ClassDef)
+    ]
+    for scope, nodes, prefix in scopes:
+        for node in nodes:
+            if isinstance(node, ast.Assign) and re.match(
+                r"(Lock|Condition)\(", ast.unparse(node.value)
+            ):
+                name = ast.unparse(node.targets[0])
+                if name.startswith(prefix):
+                    yield f"{scope}.{name.removeprefix(prefix)}"
+
+
+def threads_of(module):
+    """Yield the names of the threads that a module starts, a number in them as ``N``."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).rpartition(".")[2]
+            if called in ("Thread", "ThreadPoolExecutor"):
+                for given in (*node.args, *(one.value for one in node.keywords)):
+                    if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                        yield given.value
+                    elif isinstance(given, ast.JoinedStr):
+                        yield re.sub("{.*}", "N", ast.unparse(given)[2:-1])
+
+
+def test_the_page_tells_of_every_module_once():
+    told = []
+    for part in section("Os pacotes").split("\n### ")[1:]:
+        folder = re.match("(?:`(.*?)`)?", part)[1] or ""
+        told += [
+            folder + name for cell in first_cells(part) for name in re.findall(r"`(\w+)`", cell)
+        ]
+    assert sorted(told) == sorted(MODULES)
+
+
+def test_the_page_tells_of_every_lock():
+    cells = first_cells(section("As travas"))
+    told = [name for cell in cells for name in re.findall("`(.*?)`", cell)]
+    assert sorted(told) == sorted(name for module in MODULES for name in locks_of(module))
+
+
+def test_the_page_tells_of_every_thread():
+    rows = re.findall(r"^\| [^|`]+ \| `(.*?)`", section("As threads"), re.MULTILINE)
+    started = {name for module in MODULES for name in threads_of(module)}
+    assert set(rows) == started | {"IP", "IP:PORTA"}  # these two have an address for a name
