@@ -7,7 +7,7 @@ names. Owner: the peer, which must ``close`` it, and whose threads share it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from queue import Empty, Queue
@@ -19,7 +19,7 @@ from rede_p2p.content import disk, safe_names
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_cache import HashCache
 from rede_p2p.errors import DiskError, NoSuchFileError, ShareListError
-from rede_p2p.events import Event, ListProblem, MoreListProblems
+from rede_p2p.events import Event, MoreListProblems
 from rede_p2p.net.connection import OnPending
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import FileEntry
@@ -27,28 +27,12 @@ from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload import list_editor, list_file, shared_files
 from rede_p2p.upload.list_file import Line
 from rede_p2p.upload.list_reply import ListReply
-from rede_p2p.upload.shared_files import Share
+from rede_p2p.upload.shared_files import Share, View
 
 SCAN_COST_FACTOR = 50  # times what a scan of all files takes pass before the next one, at least
 SCAN_CPU_FACTOR = 300  # the same for the processor's time: an idle peer takes a third of 1 %
 ASKED_COST_FACTOR = 5  # the same where a peer asks: strangers cannot keep the disk busy
 MAX_PROBLEMS_REPORTED = 5  # lines named one by one; the others are only counted
-
-
-@dataclass(frozen=True)
-class _View:
-    """What one look at the disk found; replaced whole, so that readers need no lock."""
-
-    looked_at: float = -inf  # on the monotonic clock, when the look began
-    version: int = 0  # another one where something else, or in another order, is listed
-    list_state: FileState | None = None
-    lines: tuple[Line | ListProblem, ...] = ()
-    shares: dict[str, Share] = field(default_factory=dict)  # by name
-    by_path: dict[str, Share] = field(default_factory=dict)
-    empty_folders: list[str] = field(default_factory=list)  # public names that end with "/"
-    problems: list[ListProblem] = field(default_factory=list)
-    cost_s: float = 0.0  # how long it took
-    cpu_s: float = 0.0  # of the processor
 
 
 class ShareList:
@@ -66,7 +50,7 @@ class ShareList:
         self._timeouts = timeouts
         self._post = post
         self._changed: Callable[[], None] = lambda: None
-        self._view = self._looking = _View()  # the last look, and the one that may be under way
+        self._view = self._looking = View()  # the last look, and the one that may be under way
         self._asks: Queue[Flag] = Queue()  # each is set when the view is fresh
         self._restless: set[str] = set()  # paths to hash once they are quiet
         self.reply = ListReply(timeouts)  # to who asks for the list
@@ -213,14 +197,14 @@ class ShareList:
                     self._view = view = replace(view, version=view.version + 1)
                 self._hash_if_quiet(share)
 
-    def _fresh(self, max_age_s: float, report: OnPending | None) -> _View:
+    def _fresh(self, max_age_s: float, report: OnPending | None) -> View:
         """Return a view of the list as it is, and of its files as they were not long ago.
 
         Without ``report`` the last view is good enough after ``hash_report_s``.
         """
         if not self._is_fresh(max_age_s, self._view.cost_s * ASKED_COST_FACTOR):
             self._asks.put(looked := Flag())
-            while not looked.wait(self._timeouts.hash_report_s) and not self._stopped.is_set():
+            while not self._stopped.is_set() and not looked.wait(self._timeouts.hash_report_s):
                 if report is None:
                     break
                 report(Pending(files=1 + len(self._looking.shares)))  # with the one it is at
@@ -235,8 +219,14 @@ class ShareList:
 
     def _watch(self) -> None:
         """Look when somebody asks; post problems and start hashing even while nobody does."""
+        try:
+            self._look()
+            self._look_on()
+        finally:  # whatever ends it: nobody may wait for it any more
+            self._stopped.set()
+
+    def _look_on(self) -> None:
         times = self._timeouts
-        self._look()
         while not self._stopped.is_set():
             try:
                 pause_s = times.list_poll_s if self._restless else times.idle_list_poll_s
@@ -258,9 +248,9 @@ class ShareList:
         old, state = self._view, disk.file_state(self._list_path)
         unchanged = state is not None and state == old.list_state
         lines = old.lines if unchanged else list_file.read(self._list_path)
-        new = self._looking = _View(monotonic(), old.version, state, lines)
+        new = self._looking = View(monotonic(), old.version, state, lines)
         began = thread_time()
-        _fill(new, self._list_path, self._stopped)
+        shared_files.fill(new, self._list_path, self._stopped)
         if self._stopped.is_set():
             return
         cost_s, cpu_s = monotonic() - new.looked_at, thread_time() - began
@@ -280,21 +270,3 @@ class ShareList:
             is_news = share != old.by_path.get(path) or path in self._restless
             if is_news and self._hash_cache.known(path, share.state) is None:
                 self._hash_if_quiet(share)
-
-
-def _fill(view: _View, list_path: Path, stopped: Flag) -> None:
-    """Find the files of every line, unless the program ends."""
-    for entry in view.lines:
-        for share in (
-            [entry] if isinstance(entry, ListProblem) else shared_files.find(list_path, entry)
-        ):
-            if stopped.is_set():
-                return
-            if isinstance(share, ListProblem):
-                view.problems.append(share)
-            elif isinstance(share, str):
-                view.empty_folders.append(share)
-            elif view.shares.setdefault(share.name, share) is not share:
-                view.problems.append(ListProblem(str(list_path), entry.line, "twice", share.name))
-            else:
-                view.by_path.setdefault(share.path, share)  # of two names for one file, the first

@@ -1,4 +1,4 @@
-"""The files behind one line of the share list: one, or all in a folder. No state.
+"""The files behind the lines of the share list: of each one, or all in a folder. No state.
 
 The state of a file in a folder is that of a file that is in it, and not behind a link. What is
 opened later at its path is given only in that state: nothing from elsewhere is.
@@ -7,8 +7,11 @@ opened later at its path is given only in that state: nothing from elsewhere is.
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
+from threading import Event as Flag
 from typing import NamedTuple
 
 from rede_p2p.content import disk, inside, on_windows, safe_names
@@ -26,6 +29,22 @@ class Share(NamedTuple):
     path: str
     state: FileState
     folder: str | None = None  # the shared folder it is in, out of which no link is followed
+
+
+@dataclass(frozen=True)
+class View:
+    """What one look at the disk found; replaced whole, so that readers need no lock."""
+
+    looked_at: float = -inf  # on the monotonic clock, when the look began
+    version: int = 0  # another one where something else, or in another order, is listed
+    list_state: FileState | None = None
+    lines: tuple[Line | ListProblem, ...] = ()
+    shares: dict[str, Share] = field(default_factory=dict)  # by name
+    by_path: dict[str, Share] = field(default_factory=dict)
+    empty_folders: list[str] = field(default_factory=list)  # public names that end with "/"
+    problems: list[ListProblem] = field(default_factory=list)
+    cost_s: float = 0.0  # how long it took
+    cpu_s: float = 0.0  # of the processor
 
 
 def find(list_path: Path, line: Line) -> Iterator[Share | ListProblem | str]:
@@ -55,6 +74,22 @@ def find(list_path: Path, line: Line) -> Iterator[Share | ListProblem | str]:
         yield problem("denied", line.path)
     else:
         yield problem("not-file" if os.path.exists(path) else "missing", line.path)  # noqa: PTH110
+
+
+def fill(view: View, list_path: Path, stopped: Flag) -> None:
+    """Find the files of every line, unless the program ends."""
+    for entry in view.lines:
+        for share in [entry] if isinstance(entry, ListProblem) else find(list_path, entry):
+            if stopped.is_set():
+                return
+            if isinstance(share, ListProblem):
+                view.problems.append(share)
+            elif isinstance(share, str):
+                view.empty_folders.append(share)
+            elif view.shares.setdefault(share.name, share) is not share:
+                view.problems.append(ListProblem(str(list_path), entry.line, "twice", share.name))
+            else:
+                view.by_path.setdefault(share.path, share)  # of two names for one file, the first
 
 
 def look_again(share: Share | None) -> Share | None:

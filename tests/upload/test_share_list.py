@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from queue import Queue
 from threading import Event, Thread, current_thread
 
@@ -559,3 +560,18 @@ def test_what_is_added_or_removed_is_seen_at_once(shared):
         assert caught.value.kind == kind
     assert shared.shares.remove("pasta") == ["pasta"]
     assert [share.name for share in shared.shares.shares()] == ["a.txt"]
+
+
+def test_whatever_ends_the_thread_nobody_waits_for_it_any_more(shared, monkeypatch):
+    caught = []
+    monkeypatch.setattr(threading, "excepthook", caught.append)
+    shared.file("a.txt")
+    shared.write_list("a a.txt\n")
+    shares = shared.open(hash_report_s=0.01)
+    assert shared.names() == ["a"]
+    shares.watch(lambda: 1 // 0)
+    shared.write_list("b a.txt\n")
+    assert shares.listed(lambda _: None)[0] == shares.listed(lambda _: None)[0]
+    assert not shares.add("b", str(shared.folder / "a.txt"))
+    shares.close()
+    assert caught[0].exc_type is ZeroDivisionError
