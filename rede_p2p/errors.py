@@ -243,7 +243,7 @@ class IncompleteError(RedeError):
     name: str
     have: int
     size: int
-    cause: RedeError
+    cause: RedeError | None  # None where who answers has nothing of the rest
 
 
 @dataclass(eq=False)

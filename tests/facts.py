@@ -47,6 +47,7 @@ SAMPLES = {  # of each type of field
     Address: (HERE, Address("::1", 5456)),
     tuple[Address, ...]: ((HERE,), (HERE, Address("::1", 5456))),
     RedeError: CAUSES,
+    RedeError | None: (None, *CAUSES),
     tuple[RedeError, ...]: ((), CAUSES[:1], CAUSES),
     Summary: (Summary((FOREIGN,), {HERE: 2**30}, frozenset(), 1.0),),
     BaseException: (ZeroDivisionError("x"),),

@@ -251,8 +251,9 @@ def _result(error: RedeError) -> str:
             return DISK[kind].format(short(path), detail)
         case errors.IncompleteError(name, have, size, cause):
             percent = min(100 * have // max(size, 1), 99)  # it has no final name
-            stopped = f"{name} parou em {percent} %: {describe_error(cause)}"
-            return f"{stopped}. O que chegou está guardado: repita o get para continuar"
+            why = describe_error(cause) if cause else "ninguém na rede tem agora o que falta"
+            kept = "O que chegou está guardado: repita o get para continuar"
+            return f"{name} parou em {percent} %: {why}. {kept if have else 'Repita o get depois'}"
         case errors.PartlyFailedError(failed, total, first):
             missing = "não veio" if failed == 1 else "não vieram; o primeiro"
             return f"{failed} de {total} {missing}: {describe_error(first)}"

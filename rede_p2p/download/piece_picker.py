@@ -157,14 +157,19 @@ class PiecePicker:
             else:
                 self._lose(index)
 
-    def release(self, source: Hashable) -> None:
-        """Give back what a source had reserved: pieces that no other brings are missing again."""
-        for index in [i for i, holders in self._reserved.items() if source in holders]:
+    def release(self, source: Hashable) -> bool:
+        """Give back what a source had reserved, and tell whether that was anything.
+
+        Pieces that no other brings are missing again.
+        """
+        owed = [index for index, holders in self._reserved.items() if source in holders]
+        for index in owed:
             holders = self._reserved[index]
             del holders[source]
             if not holders:
                 del self._reserved[index]
                 self._lose(index)
+        return bool(owed)
 
     def _lose(self, index: int) -> None:
         self._missing.add(index)

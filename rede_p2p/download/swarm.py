@@ -96,9 +96,9 @@ class Swarm:
         self.check_cancelled()
         if self._picker.complete and not self._disk_failed:
             return
-        error = self._error or ConnectionLostError("silent")
-        have = self.progress().have
-        if self._disk_failed or isinstance(error, errors.VerificationError) or not have:
+        error, have = self._error, self.progress().have
+        tells_all = self._disk_failed or isinstance(error, errors.VerificationError) or not have
+        if error is not None and tells_all:
             raise error
         raise errors.IncompleteError(self._name, have, self._layout.size, error)
 
@@ -216,25 +216,24 @@ class Swarm:
 
     def _find_and_start(self, fetch_from: FetchFrom) -> None:
         """Start sources as they are found, until it is over, has stalled, or has no source."""
-        seats = self._seats
+        seats, finder = self._seats, self._finder
 
         def should_wake() -> bool:
             if self._is_over() or seats.is_due:
                 return True
-            return self._finder.is_answered(unless_asked=not seats)
+            return finder.is_answered(unless_asked=not seats)
 
         while True:
             self._start_sources(fetch_from)
             with self._changed:
-                pause_s = min(self._finder.pause_s(), seats.round_left_s())
-                self._changed.wait_for(should_wake, pause_s)
+                self._changed.wait_for(should_wake, min(finder.pause_s(), seats.round_left_s()))
                 if self._is_over() or self.stalls_in_s() < 0:
                     return
                 if seats.round_left_s() <= 0:
-                    self._finder.note_idle(seats.end_round())
+                    finder.note_idle(seats.end_round())
                     self._hang_ups.call(seats.dismissed_and_asked())
                     self._changed.notify_all()
-            answered = self._finder.update(self._wake, at_once=not seats)
+            answered = finder.update(self._wake, at_once=not seats)
             if answered and not (seats or self._waiting()):
                 return
 
@@ -279,13 +278,14 @@ class Swarm:
             if self._seats.is_dismissed(source) and reason_of(failure) == "lost":
                 failure = None  # we have hung up
             self._seats.leave(source)
-            if failure is not None and self._closed:  # we have hung up
-                failure = PeerUnreachableError(source, ConnectionLostError("silent"))
+            owed = self._picker.release(source)
+            if failure is not None and self._closed:  # we have hung up: only who owes is late
+                late = ConnectionLostError("silent")
+                failure = PeerUnreachableError(source, late) if owed else None
             if failure is not None:
                 self._seats.forget_end(source)
                 if self._finder.note_loss(source, failure):
                     self._error = self._error or failure
-            self._picker.release(source)
             self._changed.notify_all()
 
     def _is_over(self) -> bool:

@@ -636,6 +636,7 @@ def test_when_nobody_has_the_rest_it_gives_up_and_keeps_what_came(
     with pytest.raises(IncompleteError) as caught:
         fetching(growing.source, download_stall_s=0.5).run()
     assert (caught.value.have, caught.value.size) == (size_of(HALF), len(DATA))
+    assert caught.value.cause is None
     assert right_pieces(folder / f"{NAME}.parte", DATA) == HALF
     growing.grow(sorted(ALL - HALF))
     growing.source.asked_pieces()
