@@ -215,6 +215,7 @@ class NoSuchFileError(RedeError):
     name: str
     where: str
     near: str = ""
+    or_peer: bool = False  # nobody is called so either, where a peer might be meant
 
 
 @dataclass(eq=False)

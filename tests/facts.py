@@ -42,6 +42,7 @@ CAUSES = (
 SAMPLES = {  # of each type of field
     str: (FOREIGN, ""),
     int: (0, 7, 2**50),
+    bool: (False, True),
     int | None: (None, 7),
     tuple[str, ...]: ((FOREIGN,), (FOREIGN, "")),
     Address: (HERE, Address("::1", 5456)),

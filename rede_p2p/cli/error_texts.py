@@ -172,9 +172,10 @@ def _request(error: RedeError) -> str:
         case errors.PeerNotListedError(ip, port):
             where = ip if port is None else errors.Address(ip, port)
             return f"{where} não está na lista do tracker: veja os endereços com peers"
-        case errors.NoSuchFileError(name, where, near):
-            hint = _meant(near) or "veja os nomes com ls"
-            return f"ninguém em {where or 'toda a rede'} compartilha {name}: {hint}"
+        case errors.NoSuchFileError(name, where, near, or_peer):
+            hint = _meant(near) or f"veja os nomes com ls{' e com peers' if or_peer else ''}"
+            nor = ", e nenhum peer se chama assim" if or_peer else ""
+            return f"ninguém em {where or 'toda a rede'} compartilha {name}{nor}: {hint}"
         case errors.UnsafeNameError(name, kind):
             return f"o nome “{name}” não é seguro e foi recusado: {UNSAFE[kind]}"
     return ""

@@ -182,7 +182,8 @@ def _find_beside(session: Session, names: list[str]) -> Choice:
             if len(names) == 1 and peer_names.called(session, options.split_address(name)[0]):
                 raise BadUsageError("get") from None
             hint = (name == names[0] and near) or whole_network.nearest(session, name)
-            found.failed.append((name, replace(error, near=hint)))
+            or_peer = name == names[0] and len(names) > 1 and bool(safe_names.peer_name(name))
+            found.failed.append((name, replace(error, near=hint, or_peer=or_peer)))
         except RedeError as error:  # the others can be had
             found.failed.append((name, error))
     if not found.requests and not found.folders:
