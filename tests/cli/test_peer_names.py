@@ -204,8 +204,16 @@ def test_a_row_that_no_table_had_is_told(rede, line, kind, text):
         ("ls anna", 2, "nenhum peer se chama “anna”: você quis dizer ana?"),
         ("ls prof-pc", 2, "nenhum peer se chama “prof-pc”: veja os nomes com peers"),
         ("ls 'uma frase'", 2, "nenhum peer se chama “uma frase”: veja os nomes com peers"),
-        ("get anna a.txt", 5, "compartilha anna, e nenhum peer se chama assim: você quis dizer ana?"),
-        ("get anna z.txt", 5, "compartilha anna, e nenhum peer se chama assim: você quis dizer ana?"),
+        (
+            "get anna a.txt",
+            5,
+            "compartilha anna, e nenhum peer se chama assim: você quis dizer ana?",
+        ),
+        (
+            "get anna z.txt",
+            5,
+            "compartilha anna, e nenhum peer se chama assim: você quis dizer ana?",
+        ),
         ("get 'b c' z.txt", 5, "nenhum peer se chama assim: veja os nomes com ls e com peers"),
         ("get ana", 2, "use: get"),
         ("get ANA:5455", 2, "use: get"),

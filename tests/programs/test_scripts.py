@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from conftest import ROOT
 from lies import half_of_large, ok
 from processes import Liar, beside, network
 from sources import found_in
@@ -182,3 +184,36 @@ def test_the_environment_says_the_tracker_and_what_is_typed_wins(net):
     assert result.complaints == [
         f"REDE_TRACKER precisa ser <IP> ou <IP> <PORTA>, e não “{nonsense}”"
     ]
+
+
+def fields_on_the_page():
+    """Return the fields of the objects of each command, as COMANDOS tells them."""
+    page = (ROOT / "docs" / "COMANDOS.md").read_text(encoding="utf-8")
+    table = page.partition("### JSON")[2].partition("Todo erro")[0]
+    told, commands = {}, []
+    for head, cells in re.findall(r"^\| (`.*?`)? ?\| (.*) \|$", table, re.MULTILINE):
+        commands = re.findall(r"`(\w+)", head) or commands
+        for command in commands:
+            told.setdefault(command, set()).update(re.findall(r"`(\w+)`", cells))
+    return told
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        *("peers", "ls", "ls {ip} {peer}", "buscar a", "meus", "torrent meu.txt", "placar"),
+        *("get {ip} a.txt", "get {ip} a.txt sumido.txt", "get {ip} grande.bin &; status"),
+        *("compartilhar '{path}' outro.txt", "remover meu.txt", "diagnostico", "ajuda peers"),
+    ],
+)
+def test_an_object_has_the_fields_that_the_page_tells_of_its_command(net, tmp_path, script):
+    path = tmp_path / "outro.txt"
+    path.write_bytes(b"outro")
+    line = script.format(ip=net.ip, peer=net.port + 1, path=path)
+    result = net.run(line, "--json", ip=beside(net.ip), files={"meu.txt": b"meu"})
+    page, found = fields_on_the_page(), [json.loads(line) for line in result.out.splitlines()]
+    assert found, result
+    command = script.split()[0]
+    told = page[command] | (page["status"] if "status" in script else set())
+    for fact in found:
+        assert set(fact) <= told, (fact, told)
