@@ -225,7 +225,6 @@ def _join(peer: Peer, chosen: PeerOptions, terminal: Terminal, stack: ExitStack)
         if len(avoid) >= MAX_FALSE_TRACKERS:
             finder = finder._replace(source=LOCAL)
     terminal.note("nenhum tracker nesta rede: abri um aqui, que fecha com este programa")
-    terminal.note("nas outras máquinas, digite:")
     tell_what_to_type(found, terminal, terminal.note)
     line = f"{typed('Peers.py')} <IP>"
     terminal.note(f"se já há um em outra máquina, saia e digite o IP dela: {line}")

@@ -23,6 +23,7 @@ from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
 from rede_p2p.errors import BadUsageError, DiskError, RedeError
+from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
 from rede_p2p.timeouts import DEFAULT
 from rede_p2p.tracker.service import Tracker
@@ -52,7 +53,7 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     page = answer_browser if chosen.page else None
     try:
         with Tracker(*place, start, terminal.post, texts.refusal, name=name, page=page) as tracker:
-            terminal.note(f"tracker na porta {tracker.port}. Nas outras máquinas, digite:")
+            terminal.note(f"tracker na porta {tracker.port}")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
             if tracker.answers_browsers:
                 # Not here: Ctrl-C would make ``zipfile`` raise its own error.
@@ -107,6 +108,9 @@ def answer_browser(
 def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str], None]) -> None:
     """Tell what to type on the other machines: the likeliest line alone, then the others."""
     likeliest, *others = lines_to_type(tracker)
+    here = is_loopback(tracker.addresses()[0].ip)
+    where = "só desta máquina se chega a ele: nela" if here else "nas outras máquinas"
+    terminal.note(f"{where}, digite:")
     show(f"    {likeliest}")
     if not is_started_by_its_command():
         terminal.note(manual.ON_WINDOWS)

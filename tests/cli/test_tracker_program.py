@@ -84,6 +84,21 @@ def test_where_there_is_only_python_the_program_comes_from_the_tracker(
     assert f"(no PowerShell: iwr {url} -OutFile rede.pyz)\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("ip", "heading"),
+    [
+        ("192.168.0.9", "nas outras máquinas, digite:\n"),
+        ("127.0.0.1", "só desta máquina se chega a ele: nela, digite:\n"),
+        ("::1", "só desta máquina se chega a ele: nela, digite:\n"),
+    ],
+)
+def test_who_can_reach_the_tracker_is_told(host, monkeypatch, capsys, ip, heading):
+    with tracker_at(host) as tracker:
+        monkeypatch.setattr(tracker, "addresses", lambda: [OwnAddress(ip, "", "")])
+        tell_what_to_type(tracker, Terminal(), lambda _: None)
+    assert capsys.readouterr().err.startswith(heading)
+
+
 def test_a_tracker_without_pages_does_not_speak_of_them(host, capsys):
     with tracker_at(host) as tracker:
         tell_what_to_type(tracker, Terminal(), lambda _: None)
