@@ -1,7 +1,6 @@
 """The command ``get``: finds what its words mean, follows the download, shows its result."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -193,18 +192,18 @@ def _find_beside(session: Session, names: list[str]) -> Choice:
 
 def _find_at_first(session: Session, names: list[str]) -> Choice | str:
     """Find what follows the first word at whom that means; of nobody, return the nearest name."""
-    with suppress(BadUsageError, errors.UnknownMachineError, errors.PeerNotListedError):
-        try:
-            address, rest = _place(session, names)
-        except errors.UnknownPeerError as error:
-            return error.suggestion
+    try:
+        address, rest = _place(session, names)
         listed(session, *address)
-        try:
-            return _choose(session, address, rest)
-        except errors.NoSuchFileError as none:
-            _tell_of_each(session, none, rest)  # the first word is no file
-            raise
-    return ""
+    except errors.UnknownPeerError as error:
+        return error.suggestion
+    except (BadUsageError, errors.UnknownMachineError, errors.PeerNotListedError):
+        return ""
+    try:
+        return _choose(session, address, rest)
+    except errors.NoSuchFileError as none:
+        _tell_of_each(session, none, rest)  # the first word is no file
+        raise
 
 
 def _tell_of_each(session: Session, error: RedeError, names: list[str]) -> None:

@@ -10,6 +10,7 @@ from rede_p2p.download.request import DownloadContext
 from rede_p2p.download.transfers import Transfers
 from rede_p2p.errors import Address, BadUsageError, PeerNotListedError, UsageKind
 from rede_p2p.events import Preparing
+from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import OnPending
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.tracker.client import TrackerClient
@@ -40,13 +41,16 @@ def expect(command: Command, count: int, kind: UsageKind) -> None:
 def listed(session: Session, ips: Sequence[str], port: int | None) -> list[list[Address]]:
     """Return where other peers with one of the IPs listen, and where this one does.
 
-    The zone of a link-local IP may be left out. A ``port`` that is not None selects the peer on it.
-    Raises PeerNotListedError where the tracker lists nobody.
+    The zone of a link-local IP may be left out. A loopback IP means this machine also where the
+    tracker, on another one, lists it by another IP. A ``port`` that is not None selects the peer on
+    it. Raises PeerNotListedError where the tracker lists nobody.
     """
     members = session.client.roster().members
-    found = [
-        m for m in members if {m.ip, m.ip.partition("%")[0]} & {*ips} and port in (None, m.port)
-    ]
+    at = [m for m in members if {m.ip, m.ip.partition("%")[0]} & {*ips}]
+    if not at and is_loopback(ips[0]):
+        here = {m.ip for m in members if m.you}
+        at = [m for m in members if m.ip in here]
+    found = [m for m in at if port in (None, m.port)]
     if not found:
         raise PeerNotListedError(ips[0], port)
     return [[Address(m.ip, m.port) for m in found if m.you is own] for own in (False, True)]

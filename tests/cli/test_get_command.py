@@ -100,6 +100,14 @@ def test_a_name_alone_is_looked_for_in_the_whole_network(rede):
     assert rede.run("get nada").status == 5
 
 
+def test_a_name_without_its_quotes_is_recognised_after_a_peer_too(rede):
+    source = rede.source({"minha foto (1).png": b"png"}, "ana")
+    for place in ("ana", source.address.ip, f"{source.address.ip} {source.address.port}"):
+        result = rede.run(f"get {place} minha foto (1).png")
+        assert result.status == 2
+        assert 'ponha aspas no nome, que tem espaços: "minha foto (1).png"' in result.err
+
+
 def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(rede):
     source = rede.source({"Aula 1.pdf": b"1", "aula 22.pdf": b"2", "foto.png": b"3"})
     at = source.address.ip

@@ -10,6 +10,7 @@ from rede_p2p.cli.session import expect, listed, reporter
 from rede_p2p.cli.shell import Command
 from rede_p2p.errors import Address, BadUsageError, PeerNotListedError
 from rede_p2p.protocol.codec import Pending
+from rede_p2p.protocol.messages import PeerEntry
 
 pytest_plugins = ["sessions"]
 
@@ -43,6 +44,22 @@ def test_only_the_peers_that_the_tracker_lists_are_found_oneself_last(rede):
             assert (caught.value.ip, caught.value.port) == (ip, port)
 
     assert rede.be(menu).status == 0
+
+
+def test_loopback_means_this_machine_where_a_tracker_elsewhere_lists_it_by_another_ip():
+    here = [PeerEntry("10.0.0.7", port, port == 5455) for port in (5455, 5456)]
+    members = [*here, PeerEntry("10.0.0.8", 5457), PeerEntry("127.0.0.9", 5458)]
+    session = SimpleNamespace(
+        client=SimpleNamespace(roster=lambda: SimpleNamespace(members=members))
+    )
+    own, beside = Address("10.0.0.7", 5455), Address("10.0.0.7", 5456)
+    for ip in ("127.0.0.1", "::1"):
+        assert listed(session, [ip], None) == [[beside], [own]]
+        assert listed(session, [ip], 5456) == [[beside], []]
+    assert listed(session, ["127.0.0.9"], None) == [[Address("127.0.0.9", 5458)], []]
+    for ip, port in (("127.0.0.9", 5456), ("127.0.0.1", 5457), ("10.0.0.9", None)):
+        with pytest.raises(PeerNotListedError):
+            listed(session, [ip], port)
 
 
 def test_a_peer_that_says_anything_about_its_progress_is_quoted_a_few_times():
