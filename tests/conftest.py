@@ -38,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     assert rede_p2p and ctypes  # libffi keeps a descriptor once ctypes is imported
     gc.enable()
+    if not hasattr(config, "workerinput"):  # whose network is that of the first process
+        stay_apart()
     # Who runs the tests in the background may ignore Ctrl-C, which our programs would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption(MASK):
@@ -46,6 +48,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
         masked.mask()
         processes.RUNNER.append(masked.__file__)
+
+
+def stay_apart() -> None:
+    """Keep the tests out of the network of a person who has Rede P2P open here."""
+    import apart
+
+    if apart.is_tracker_here():
+        try:
+            apart.leave()
+        except OSError:
+            pytest.exit(apart.CLOSE_IT, 2)
 
 
 _homes = itertools.count()
