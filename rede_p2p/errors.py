@@ -176,7 +176,7 @@ class PeerNotListedError(RedeError):
     port: int | None
 
 
-PortReason = Literal["taken", "denied", "address", "other"]
+PortReason = Literal["taken", "tracker", "denied", "address", "other"]
 
 
 @dataclass(eq=False)

@@ -104,6 +104,8 @@ WEB = {  # the same, to a browser; any other is to a program that is none
 }
 PORT: dict[PortReason, str] = {
     "taken": "a porta {0.port} já está em uso nesta máquina: escolha outra",
+    "tracker": "já há um tracker nesta máquina, na porta {0.port}: use-o, ou feche antes o "
+    "programa que o abriu, Servidor.py ou Peers.py",
     "denied": "a porta {0.port} pede privilégios de administrador: use uma acima de 1023",
     "address": "{0.ip} não é um endereço desta máquina",
     "other": "não consegui escutar em {0}",

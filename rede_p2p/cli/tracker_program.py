@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -22,7 +23,8 @@ from rede_p2p.cli.installation import (
 from rede_p2p.cli.options import Options, TrackerOptions
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.content import descriptors
-from rede_p2p.errors import BadUsageError, DiskError, RedeError
+from rede_p2p.errors import BadUsageError, DiskError, PortUnavailableError, RedeError
+from rede_p2p.net import discovery
 from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import Connection
 from rede_p2p.timeouts import DEFAULT
@@ -54,18 +56,30 @@ def _serve(start: Start, chosen: TrackerOptions, terminal: Terminal) -> int:
     try:
         with Tracker(*place, start, terminal.post, texts.refusal, name=name, page=page) as tracker:
             terminal.note(f"tracker na porta {tracker.port}")
+            if (other := _other_port(chosen)) not in (None, tracker.port):
+                told = f"há outro tracker nesta máquina, na porta {other}"
+                terminal.note(f"{told}: é a ele que chega quem não diz a porta")
             tell_what_to_type(tracker, terminal, lambda line: terminal.data(line, None))
             if tracker.answers_browsers:
                 # Not here: Ctrl-C would make ``zipfile`` raise its own error.
                 Thread(target=_pack_first, name="packing", args=(terminal,)).start()
             terminal.note("Ctrl-C encerra.")
             terminal.follow_events()
+    except PortUnavailableError as error:
+        if error.reason == "taken" and _other_port(chosen) == error.address.port:
+            raise replace(error, reason="tracker") from error
+        raise
     except (KeyboardInterrupt, SystemExit) as ending:
         terminal.show_events(at_once=True)
         terminal.note("tracker encerrado")
         if isinstance(ending, SystemExit):
             raise
         return 130
+
+
+def _other_port(chosen: TrackerOptions) -> int | None:
+    """Return the port that peers are told who ask this machine for its tracker."""
+    return discovery.find(chosen.ip or discovery.LOCAL)
 
 
 def _pack(path: Path, terminal: Terminal) -> int:

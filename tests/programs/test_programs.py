@@ -528,8 +528,14 @@ def test_a_byte_that_is_no_utf_8_is_one_sentence(rede):
 
 def test_a_port_that_is_taken_is_one_sentence(standing):
     result = standing.start("Servidor.py", str(standing.port), "--ip", standing.ip).end()
-    one_sentence(result, 2, f"a porta {standing.port} já está em uso")
+    one_sentence(result, 2, f"já há um tracker nesta máquina, na porta {standing.port}")
     still_answers(standing)
+
+
+def test_a_second_tracker_says_which_one_is_found_without_a_port(net):
+    net.tracker()
+    second = net.start("Servidor.py", str(net.port + 40), "--ip", net.ip)
+    second.says(f"há outro tracker nesta máquina, na porta {net.port}: é a ele que chega")
 
 
 def test_a_public_port_that_is_taken_on_the_peers_machine_is_passed_over(net):
