@@ -6,6 +6,7 @@ A command takes the Session and the typed Command, runs in the main thread, and 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import chain
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -31,7 +32,9 @@ def peers(session: Session, command: Command) -> None:
     expect(command, 0, "peers")
     roster = session.client.roster()
     if roster.age:
-        session.terminal.note(f"o tracker não responde: esta lista tem {roster.age:.0f} s")
+        never = ", e ainda não tinha dito quem está na rede"
+        told = never if roster.age == inf else f": esta lista tem {roster.age:.0f} s"
+        session.terminal.note(f"o tracker não responde{told}")
     session.rows[:] = [Address(m.ip, m.port) for m in roster.members]
     rows: list[tuple[str, ...]] = []
     facts = []

@@ -64,7 +64,7 @@ class TrackerClient:
         self._timeouts, self._name, self.web, self._roams = timeouts, name, web, roams
         self._identity = Identity()  # of the tracker, once it said so
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
-        self._roster, self._roster_at = Roster((), 0.0), monotonic()
+        self._roster, self._roster_at = Roster((), 0.0), -inf  # never told
         self._next_roster_at = inf  # when it is asked for, though nobody wants to see it
         self._here = True  # whether this peer is listed, and calls are answered
         self._leaving = self._closed = self._told_refused = False

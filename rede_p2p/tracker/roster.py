@@ -9,7 +9,10 @@ from rede_p2p.protocol.messages import PeerEntry
 
 
 class Roster(NamedTuple):
-    """Who is in the network, as the tracker said ``age`` seconds ago (0: just now)."""
+    """Who is in the network, as the tracker said ``age`` seconds ago.
+
+    0: just now; inf: it has not said yet, and only this peer is known.
+    """
 
     members: tuple[PeerEntry, ...]
     age: float
