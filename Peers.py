@@ -14,7 +14,8 @@ from functools import partial
 
 from rede_p2p.cli import shell, texts
 from rede_p2p.cli.commands import COMMANDS
-from rede_p2p.cli.peer_program import Peer, Story, run_peer
+from rede_p2p.cli.peer import Peer, Story
+from rede_p2p.cli.peer_program import run_peer
 from rede_p2p.cli.session import Session
 from rede_p2p.errors import (
     Address,

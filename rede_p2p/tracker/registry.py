@@ -72,6 +72,11 @@ class Registry:
             self._release(registration)
             return was_listed
 
+    def listed_ports(self) -> set[int]:
+        """Return the public ports of the listed peers."""
+        with self._lock:
+            return {port for port, one in self._by_port.items() if one.listed}
+
     def members(self, asker: Registration, reached_at: str) -> list[bytes]:
         """Return the encoded lines of everyone, as the asker can reach them, by address.
 

@@ -23,7 +23,7 @@ from sources import found_in
 
 import Peers
 from rede_p2p.cli.options import PeerOptions
-from rede_p2p.cli.peer_program import Peer, Story
+from rede_p2p.cli.peer import Peer, Story
 from rede_p2p.download import resolve
 from rede_p2p.download.request import DownloadContext
 from rede_p2p.download.transfers import Transfers

@@ -24,7 +24,8 @@ from conftest import ROOT
 from processes import PATIENCE, Programs, beside, converse, eventually, network
 
 import Peers
-from rede_p2p.cli import options, peer_program
+from rede_p2p.cli import options
+from rede_p2p.cli.peer import MAX_CONNECTIONS, Peer, Story
 from rede_p2p.content import merkle, safe_names
 from rede_p2p.download import inquiry, seats
 from rede_p2p.errors import ProtocolError, ProtocolKind, RefusedError
@@ -125,7 +126,7 @@ LIMITS = {
     "silêncio de quem se conectou a um peer": DEFAULT.peer_silence_s,
     "silêncio de quem se conectou a um peer lotado": DEFAULT.peer_idle_s,
     "conexões a um tracker": service.MAX_CONNECTIONS,
-    "conexões a um peer": peer_program.MAX_CONNECTIONS,
+    "conexões a um peer": MAX_CONNECTIONS,
     "vagas de envio": upload_slots.MAX_UPLOADS,
     "banda de cada vaga, por segundo, com `--limite`": upload_slots.MIN_RATE_BYTES_PER_S,
     "o maior corpo que não espera vaga": upload_slots.MAX_SMALL_BODY_BYTES,
@@ -413,9 +414,9 @@ def test_a_peer_without_a_free_slot_answers_as_the_page_says(host, tmp_path):
     (spoken,) = (c for c in CONVERSATIONS if c not in PLAYED)
     shared = Programs(tmp_path).sharing(FILES)
     chosen = options.PeerOptions(own_ip=host, share_list=shared)
-    story = peer_program.Story(Peers.menu, Peers.listening, Peers.connect_to_peer)
+    story = Story(Peers.menu, Peers.listening, Peers.connect_to_peer)
     with ExitStack() as stack:
-        peer = peer_program.Peer(chosen, story, lambda _: None, Timeouts(place_report_s=0.01))
+        peer = Peer(chosen, story, lambda _: None, Timeouts(place_report_s=0.01))
         stack.callback(peer.close)
         peer.slots = upload_slots.UploadSlots(slots=1, timeouts=peer.timeouts)
         assert peer.open_port(PORTS["peer"])
