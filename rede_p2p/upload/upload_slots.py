@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.disk import FileState
-from rede_p2p.errors import ConnectionLostError, RefusedError
+from rede_p2p.errors import ConnectionLostError, DiskError, RefusedError
 from rede_p2p.net.connection import Connection
 from rede_p2p.net.turns import Turns
 from rede_p2p.timeouts import DEFAULT, Timeouts
@@ -176,8 +176,7 @@ class Upload:
         head has left, ConnectionLostError after.
         """
         if not _is_in(state, file):
-            removed = not os.fstat(file.fileno()).st_nlink  # it has no name any more
-            raise RefusedError("not-here" if removed else "changed")
+            raise RefusedError("not-here" if _is_removed(file) else "changed")
         if length <= MAX_SMALL_BODY_BYTES and self._slots.limit is None:
             self._send_small(file, state, head, start, length)
             return
@@ -212,7 +211,12 @@ class Upload:
         return self._slots.slot(self, self._report_place)
 
     def _send_part(self, file: BinaryIO, start: int, count: int) -> None:
-        if self._connection.send_file(file, start, count) != count:
+        """Send a part of a body, of which the head has left: no other answer may follow it."""
+        try:
+            sent = self._connection.send_file(file, start, count)
+        except DiskError as error:
+            raise ConnectionLostError("changed") from error
+        if sent != count:
             raise ConnectionLostError("changed")  # the file is shorter now
         self.sent += count
 
@@ -236,8 +240,19 @@ def _is_in(state: FileState | None, file: BinaryIO, *, removed: bool = False) ->
     """
     if state is None:
         return True
-    status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:  # the share that it is on has been taken away
+        return False
     now = disk.state_of_status(status)
     if removed and not status.st_nlink:
         now = now._replace(ctime_ns=state.ctime_ns)
     return now == state
+
+
+def _is_removed(file: BinaryIO) -> bool:
+    """Tell whether an open file has no name any more, or its disk has been taken away."""
+    try:
+        return not os.fstat(file.fileno()).st_nlink
+    except OSError:
+        return True

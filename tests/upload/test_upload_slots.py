@@ -12,7 +12,7 @@ import pytest
 from listening import SOON
 from processes import eventually
 
-from rede_p2p.errors import Address, ConnectionLostError
+from rede_p2p.errors import Address, ConnectionLostError, DiskError
 from rede_p2p.net.connection import MIN_PROGRESS_BYTES
 from rede_p2p.timeouts import DEFAULT, Timeouts
 from rede_p2p.upload import upload_slots
@@ -240,6 +240,21 @@ def test_parts_of_one_file_are_counted_together_until_another_file_is_sent(tmp_p
         ("b", 0),
         ("b", first),
     ]
+
+
+def test_a_disk_that_fails_within_a_body_ends_the_connection(tmp_path):
+    path, sent = tmp_path / "a", []
+    path.write_bytes(bytes(3 * MAX_SMALL_BODY_BYTES))
+
+    def send_file(*_):
+        raise DiskError("a", "other")
+
+    connection = SimpleNamespace(remote=Address("b", 1), send=sent.append, send_file=send_file)
+    upload = Upload(connection, made(), pytest.fail)
+    # Any other answer would stand among the bytes of the file.
+    with path.open("rb") as file, pytest.raises(ConnectionLostError):
+        upload.send(file, "a", None, b"head", 0, 2 * MAX_SMALL_BODY_BYTES)
+    assert sent == [b"head"]
 
 
 # The limit.

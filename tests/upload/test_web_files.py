@@ -32,6 +32,7 @@ from sources import Changing
 from rede_p2p.content import disk, hash_cache, merkle, torrent
 from rede_p2p.content.hashing import hash_file
 from rede_p2p.content.v1_pieces import V1Hasher
+from rede_p2p.errors import DiskError
 from rede_p2p.events import FilesServed
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.upload import web_files
@@ -67,6 +68,25 @@ def asking(browser):
 
 def status(answered):
     return answered[0].status
+
+
+def test_a_disk_that_fails_within_a_file_ends_the_connection_and_no_answer_is_among_its_bytes(
+    seller, monkeypatch
+):
+    read_into = disk.read_into
+
+    def fail_later(file, start, view):
+        if start:
+            raise DiskError("data", "other")
+        return read_into(file, start, view)
+
+    monkeypatch.delattr(os, "sendfile", raising=False)
+    monkeypatch.setattr(disk, "read_into", fail_later)
+    with socket.create_connection(seller.address, SOON) as sock, sock.makefile("rb") as answer:
+        sock.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {seller.address.ip}\r\n\r\n".encode())
+        head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(DATA)}".encode() in head
+    assert len(body) < len(DATA) and DATA.startswith(body)
 
 
 # Whole files, and parts of them.
