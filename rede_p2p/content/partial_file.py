@@ -89,22 +89,18 @@ class PartialFile:
         return disk.Writer(self.path, self.file, self._others, self._note_cached)
 
     def replaced_by(self, other: Path) -> "PartialFile":
-        """Give its name to another one that nobody is writing, and return that; raise DiskError."""
-        found = PartialFile(other, self._top)
-        if os.name == "nt":  # which moves no open file
-            found.close()
-            self.close()
-        try:
+        """Give its name to another one, where that can be had; return what has the name then.
+
+        Raises DiskError where that cannot be opened.
+        """
+        with suppress(DiskError), PartialFile(other, self._top) as found:  # nobody writes it
+            if os.name == "nt":  # which moves no open file
+                found.close()
+                self.close()
             with self._folder() as place:
                 on_windows.when_free(lambda: inside.replace(place, other.name, self._last))
-        except DiskError:
-            found.close()
-            raise
-        self.close()
-        if os.name == "nt":
-            return PartialFile(self.path, self._top)
-        found._name, found._others = self._name, disk.OtherWriters(found.file)  # of another name
-        return found
+            self.close()
+        return PartialFile(self.path, self._top) if self.file.closed else self
 
     def flush_behind(self) -> None:
         """Begin to flush what arrives, in a thread of its own."""

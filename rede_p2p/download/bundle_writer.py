@@ -24,7 +24,8 @@ from rede_p2p.errors import Address, DiskError, RedeError
 from rede_p2p.events import Progress
 from rede_p2p.upload.seeded_bundle import SeededBundle
 
-OF_ONE_FILE = ("busy", "crowded", "link", "link-folder", "name")  # errors that end no other file
+# Errors that end no other file.
+OF_ONE_FILE = ("busy", "crowded", "link", "link-folder", "name", "name-long", "not-folder")
 
 
 class _Right(NamedTuple):

@@ -99,11 +99,17 @@ class Download:
     def _open_partial(self, left: Path, layer: bytes) -> PartialFile:
         """Open the partial file, or take over one of another name with the same content."""
         partial = PartialFile(left, str(self._context.folder))
-        if not partial.size():
-            for other in sorted(left.parent.glob(f"*{safe_names.PARTIAL_SUFFIX}")):
+        try:
+            with disk.translate_os_errors(left.parent):
+                others = sorted(left.parent.glob(f"*{safe_names.PARTIAL_SUFFIX}"))
+            for other in others:
+                if partial.size():
+                    break
                 if other != left and is_partly(other, self._content.size, layer):
-                    with suppress(DiskError):  # another program writes it, or it is gone
-                        return partial.replaced_by(other)
+                    partial = partial.replaced_by(other)
+        except BaseException:
+            partial.close()
+            raise
         return partial
 
     def _bring(self, partial: PartialFile, layer: bytes, recheck: Recheck | None) -> Path:

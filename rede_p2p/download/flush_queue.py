@@ -5,7 +5,7 @@ Owner: one thread, by ``with``.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
@@ -31,11 +31,12 @@ class Written(NamedTuple):
 
 
 class FlushQueue:
-    """Groups of files, the oldest first; at the end it closes those that nobody took."""
+    """Groups of files, the oldest first; at the end it has those closed that nobody took."""
 
-    def __init__(self) -> None:
+    def __init__(self, close: Callable[[Written], None]) -> None:
         few = descriptors.limit() // GROUPS_OF_DESCRIPTORS
         self._group_files = max(1, min(FILES_PER_FLUSH, few))
+        self._close = close
         self._threads = ThreadPoolExecutor(FLUSH_THREADS, "flusher")
         self._flushing: deque[tuple[list[Written], list[Future[None]]]] = deque()
         self._group: list[Written] = []  # not being flushed yet
@@ -48,7 +49,7 @@ class FlushQueue:
         self._threads.shutdown()
         for group in (self._group, *(group for group, _ in self._flushing)):
             for written in group:
-                written.file.close()
+                self._close(written)
 
     def add(self, written: Written, length: int) -> bool:
         """Add a file of ``length`` bytes; tell whether a group was full, and is being flushed."""

@@ -44,7 +44,7 @@ class Publisher:
         self._report = report
         self._check_cancelled = check_cancelled
         self._closing = closing
-        self._queue = FlushQueue()
+        self._queue = FlushQueue(self._close)
         self._holder = inside.Holder(self._top)
         self._left_in: dict[str, set[str]] = {}  # folder → partial files that were there before
         self._named_in: set[str] = set()  # folders with new names
@@ -166,18 +166,21 @@ class Publisher:
         self._context.hash_cache.remember(known)
         self._context.seeds.keep(whole, announce=False)
         for written, path in named:
-            self._closing(written)
-            written.file.close()
+            self._close(written)
             self._report(written.request, Outcome(path, already=False))
 
     def _drop(self, written: Written, error: RedeError) -> None:
         """Report why a file has no name; what it holds stays where the next ``get`` can go on."""
-        self._closing(written)
-        if isinstance(error, InterruptedByUserError) or getattr(error, "kind", "") == "replaced":
-            written.file.close()
-        else:
-            drop(written.file)
+        replaced = getattr(error, "kind", "") == "replaced"
+        if not (replaced or isinstance(error, InterruptedByUserError)):
+            with suppress(DiskError):
+                written.file.discard()
+        self._close(written)
         self._report(written.request, error)
+
+    def _close(self, written: Written) -> None:
+        self._closing(written)
+        written.file.close()
 
     def _is_content(self, request: DownloadRequest, path: str) -> bool:
         cache, check = self._context.hash_cache, self._check_cancelled

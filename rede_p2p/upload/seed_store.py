@@ -207,9 +207,11 @@ class SeedStore:
 
     def fetch_bundle(self, layout: BundleLayout, name: str) -> SeededBundle:
         """Return a bundle that this peer fetches; offer it, and say so to the tracker."""
-        seeded = self._offered(layout) if self._keeps else SeededBundle(layout, self.find_whole)
+        # One of empty files alone has nothing to offer, and the root of an empty file.
+        keeps = self._keeps and bool(layout.contents)
+        seeded = self._offered(layout) if keeps else SeededBundle(layout, self.find_whole)
         seeded.name, seeded.grows = name, True
-        if self._keeps:
+        if keeps:
             with self._lock:
                 self._own_bundles[layout.root] = seeded
                 while len(self._own_bundles) > MAX_KEPT_BUNDLES:
@@ -222,13 +224,14 @@ class SeedStore:
             bundle.note_whole(contents)
 
     def find(self, root: bytes) -> Seeded | None:
-        """Return what is offered: a bundle, the whole file if there is one, else a download."""
-        if (bundle := self.find_bundle(root)) is not None:
-            return bundle
+        """Return what is offered: the whole file if there is one, else a bundle or a download.
+
+        A file may hold what describes a bundle, and then has its root.
+        """
         share = self.find_whole(root)
         with self._lock:
             if share is None:
-                return self._downloads.get(root)
+                return self._bundles.get(root) or self._downloads.get(root)
             seeded, path = self._whole.get(root), Path(share.path)
             if seeded is None or (seeded.path, seeded.state) != (path, share.state):
                 content = Content(root, share.state.size)

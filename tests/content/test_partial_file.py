@@ -113,8 +113,7 @@ def test_another_one_takes_its_place_and_stays_locked(tmp_path):
 
 def test_one_that_is_being_written_takes_no_other_place(tmp_path):
     with begun(tmp_path / "b.parte") as other, PartialFile(tmp_path / "a.parte") as opened:
-        with pytest.raises(DiskError, match="busy"):
-            opened.replaced_by(other.path)
+        assert opened.replaced_by(other.path) is opened
         assert other.path.read_bytes() == b"whole"
         with pytest.raises(DiskError, match="busy"):
             PartialFile(tmp_path / "a.parte")
@@ -593,6 +592,28 @@ def test_where_no_open_file_can_be_renamed_another_one_is_taken_over(tmp_path, w
     with taken:
         assert taken.path.read_bytes() == b"whole" and taken.path.name == "a.parte"
         assert taken.publish(finals(tmp_path / "a"), never) == tmp_path / "a"
+
+
+@pytest.mark.parametrize("system", ["posix", "nt"])
+def test_one_that_cannot_be_moved_leaves_the_other_open(tmp_path, monkeypatch, request, system):
+    if system == "nt":
+        request.getfixturevalue("windows")
+
+    def held(*_):
+        raise DiskError("b.parte", "in-use")
+
+    monkeypatch.setattr(inside, "replace", held)
+    with begun(tmp_path / "b.parte"):
+        pass
+    with (
+        PartialFile(tmp_path / "a.parte") as opened,
+        opened.replaced_by(tmp_path / "b.parte") as ours,
+    ):
+        ours.write_whole(b"ours")
+        with pytest.raises(DiskError, match="busy"):
+            PartialFile(tmp_path / "a.parte")
+    assert (tmp_path / "a.parte").read_bytes() == b"ours"
+    assert (tmp_path / "b.parte").read_bytes() == b"whole"
 
 
 @pytest.fixture

@@ -27,7 +27,9 @@ from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download import source_finder
 from rede_p2p.download.bundle_download import BundleDownload
+from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import Outcome
+from rede_p2p.errors import DiskError
 from rede_p2p.protocol.codec import Pending, Refusal
 from rede_p2p.protocol.messages import Bundle, Hashes, Next, Take, Want
 from rede_p2p.upload.seed_store import SeedStore
@@ -326,6 +328,33 @@ def test_what_came_wrong_is_told_from_what_the_given_up_source_did_not_get_to(ho
     assert [request.name for request in alone] == [wrong]
     assert again
     assert BundleDownload(again, context(), lambda *_: None).run() == ([], [])
+
+
+def test_a_file_where_a_folder_should_be_keeps_no_other_file_from_coming(honest, run, folder):
+    folder.mkdir()
+    (folder / "pasta 2").write_bytes(b"mine")
+    reported, left = run(honest.share(FILES))
+    assert left == sorted(name for name in FILES if name.startswith("pasta 2/"))
+    assert len(reported) == len(FILES) - len(left)
+    assert (folder / "pasta 2").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("kind", ["full", "not-folder"])
+def test_after_an_error_of_the_disk_nothing_is_read_from_a_closed_file(
+    honest, context, monkeypatch, kind
+):
+    seeds, opened, made = SeedStore(), count(), Publisher.open
+
+    def fail_once(publisher, name):
+        if next(opened) == 40:
+            raise DiskError(name, kind)
+        return made(publisher, name)
+
+    monkeypatch.setattr(Publisher, "open", fail_once)
+    download = BundleDownload(honest.share(FILES), context(seeds=seeds), lambda *_: None)
+    download.run()
+    seeded = seeds.find_bundle(download._layout.root)
+    assert seeded._arriving == {}
 
 
 def test_a_liar_spoils_nothing(opened, run, folder):

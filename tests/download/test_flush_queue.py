@@ -29,13 +29,17 @@ def names(group):
     return [one.file.path.name for one in group]
 
 
+def close_one(written):
+    written.file.close()
+
+
 def close(group):
     for one in group:
-        one.file.close()
+        close_one(one)
 
 
 def test_a_full_group_is_flushed_and_the_groups_are_taken_in_order(written):
-    with FlushQueue() as queue:
+    with FlushQueue(close_one) as queue:
         full = [queue.add(written(f"{number}"), 1) for number in range(7)]
         assert full == [False, False, True] * 2 + [False]
         queue.flush()
@@ -48,7 +52,7 @@ def test_a_full_group_is_flushed_and_the_groups_are_taken_in_order(written):
 
 
 def test_many_bytes_are_a_full_group(written):
-    with FlushQueue() as queue:
+    with FlushQueue(close_one) as queue:
         assert queue.add(written("a"), flush_queue.BYTES_PER_FLUSH)
 
 
@@ -63,7 +67,7 @@ def test_an_error_of_one_file_is_given_with_its_group_alone(written, monkeypatch
     if not disk.NAMES_OPEN_FILES:
         pytest.skip("this system does not name open files")
     monkeypatch.setattr(os, "fsync", fail)
-    with FlushQueue() as queue:
+    with FlushQueue(close_one) as queue:
         for number in range(6):
             queue.add(written(f"{number}"), 1)
         errors = []
@@ -74,7 +78,7 @@ def test_an_error_of_one_file_is_given_with_its_group_alone(written, monkeypatch
 
 
 def test_what_nobody_took_is_closed_in_the_end(written, tmp_path):
-    with pytest.raises(DiskError), FlushQueue() as queue:
+    with pytest.raises(DiskError), FlushQueue(close_one) as queue:
         for number in range(4):
             queue.add(written(f"{number}"), 1)
         raise DiskError("", "other")
@@ -84,7 +88,7 @@ def test_what_nobody_took_is_closed_in_the_end(written, tmp_path):
 
 def test_with_few_descriptors_a_group_is_small(written, monkeypatch):
     monkeypatch.setattr(descriptors, "limit", lambda: 32)
-    with FlushQueue() as queue:
+    with FlushQueue(close_one) as queue:
         assert [queue.add(written(name), 1) for name in "abc"] == [False, True, False]
 
 
@@ -95,7 +99,7 @@ def test_a_group_is_flushed_at_one_go_or_else_each_of_its_files(written, monkeyp
     monkeypatch.setattr(group_flush, "flush", lambda files: together.append(list(files)) or flushed)
     monkeypatch.setattr(os, "fsync", alone.append)
     files = [written(name) for name in "abc"]
-    with FlushQueue() as queue:
+    with FlushQueue(close_one) as queue:
         numbers = [one.file.fileno() for one in files]
         device = os.fstat(numbers[0]).st_dev
         for one in files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from hashlib import sha256
 
 import pytest
 from sources import content_of
@@ -10,6 +11,8 @@ from sources import content_of
 from rede_p2p.content import disk, merkle
 from rede_p2p.content.bitfield import bits_of
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
+from rede_p2p.content.piece_layout import BundleLayout
+from rede_p2p.download.source import describe
 from rede_p2p.errors import RefusedError
 from rede_p2p.protocol.fields import MAX_BUNDLE_FILES
 from rede_p2p.upload.seed_store import MAX_BUNDLED_FILES, MAX_DESCRIBED_PER_S, SeedStore
@@ -156,3 +159,27 @@ def test_an_address_describes_as_many_files_as_there_may_be_and_then_only_so_man
     now += MAX_BUNDLED_FILES / MAX_DESCRIBED_PER_S
     seeds.admit("10.0.0.3", 1)
     assert seeds._described_until.keys() == {"10.0.0.3"}  # the others are forgotten
+
+
+def kept(path, data):
+    """Write a file, and return its content, and it as ``keep`` takes it."""
+    path.write_bytes(data)
+    content = content_of(data)
+    return content, [(content.root, Share(path.name, str(path), disk.file_state(path)))]
+
+
+def test_a_bundle_of_empty_files_hides_no_empty_file(seeds, tmp_path):
+    seeds.fetch_bundle(BundleLayout(sha256(b"").digest(), []), "pasta")
+    assert not seeds.entries()
+    empty, files = kept(tmp_path / "vazio", b"")
+    seeds.keep(files)
+    assert seeds.find(empty.root).content == empty
+
+
+def test_a_file_that_holds_what_describes_a_bundle_is_given_as_a_file(seeds, tmp_path):
+    described = describe([CONTENT])
+    bundle = seeds.bundle(BundleLayout(sha256(described).digest(), [CONTENT]), "10.0.0.7")
+    content, files = kept(tmp_path / "a", described)
+    assert seeds.find(content.root) is bundle
+    seeds.keep(files)
+    assert seeds.find(content.root).content == content
