@@ -217,8 +217,10 @@ def _show(session: Session, transfer: Transfer, failed: Failures) -> None:
     ended = [(request.name, request.content, outcome) for request, outcome in results]
     ended += [(name, None, error) for name, error in failed]
     failures = [outcome for _, _, outcome in ended if isinstance(outcome, RedeError)]
-    every = session.terminal.as_json or len(results) <= MAX_RESULT_ROWS
-    facts = [fact_of(*one) for one in ended if every or isinstance(one[2], RedeError)]
+    few = len(results) <= MAX_RESULT_ROWS
+    every = session.terminal.as_json or few
+    shown = [one for one in ended if every or isinstance(one[2], RedeError)]
+    facts = [fact_of(*one) for one in shown]
     if len(ended) == 1:
         if failures:
             session.terminal.tell(failures[0], facts)
@@ -229,8 +231,8 @@ def _show(session: Session, transfer: Transfer, failed: Failures) -> None:
         return
     rows = [
         (fact["name"], _sentence(fact))
-        for fact in facts
-        if len(results) <= MAX_RESULT_ROWS or "error" in fact
+        for (_, _, outcome), fact in zip(shown, facts, strict=True)
+        if few or ("error" in fact and not isinstance(outcome, errors.InterruptedByUserError))
     ]
     if rows or session.terminal.as_json or not session.terminal.draws:
         session.terminal.table(("Arquivo", "Resultado"), rows, facts)
@@ -238,7 +240,9 @@ def _show(session: Session, transfer: Transfer, failed: Failures) -> None:
     told = [texts.fetched(len(ended) - already - len(failures), already), brought]
     session.terminal.note("; ".join(filter(None, told)))
     if failures:
-        error = errors.PartlyFailedError(len(failures), len(ended), failures[0])
+        error: RedeError = errors.PartlyFailedError(len(failures), len(ended), failures[0])
+        if transfer.cancelled:
+            error = errors.InterruptedByUserError()
         session.terminal.tell(error, [])  # the table has told it
         raise error
 

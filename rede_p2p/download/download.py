@@ -209,16 +209,18 @@ class Download:
         return path
 
 
-def causes(outcome: Outcome | RedeError) -> list[object]:
+def causes(error: RedeError) -> list[RedeError]:
     """List an error, its cause, the cause of that, and so on."""
-    found: list[object] = [outcome]
-    while (inner := getattr(found[-1], "cause", None)) is not None:
+    found = [error]
+    while isinstance(inner := getattr(found[-1], "cause", None), RedeError):
         found.append(inner)
     return found
 
 
 def may_be_news(outcome: Outcome | RedeError) -> bool:
     """Tell whether a file failed because it is another at its source by now."""
+    if isinstance(outcome, Outcome):
+        return False
     match causes(outcome)[-1]:
         case VerificationError() | ConnectionLostError("lost"):
             return True

@@ -33,6 +33,7 @@ from rede_p2p.upload.shared_files import Share
 
 MIN_HASH_BYTES_PER_S = 16 * 1024 * 1024  # of a source that reads a file again
 MAX_RENEWALS = 3  # of one file, while it changes again and again
+MAX_IN_VAIN = 16  # files in a row, of sources that do not answer: then no more of these
 MAX_BUNDLES = 4  # of the same files, while a source is given up for one that it has wrong
 
 Results = list[tuple[DownloadRequest, "Outcome | RedeError"]]
@@ -110,8 +111,7 @@ class Transfer:
             left = list(self._requests)
             if len(left) > 1:
                 left = self._run_bundles(sorted(left, key=lambda one: one.name))
-            for request in left:
-                self._run_newest(request)
+            self._run_alone(left)
             self._took_s = monotonic() - self.began
             order = {request.name: number for number, request in enumerate(self._requests)}
             self._done.sort(key=lambda one: order[one[0].name])
@@ -145,8 +145,33 @@ class Transfer:
             left += some
         return left
 
-    def _run_newest(self, request: DownloadRequest) -> None:
-        """Fetch one file; where it has changed at its source, fetch what is there now."""
+    def _run_alone(self, requests: Iterable[DownloadRequest]) -> None:
+        """Fetch files one after the other, or report why not."""
+        in_vain = 0  # of the last ones, in a row
+        for request in requests:
+            error = self._why_not(request, in_vain)
+            if error is not None:
+                self._report(request, error)
+            else:
+                in_vain = 0 if self._run_newest(request) else in_vain + 1
+
+    def _why_not(self, request: DownloadRequest, in_vain: int) -> RedeError | None:
+        """Return why a file is not to be tried: none is any more, or its sources do not answer.
+
+        While only a few were tried in vain, somebody else may turn out to have it.
+        """
+        if self.cancelled:
+            return InterruptedByUserError()
+        lost = [(one, self._unanswered.get(one, [])) for one in request.sources]
+        if in_vain < MAX_IN_VAIN or not all(len(one) >= MAX_LOSSES for _, one in lost):
+            return None
+        return PeerUnreachableError(lost[0][0], lost[0][1][-1]) if lost else None
+
+    def _run_newest(self, request: DownloadRequest) -> bool:
+        """Fetch one file; where it has changed at its source, fetch what is there now.
+
+        Return whether it is here.
+        """
         outcome = self._run_download(request)
         for _ in range(MAX_RENEWALS):
             renewed = self._renew(request, outcome)
@@ -156,6 +181,7 @@ class Transfer:
                 self._size += renewed.content.size - request.content.size
             request, outcome = renewed, self._run_download(renewed)
         self._report(request, outcome)
+        return isinstance(outcome, Outcome)
 
     def _renew(
         self, request: DownloadRequest, outcome: Outcome | RedeError
@@ -191,7 +217,7 @@ class Transfer:
         except RedeError:
             return None
         renewed = renewed._replace(name=request.name, shared_as=request.shared_as)
-        refused = isinstance(causes(outcome)[-1], RefusedError)
+        refused = isinstance(outcome, RedeError) and isinstance(causes(outcome)[-1], RefusedError)
         return renewed if refused or renewed.content != request.content else None
 
     def _connect(self, address: Address) -> Connection:
@@ -207,7 +233,8 @@ class Transfer:
             if isinstance(cause, PeerUnreachableError):
                 lost = cause.cause
                 if isinstance(lost, ConnectionLostError) and lost.reason != "lost":
-                    self._unanswered.setdefault(cause.address, []).append(lost)
+                    known = self._unanswered.setdefault(cause.address, [])
+                    known[MAX_LOSSES - 1 :] = [lost]  # no more are needed
 
     def _check_cancelled(self) -> None:
         if self.cancelled:
@@ -236,6 +263,9 @@ class Transfer:
             running.cancel()
 
     def _report(self, request: DownloadRequest, outcome: Outcome | RedeError) -> None:
+        if isinstance(outcome, RedeError):
+            for error in causes(outcome):  # of thousands, each would keep its Download in memory
+                error.__traceback__ = error.__context__ = error.__cause__ = None
         with self._lock:
             self._done.append((request, outcome))
             if isinstance(outcome, Outcome):

@@ -29,10 +29,17 @@ from rede_p2p.content import disk
 from rede_p2p.content.merkle import MIN_PIECE_BYTES
 from rede_p2p.content.recheck import Recheck
 from rede_p2p.download import download, resolve
+from rede_p2p.download.download import Download
 from rede_p2p.download.request import Outcome
-from rede_p2p.download.transfer import Transfer
+from rede_p2p.download.source_finder import MAX_LOSSES
+from rede_p2p.download.transfer import MAX_IN_VAIN, Transfer
 from rede_p2p.download.transfers import Transfers
-from rede_p2p.errors import InterruptedByUserError, VerificationError
+from rede_p2p.errors import (
+    ConnectionLostError,
+    InterruptedByUserError,
+    PeerUnreachableError,
+    VerificationError,
+)
 from rede_p2p.events import Progress
 from rede_p2p.protocol.codec import Refusal
 from rede_p2p.protocol.messages import Bundle, Pieces, Stat, Want
@@ -154,6 +161,52 @@ def test_cancelled_before_it_begins_it_does_nothing(transfers, opened):
         transfer.cancel()
         for outcome in outcomes(transfer).values():
             assert isinstance(outcome, InterruptedByUserError | Outcome)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Return the names of the files that are fetched by themselves."""
+    names = []
+
+    class Noted(Download):
+        def __init__(self, request, given):
+            names.append(request.name)
+            super().__init__(request, given)
+
+    monkeypatch.setattr("rede_p2p.download.transfer.Download", Noted)
+    return names
+
+
+def many(opened, count, lie):
+    return opened(lie).share({f"{n:03}.bin": b"%d" % n for n in range(count)})
+
+
+def test_once_cancelled_none_of_the_rest_is_tried(opened, context, tried):
+    def refuse(source, connection, request):
+        if isinstance(request, Stat) and tried:
+            transfer.cancel()
+        return refuses("not-here")(source, connection, request)
+
+    transfer = Transfer(1, many(opened, 60, refuse), context())
+    transfer.run()
+    errors = [error for _, error in transfer.results.result()]
+    assert len(tried) <= 2 and len(errors) == 60
+    assert all(isinstance(error, InterruptedByUserError) for error in errors[2:])
+
+
+def test_of_a_source_that_is_gone_no_more_files_are_tried_in_vain(opened, context, tried):
+    def dial(address):
+        try:
+            raise ConnectionRefusedError
+        except OSError as error:
+            raise PeerUnreachableError(address, ConnectionLostError("refused")) from error
+
+    transfer = Transfer(1, many(opened, 200, None), context(dial))
+    transfer.run()
+    assert len(tried) <= MAX_IN_VAIN + MAX_LOSSES
+    for _, error in transfer.results.result():
+        assert isinstance(error, PeerUnreachableError) and error.cause.reason == "refused"
+        assert error.__traceback__ is error.__cause__ is error.__context__ is None  # in memory
 
 
 def test_an_error_that_nobody_foresaw_reaches_who_waits(transfers, opened, monkeypatch):
