@@ -16,13 +16,11 @@ from rede_p2p.cli import shell, texts
 from rede_p2p.cli.commands import COMMANDS
 from rede_p2p.cli.peer import Peer, Story
 from rede_p2p.cli.peer_program import run_peer
-from rede_p2p.cli.session import Session
+from rede_p2p.cli.session import Session, as_error
 from rede_p2p.errors import (
     Address,
     ConnectionLostError,
-    InterruptedByUserError,
     PeerUnreachableError,
-    RedeError,
 )
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.listener import Listener
@@ -43,10 +41,8 @@ def menu(session: Session, lines: Iterable[str], patient: bool) -> int:
                 if command.name == "quit":
                     return 0
                 COMMANDS[command.name](session, command)
-        except KeyboardInterrupt:
-            error: RedeError = InterruptedByUserError()
-        except RedeError as found:
-            error = found
+        except (KeyboardInterrupt, Exception) as found:  # noqa: BLE001 - the peer serves on
+            error = as_error(found)
         else:
             continue
         session.terminal.complain(error)

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from rede_p2p.errors import Address, RedeError
 
@@ -169,8 +170,9 @@ class MoreListProblems:
 
 @dataclass(frozen=True)
 class InternalError:
-    """A thread raised an exception that nobody catches: a bug."""
+    """A thread raised an exception that nobody catches: a bug, or the system gives no more."""
 
+    status: ClassVar[int] = 1  # the exit status of a script that it ends
     error: BaseException
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event as Flag
@@ -10,9 +11,11 @@ from threading import Thread
 
 import Servidor
 from rede_p2p.cli import texts
+from rede_p2p.errors import Address, ConnectionLostError
 from rede_p2p.events import Event
-from rede_p2p.net.connection import BUFFER_BYTES, Connection
+from rede_p2p.net.connection import BUFFER_BYTES, Connection, dial
 from rede_p2p.net.listener import Listener
+from rede_p2p.protocol.messages import Listing, Ls
 from rede_p2p.timeouts import Timeouts
 from rede_p2p.tracker.registry import FIRST_PORT
 from rede_p2p.tracker.service import Page, Tracker
@@ -75,3 +78,17 @@ def running(listener: Listener, serve: Callable[[Connection], None]) -> Iterator
         listener.stop()
         thread.join(SOON)
         assert ended.is_set()
+
+
+def names() -> set[str]:
+    """Return the names of the threads of this process."""
+    return {thread.name for thread in threading.enumerate()}
+
+
+def answers(host: str, port: int) -> bool:
+    """Tell whether a peer that shares nothing answers there."""
+    try:
+        with dial(Address(host, port)) as connection:
+            return connection.ask(Ls(), Listing) == Listing(0, 0)
+    except ConnectionLostError:
+        return False

@@ -26,9 +26,7 @@ from rede_p2p.cli.peer_program import run_peer
 from rede_p2p.cli.session import Session
 from rede_p2p.content.merkle import Content
 from rede_p2p.download.request import DownloadRequest
-from rede_p2p.errors import Address, ConnectionLostError
-from rede_p2p.net.connection import dial
-from rede_p2p.protocol.messages import Listing, Ls
+from rede_p2p.errors import Address
 from rede_p2p.tracker.content_index import ContentIndex
 from rede_p2p.tracker.service import Tracker
 
@@ -141,17 +139,3 @@ def rede(
 ) -> Iterator[Rede]:
     with ExitStack() as stack:
         yield Rede(tmp_path, host, tracker.port, tracker.index, stack, capsys)
-
-
-def names() -> set[str]:
-    """Return the names of the threads of this process."""
-    return {thread.name for thread in threading.enumerate()}
-
-
-def answers(host: str, port: int) -> bool:
-    """Tell whether a peer that shares nothing answers there."""
-    try:
-        with dial(Address(host, port)) as connection:
-            return connection.ask(Ls(), Listing) == Listing(0, 0)
-    except ConnectionLostError:
-        return False

@@ -4,6 +4,7 @@ The tables have a sentence for every kind of an error: tests/cli/test_error_text
 with the Literals in ``errors``. A name in a sentence may be foreign text: ``terminal`` escapes it.
 """
 
+import errno
 from collections.abc import Iterable
 
 from rede_p2p import errors
@@ -156,6 +157,15 @@ SHARE: dict[ShareKind, str] = {
 def describe_error(error: RedeError) -> str:
     """Return one sentence about an error."""
     return _request(error) or _several(error) or _other_side(error) or _result(error)
+
+
+def describe_bug(error: BaseException) -> str:
+    """Return one sentence about an exception that is none of ours."""
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "o sistema não dá mais threads a este programa: feche outros programas"
+    if isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM:
+        return "falta memória nesta máquina: feche outros programas"
+    return f"erro interno: {type(error).__name__}: {error}"
 
 
 def _request(error: RedeError) -> str:

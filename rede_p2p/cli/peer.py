@@ -43,7 +43,11 @@ class Peer:
         self._post = post
         self.timeouts = timeouts
         self.hash_cache = HashCache(default_database())
-        self.shares = ShareList(chosen.share_list, self.hash_cache, post, timeouts)
+        try:
+            self.shares = ShareList(chosen.share_list, self.hash_cache, post, timeouts)
+        except BaseException:  # the system has no thread left
+            self.hash_cache.close()
+            raise
         self.seeds = SeedStore(self.shares, keeps=chosen.seeds)
         self.slots = UploadSlots(chosen.limit, timeouts=timeouts)
         self._listening = story.listening
@@ -79,7 +83,11 @@ class Peer:
             raise
         self._end_port.close()
         thread = Thread(target=self._listening, args=(self, listener), name="listening")
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            with listener:
+                raise
         self._end_port.callback(thread.join)
         self._end_port.callback(listener.stop)
         self._port = port

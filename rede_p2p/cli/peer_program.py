@@ -71,6 +71,7 @@ def _start(story: Story, chosen: PeerOptions, terminal: Terminal, stack: ExitSta
     peer = Peer(chosen, story, terminal.post)
     stack.callback(peer.close)
     client = join(peer, chosen, terminal, stack)
+    stack.callback(client.close)  # in case that what follows cannot be
     peer.name_at = lambda ip: peer_names.name_at(client.roster().members, ip)
     connect = partial(story.connect_to_peer, peer)
     context = DownloadContext(

@@ -8,8 +8,15 @@ from rede_p2p.cli.shell import Command
 from rede_p2p.cli.terminal import Terminal
 from rede_p2p.download.request import DownloadContext
 from rede_p2p.download.transfers import Transfers
-from rede_p2p.errors import Address, BadUsageError, PeerNotListedError, UsageKind
-from rede_p2p.events import Preparing
+from rede_p2p.errors import (
+    Address,
+    BadUsageError,
+    InterruptedByUserError,
+    PeerNotListedError,
+    RedeError,
+    UsageKind,
+)
+from rede_p2p.events import InternalError, Preparing
 from rede_p2p.net.address import is_loopback
 from rede_p2p.net.connection import OnPending
 from rede_p2p.protocol.codec import Pending
@@ -30,6 +37,13 @@ class Session:
     slots: UploadSlots
     own_ip: str | None = None  # the only address of this machine to use
     rows: list[Address] = field(default_factory=list)  # of the last table of peers
+
+
+def as_error(found: BaseException) -> RedeError | InternalError:
+    """Return what a command has raised as an error that can be told; a bug is one, too."""
+    if isinstance(found, KeyboardInterrupt):
+        return InterruptedByUserError()
+    return found if isinstance(found, RedeError) else InternalError(found)
 
 
 def expect(command: Command, count: int, kind: UsageKind) -> None:

@@ -6,7 +6,7 @@ A name in a sentence may be foreign text: ``terminal`` escapes it.
 from collections.abc import Sequence
 
 from rede_p2p import events
-from rede_p2p.cli.error_texts import DISK, LOST, UNSAFE, describe_error
+from rede_p2p.cli.error_texts import DISK, LOST, UNSAFE, describe_bug, describe_error
 from rede_p2p.content.safe_names import normal_form
 from rede_p2p.errors import RedeError, RefusedError
 from rede_p2p.events import Event, Progress, Summary
@@ -246,7 +246,7 @@ def describe(fact: RedeError | Event) -> str:
         case events.Preparing():
             return _preparing(fact)
         case events.InternalError(error):
-            return f"erro interno: {type(error).__name__}: {error}"
+            return describe_bug(error)
         case _:
             name = getattr(fact, "name", "")  # of who joined or left
             return called(_NETWORK[type(fact)].format(fact), name)

@@ -51,7 +51,11 @@ class HashCache:
         for row in self._database.files():
             self._learn(row.path, _Entry(row.state, row.root, row.settled))
         self._thread = Thread(target=self._run, name="hashing")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._database.close()
+            raise
 
     def close(self) -> None:
         """Stop hashing, and wait for the thread."""

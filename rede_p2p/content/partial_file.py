@@ -103,9 +103,12 @@ class PartialFile:
         return PartialFile(self.path, self._top) if self.file.closed else self
 
     def flush_behind(self) -> None:
-        """Begin to flush what arrives, in a thread of its own."""
+        """Begin to flush what arrives, in a thread of its own, if the system has one left."""
         self._flusher = Thread(target=self._flush, name="flush")
-        self._flusher.start()
+        try:
+            self._flusher.start()
+        except RuntimeError:
+            self._flusher = None
 
     def write_whole(self, data: bytes | bytearray) -> None:
         """Make these bytes all that it holds; raise DiskError."""

@@ -198,6 +198,9 @@ class BundleWriter:
             self._publisher.publish_all()
         except RedeError as error:
             self._fail(error)
+        except BaseException:  # a bug, or no memory: Python tells it, and nobody may wait
+            self._fail(DiskError(self._seeded.name, "stopped"))
+            raise
         finally:
             for run in handed:  # a source that waits for a buffer must get it
                 run.done()

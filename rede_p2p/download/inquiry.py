@@ -91,8 +91,12 @@ class _Pool:
                     future.set_exception(error)
 
         if self._count < self._most:
-            Thread(target=self._run, name="inquiry", daemon=True).start()
-            self._count += 1
+            try:
+                Thread(target=self._run, name="inquiry", daemon=True).start()
+                self._count += 1
+            except RuntimeError:
+                if not self._count:
+                    raise
         self._jobs.put(job)
         return future
 

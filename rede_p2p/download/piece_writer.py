@@ -15,7 +15,7 @@ from rede_p2p.content import merkle
 from rede_p2p.content.disk import Writer
 from rede_p2p.content.merkle import Verdicts
 from rede_p2p.content.partial_file import PartialFile
-from rede_p2p.errors import Address, RedeError
+from rede_p2p.errors import Address, DiskError, RedeError
 
 
 class _Verified(NamedTuple):
@@ -92,6 +92,9 @@ class PieceWriter:
                     self._report(part.source, part.verdicts)
         except RedeError as error:
             self._fail(error)
+        except BaseException:  # a bug, or no memory: Python tells it, and nobody may wait
+            self._fail(DiskError(str(self._partial.path), "stopped"))
+            raise
         finally:
             for part in handed:  # a source that waits for a buffer must get it
                 part.done()

@@ -46,8 +46,8 @@ class Transfers:
             transfer.followed.set()
         self._next += 1
         thread = Thread(target=self._run, args=(transfer,), name=f"transfer {transfer.number}")
-        self._running[transfer] = thread
         thread.start()
+        self._running[transfer] = thread
         return transfer
 
     def running(self) -> list[Transfer]:

@@ -66,14 +66,19 @@ class TrackerClient:
         self._calls: Queue[Call | None] = Queue()  # None: just wake the thread
         self._roster, self._roster_at = Roster((), 0.0), -inf  # never told
         self._next_roster_at = inf  # when it is asked for, though nobody wants to see it
-        self._here = True  # whether this peer is listed, and calls are answered
+        self._here = self._entries_changed = True  # it is listed, and calls are answered
         self._leaving = self._closed = self._told_refused = False
-        self._entries_changed = True
         self._connection: Connection | None = None  # for close() to hang up
-        self._joined, self.port = False, 0  # at least once; the public port
-        self.tracker = Address(ip, self._find() or discovery.WELL_KNOWN_PORT)
-        self._thread = Thread(None, self._run, "tracker client", (self._join(self.tracker),))
-        self._thread.start()
+        self._joined, self.port, self._pause_s = False, 0, timeouts.first_rejoin_pause_s
+        found = port or discovery.find(ip, source, timeouts)  # if nobody named one
+        self.tracker = Address(ip, found or discovery.WELL_KNOWN_PORT)
+        connection = self._join(self.tracker)
+        self._thread = Thread(None, self._run, "tracker client", (connection,))
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            connection.close()
+            raise
 
     def close(self) -> None:
         """Leave, and wait for the thread, 2 s at most or so; from then on every call fails."""
@@ -134,19 +139,15 @@ class TrackerClient:
     def _hand(self, question: Callable[[Connection], Result]) -> Future[Result]:
         """Have the thread ask; while the tracker is away, the result is an error at once."""
         future: Future[Result] = Future()
-        if self._here:
+        if was_here := self._here:
             self._calls.put((question, future))
-        if not self._here:  # tested again: it may have turned False meanwhile
+        if not (was_here and self._here):  # it may have turned False meanwhile
             future = Future()
             future.set_exception(self._away())
         return future
 
     def _away(self) -> errors.TrackerUnreachableError:
         return errors.TrackerUnreachableError(self.tracker, errors.ConnectionLostError("lost"))
-
-    def _find(self) -> int | None:
-        """Ask for the port of the machine's tracker, if nobody named one."""
-        return self._wanted_port or discovery.find(self._ip, self._source, self._timeouts)
 
     def _join(self, address: Address) -> Connection:
         """Connect to a tracker, take a public port, listen on it, be listed."""
@@ -157,8 +158,7 @@ class TrackerClient:
             self._connection = connection
             if self._closed:
                 raise errors.ConnectionLostError("lost")
-            port, version = self.port or None, messages.PROTOCOL_VERSION
-            join = messages.Join(version, port, self._name, self.web)
+            join = messages.Join(messages.PROTOCOL_VERSION, self.port or None, self._name, self.web)
             offer = take_port(connection, join, self._open_port, self._timeouts)
         except BaseException as error:
             if connection is not None:
@@ -178,6 +178,7 @@ class TrackerClient:
 
     def _run(self, connection: Connection | None) -> None:
         while connection is not None:
+            joined_at = monotonic()
             try:
                 with connection:
                     self._stay(connection)
@@ -187,6 +188,8 @@ class TrackerClient:
                 if self._leaving:
                     break
                 self._post(TrackerLost(self.tracker))
+                if monotonic() - joined_at > self._timeouts.max_rejoin_pause_s:
+                    self._pause_s = self._timeouts.first_rejoin_pause_s
                 connection = self._rejoin()
         self._here = False
         self._refuse_calls(0.0)
@@ -205,23 +208,18 @@ class TrackerClient:
                 spoke = call is not None
             except Empty:
                 spoke = True
-                if due == ping_at:
-                    self._give_sign(connection)
-                else:
+                if due != ping_at:
                     self._entries_changed = False  # before reading them: they may change meanwhile
                     spoke = announcer.update(self._entries())
                     announce_at = monotonic() + self._timeouts.announce_interval_s
+                elif monotonic() < self._next_roster_at:
+                    ask(connection, messages.Ping(), messages.Ok)
+                else:  # once, to have it if the tracker goes away
+                    self._ask_roster(connection)
             if spoke:
                 ping_at = monotonic() + self._timeouts.heartbeat_s
         with suppress(RedeError):  # the connection may be gone, unnoticed: it is all the same now
             ask(connection, messages.Quit(), messages.Ok, timeout=1.0)
-
-    def _give_sign(self, connection: Connection) -> None:
-        """Ping or, once, ask for the list that this peer has if the tracker goes away."""
-        if monotonic() < self._next_roster_at:
-            ask(connection, messages.Ping(), messages.Ok)
-        else:
-            self._ask_roster(connection)
 
     def _announce(self, connection: Connection, request: bytes) -> None:
         """Send a request and its body, after any waiting calls: more may follow it."""
@@ -255,9 +253,8 @@ class TrackerClient:
     def _rejoin(self) -> Connection | None:
         """Try until the tracker is back; None when this peer leaves before that."""
         gone, before = monotonic(), self.tracker
-        pause = self._timeouts.first_rejoin_pause_s
-        while not self._refuse_calls(pause * random.uniform(0.7, 1.3)):
-            pause = min(pause * 2, self._timeouts.max_rejoin_pause_s)
+        while not self._refuse_calls(self._pause_s * random.uniform(0.7, 1.3)):
+            self._pause_s = min(self._pause_s * 2, self._timeouts.max_rejoin_pause_s)
             with suppress(RedeError, OSError):
                 grace_s = self._timeouts.restart_grace_s
                 connection = self._come_back(long_gone=monotonic() - gone > grace_s)
@@ -279,7 +276,9 @@ class TrackerClient:
 
     def _elsewhere(self, *, long_gone: bool) -> Address | None:
         """Return where to try instead: the same tracker, another of its machine, the only one."""
-        port = self._find() if long_gone else None
+        port = None
+        if long_gone:
+            port = self._wanted_port or discovery.find(self._ip, self._source, self._timeouts)
         if port not in (None, self.tracker.port):
             return Address(self.tracker.ip, port)
         if is_loopback(self.tracker.ip):

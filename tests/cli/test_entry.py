@@ -6,8 +6,8 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from listening import names
 from processes import beside, eventually, private_port
-from sessions import names
 
 import Peers
 from rede_p2p.cli.manual import ON_WINDOWS

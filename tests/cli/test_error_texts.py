@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import typing
 from dataclasses import fields, is_dataclass
@@ -11,7 +12,7 @@ from facts import ALL_ERRORS, CODE, FOREIGN, HERE, examples, is_a_sentence, show
 
 from rede_p2p import errors
 from rede_p2p.cli import error_texts
-from rede_p2p.cli.error_texts import describe_error
+from rede_p2p.cli.error_texts import describe_bug, describe_error
 from rede_p2p.errors import ConnectionLostError, RefusedError
 
 TABLES = {  # of the sentences of an error that has kinds
@@ -118,3 +119,16 @@ def test_what_is_told_of_a_tracker_depends_on_who_answered_in_its_place():
 )
 def test_a_program_that_ends_of_it_has_this_status(fact, status):
     assert fact.status == status
+
+
+@pytest.mark.parametrize(
+    ("bug", "said"),
+    [
+        (RuntimeError("can't start new thread"), "não dá mais threads"),
+        (MemoryError(), "falta memória"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "falta memória"),
+        (RuntimeError("x"), "erro interno: RuntimeError: x"),
+    ],
+)
+def test_where_the_system_gives_no_more_it_is_no_bug_of_ours(bug, said):
+    assert said in describe_bug(bug)

@@ -8,9 +8,8 @@ from contextlib import closing
 from queue import Queue
 
 import pytest
-from listening import SOON
+from listening import SOON, answers, names
 from processes import eventually, private_port
-from sessions import answers, names
 
 import Peers
 from rede_p2p.cli.options import PeerOptions

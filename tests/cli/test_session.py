@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from rede_p2p.cli.session import expect, listed, reporter
+from rede_p2p.cli.session import as_error, expect, listed, reporter
 from rede_p2p.cli.shell import Command
-from rede_p2p.errors import Address, BadUsageError, PeerNotListedError
+from rede_p2p.errors import Address, BadUsageError, InterruptedByUserError, PeerNotListedError
+from rede_p2p.events import InternalError
 from rede_p2p.protocol.codec import Pending
 from rede_p2p.protocol.messages import PeerEntry
 
@@ -72,3 +73,10 @@ def test_a_peer_that_says_anything_about_its_progress_is_quoted_a_few_times():
         report(Pending())
     assert len(told) <= 12
     assert all(one.done <= one.size for one in told)
+
+
+def test_whatever_a_command_raises_can_be_told_and_has_a_status():
+    wrong, bug = BadUsageError("get"), ZeroDivisionError("x")
+    assert as_error(wrong) is wrong
+    assert isinstance(as_error(KeyboardInterrupt()), InterruptedByUserError)
+    assert as_error(bug) == InternalError(bug) and as_error(bug).status == 1

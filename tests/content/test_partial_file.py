@@ -628,3 +628,14 @@ def windows(monkeypatch):
 
     monkeypatch.setattr(partial_file, "os", SimpleNamespace(**{**vars(os), "name": "nt"}))
     monkeypatch.setattr(on_windows, "rename", rename)
+
+
+def test_where_no_thread_is_left_to_flush_it_is_flushed_at_the_end(tmp_path, monkeypatch):
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(partial_file.Thread, "start", fail)
+    with begun(tmp_path / "a.parte") as opened:
+        opened.flush_behind()
+        opened.flush()
+        assert opened.publish(finals(tmp_path / "a"), never) == tmp_path / "a"

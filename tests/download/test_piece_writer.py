@@ -137,9 +137,11 @@ def test_an_error_that_nobody_foresaw_gives_every_buffer_back_too(partial, monke
     def report(source, verdicts):
         raise RuntimeError
 
-    free = []
-    with PieceWriter(partial, len(DATA), LAYER, lambda index: False, report, pytest.fail) as writer:
+    free, failures = [], []
+    fail = failures.append
+    with PieceWriter(partial, len(DATA), LAYER, lambda index: False, report, fail) as writer:
         for _ in range(5):
             writer.write_behind(SOURCE, range(1), bytes_of(range(1)), lambda: free.append(1))
     assert len(free) == 5
     assert [args.exc_type for args in caught] == [RuntimeError]
+    assert [type(failure) for failure in failures] == [DiskError]  # nobody waits for the rest

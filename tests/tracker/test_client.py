@@ -9,6 +9,7 @@ from itertools import count
 from math import inf
 from queue import Queue
 from threading import Event, Thread
+from time import monotonic
 from types import SimpleNamespace
 
 import pytest
@@ -499,6 +500,24 @@ def test_a_list_that_nobody_looks_at_is_asked_for_once_in_case_the_tracker_goes(
         assert said.count("peers") == 1
     assert world.told.get(timeout=SOON) == TrackerLost(joined.tracker)
     assert joined.roster().members == (other,)
+
+
+def test_a_tracker_that_ends_each_conversation_is_joined_ever_less_often(world):
+    joins = Queue()
+
+    class Fickle(Actor):
+        def answer(self, connection, request):
+            if isinstance(request, Ping):
+                raise ConnectionLostError("lost")
+            if isinstance(request, Join):
+                joins.put(monotonic())
+            super().answer(connection, request)
+
+    with running(listen(world.host, 0, 10), Fickle()) as listener:
+        world.join(listener.address.port, first_rejoin_pause_s=0.01, max_rejoin_pause_s=10.0)
+        came = [joins.get(timeout=SOON) for _ in range(7)]
+    # Each pause is twice the one before, and three tenths more or less.
+    assert came[-1] - came[-2] >= 0.7 * 0.01 * 2**5
 
 
 def test_a_tracker_that_falls_silent_is_lost_and_found_again(world):
