@@ -20,6 +20,7 @@ from rede_p2p.content import safe_names
 from rede_p2p.download import resolve
 from rede_p2p.errors import Address
 from rede_p2p.protocol.messages import PeerEntry
+from rede_p2p.upload.list_file import expand_user
 
 MAX_NAMES = 20_000  # of one peer or of one folder that are looked at
 MAX_PEERS_ASKED = 4  # of one address, for their files
@@ -211,7 +212,7 @@ def paths(typed: str) -> list[str]:
     """List the files and folders of the folder that a path begins with."""
     folder, last = os.path.split(typed)
     head = typed[: len(typed) - len(last)]
-    with os.scandir(os.path.expanduser(folder) or ".") as entries:  # noqa: PTH111
+    with os.scandir(expand_user(folder) or ".") as entries:
         names = [one.name + "/" * one.is_dir() for one in islice(entries, MAX_NAMES)]
     hidden = last.startswith(".")
     return [head + name for name in names if hidden == name.startswith(".") and name.isprintable()]

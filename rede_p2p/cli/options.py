@@ -21,6 +21,7 @@ from rede_p2p.net.discovery import LOCAL, WELL_KNOWN_PORT
 from rede_p2p.net.resolver import addresses_of, may_be_name
 from rede_p2p.protocol.fields import LOWEST_PUBLIC_PORT
 from rede_p2p.tracker.registry import FIRST_PORT
+from rede_p2p.upload.list_file import expand_user
 from rede_p2p.upload.upload_slots import MIN_LIMIT_BYTES_PER_S
 
 FOLDER = installation.folder()
@@ -94,7 +95,7 @@ def _parse_rate(text: str) -> int:
 
 
 def _parse_path(text: str) -> Path:
-    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - this one never raises
+    return Path(expand_user(text)).absolute()
 
 
 # Each field names the option that sets it and the reader of the option's text. An option without a

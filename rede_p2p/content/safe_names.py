@@ -106,13 +106,24 @@ def windows_fault(name: str) -> tuple[NameFault, str] | None:
 def check_writable(name: str, folder: Path, *, windows: bool = os.name == "nt") -> str:
     """Return a safe name that the disk of a download folder holds as it is.
 
-    Raises UnsafeNameError, and DiskError of the kind that ``windows_fault`` found where
-    the system is Windows or the disk refuses such names, as FAT does.
+    Raises UnsafeNameError, and DiskError: of the kind that ``windows_fault`` found where the system
+    is Windows or the disk refuses such names, as FAT does; ``name`` where the system's encoding has
+    no such characters.
     """
     fault = windows_fault(check(name))
-    if fault and (windows or not _holds(fault[1][:1], disk.nearest((folder / name).parent))):
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise DiskError(name, "name") from error
+    if fault and (windows or not _holds(fault[1][:1], _place_of(name, folder))):
         raise DiskError(name, *fault)
     return name
+
+
+def _place_of(name: str, folder: Path) -> Path:
+    """Return the folder that a name leads to, or the nearest; not one that a link leads to."""
+    place = disk.nearest((folder / name).parent)
+    return folder if place.is_relative_to(folder) and disk.has_link(folder, place) else place
 
 
 def _holds(mark: str, folder: Path) -> bool:

@@ -112,7 +112,7 @@ class BundleWriter:
         self._report_kept = report_kept
         self._fail = fail
         self._large: dict[int, _Large] = {}
-        self._whole: set[int] = set()  # files that are written, which may come again
+        self._done: set[int] = set()  # files that are written, or cannot be; they may come again
         self.wrong: set[int] = set()  # files of which a source has sent something else
         self._verified: Queue[_Verified | _Kept | None] = Queue()
         self._thread = Thread(target=self._write_all, name="writer")
@@ -207,7 +207,7 @@ class BundleWriter:
 
     def _write(self, right: _Right) -> None:
         """Write a part where it is wanted; raise DiskError where no file can be written."""
-        if right.part.file in self._whole:
+        if right.part.file in self._done:
             return
         is_cut = self._layout.is_cut(right.part.file)
         write = self._write_large if is_cut else self._write_small
@@ -217,8 +217,9 @@ class BundleWriter:
             except DiskError as error:
                 if error.kind not in OF_ONE_FILE:
                     raise
+                self._done.add(right.part.file)  # not half of it in a file that is free later
         if not is_cut:
-            self._whole.add(right.part.file)
+            self._done.add(right.part.file)
 
     def _write_small(self, request: DownloadRequest, right: _Right) -> None:
         file = self._publisher.open(request.name)
@@ -261,7 +262,7 @@ class BundleWriter:
         if not large.left:
             large.writer.__exit__()
             del self._large[file]
-            self._whole.add(file)
+            self._done.add(file)
             self._hand_on(Written(large.request, large.partial, self._layers[file]))
 
     def _hand_on(self, written: Written) -> None:

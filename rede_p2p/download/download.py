@@ -20,7 +20,7 @@ from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.content.recheck import Recheck, is_partly
 from rede_p2p.content.safe_names import finals, path_of, taken
 from rede_p2p.download.piece_writer import PieceWriter
-from rede_p2p.download.publisher import SPARE_DISK_BYTES
+from rede_p2p.download.publisher import SPARE_DISK_BYTES, discard_left
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome
 from rede_p2p.download.source import Source, talking_to
 from rede_p2p.download.source_finder import SourceFinder
@@ -71,6 +71,7 @@ class Download:
         self._swarm.check_cancelled()
         path = next(filter(self._is_here, taken(self._target)), None)
         if path is not None:
+            discard_left(self._context, self._target, self._content, path)
             return Outcome(str(path), already=True)
         folder = self._target.parent
         if disk.has_link(self._context.folder, folder):

@@ -13,7 +13,9 @@ from pathlib import Path
 from rede_p2p.content import disk, inside, safe_names
 from rede_p2p.content.anonymous_file import AnonymousFile
 from rede_p2p.content.hashing import Hashed
+from rede_p2p.content.merkle import Content
 from rede_p2p.content.partial_file import PartialFile
+from rede_p2p.content.recheck import is_partly
 from rede_p2p.content.safe_names import finals, path_of, taken
 from rede_p2p.download.flush_queue import MAX_UNFLUSHED_GROUPS, FlushQueue, Written
 from rede_p2p.download.request import DownloadContext, DownloadRequest, Outcome, Report
@@ -78,8 +80,10 @@ class Publisher:
                 continue
             if path is None:
                 yield request
-            else:
-                self._report(request, Outcome(path, already=True))
+                continue
+            if self.has_partial(request.name):
+                discard_left(self._context, self._path(request.name), request.content, path)
+            self._report(request, Outcome(path, already=True))
 
     def room(self) -> int:
         """Return how many bytes the disk has for files; raise DiskError."""
@@ -191,6 +195,23 @@ def _partials_in(top: str, folder: str) -> set[str]:
     with suppress(OSError), inside.folder(top, folder, listed=True) as place:
         return {name for name in inside.names(place) if name.endswith(safe_names.PARTIAL_SUFFIX)}
     return set()
+
+
+def discard_left(
+    context: DownloadContext, final: Path | str, content: Content, path: Path | str
+) -> None:
+    """Remove the partial file of a content that is at ``path``, if it is of that content.
+
+    Another program that fetched the same may have left it. What another one writes now stays.
+    """
+    left = Path(path_of(os.fspath(final)))
+    layer = context.hash_cache.layer(str(path), content)
+    state = disk.file_state(left, links=False)
+    if layer is None or state is None:
+        return
+    if state.size == 0 or is_partly(left, content.size, layer):
+        with suppress(DiskError), PartialFile(left, os.fspath(context.folder)) as partial:
+            partial.discard()
 
 
 def drop(file: AnonymousFile | PartialFile) -> None:

@@ -83,13 +83,24 @@ def find(folder: Path, text: str) -> str:
     That is a ``file:`` URL, or a path as a shell takes it, in single quotes or with backslashes.
     """
     paths = (
-        os.path.join(folder, os.path.expanduser(way(text)))  # noqa: PTH111, PTH118
+        os.path.join(folder, expand_user(way(text)))  # noqa: PTH118
         for way in (str, _read_url, _unquote)
     )
     first = next(paths)
     if os.path.lexists(first):
         return first
     return next(filter(os.path.lexists, paths), first)
+
+
+def expand_user(text: str) -> str:
+    """Return a path with the ``~`` of a user as a folder, or as it is where there is no such user.
+
+    No name that the system's encoding cannot hold is one of a user.
+    """
+    try:
+        return os.path.expanduser(text)  # noqa: PTH111 - of one of 10,000 lines
+    except ValueError:
+        return text
 
 
 def _read_url(text: str) -> str:

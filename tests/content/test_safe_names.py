@@ -352,3 +352,21 @@ def test_what_a_peer_may_be_called_has_one_form(text, name):
 )
 def test_what_reads_like_something_else_is_no_name_of_a_peer(text):
     assert safe_names.peer_name(text) == ""
+
+
+def test_a_name_that_the_systems_encoding_cannot_hold_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("iso-8859-1"))
+    assert safe_names.check_writable("ação.txt", tmp_path) == "ação.txt"
+    with pytest.raises(DiskError) as caught:
+        safe_names.check_writable("日本.txt", tmp_path)
+    assert caught.value.kind == "name"
+
+
+def test_the_trial_of_a_disk_makes_nothing_behind_a_link(tmp_path):
+    outside, folder = tmp_path / "outside", tmp_path / "baixados"
+    outside.mkdir()
+    folder.mkdir()
+    (folder / "link").symlink_to(outside)
+    before = outside.stat().st_mtime_ns
+    safe_names.check_writable("link/a?", folder, windows=False)
+    assert outside.stat().st_mtime_ns == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 
 import pytest
 from sources import content_of, found_in
@@ -13,7 +14,7 @@ from rede_p2p.content.piece_layout import BundleLayout
 from rede_p2p.download.bundle_writer import BundleWriter
 from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadRequest
-from rede_p2p.errors import Address, RefusedError
+from rede_p2p.errors import Address, DiskError, RefusedError
 from rede_p2p.upload.seed_store import SeedStore
 
 pytest_plugins = ["downloading"]
@@ -93,6 +94,23 @@ def test_a_large_file_with_a_wrong_piece_gets_no_name(bundle, folder):
     verdicts, _ = bundle((range(LAYOUT.count), wrong))
     assert [piece for piece, right in verdicts.items() if not right] == [2]
     assert found_in(folder).keys() == {"a", "b", "c.parte", "d"}
+
+
+def test_a_large_file_that_another_program_writes_is_left_to_it_also_once_it_is_free(
+    bundle, folder, monkeypatch
+):
+    calls, opened = count(), Publisher.open_partial
+
+    def busy_once(publisher, name):
+        if next(calls) == 0:
+            raise DiskError(name, "busy")
+        return opened(publisher, name)
+
+    monkeypatch.setattr(Publisher, "open_partial", busy_once)
+    pieces = LAYOUT.pieces_of(2)
+    verdicts, _ = bundle(*((one, of(one)) for one in (pieces[:1], pieces[1:])))
+    assert set(verdicts) == set(pieces)
+    assert not found_in(folder)  # without its first piece it would be whole never
 
 
 def test_what_is_not_wanted_is_not_written(bundle, folder):

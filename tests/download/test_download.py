@@ -40,6 +40,7 @@ from rede_p2p.content.merkle import BLOCK_BYTES, MIN_PIECE_BYTES, Content
 from rede_p2p.content.partial_file import PartialFile
 from rede_p2p.download import source_finder
 from rede_p2p.download.download import Download
+from rede_p2p.download.publisher import Publisher
 from rede_p2p.download.request import DownloadRequest, Outcome
 from rede_p2p.errors import (
     Address,
@@ -216,6 +217,36 @@ def test_the_same_content_under_that_name_is_not_fetched(folder, context):
     wanted = DownloadRequest(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
     outcome = Download(wanted, context(no_connection)).run()
     assert outcome == Outcome(str(folder / NAME), already=True)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    ("left", "stays"),
+    [(DATA[: 5 * MIN_PIECE_BYTES], False), (b"", False), (b"x" * 5 * MIN_PIECE_BYTES, True)],
+    ids=["of it", "empty", "of another"],
+)
+def test_what_another_download_left_of_what_is_here_goes(folder, context, left, stays, alone):
+    folder.mkdir()
+    (folder / NAME).write_bytes(DATA)
+    (folder / f"{NAME}.parte").write_bytes(left)
+    wanted = DownloadRequest(NAME, content_of(DATA), (Address("127.0.0.1", 9),))
+    if alone:
+        assert Download(wanted, context(no_connection)).run().already
+    else:
+        publisher = Publisher(context(no_connection), lambda *_: None, lambda: None)
+        with publisher:
+            assert not list(publisher.not_here([wanted]))
+    assert (folder / f"{NAME}.parte").exists() is stays
+
+
+def test_what_is_being_written_of_what_is_here_stays(folder, context):
+    folder.mkdir()
+    (folder / NAME).write_bytes(DATA)
+    wanted = DownloadRequest(NAME, content_of(DATA), ())
+    with PartialFile(folder / f"{NAME}.parte") as other:
+        other.write_whole(DATA[: 5 * MIN_PIECE_BYTES])
+        assert Download(wanted, context(no_connection)).run().already
+        assert other.path.exists()
 
 
 def test_the_same_content_under_a_further_name_is_not_fetched(folder, context):

@@ -266,3 +266,14 @@ def test_an_empty_folder_inside_a_shared_one_arrives(tmp_path):
         assert (net.downloads / "nada").is_dir()
         alone = net.run(f"get {net.ip} nada")
         assert (alone.status, alone.out) == (0, "")
+
+
+def test_where_the_system_is_ascii_what_it_can_hold_arrives_and_each_other_name_is_told(standing):
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = standing.words("-c", f"get {standing.ip} '*'")
+    environment = {**standing.environment(), **ascii_only}
+    result = standing.start(*words, environment=environment).end()
+    assert arrived(standing.downloads) == {
+        name: data for name, data in FILES.items() if name.isascii()
+    }
+    assert result.status == 9 and "o nome não serve neste disco" in result.out, result

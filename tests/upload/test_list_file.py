@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from functools import partial
 
 import pytest
@@ -73,3 +74,12 @@ def test_a_list_of_windows_notepad_is_read(tmp_path, data, entries):
 def test_a_url_of_windows_is_a_path_there():
     assert list_file._read_url("file:///C:/x%20y/%C3%A7.png") == "C:/x y/ç.png"
     assert list_file._read_url("file:///c:/a") == "c:/a"
+
+
+@pytest.mark.parametrize("text", ["~日/a", "~a\0b/c", "~\udcff"])
+def test_a_user_that_no_system_can_name_is_part_of_the_path(monkeypatch, text):
+    def fail(name):
+        raise UnicodeEncodeError("iso-8859-1", text, 1, 2, "not in it")
+
+    monkeypatch.setattr(os.path, "expanduser", fail)
+    assert list_file.expand_user(text) == text
