@@ -29,9 +29,9 @@ class RedeError(Exception):
 
 UsageKind = Literal[
     "ajuda", "blanks", "buscar", "cancelar", "como", "compartilhar", "diagnostico", "empacotar",
-    "encoding", "esperar", "first-port", "get", "ip", "ls", "meus", "no-download", "no-row", "nome",
-    "option", "peers", "placar", "port", "quotes", "rate", "rede-tracker", "remover", "saida",
-    "status", "too-many", "torrent", "vague",
+    "encoding", "esperar", "first-port", "get", "ip", "long", "ls", "meus", "no-download", "no-row",
+    "nome", "option", "peers", "placar", "port", "quotes", "rate", "rede-tracker", "remover",
+    "saida", "status", "too-many", "torrent", "vague",
 ]  # fmt: skip
 
 

@@ -133,8 +133,9 @@ def _of_join(facts: Facts) -> Cause:
 
 
 def _of_port(facts: Facts) -> Cause:
-    source = facts.source or (facts.way.ip if facts.way else "")
-    if facts.listed and source and facts.listed.ip != source and not facts.is_here:
+    source = (facts.source or (facts.way.ip if facts.way else "")).partition("%")[0]
+    listed = facts.listed and facts.listed.ip.partition("%")[0]  # the zone is of each machine
+    if listed and source and listed != source and not facts.is_here:
         return "nat"
     match facts.reached:
         case "silent":

@@ -20,6 +20,7 @@ from rede_p2p.errors import (
     UsageKind,
 )
 
+MAX_ECHO_CHARS = 60  # of an unknown command that are repeated
 MAX_CHOICES = 8  # peers of one name that a sentence tells
 
 USAGE: dict[UsageKind, str] = {
@@ -33,6 +34,7 @@ USAGE: dict[UsageKind, str] = {
     "option": "opção desconhecida ou sem valor: “{}” (veja --ajuda)",
     "empacotar": "já existe, com outro conteúdo: {}. Escolha outro nome, ou apague-o antes",
     "too-many": "palavra a mais: “{}” (veja --ajuda)",
+    "long": "a linha é longa demais: o limite é de 64 KiB",
     "quotes": "faltou fechar as aspas em: {}",
     "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",
     "peers": "peers não leva mais nada; use: peers",
@@ -175,7 +177,8 @@ def _request(error: RedeError) -> str:
             return USAGE[kind].format(text)
         case errors.UnknownCommandError(word, suggestion):
             hint = _meant(suggestion) or "digite ajuda"
-            return f"não conheço o comando “{word}”: {hint}"
+            shown = word if len(word) <= MAX_ECHO_CHARS else f"{word[:MAX_ECHO_CHARS]}…"
+            return f"não conheço o comando “{shown}”: {hint}"
         case errors.UnknownPeerError(name, near):
             hint = _meant(near) or "veja os nomes com peers, ou diga IP e porta"
             return f"nenhum peer se chama “{name}”: {hint}"

@@ -189,5 +189,7 @@ def parse(kind: type[Options], words: Sequence[str]) -> Options:
         if name not in by_name:
             raise BadUsageError("option", name)
         field, read = by_name[name]
+        if read is _parse_path and not text:  # as of a variable that is not set
+            raise BadUsageError("option", name)
         values[field] = read(text) if read else not kind._field_defaults[field]
     return kind(**values)

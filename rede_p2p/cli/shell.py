@@ -14,11 +14,12 @@ from typing import NamedTuple
 from rede_p2p.cli.escapes import unescape_controls
 from rede_p2p.errors import BadUsageError, UnknownCommandError
 
+MAX_LINE_CHARS = 64 * 1024  # of what is typed: far more would take quadratic time
 ALIASES = {
     "help": "ajuda", "?": "ajuda", "h": "ajuda",
     "sair": "quit", "exit": "quit", "bye": "quit", "q": "quit", "tchau": "quit",
-    "dir": "ls", "listar": "ls",
-    "baixar": "get",
+    "dir": "ls", "listar": "ls", "list": "ls",
+    "baixar": "get", "download": "get",
     "search": "buscar", "procurar": "buscar",
     "pares": "peers",
     "share": "compartilhar", "unshare": "remover",
@@ -37,6 +38,8 @@ class Command(NamedTuple):
 
 def parse(line: str, known: frozenset[str], *, windows: bool = os.name == "nt") -> list[Command]:
     """Return the commands of a line; raise BadUsageError, UnknownCommandError if not ``known``."""
+    if len(line) > MAX_LINE_CHARS:
+        raise BadUsageError("long")
     try:
         line.encode()
     except UnicodeEncodeError:  # Python reads a byte that is not UTF-8 as a lone surrogate

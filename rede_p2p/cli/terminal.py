@@ -29,6 +29,7 @@ from rede_p2p.cli.escapes import NEAREST, clean, draws_ascii, escape_controls
 from rede_p2p.cli.notices import Notices
 from rede_p2p.cli.progress import BarLine, BarLines
 from rede_p2p.cli.prompt import Prompt, end, end_on_signals
+from rede_p2p.cli.shell import MAX_LINE_CHARS
 from rede_p2p.cli.texts import describe, is_trouble, more, percent
 from rede_p2p.content import disk
 from rede_p2p.content.safe_names import is_safe
@@ -295,5 +296,5 @@ class Terminal:
         if self.prompt is not None:
             return self.prompt.ask()
         with suppress(OSError):  # not open for reading, or a terminal that has vanished
-            return sys.stdin.readline() or None
+            return sys.stdin.readline(MAX_LINE_CHARS + 1) or None
         return None

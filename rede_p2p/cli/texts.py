@@ -25,6 +25,7 @@ LIST_LINE = {  # what is wrong with a line of the share list
     "not-file": "não é um arquivo nem uma pasta: {}",
     "twice": "o nome {} já apareceu antes; vale o primeiro",
     "name-unsafe": "nome que não se pode compartilhar: {}",
+    "too-large": "tem mais de 1 PiB, o máximo que se compartilha: {}",
 }
 
 NETWORKS: dict[Kind, str] = {  # what the network of an interface seems to be
@@ -96,7 +97,6 @@ def unreached(reason: str) -> str:
         return ""
     if reason == "stranger":
         return "respondeu outro programa"
-    # A later tracker may have other reasons.
     return next((told for known, told in LOST.items() if known == reason), "não foi alcançada")
 
 
@@ -199,7 +199,7 @@ def cut(shown: int, total: int) -> str:
 
 def empty_folders(made: int) -> str:
     """Return how many empty folders of a download were made."""
-    return count(made, "pasta vazia feita", "pastas vazias feitas")
+    return count(made, "pasta vazia criada", "pastas vazias criadas")
 
 
 def unlisted(files: int) -> str:
@@ -209,8 +209,8 @@ def unlisted(files: int) -> str:
 
 def still_running(downloads: int) -> str:
     """Return what leaving now would cancel."""
-    running = count(downloads, "download em andamento", "downloads em andamento")
-    return f"{running}; Ctrl-C de novo para sair"
+    running = "download em andamento", "downloads em andamento"
+    return f"{count(downloads, *running)}; Ctrl-C de novo para sair"
 
 
 def moved(kind: type[Event], peers: int) -> str:

@@ -6,10 +6,11 @@ before large. The state can miss a change of bytes: whoever finds one calls ``fo
 Invariant: ``_by_root`` is the inverse of ``_known``. Whoever makes a HashCache must ``close`` it.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition, ExceptHookArgs, Lock, Thread
 from typing import NamedTuple
 
 from rede_p2p.content import disk, merkle
@@ -175,7 +176,7 @@ class HashCache:
         self._database.forget(path)
         with self._lock:
             if (known := self._known.pop(path, None)) is not None:
-                self._by_root[known.root].discard(path)
+                self._discard(known.root, path)
             self.changes += 1
         self.changed()
 
@@ -190,9 +191,14 @@ class HashCache:
             self._lock.notify_all()
         self.changed()
 
+    def _discard(self, root: bytes, path: str) -> None:
+        self._by_root[root].discard(path)
+        if not self._by_root[root]:
+            del self._by_root[root]
+
     def _learn(self, path: str, known: _Entry) -> None:
         if path in self._known:
-            self._by_root[self._known[path].root].discard(path)
+            self._discard(self._known[path].root, path)
         self._known[path] = known
         self._by_root.setdefault(known.root, set()).add(path)
 
@@ -227,6 +233,10 @@ class HashCache:
         except DiskError as error:
             with self._lock:
                 self._failed[path] = error.kind
+        except Exception as bug:  # noqa: BLE001 - or no memory: the other files can be had
+            threading.excepthook(ExceptHookArgs((type(bug), bug, bug.__traceback__, None)))
+            with self._lock:
+                self._failed[path] = "other"
         with self._lock:
             del self._queue.jobs[path]
             self._lock.notify_all()

@@ -19,7 +19,8 @@ from rede_p2p.content.hashing import Hashed
 from rede_p2p.content.merkle import HASH_BYTES, Content
 from rede_p2p.content.v1_pieces import DIGEST_BYTES
 
-ROWS_PER_WRITE = 128  # a write costs about as much as this many rows
+# A write costs about as much as this many rows; SQLite before 3.32 takes 999 values.
+ROWS_PER_WRITE = 120
 
 _TABLES = (
     """create table if not exists file (

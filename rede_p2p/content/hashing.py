@@ -50,8 +50,11 @@ def hash_file(
             if v1 is not None:
                 v1.add(view[:length])
             report(start + length)
+        has_no_length = not state.size and disk.read_into(file, 0, view[:1])  # as in /proc
         if disk.file_state(path) != state:
             raise DiskError(str(path), "changed")
+        if has_no_length:
+            raise DiskError(str(path), "not-file")
     layer = b"".join(hashes)
     content = Content(merkle.root_of(layer, state.size), state.size)
     return Hashed(state, content, layer, v1_piece, v1.digests() if v1 is not None else b"")

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from threading import Lock
@@ -64,19 +65,20 @@ class Recheck:
 
     def start(self) -> None:
         """Start it, unless it has started."""
-        with self._lock, disk.translate_os_errors(self._path):
+        with self._lock:
             if self._stopped:
                 raise DiskError(str(self._path), "other", "")
             if self._process is None and self._size > MAX_BYTES_HERE:
                 command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
-                self._process = subprocess.Popen(
-                    [*command, str(self._path), str(self._size)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C is for us, who end it
-                    creationflags=_OUT_OF_REACH,
-                )
+                with suppress(OSError):  # no memory, or Python was replaced: then here
+                    self._process = subprocess.Popen(
+                        [*command, str(self._path), str(self._size)],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                        start_new_session=True,  # Ctrl-C is for us, who end it
+                        creationflags=_OUT_OF_REACH,
+                    )
 
     def pieces(self, layer: bytes, count: int, file: BinaryIO) -> Iterator[Verdicts]:
         """Yield the verdicts on the first ``count`` pieces, some at a time; only once.

@@ -192,7 +192,7 @@ class SeedStore:
         Raises RefusedError where there are too many, or half of that by this address.
         """
         if layout.root not in self._bundles:
-            held = [(one.by, len(one.layout.contents)) for one in list(self._bundles.values())]
+            held = [(one.by, len(one.layout.contents)) for one in self._all_bundles()]
             most, mine = MAX_BUNDLED_FILES, sum(files for by, files in held if by == ip)
             room = min(most - sum(files for _, files in held), most // 2 - mine)
             if len(layout.contents) > room:
@@ -220,8 +220,12 @@ class SeedStore:
         return seeded
 
     def _note_whole(self, contents: Sequence[Content]) -> None:
-        for bundle in list(self._bundles.values()):
+        for bundle in self._all_bundles():
             bundle.note_whole(contents)
+
+    def _all_bundles(self) -> list[SeededBundle]:
+        with self._lock:
+            return list(self._bundles.values())
 
     def find(self, root: bytes) -> Seeded | None:
         """Return what is offered: the whole file if there is one, else a bundle or a download.

@@ -6,7 +6,7 @@ opened later at its path is given only in that state: nothing from elsewhere is.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from rede_p2p.content import disk, inside, on_windows, safe_names
 from rede_p2p.content.disk import FileState
+from rede_p2p.content.merkle import MAX_CONTENT_BYTES
 from rede_p2p.errors import DiskError, UnsafeNameError
 from rede_p2p.events import ListProblem
 from rede_p2p.upload import list_file
@@ -61,19 +62,30 @@ def find(list_path: Path, line: Line) -> Iterator[Share | ListProblem | str]:
     path = on_windows.long_path(list_file.find(list_path.parent, line.path))
     state = disk.file_state(path)
     if state is not None and os.access(path, os.R_OK):
-        yield Share(line.name, path, state)
+        is_small = state.size <= MAX_CONTENT_BYTES
+        yield Share(line.name, path, state) if is_small else problem("too-large", line.path)
     elif os.path.isdir(path):  # noqa: PTH112 - one of 10,000 lines
-        refused: list[str] = []
-        for found in _walk(path, line.name, refused):
-            name = found if isinstance(found, str) else found.name
-            is_safe = safe_names.is_safe(name.removesuffix("/"))
-            yield found if is_safe else problem("name-unsafe", name)
-        for refusal in refused:
-            yield problem("denied", refusal)
+        yield from _in_folder(path, line.name, problem)
     elif state is not None:
         yield problem("denied", line.path)
     else:
         yield problem("not-file" if os.path.exists(path) else "missing", line.path)  # noqa: PTH110
+
+
+def _in_folder(
+    path: str, public: str, problem: Callable[[str, str], ListProblem]
+) -> Iterator[Share | ListProblem | str]:
+    refused: list[str] = []
+    for found in _walk(path, public, refused):
+        name, size = (found, 0) if isinstance(found, str) else (found.name, found.state.size)
+        if not safe_names.is_safe(name.removesuffix("/")):
+            yield problem("name-unsafe", name)
+        elif size > MAX_CONTENT_BYTES:
+            yield problem("too-large", name)
+        else:
+            yield found
+    for refusal in refused:
+        yield problem("denied", refusal)
 
 
 def fill(view: View, list_path: Path, stopped: Flag) -> None:

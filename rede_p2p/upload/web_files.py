@@ -199,9 +199,12 @@ class WebFiles:
             return
         try:
             with tempfile.TemporaryFile(buffering=0) as file:
+                head, start, length = part
+                if not data:  # all zeros, which take space on Windows: no more than are sent
+                    start, size = 0, length
                 file.write(data)
-                file.truncate(size)  # zeros take no space
-                self._upload.send(file, name, None, *part)
+                file.truncate(size)
+                self._upload.send(file, name, None, head, start, length)
         except (OSError, DiskError, RefusedError) as error:  # before anything was sent
             reply.begun = False
             raise HttpError(503) from error

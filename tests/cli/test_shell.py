@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rede_p2p.cli import manual
 from rede_p2p.cli.commands import COMMANDS
-from rede_p2p.cli.shell import ALIASES, Command, parse
+from rede_p2p.cli.shell import ALIASES, MAX_LINE_CHARS, Command, parse
 from rede_p2p.errors import BadUsageError, UnknownCommandError
 
 KNOWN = frozenset({"peers", "ls", "get", "quit", "ajuda"})
@@ -139,3 +139,11 @@ def test_any_line_is_commands_or_an_error_of_ours(line):
     except (BadUsageError, UnknownCommandError):
         return
     assert all(command.name in KNOWN for command in commands)
+
+
+def test_a_line_without_an_end_is_refused_before_it_is_read():
+    with pytest.raises(BadUsageError) as caught:
+        parse("x" * (MAX_LINE_CHARS + 1), frozenset())
+    assert caught.value.kind == "long"
+    with pytest.raises(UnknownCommandError):
+        parse("x" * MAX_LINE_CHARS, frozenset({"ls"}))

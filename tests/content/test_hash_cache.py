@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 from contextlib import closing
+from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 
@@ -471,19 +472,55 @@ def test_a_thousand_empty_files_are_hashed_one_after_the_other(tmp_path, open_ca
     assert all(cache.wait(path, disk.file_state(path), SOON) for path in paths)
 
 
-def test_who_waits_is_told_when_the_thread_has_ended_by_a_bug(tmp_path, open_caches, monkeypatch):
-    def fail(*_):
-        raise ZeroDivisionError
+def test_a_bug_in_one_file_is_told_to_who_waits_for_it_and_the_others_are_hashed(
+    tmp_path, open_caches, monkeypatch
+):
+    def fail(path, *words):
+        if path.endswith("a"):
+            raise MemoryError
+        return hash_file(path, *words)
 
-    caught = []
+    caught, hash_file = [], hash_cache.hash_file
     monkeypatch.setattr(threading, "excepthook", caught.append)
+    monkeypatch.setattr(hash_cache, "hash_file", fail)
+    path, cache = write(tmp_path / "a", b"a"), open_caches()
+    for _ in range(2):
+        with pytest.raises(DiskError, match="other"):
+            cache.wait(path, disk.file_state(path), SOON)
+    assert not cache.is_content(path, Content(bytes(32), 1), lambda: None)
+    assert caught[0].exc_type is MemoryError
+    other = write(tmp_path / "b", b"b")
+    assert cache.wait(other, disk.file_state(other), SOON)
+
+
+def test_who_waits_is_told_when_the_thread_has_ended(tmp_path, open_caches, monkeypatch):
+    def fail(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
     monkeypatch.setattr(hash_cache, "hash_file", fail)
     path, cache = write(tmp_path / "a", b"a"), open_caches()
     for _ in range(2):
         with pytest.raises(DiskError, match="stopped"):
             cache.wait(path, disk.file_state(path), SOON)
     assert not cache.is_content(path, Content(bytes(32), 1), lambda: None)
-    assert caught[0].exc_type is ZeroDivisionError
+
+
+def test_of_a_root_that_no_file_has_any_more_nothing_is_kept(tmp_path, open_caches):
+    path, cache = write(tmp_path / "a", b""), open_caches()
+    roots = []
+    for number in range(5):
+        write(tmp_path / "a", b"%d" % number)
+        roots.append(cache.wait(path, disk.file_state(path), SOON))
+    assert [cache.paths(root) for root in roots] == [[]] * 4 + [[path]]
+    assert len(cache._by_root) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="only Linux has such files")
+def test_a_file_without_a_length_that_can_be_read_is_no_file(open_caches):
+    cache = open_caches()
+    with pytest.raises(DiskError, match="not-file"):
+        cache.wait("/proc/version", disk.file_state("/proc/version"), SOON)
 
 
 def test_what_somebody_waits_for_is_hashed_while_a_smaller_one_is_put_off(tmp_path, open_caches):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import closing
 from threading import Thread
 
 import pytest
 
+from rede_p2p.content import hash_database
 from rede_p2p.content.disk import FileState
 from rede_p2p.content.hash_database import ROWS_PER_WRITE, HashDatabase, Row
 from rede_p2p.content.hashing import Hashed
@@ -108,3 +110,18 @@ def test_v1_digests_of_another_kind_or_length_are_not_there(tmp_path, digests):
 def test_nobody_else_may_read_which_paths_are_shared(tmp_path):
     HashDatabase(tmp_path / "ours" / "x").close()
     assert (tmp_path / "ours").stat().st_mode & 0o077 == 0
+
+
+def test_no_statement_has_more_values_than_an_old_sqlite_takes(monkeypatch):
+    prepared = hash_database._prepared
+
+    def old(opened):
+        opened.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+        return prepared(opened)
+
+    if not hasattr(sqlite3.Connection, "setlimit"):
+        pytest.skip("this Python cannot say so")
+    monkeypatch.setattr(hash_database, "_prepared", old)
+    with closing(HashDatabase(None)) as found:
+        found.remember([(str(n), HASHED, True) for n in range(2 * ROWS_PER_WRITE)])
+        assert len(found.files()) == 2 * ROWS_PER_WRITE

@@ -128,3 +128,12 @@ def test_what_is_behind_a_link_when_it_is_looked_at_again_is_not_shared(tmp_path
     assert shared_files.look_again(share).state.size == 6
     swap()
     assert shared_files.look_again(share) is None
+
+
+def test_a_file_longer_than_any_content_is_a_problem_of_its_own(tmp_path, found, monkeypatch):
+    monkeypatch.setattr(shared_files, "MAX_CONTENT_BYTES", 3)
+    (tmp_path / "top").mkdir()
+    for name, data in (("long", b"1234"), ("short", b"123")):
+        (tmp_path / "top" / name).write_bytes(data)
+    assert sorted(found(tmp_path / "top"), key=str) == [("too-large", "p/long"), "p/short"]
+    assert list(found(tmp_path / "top" / "long")) == [("too-large", str(tmp_path / "top" / "long"))]

@@ -473,6 +473,9 @@ def test_the_padding_of_a_folder_is_zeros(ask, name):
     assert (answer.status, body) == (200, bytes(size))
     answer, body = ask(f"/pasta/p/.pad/{name}", range="bytes=0-0")
     assert (answer.status, body) == (206, b"\0")
+    answer, body = ask(f"/pasta/p/.pad/{name}", range=f"bytes={size - 1}-")
+    assert (answer.status, body) == (206, b"\0")
+    assert answer.headers["Content-Range"] == f"bytes {size - 1}-{size - 1}/{size}"
 
 
 @pytest.mark.parametrize("name", ["0", "-1", "x", "1-", "1-x", "99999999999", "999999999", "1/2"])
