@@ -60,7 +60,7 @@ WRONG_COMMANDS = [
     ("get {ip} ''", 5, "“” não é seguro"),
     ("get {ip} '" + "n" * 2000 + "'", 5, "mais de 255 bytes"),
     ("get 192.0.2.1 x", 4, "192.0.2.1 não está na lista"),
-    ("peers x", 2, "peers não leva mais nada"),
+    ("peers x", 2, "peers não tem argumentos"),
     ("ajuda nada", 2, "não há ajuda sobre “nada”"),
     ("perrs", 2, "não conheço o comando “perrs”: você quis dizer peers?"),
     ("xyzzy", 2, "não conheço o comando “xyzzy”: digite ajuda"),

@@ -37,8 +37,8 @@ USAGE: dict[UsageKind, str] = {
     "long": "a linha é longa demais: o limite é de 64 KiB",
     "quotes": "faltou fechar as aspas em: {}",
     "encoding": "há bytes que não são UTF-8, e os nomes da rede são UTF-8: {}",
-    "peers": "peers não leva mais nada; use: peers",
-    "ls": "use: ls <IP> <PORTA> [MÁSCARA] [-l -S -1]   ou   ls <NOME ou # em peers>   ou só   ls",
+    "peers": "peers não tem argumentos; use: peers",
+    "ls": "use: ls <IP> <PORTA> [PADRÃO] [-l -S -1]   ou   ls <NOME ou linha de peers>   ou   ls",
     "get": "use: get <IP> <NOME>   ou   get <IP> <PORTA> <NOME>   ou   get <PEER> <NOME>   ou   "
     "get <NOME>",
     "como": "--como dá outro nome a um só arquivo; use: get <IP> <NOME> --como <NOME NOVO>",
@@ -48,15 +48,15 @@ USAGE: dict[UsageKind, str] = {
     "vague": "há nomes demais parecidos com “{}”: diga de quem, como em get <PEER> <NOME>",
     "buscar": "use: buscar <TEXTO>",
     "torrent": "use: torrent [--v1] <NOME> …   (arquivos ou pastas seus; os nomes estão em meus)",
-    "diagnostico": "diagnostico não leva mais nada; use: diagnostico",
+    "diagnostico": "diagnostico não tem argumentos; use: diagnostico",
     "compartilhar": "use: compartilhar <CAMINHO>   ou   compartilhar <CAMINHO> <NOME>",
     "remover": "use: remover <NOME>   (os nomes estão em meus)",
-    "meus": "meus não leva mais nada; use: meus",
-    "status": "status não leva mais nada; use: status",
-    "placar": "placar não leva mais nada; use: placar",
+    "meus": "meus não tem argumentos; use: meus",
+    "status": "status não tem argumentos; use: status",
+    "placar": "placar não tem argumentos; use: placar",
     "cancelar": "use: cancelar <N>   (o número está em status)",
     "no-download": "não há download com o número “{}”: veja em status",
-    "esperar": "esperar não leva mais nada; use: esperar",
+    "esperar": "esperar não tem argumentos; use: esperar",
     "rate": "“{}” não é uma taxa: use bytes por segundo, como 500K ou 5M (a menor é 16K)",
     "ajuda": "não há ajuda sobre “{}”: digite ajuda",
 }
@@ -252,7 +252,7 @@ def _no_tracker(address: errors.Address, cause: RedeError) -> str:
         case errors.RefusedError():
             return f"o tracker {address} não aceitou: {reason}"
     line = f"{typed('Peers.py')} {address.ip} {address.port} -c diagnostico"
-    hint = f"Confira o IP e se o tracker está aberto lá; para saber a causa: {line}"
+    hint = f"Confira o IP e a porta, e se o tracker está aberto lá; para saber a causa: {line}"
     return f"não encontrei o tracker em {address}: {reason}. {hint}"
 
 

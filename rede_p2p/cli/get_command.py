@@ -153,6 +153,10 @@ def _choose(session: Session, address: Place | None, names: list[str]) -> Choice
         try:
             context = session.context
             return resolve.select(names, groups, context.connect, report, context.timeouts), True
+        except errors.NoSuchFileError:
+            if len(names) == 1 and names[0].isdigit():  # a port, and no name after it
+                raise BadUsageError("get") from None
+            raise
         except errors.PeerUnreachableError as error:
             if any(error.address == (m.ip, m.port) for m in session.client.roster().members):
                 raise

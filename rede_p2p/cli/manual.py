@@ -46,7 +46,7 @@ procura um tracker nesta máquina e na rede e, se não houver, abre um aqui mesm
   PORTA                porta do tracker (padrão: pergunta à máquina IP; senão, 9450)
   --ip ENDEREÇO        endereço deste peer: procura e sai por ele, e escuta só nele
   --nome NOME          como os outros chamam este peer (padrão: o nome da máquina; "": nenhum)
-  --arquivos ARQUIVO   lista do que compartilhar (padrão: meus_arquivos.txt, {_PLACE})
+  --arquivos LISTA     lista do que compartilhar (padrão: meus_arquivos.txt, {_PLACE})
   --pasta PASTA        onde guardar os downloads (padrão: arquivos_baixados, {_PLACE})
   -c 'COMANDO; …'      executar, esperar o que ficou em segundo plano e sair; para no primeiro erro
                        (no Windows, entre aspas duplas)
@@ -69,30 +69,30 @@ Estado de saída: 0 certo · 1 erro · 2 uso · 3 sem tracker · 4 sem o peer ·
 COMMANDS = (
     ("peers", "quem está na rede", "peers"),
     ("ls <IP> <PORTA>", "o que um peer compartilha", "ls 127.0.0.1 5455"),
-    ("ls <PEER>", "o mesmo, pelo nome ou # de peers", "ls ana"),
+    ("ls <PEER>", "o mesmo, pelo nome ou pela linha de peers", "ls ana"),
     ("get <IP> <NOME>", "baixar um arquivo", 'get 127.0.0.1 "minha foto.png"'),
-    ("get <IP> <PORTA> <NOME>", "o mesmo, só do peer dessa porta", "get 127.0.0.1 5456 a.txt"),
+    ("get <IP> <PORTA> <NOME>", "o que esse peer chama assim", "get 127.0.0.1 5456 a.txt"),
     ("get <PEER> <NOME>", "o mesmo, pelo nome do peer", "get ana aula1.pdf"),
     ("get <IP> <NOME> <NOME> …", "vários: nomes, padrões, pastas", "get 127.0.0.1 '*.png' fotos/"),
     ("get <NOME> …", "o mesmo, de quem tiver na rede toda", "get aula.iso turma/"),
+    ("get … --como <NOME>", "gravar com outro nome", "get a.txt --como b.txt"),
+    ("get <IP> <NOME> -", "mandar à saída padrão", "get 127.0.0.1 a.txt -"),
+    ("get … &", "baixar em segundo plano (ou Ctrl-Z)", "get 127.0.0.1 aula.iso &"),
     ("ls", "o que há na rede toda", "ls"),
-    ("ls <IP> <PORTA> <MÁSCARA>", "só o que combina", "ls 127.0.0.1 5455 '*.pdf'"),
+    ("ls <IP> <PORTA> <PADRÃO>", "só o que combina", "ls 127.0.0.1 5455 '*.pdf'"),
     ("ls … -S -l -1", "-S: maiores antes; -l: exato; -1: só nomes", "ls -1"),
     ("buscar <TEXTO>", "procurar na rede toda", "buscar aula"),
-    ("compartilhar <CAMINHO>", "dar um arquivo ou uma pasta", "compartilhar ~/aula.pdf"),
+    ("compartilhar <CAMINHO>", "compartilhar um arquivo ou uma pasta", "compartilhar ~/aula.pdf"),
     ("compartilhar … <NOME>", "o mesmo, com outro nome", "compartilhar ~/a1.pdf aula.pdf"),
     ("remover <NOME>", "não compartilhar mais um nome", "remover aula.pdf"),
-    ("meus", "o que dou, e se já está pronto", "meus"),
+    ("meus", "o que compartilho, e se já está pronto", "meus"),
     ("torrent <NOME> …", "gravar o .torrent do que é meu", "torrent a.txt fotos/"),
     ("torrent --v1 <NOME>", "para clientes que só leem a versão 1", "torrent --v1 a.txt"),
-    ("get … --como <NOME>", "gravar com outro nome", "get a.txt --como b.txt"),
-    ("get <IP> <NOME> -", "à saída padrão, para outro programa", "get 127.0.0.1 a.txt -"),
-    ("get … &", "baixar em segundo plano (ou Ctrl-Z)", "get 127.0.0.1 aula.iso &"),
     ("status", "o que está em andamento", "status"),
     ("placar", "o que veio, e o que já enviei", "placar"),
     ("cancelar <N>", "encerrar o download N", "cancelar 1"),
     ("esperar", "esperar os downloads acabarem", "esperar"),
     ("diagnostico", "por que não se chega aos outros", "diagnostico"),
-    ("ajuda", "esta tabela", "ajuda"),
+    ("ajuda <COMANDO>", "esta tabela; ou só um comando", "ajuda get"),
     ("quit", "sair da rede", "quit"),
 )

@@ -178,18 +178,24 @@ def parse(kind: type[Options], words: Sequence[str]) -> Options:
     try:
         given, rest = getopt.gnu_getopt(list(words), "hqc:", ["help", *long])
     except getopt.GetoptError as error:
-        raise BadUsageError("option", error.opt) from None
+        raise BadUsageError("option", _dashed(error.opt)) from None
     if len(by_place) > len(rest) == 1:
         rest = split_address(rest[0])
+    elif rest and len(split_address(rest[0])) == 2:  # a port is told twice
+        raise BadUsageError("too-many", rest[1])
     if len(rest) > len(by_place):
         raise BadUsageError("too-many", rest[len(by_place)])
     values = {field: read(word) for (field, read), word in zip(by_place, rest, strict=False)}
     for option, text in dict(given).items():
         name = "ajuda" if option in ("-h", "--help") else option.lstrip("-")
         if name not in by_name:
-            raise BadUsageError("option", name)
+            raise BadUsageError("option", _dashed(name))
         field, read = by_name[name]
         if read is _parse_path and not text:  # as of a variable that is not set
-            raise BadUsageError("option", name)
+            raise BadUsageError("option", _dashed(name))
         values[field] = read(text) if read else not kind._field_defaults[field]
     return kind(**values)
+
+
+def _dashed(option: str) -> str:
+    return f"--{option}" if len(option) > 1 else f"-{option}"

@@ -108,6 +108,13 @@ def test_a_name_without_its_quotes_is_recognised_after_a_peer_too(rede):
         assert 'ponha aspas no nome, que tem espaços: "minha foto (1).png"' in result.err
 
 
+def test_a_port_without_a_name_after_it_is_told_as_such(rede):
+    source = rede.source({"a.txt": b"a", "7": b"seven"})
+    result = rede.run(f"get {source.address.ip} {source.address.port}")
+    assert result.status == 2 and "use: get <IP> <NOME>" in result.err
+    assert rede.run(f"get {source.address.ip} 7").status == 0
+
+
 def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(rede):
     source = rede.source({"Aula 1.pdf": b"1", "aula 22.pdf": b"2", "foto.png": b"3"})
     at = source.address.ip

@@ -98,6 +98,9 @@ BAD_FOR_TRACKER = [
 BAD_FOR_PEER = [
     *BAD_FOR_BOTH,
     ("10.0.0.7 80 81", "too-many"),
+    ("10.0.0.7:80 80", "too-many"),
+    ("--pasta=", "option"),
+    ("--arquivos=", "option"),
     ("10.0.0.7 0", "port"),
     ("10.0.0.7:", "port"),
     ("10.0.0.7:x", "port"),

@@ -126,7 +126,7 @@ def test_help_is_told_and_nothing_is_opened(word, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--nada"], error_texts.USAGE["option"].format("nada")),
+        (["--nada"], error_texts.USAGE["option"].format("--nada")),
         (["80", "81"], error_texts.USAGE["too-many"].format("81")),
         (["--primeira-porta", "80"], error_texts.USAGE["first-port"].format("80")),
     ],
