@@ -201,6 +201,8 @@ def _several(error: RedeError) -> str:
     match error:
         case errors.AmbiguousNameError(name, choices):
             hint = f"escolha a porta com get <IP> <PORTA> {name}"
+            if len(choices) == 1:
+                hint = "esse peer mesmo o lista duas vezes"
             return f"há conteúdos diferentes com o nome {name}, em {_places(choices)}: {hint}"
         case errors.AmbiguousPeerError(name, choices):
             shown = [f"{name}:{one.port} em {one.ip}" for one in choices[:MAX_CHOICES]]
