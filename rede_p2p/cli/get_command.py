@@ -154,8 +154,8 @@ def _choose(session: Session, address: Place | None, names: list[str]) -> Choice
             context = session.context
             return resolve.select(names, groups, context.connect, report, context.timeouts), True
         except errors.NoSuchFileError:
-            if len(names) == 1 and names[0].isdigit():  # a port, and no name after it
-                raise BadUsageError("get") from None
+            if len(names) == 1 and names[0] in {str(one.port) for group in groups for one in group}:
+                raise BadUsageError("get") from None  # a port, and no name after it
             raise
         except errors.PeerUnreachableError as error:
             if any(error.address == (m.ip, m.port) for m in session.client.roster().members):

@@ -113,6 +113,7 @@ def test_a_port_without_a_name_after_it_is_told_as_such(rede):
     result = rede.run(f"get {source.address.ip} {source.address.port}")
     assert result.status == 2 and "use: get <IP> <NOME>" in result.err
     assert rede.run(f"get {source.address.ip} 7").status == 0
+    assert rede.run(f"get {source.address.ip} 8").status == 5
 
 
 def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(rede):
