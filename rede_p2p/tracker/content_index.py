@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring  # a control character takes six bytes in it
 from threading import Lock
 
-from rede_p2p.content.safe_names import normal_form, plain_form
+from rede_p2p.content.safe_names import normal_form
 from rede_p2p.errors import RefusedError
 from rede_p2p.net.turns import with_rests
 from rede_p2p.protocol.codec import Lines
@@ -104,10 +104,9 @@ class ContentIndex:
             return [peer for peer in holders if pair in self._announced[peer]]
 
     def search(self, text: str, *, exact: bool) -> Lines[SearchResult]:
-        """List the contents with ``text`` in a name, in any case and accents, or called exactly so.
+        """List the contents with ``text`` in a name, whatever its case, or called exactly so.
 
-        Names are compared by ``safe_names``: by the plain form, or else by the normal form, if none
-        is ``text``.
+        Names are compared by ``safe_names.normal_form``; exactly so, only if none is ``text``.
 
         Where they are more than an answer holds, those of the peers that announced least come
         first, so that one that announces a lot hides nobody.
@@ -116,11 +115,11 @@ class ContentIndex:
             is_name = exact and text and text in self._names
             names = [text] if is_name else [name for name in self._names if name]
         # Compared without the lock: there may be very many.
-        form = normal_form(text) if exact else plain_form(text)
+        form = normal_form(text if exact else text.casefold())
         if exact:
             names = [name for name in with_rests(names) if normal_form(name) == form]
         elif form:
-            names = [name for name in with_rests(names) if form in plain_form(name)]
+            names = [name for name in with_rests(names) if form in normal_form(name.casefold())]
         with self._lock:
             rows, complete = _those_that_fit(
                 (content, name) for name in names for content in self._names.get(name, ())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -33,12 +32,6 @@ entries = st.lists(
     ),
     max_size=6,
 )
-
-
-def bare(text):
-    """Return a text in small letters, without its accents."""
-    parts = unicodedata.normalize("NFD", text.casefold())
-    return "".join(one for one in parts if unicodedata.category(one) != "Mn")
 
 
 class IndexMachine(RuleBasedStateMachine):
@@ -81,7 +74,8 @@ class IndexMachine(RuleBasedStateMachine):
         assert set(found) == {
             SearchResult(entry.name, entry.size, entry.root, len(self.holders(entry.root)))
             for _, entry in self.told
-            if entry.name and (entry.name == text if exact else bare(text) in bare(entry.name))
+            if entry.name
+            and (entry.name == text if exact else text.casefold() in entry.name.casefold())
         }
         for one in found:
             entry = FileEntry(one.name, one.size, one.root)
@@ -230,9 +224,7 @@ def test_names_that_look_the_same_are_found_where_none_is_the_same_letter_by_let
         assert [result.name for result in index.search(name, exact=True)] == [name]
 
 
-@pytest.mark.parametrize(
-    "text", ["ação", "AC\u0327A\u0303O", "o 1", "o\u202f1", ALIKE[1], "acao", "AÇAO"]
-)
+@pytest.mark.parametrize("text", ["ação", "AC\u0327A\u0303O", "o 1", "o\u202f1", ALIKE[1]])
 def test_a_search_compares_what_is_seen(text):
     index = ContentIndex()
     index.announce(SEATS[0], [FileEntry(name, 1, ROOTS[0]) for name in [*ALIKE, "outro"]])
