@@ -93,12 +93,9 @@ def _choose_peer(session: Session, command: Command) -> tuple[Address, tuple[str
 
 
 def search(session: Session, command: Command) -> None:
-    """Show the contents of the network that have a text in a name, else with other accents."""
+    """Show the contents of the network that have a text in a name."""
     expect(command, 1, "buscar")
     found = session.client.search(command.words[0])
-    if not found:
-        form, every = safe_names.plain_form(command.words[0]), session.client.search("")
-        found = Lines([one for one in every if form in safe_names.plain_form(one.name)], 0)
     _show_found(session, found)
     _note_cut(session, found)
 

@@ -150,14 +150,6 @@ def normal_form(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def plain_form(text: str) -> str:
-    """Return what a search compares: the normal form, with no accents and in small letters."""
-    form = normal_form(text.casefold())
-    if form.isascii():
-        return form
-    return "".join(c for c in unicodedata.normalize("NFD", form) if not unicodedata.combining(c))
-
-
 def matching(typed: str, names: Collection[str]) -> list[str]:
     """List which of the names is meant: the one that is typed, else those that look the same."""
     if typed in names:

@@ -370,16 +370,3 @@ def test_the_trial_of_a_disk_makes_nothing_behind_a_link(tmp_path):
     before = outside.stat().st_mtime_ns
     safe_names.check_writable("link/a?", folder, windows=False)
     assert outside.stat().st_mtime_ns == before
-
-
-@pytest.mark.parametrize(
-    ("text", "form"),
-    [
-        ("Introdução", "introducao"),
-        ("AC\u0327A\u0303O", "acao"),
-        ("a\u00a0 B", "a b"),
-        ("ñ日", "n日"),
-    ],
-)
-def test_the_plain_form_has_no_accents_and_small_letters(text, form):
-    assert safe_names.plain_form(text) == form

@@ -104,9 +104,7 @@ def test_what_ls_shows_is_copied_back_letter_by_letter(standing):
     assert arrived(standing.downloads) == FILES
 
 
-@pytest.mark.parametrize(
-    "typed", ["MINHA FOTO", "AÇÃO", "ac\u0327a\u0303o", "às 10 h", "acao", "AS 10"], ids=ascii
-)
+@pytest.mark.parametrize("typed", ["MINHA FOTO", "AÇÃO", "ac\u0327a\u0303o", "às 10 h"], ids=ascii)
 def test_a_search_finds_what_looks_the_same(standing, typed):
     result = standing.run(f'buscar "{typed}"')
     assert len(result.out.splitlines()) == 2, result
