@@ -547,7 +547,8 @@ class Room:
         for name in names:
             assert found.get(name) == self.files[name], said
         assert not [name for name in found if name.endswith(".parte")], said
-        assert missing <= self.proxy.down_bytes <= missing + MAX_OVERHEAD_BYTES, "it fetched again"
+        came = self.proxy.down_bytes
+        assert missing <= came <= missing + MAX_OVERHEAD_BYTES, f"missing {missing}, {came} came"
 
     def forget(self) -> None:
         """Remove what was downloaded."""
