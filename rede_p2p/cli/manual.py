@@ -69,7 +69,7 @@ Estado de saída: 0 certo · 1 erro · 2 uso · 3 sem tracker · 4 sem o peer ·
 COMMANDS = (
     ("peers", "quem está na rede", "peers"),
     ("ls <IP> <PORTA>", "o que um peer compartilha", "ls 127.0.0.1 5455"),
-    ("ls <PEER>", "o mesmo, pelo nome ou pela linha de peers", "ls ana"),
+    ("ls <PEER>", "o mesmo, pelo nome ou linha de peers", "ls ana"),
     ("get <IP> <NOME>", "baixar um arquivo", 'get 127.0.0.1 "minha foto.png"'),
     ("get <IP> <PORTA> <NOME>", "o que esse peer chama assim", "get 127.0.0.1 5456 a.txt"),
     ("get <PEER> <NOME>", "o mesmo, pelo nome do peer", "get ana aula1.pdf"),
@@ -85,7 +85,7 @@ COMMANDS = (
     ("compartilhar <CAMINHO>", "compartilhar um arquivo ou uma pasta", "compartilhar ~/aula.pdf"),
     ("compartilhar … <NOME>", "o mesmo, com outro nome", "compartilhar ~/a1.pdf aula.pdf"),
     ("remover <NOME>", "não compartilhar mais um nome", "remover aula.pdf"),
-    ("meus", "o que compartilho, e se já está pronto", "meus"),
+    ("meus", "o que compartilho, e se está pronto", "meus"),
     ("torrent <NOME> …", "gravar o .torrent do que é meu", "torrent a.txt fotos/"),
     ("torrent --v1 <NOME>", "para clientes que só leem a versão 1", "torrent --v1 a.txt"),
     ("status", "o que está em andamento", "status"),
