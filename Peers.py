@@ -17,11 +17,7 @@ from rede_p2p.cli.commands import COMMANDS
 from rede_p2p.cli.peer import Peer, Story
 from rede_p2p.cli.peer_program import run_peer
 from rede_p2p.cli.session import Session, as_error
-from rede_p2p.errors import (
-    Address,
-    ConnectionLostError,
-    PeerUnreachableError,
-)
+from rede_p2p.errors import Address, ConnectionLostError, PeerUnreachableError
 from rede_p2p.net.connection import Connection, dial
 from rede_p2p.net.listener import Listener
 from rede_p2p.net.requests import serve

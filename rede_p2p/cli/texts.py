@@ -92,7 +92,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def unreached(reason: str) -> str:
-    """Return why a tracker could not call this peer back; "" where it could."""
+    """Return why a tracker, or a later one, could not call this peer back; "" where it could."""
     if not reason:
         return ""
     if reason == "stranger":

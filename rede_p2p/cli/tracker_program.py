@@ -122,8 +122,8 @@ def answer_browser(
 def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str], None]) -> None:
     """Tell what to type on the other machines: the likeliest line alone, then the others."""
     likeliest, *others = lines_to_type(tracker)
-    here = is_loopback(tracker.addresses()[0].ip)
-    where = "só desta máquina se chega a ele: nela" if here else "nas outras máquinas"
+    ip = tracker.addresses()[0].ip
+    where = "só desta máquina se chega a ele: nela" if is_loopback(ip) else "nas outras máquinas"
     terminal.note(f"{where}, digite:")
     show(f"    {likeliest}")
     if not is_started_by_its_command():
@@ -136,7 +136,6 @@ def tell_what_to_type(tracker: Tracker, terminal: Terminal, show: Callable[[str]
         more = texts.count(len(others) - MAX_OTHER_LINES, "endereço", "endereços")
         terminal.note(f"    … e mais {more}")
     if tracker.answers_browsers:
-        ip = tracker.addresses()[0].ip
         fetch, fetch_on_windows, start = lines_to_fetch(ip, tracker.port)
         terminal.note("Onde só há Python, e não o programa, digite:")
         show(f"    {fetch}")

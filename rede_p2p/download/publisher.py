@@ -175,11 +175,11 @@ class Publisher:
 
     def _drop(self, written: Written, error: RedeError) -> None:
         """Report why a file has no name; what it holds stays where the next ``get`` can go on."""
-        replaced = getattr(error, "kind", "") == "replaced"
-        if not (replaced or isinstance(error, InterruptedByUserError)):
-            with suppress(DiskError):
-                written.file.discard()
-        self._close(written)
+        self._closing(written)
+        if isinstance(error, InterruptedByUserError) or getattr(error, "kind", "") == "replaced":
+            written.file.close()
+        else:
+            drop(written.file)
         self._report(written.request, error)
 
     def _close(self, written: Written) -> None:

@@ -4,7 +4,7 @@ Several files come as one bundle (``bundle_download``). What that does not bring
 itself, one file after the other (``download``).
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -60,7 +60,7 @@ class Transfer:
         self._size = sum(request.content.size for request in requests)
         self._dial = context.connect
         self._context = context._replace(connect=self._connect, idle=Counter())
-        self._unanswered: dict[Address, list[ConnectionLostError]] = {}  # for some file
+        self._unanswered: dict[Address, deque[ConnectionLostError]] = {}  # for some file
         self._named = named  # the peers that the person asked for it; empty where it was anybody
         self._slow: Counter[Address] = Counter()  # how often each was asked for news in vain
         self._took_s = 0.0
@@ -162,10 +162,8 @@ class Transfer:
         """
         if self.cancelled:
             return InterruptedByUserError()
-        lost = [(one, self._unanswered.get(one, [])) for one in request.sources]
-        if in_vain < MAX_IN_VAIN or not all(len(one) >= MAX_LOSSES for _, one in lost):
-            return None
-        return PeerUnreachableError(lost[0][0], lost[0][1][-1]) if lost else None
+        given_up = [self._why_given_up(source) for source in request.sources]
+        return given_up[0] if in_vain >= MAX_IN_VAIN and given_up and all(given_up) else None
 
     def _run_newest(self, request: DownloadRequest) -> bool:
         """Fetch one file; where it has changed at its source, fetch what is there now.
@@ -221,11 +219,15 @@ class Transfer:
         return renewed if refused or renewed.content != request.content else None
 
     def _connect(self, address: Address) -> Connection:
-        """Connect to a peer, unless several files could not be had because it does not answer."""
-        lost = self._unanswered.get(address, [])
-        if len(lost) >= MAX_LOSSES:
-            raise PeerUnreachableError(address, lost[-1])
+        """Connect to a peer, unless it is given up."""
+        if (error := self._why_given_up(address)) is not None:
+            raise error
         return self._dial(address)
+
+    def _why_given_up(self, address: Address) -> PeerUnreachableError | None:
+        """Return the last loss of a peer that did not answer for several files; None for others."""
+        lost = self._unanswered.get(address, deque())
+        return PeerUnreachableError(address, lost[-1]) if len(lost) >= MAX_LOSSES else None
 
     def _note_unanswered(self, error: RedeError) -> None:
         """Take note of a peer that does not answer: the next thousand files shall not wait."""
@@ -233,8 +235,8 @@ class Transfer:
             if isinstance(cause, PeerUnreachableError):
                 lost = cause.cause
                 if isinstance(lost, ConnectionLostError) and lost.reason != "lost":
-                    known = self._unanswered.setdefault(cause.address, [])
-                    known[MAX_LOSSES - 1 :] = [lost]  # no more are needed
+                    known = self._unanswered.setdefault(cause.address, deque(maxlen=MAX_LOSSES))
+                    known.append(lost)
 
     def _check_cancelled(self) -> None:
         if self.cancelled:

@@ -70,8 +70,7 @@ class TrackerClient:
         self._leaving = self._closed = self._told_refused = False
         self._connection: Connection | None = None  # for close() to hang up
         self._joined, self.port, self._pause_s = False, 0, timeouts.first_rejoin_pause_s
-        found = port or discovery.find(ip, source, timeouts)  # if nobody named one
-        self.tracker = Address(ip, found or discovery.WELL_KNOWN_PORT)
+        self.tracker = Address(ip, self._find() or discovery.WELL_KNOWN_PORT)
         connection = self._join(self.tracker)
         self._thread = Thread(None, self._run, "tracker client", (connection,))
         try:
@@ -149,13 +148,16 @@ class TrackerClient:
     def _away(self) -> errors.TrackerUnreachableError:
         return errors.TrackerUnreachableError(self.tracker, errors.ConnectionLostError("lost"))
 
+    def _find(self) -> int | None:
+        """Ask for the port of the machine's tracker, if nobody named one."""
+        return self._wanted_port or discovery.find(self._ip, self._source, self._timeouts)
+
     def _join(self, address: Address) -> Connection:
         """Connect to a tracker, take a public port, listen on it, be listed."""
         connection = None
         try:
             timeout = self._timeouts.rejoin_dial_s if self._joined else self._timeouts.dial_s
-            connection = dial(address, self._source, self._timeouts, timeout)
-            self._connection = connection
+            self._connection = connection = dial(address, self._source, self._timeouts, timeout)
             if self._closed:
                 raise errors.ConnectionLostError("lost")
             join = messages.Join(messages.PROTOCOL_VERSION, self.port or None, self._name, self.web)
@@ -276,9 +278,7 @@ class TrackerClient:
 
     def _elsewhere(self, *, long_gone: bool) -> Address | None:
         """Return where to try instead: the same tracker, another of its machine, the only one."""
-        port = None
-        if long_gone:
-            port = self._wanted_port or discovery.find(self._ip, self._source, self._timeouts)
+        port = self._find() if long_gone else None
         if port not in (None, self.tracker.port):
             return Address(self.tracker.ip, port)
         if is_loopback(self.tracker.ip):

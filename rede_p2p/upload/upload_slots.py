@@ -240,9 +240,8 @@ def _is_in(state: FileState | None, file: BinaryIO, *, removed: bool = False) ->
     """
     if state is None:
         return True
-    try:
-        status = os.fstat(file.fileno())
-    except OSError:  # the share that it is on has been taken away
+    status = _status(file)
+    if status is None:
         return False
     now = disk.state_of_status(status)
     if removed and not status.st_nlink:
@@ -252,7 +251,13 @@ def _is_in(state: FileState | None, file: BinaryIO, *, removed: bool = False) ->
 
 def _is_removed(file: BinaryIO) -> bool:
     """Tell whether an open file has no name any more, or its disk has been taken away."""
+    status = _status(file)
+    return status is None or not status.st_nlink
+
+
+def _status(file: BinaryIO) -> os.stat_result | None:
+    """Return the status of an open file, None where the share that it is on has been taken away."""
     try:
-        return not os.fstat(file.fileno()).st_nlink
+        return os.fstat(file.fileno())
     except OSError:
-        return True
+        return None

@@ -33,14 +33,18 @@ def test_a_wrong_address_of_ones_own_is_told_as_such(rede):
     assert (result.status, result.err) == (2, "192.0.2.1 não é um endereço desta máquina\n")
 
 
-@pytest.mark.parametrize("is_taken", [False, True])
-def test_where_no_tracker_is_found_one_is_opened_and_closed_at_the_end(rede, monkeypatch, is_taken):
-    before = names()
-    # All addresses of the machine are listened on: at ports that no other test has.
+@pytest.fixture
+def well_known(monkeypatch):
+    """Have no network to search, and all addresses listened on at a port that no test has."""
     monkeypatch.setattr(discovery, "WELL_KNOWN_PORT", private_port())
     monkeypatch.setattr(discovery, "interfaces", list)
     monkeypatch.setattr(search, "interfaces", list)
-    well_known = discovery.WELL_KNOWN_PORT
+    return discovery.WELL_KNOWN_PORT
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_where_no_tracker_is_found_one_is_opened_and_closed_at_the_end(rede, well_known, is_taken):
+    before = names()
     with socket.create_server((beside(rede.host), well_known if is_taken else 0)):
         story = Story(
             lambda session, *_: found.append(session.client.tracker) or 0,
@@ -58,11 +62,8 @@ def test_where_no_tracker_is_found_one_is_opened_and_closed_at_the_end(rede, mon
     eventually(lambda: names() <= before)  # the tracker's thread for it ends a moment later
 
 
-def test_who_takes_the_tracker_away_is_told_who_stays(rede, monkeypatch):
-    monkeypatch.setattr(discovery, "WELL_KNOWN_PORT", private_port())
-    monkeypatch.setattr(discovery, "interfaces", list)
-    monkeypatch.setattr(search, "interfaces", list)
-
+@pytest.mark.usefixtures("well_known")
+def test_who_takes_the_tracker_away_is_told_who_stays(rede):
     def menu(session, *_):
         other = stack.enter_context(dial(session.client.tracker))
         offer = other.ask(Join(PROTOCOL_VERSION), PortOffer)
